@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# Makes the clip of this folder: synthetic picture and sound, encoded once, packaged in every way the
+# fixture server needs, so that it can serve, cut and encrypt without ffmpeg. Written with ffmpeg 5.1.
+#
+#     tests/fixture-server/media/make.sh        # replaces everything beside this script but itself
+#
+# Digests in tests compare outputs with these very files, so a rerun needs no other change.
+set -euo pipefail
+cd "$(dirname "$0")"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+seconds=12
+ff() { ffmpeg -hide_banner -loglevel error -nostdin -y "$@"; }
+
+# H.264 High with two B-frames, closed GOPs of 2 s: a key frame opens every segment.
+video() { # name, size, bit rate
+    ff -f lavfi -i "testsrc2=size=$2:rate=24:duration=$seconds" -an \
+        -c:v libx264 -profile:v high -preset slower -threads 1 -pix_fmt yuv420p \
+        -b:v "$3" -maxrate "$3" -bufsize "$3" -bf 2 -g 48 -keyint_min 48 -sc_threshold 0 -flags +cgop \
+        -x264-params "open-gop=0:b-adapt=0" -fflags +bitexact -flags:v +bitexact "$work/$1.mp4"
+}
+# Stereo AAC at 48 kHz; left and right, main and alternative differ in pitch.
+audio() { # name, left Hz, right Hz
+    ff -f lavfi -i "aevalsrc='0.3*sin(2*PI*$2*t)*(0.6+0.4*sin(2*PI*t))|0.3*sin(2*PI*$3*t)':s=48000:d=$seconds" \
+        -c:a aac -profile:a aac_low -b:a 32k -fflags +bitexact -flags:a +bitexact "$work/$1.m4a"
+}
+# Arguments after the folder and kind are ffmpeg's inputs and maps.
+package() { # folder, ts|m4s, ffmpeg arguments...
+    local folder=$1 kind=$2 type=mpegts bsf=()
+    shift 2
+    [ "$kind" = m4s ] && type=fmp4 && bsf=(-bsf:a aac_adtstoasc)
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    ff "$@" -c copy "${bsf[@]}" -fflags +bitexact -f hls -hls_time 2 -hls_list_size 0 -hls_segment_type "$type" \
+        -hls_fmp4_init_filename init.mp4 -hls_segment_filename "$folder/%d.$kind" "$folder/index.m3u8"
+    [ "$kind" = ts ] || [ -e "$folder/init.mp4" ] || mv init.mp4 "$folder/"
+}
+
+video high 320x180 64k
+video low 160x90 24k
+audio main 440 660
+audio alt 880 1320
+
+for quality in high low; do
+    av=(-i "$work/$quality.mp4" -i "$work/main.m4a" -map 0:v -map 1:a)
+    package $quality-ts ts "${av[@]}"
+    package $quality-fmp4 m4s "${av[@]}"
+done
+package video-ts ts -i "$work/high.mp4"
+package video-fmp4 m4s -i "$work/high.mp4"
+for sound in main alt; do
+    package $sound-audio-ts ts -i "$work/$sound.m4a"
+    package $sound-audio-fmp4 m4s -i "$work/$sound.m4a"
+done
+ff -i "$work/high.mp4" -i "$work/main.m4a" -map 0:v -map 1:a -c copy -movflags +faststart -fflags +bitexact film.mp4
+
+# WebVTT in segments of 4 s. The muxer's clock starts at 1.4 s plus the B-frame delay of the first picture:
+# the map names the time stamp of that first picture.
+first=$(ffprobe -v error -select_streams v -show_entries packet=pts -of csv=p=0 high-ts/0.ts | grep -o "[0-9]\+" | sort -n | head -1)
+rm -rf subs-en
+mkdir subs-en
+number=0
+for segment in 0 1 2; do
+    {
+        printf 'WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:%s,LOCAL:00:00:00.000\n' "$first"
+        for word in "${segment}a one" "${segment}b <i>two</i> & three"; do
+            start=$((number * 2))
+            printf '\n00:00:%02d.250 --> 00:00:%02d.750\n%s\n' "$start" "$((start + 1))" "${word//&/&amp;}"
+            number=$((number + 1))
+        done
+    } >subs-en/$segment.vtt
+done
+
+# What `openssl`, not our code, makes of a segment: vectors for the encryption that the server does itself.
+key=000102030405060708090a0b0c0d0e0f
+encrypt() { openssl enc -aes-128-cbc -K $key -iv "$1" -in "$2" | sha256sum | cut -d' ' -f1; }
+{
+    echo "{"
+    echo "  \"key\": \"$key\","
+    echo "  \"high-ts/0.ts, iv ff0102030405060708090a0b0c0d0e0f\": \"$(encrypt ff0102030405060708090a0b0c0d0e0f high-ts/0.ts)\","
+    echo "  \"high-ts/1.ts, msn 41\": \"$(encrypt 00000000000000000000000000000029 high-ts/1.ts)\","
+    echo "  \"high-fmp4/init.mp4, iv ff0102030405060708090a0b0c0d0e0f\": \"$(encrypt ff0102030405060708090a0b0c0d0e0f high-fmp4/init.mp4)\""
+    echo "}"
+} >openssl.json
+echo "$(cat $(find . -type f ! -name make.sh) | wc -c) bytes"
