@@ -1,0 +1,286 @@
+//! The byte budget: one bound for all payloads of the process.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::BytesMut;
+use tokio::sync::Notify;
+
+use crate::TrackId;
+
+/// A bound on the bytes of all payloads together. Clones share it.
+///
+/// A payload occupies a [`Slot`] from its first byte received to its last byte written. A slot waits while
+/// the budget is spent, with one exception that keeps a budget smaller than a single segment going: the
+/// oldest live slot of each track is never refused. So at most one segment per track stands above the bound.
+///
+/// Buffers of dropped payloads are kept for the next ones, within the same bound: fresh memory costs a page
+/// fault every 4 KiB.
+#[derive(Clone)]
+pub struct Budget(Arc<Shared>);
+
+struct Shared {
+    limit: usize,
+    state: Mutex<State>,
+    freed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    used: usize,
+    peak: usize,
+    opened: u64,
+    /// Live slots of each track, by age.
+    live: HashMap<TrackId, BTreeSet<u64>>,
+    /// Buffers to use again, and the sum of their capacities.
+    spare: Vec<BytesMut>,
+    spare_bytes: usize,
+}
+
+impl State {
+    fn is_oldest(&self, track: TrackId, age: u64) -> bool {
+        self.live.get(&track).and_then(BTreeSet::first) == Some(&age)
+    }
+
+    fn take(&mut self, bytes: usize, limit: usize) {
+        self.used = self.used.saturating_add(bytes);
+        self.peak = self.peak.max(self.used);
+        while self.used.saturating_add(self.spare_bytes) > limit {
+            let Some(buffer) = self.spare.pop() else { break };
+            self.spare_bytes -= buffer.capacity();
+        }
+    }
+}
+
+impl Budget {
+    /// A budget of `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        Self(Arc::new(Shared {
+            limit,
+            state: Mutex::default(),
+            freed: Notify::new(),
+        }))
+    }
+
+    /// Opens a slot of `track` that holds `expected` bytes already. Waits while the budget is spent, unless
+    /// the track has no other live slot. The order of calls within a track is the age of its slots.
+    pub async fn open(&self, track: TrackId, expected: usize) -> Slot {
+        loop {
+            let mut freed = std::pin::pin!(self.0.freed.notified());
+            freed.as_mut().enable();
+            {
+                let mut state = self.0.lock();
+                let first = state.live.get(&track).is_none_or(BTreeSet::is_empty);
+                if first || state.used.saturating_add(expected) <= self.0.limit {
+                    let age = state.opened;
+                    state.opened += 1;
+                    state.live.entry(track).or_default().insert(age);
+                    state.take(expected, self.0.limit);
+                    return Slot {
+                        shared: Arc::clone(&self.0),
+                        track,
+                        age,
+                        bytes: expected,
+                    };
+                }
+            }
+            freed.await;
+        }
+    }
+
+    /// The bound, in bytes.
+    pub fn limit(&self) -> usize {
+        self.0.limit
+    }
+
+    /// Bytes occupied now.
+    pub fn used(&self) -> usize {
+        self.0.lock().used
+    }
+
+    /// The most that was ever occupied at once, in bytes.
+    pub fn peak(&self) -> usize {
+        self.0.lock().peak
+    }
+}
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Budget")
+            .field("limit", &self.limit())
+            .field("used", &self.used())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The state is consistent between any two statements that can panic: there are none.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place in the [`Budget`]; dropping it gives the bytes back.
+pub struct Slot {
+    shared: Arc<Shared>,
+    track: TrackId,
+    age: u64,
+    bytes: usize,
+}
+
+impl Slot {
+    /// Grows the slot to `total` bytes. Waits while the budget is spent, unless this is the oldest live slot
+    /// of its track.
+    pub async fn grow(&mut self, total: usize) {
+        let Some(more) = total.checked_sub(self.bytes).filter(|more| *more > 0) else {
+            return;
+        };
+        loop {
+            let mut freed = std::pin::pin!(self.shared.freed.notified());
+            freed.as_mut().enable();
+            {
+                let mut state = self.shared.lock();
+                let fits = state.used.saturating_add(more) <= self.shared.limit;
+                if fits || state.is_oldest(self.track, self.age) {
+                    state.take(more, self.shared.limit);
+                    self.bytes = total;
+                    return;
+                }
+            }
+            freed.await;
+        }
+    }
+
+    /// Shrinks the slot to `total` bytes.
+    pub fn shrink(&mut self, total: usize) {
+        if let Some(less) = self.bytes.checked_sub(total).filter(|less| *less > 0) {
+            self.bytes = total;
+            self.shared.lock().used -= less;
+            self.shared.freed.notify_waiters();
+        }
+    }
+
+    /// Bytes that the slot occupies.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// A buffer with room for about `capacity` bytes: a used one, if one is there.
+    pub(crate) fn buffer(&self, capacity: usize) -> BytesMut {
+        let mut state = self.shared.lock();
+        match state.spare.pop() {
+            Some(buffer) => {
+                state.spare_bytes -= buffer.capacity();
+                buffer
+            }
+            None => BytesMut::with_capacity(capacity),
+        }
+    }
+
+    /// Gives the bytes back, and the buffer for the next payload.
+    pub(crate) fn release(self, mut buffer: BytesMut) {
+        buffer.clear();
+        let mut state = self.shared.lock();
+        let after = (state.used - self.bytes)
+            .saturating_add(state.spare_bytes)
+            .saturating_add(buffer.capacity());
+        if buffer.capacity() > 0 && after <= self.shared.limit {
+            state.spare_bytes += buffer.capacity();
+            state.spare.push(buffer);
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        {
+            let mut state = self.shared.lock();
+            state.used -= self.bytes;
+            if let Some(ages) = state.live.get_mut(&self.track) {
+                ages.remove(&self.age);
+            }
+        }
+        self.shared.freed.notify_waiters();
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot")
+            .field("track", &self.track)
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
+
+    use super::*;
+
+    const VIDEO: TrackId = TrackId::new(0);
+    const AUDIO: TrackId = TrackId::new(1);
+
+    fn pending<F: Future>(future: std::pin::Pin<&mut F>) -> bool {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        matches!(future.poll(&mut context), Poll::Pending)
+    }
+
+    #[tokio::test]
+    async fn a_spent_budget_makes_younger_slots_wait_until_bytes_are_written() {
+        let budget = Budget::new(100);
+        let oldest = budget.open(VIDEO, 80).await;
+        let mut next = std::pin::pin!(budget.open(VIDEO, 40));
+        assert!(pending(next.as_mut()));
+        drop(oldest);
+        assert_eq!(next.await.bytes(), 40);
+        assert_eq!(budget.used(), 0);
+        assert_eq!(budget.peak(), 80);
+    }
+
+    #[tokio::test]
+    async fn the_oldest_slot_of_each_track_is_never_refused() {
+        let budget = Budget::new(100);
+        let mut video = budget.open(VIDEO, 90).await;
+        let mut audio = budget.open(AUDIO, 90).await;
+        video.grow(500).await;
+        audio.grow(500).await;
+        assert_eq!(budget.used(), 1000);
+        let mut younger = std::pin::pin!(budget.open(VIDEO, 0));
+        assert!(pending(younger.as_mut()));
+        drop(audio);
+        assert!(pending(younger.as_mut()));
+        drop(video);
+        let mut younger = younger.await;
+        younger.grow(101).await;
+        assert_eq!(budget.used(), 101);
+    }
+
+    #[tokio::test]
+    async fn shrinking_wakes_those_who_wait() {
+        let budget = Budget::new(100);
+        let mut first = budget.open(VIDEO, 100).await;
+        let mut second = std::pin::pin!(budget.open(VIDEO, 60));
+        assert!(pending(second.as_mut()));
+        first.shrink(40);
+        assert_eq!(second.await.bytes(), 60);
+    }
+
+    #[tokio::test]
+    async fn spare_buffers_stay_within_the_budget() {
+        let budget = Budget::new(1 << 20);
+        let slot = budget.open(VIDEO, 1 << 20).await;
+        let buffer = slot.buffer(1 << 20);
+        let address = buffer.as_ptr();
+        slot.release(buffer);
+        let slot = budget.open(VIDEO, 0).await;
+        let again = slot.buffer(16);
+        assert_eq!(again.as_ptr(), address, "the buffer is used again");
+        slot.release(again);
+        let full = budget.open(VIDEO, 1 << 20).await;
+        assert_eq!(budget.0.lock().spare_bytes, 0, "live bytes push spare buffers out");
+        drop(full);
+    }
+}

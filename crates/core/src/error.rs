@@ -1,0 +1,337 @@
+//! The errors of the four roles. They live beside the roles because a replaced stage speaks them too.
+//!
+//! A message never repeats its source: print the whole chain.
+
+use std::fmt;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::{Account, SafeUrl, TrackId};
+
+/// Any error, boxed.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Where a transfer fell silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeoutPhase {
+    /// While connecting.
+    Connect,
+    /// After the request, before the first byte of the answer.
+    FirstByte,
+    /// In the middle of the body.
+    Stall,
+}
+
+impl fmt::Display for TimeoutPhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "no connection",
+            Self::FirstByte => "no answer",
+            Self::Stall => "no further byte",
+        })
+    }
+}
+
+/// Why a body could not be had. Messages read after "failed to fetch".
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// Policy forbids the request.
+    #[error("{url}: refused: {reason}")]
+    Refused {
+        /// What was asked for.
+        url: SafeUrl,
+        /// Which rule forbids it.
+        reason: String,
+    },
+    /// No connection could be made.
+    #[error("{url}: no connection")]
+    Connect {
+        /// What was asked for.
+        url: SafeUrl,
+        /// What the network said.
+        source: BoxError,
+    },
+    /// Nothing came for too long.
+    #[error("{url}: {phase} for {} s", .after.as_secs_f32())]
+    Timeout {
+        /// What was asked for.
+        url: SafeUrl,
+        /// In which phase.
+        phase: TimeoutPhase,
+        /// How long it waited.
+        after: Duration,
+    },
+    /// The server answered with a status that is no success.
+    #[error("{url}: status {status}{}", status_hint(*.status))]
+    Status {
+        /// What was asked for.
+        url: SafeUrl,
+        /// The HTTP status code.
+        status: u16,
+        /// `Retry-After`, where the server sent it in seconds.
+        retry_after: Option<Duration>,
+    },
+    /// The body ended before its announced length.
+    #[error("{url}: body cut short: {received} of {expected} bytes")]
+    Truncated {
+        /// What was asked for.
+        url: SafeUrl,
+        /// Bytes received.
+        received: u64,
+        /// Bytes announced.
+        expected: u64,
+    },
+    /// The connection broke.
+    #[error("{url}: connection broke after {received} bytes")]
+    Broken {
+        /// What was asked for.
+        url: SafeUrl,
+        /// Bytes received.
+        received: u64,
+        /// What the network said.
+        source: BoxError,
+    },
+    /// The body is larger than its kind may be.
+    #[error("{url}: larger than the limit of {limit} bytes")]
+    TooLarge {
+        /// What was asked for.
+        url: SafeUrl,
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// The server's answer to a range request does not fit the request.
+    #[error("{url}: {what}")]
+    Range {
+        /// What was asked for.
+        url: SafeUrl,
+        /// What does not fit.
+        what: String,
+    },
+    /// The server's answer breaks its protocol, or its redirects lead nowhere.
+    #[error("{url}: {what}")]
+    Invalid {
+        /// What was asked for.
+        url: SafeUrl,
+        /// What is wrong.
+        what: String,
+    },
+    /// A local file could not be read.
+    #[error("{url}: cannot be read")]
+    File {
+        /// The file.
+        url: SafeUrl,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// An error of a fetcher that is not Aqueduct's own.
+    #[error(transparent)]
+    Other(BoxError),
+}
+
+fn status_hint(status: u16) -> &'static str {
+    match status {
+        401 => " (unauthorized: it wants credentials)",
+        403 => " (forbidden: it may want a Referer, a cookie or a fresh address)",
+        404 => " (not found)",
+        410 => " (gone)",
+        429 => " (too many requests)",
+        _ => "",
+    }
+}
+
+impl FetchError {
+    /// Whether the same request may succeed a little later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Connect { .. } | Self::Timeout { .. } | Self::Truncated { .. } | Self::Broken { .. } => true,
+            Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
+            _ => false,
+        }
+    }
+
+    /// The HTTP status code, where that is what went wrong.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+}
+
+/// Why an input could not be resolved, or a track not be followed. Messages read after "failed to resolve".
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ResolveError {
+    /// A document or playlist could not be had.
+    #[error(transparent)]
+    Fetch(FetchError),
+    /// No document held a stream.
+    #[error("no stream found; read {} document(s):\n{account}", .account.documents.len())]
+    NothingFound {
+        /// The documents that were read, and what was there.
+        account: Account,
+    },
+    /// iframes or playlists are nested beyond the limit.
+    #[error("nested deeper than {limit}: {}", chain(.path))]
+    TooDeep {
+        /// The limit.
+        limit: usize,
+        /// The documents on the way.
+        path: Vec<SafeUrl>,
+    },
+    /// A playlist cannot be read.
+    #[error("{url}: unreadable playlist")]
+    Playlist {
+        /// Its address.
+        url: SafeUrl,
+        /// What is wrong, and where.
+        source: BoxError,
+    },
+    /// A live playlist did not change for too long.
+    #[error("{url}: the live playlist has not changed for {} s", .after.as_secs())]
+    Stale {
+        /// Its address.
+        url: SafeUrl,
+        /// How long.
+        after: Duration,
+    },
+    /// The input itself cannot be used.
+    #[error("{what}")]
+    Input {
+        /// What is wrong, and what to try.
+        what: String,
+    },
+    /// An error of a resolver that is not Aqueduct's own.
+    #[error(transparent)]
+    Other(BoxError),
+}
+
+fn chain(path: &[SafeUrl]) -> String {
+    path.iter().map(ToString::to_string).collect::<Vec<_>>().join(" → ")
+}
+
+impl From<FetchError> for ResolveError {
+    fn from(error: FetchError) -> Self {
+        Self::Fetch(error)
+    }
+}
+
+/// Why a unit could not be decrypted. Messages read after "failed to decrypt".
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DecryptError {
+    /// The key could not be had.
+    #[error("no key")]
+    Key(#[source] FetchError),
+    /// What is at the key's address is no key.
+    #[error("key {url}: {length} bytes where a key has 16{hint}")]
+    KeyLength {
+        /// Where the key should be.
+        url: SafeUrl,
+        /// Length of what is there.
+        length: usize,
+        /// What it looks like, as an appended fragment; empty when it looks like nothing known.
+        hint: &'static str,
+    },
+    /// The ciphertext cannot be whole.
+    #[error("{length} bytes are no whole number of 16-byte blocks")]
+    Length {
+        /// Length of the ciphertext.
+        length: usize,
+    },
+    /// The padding is wrong: the key or the IV is, most likely.
+    #[error("wrong padding: the key or the IV does not fit")]
+    Padding,
+    /// An initialization section is encrypted without an IV.
+    #[error("encrypted initialization section without an IV")]
+    NoIv,
+    /// The method is not one that this decrypter knows.
+    #[error("no usable key among {}", methods(.keys))]
+    Unsupported {
+        /// The `METHOD` and `KEYFORMAT` of each key in force.
+        keys: Vec<(String, String)>,
+    },
+    /// An error of a decrypter that is not Aqueduct's own.
+    #[error(transparent)]
+    Other(BoxError),
+}
+
+fn methods(keys: &[(String, String)]) -> String {
+    keys.iter()
+        .map(|(method, format)| format!("METHOD={method} KEYFORMAT=\"{format}\""))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// Why clear media could not become output. Messages read after "failed to mux".
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum MuxError {
+    /// The media cannot go into this container.
+    #[error("{what}")]
+    Unsupported {
+        /// What cannot, and what to try.
+        what: String,
+    },
+    /// The media is not what it should be.
+    #[error("{what}")]
+    Media {
+        /// What is wrong.
+        what: String,
+    },
+    /// An error of a muxer that is not Aqueduct's own.
+    #[error(transparent)]
+    Other(BoxError),
+}
+
+/// A unit of a track, for messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// The Media Segment with this Media Sequence Number.
+    Segment(u64),
+    /// The Media Initialization Section ahead of the segment with this Media Sequence Number.
+    Init(u64),
+    /// The track as a whole.
+    Track,
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Segment(msn) => write!(f, "segment {msn}"),
+            Self::Init(msn) => write!(f, "initialization section before segment {msn}"),
+            Self::Track => f.write_str("stream"),
+        }
+    }
+}
+
+/// An error with the place in the stream where it happened.
+#[derive(Debug, Error)]
+#[error("{unit} of {track}")]
+pub struct Located<E: std::error::Error + 'static> {
+    /// The track.
+    pub track: TrackId,
+    /// The unit.
+    pub unit: Unit,
+    /// What happened.
+    pub source: E,
+}
+
+impl<E: std::error::Error> Located<E> {
+    /// Says where `source` happened.
+    pub fn new(track: TrackId, unit: Unit, source: E) -> Self {
+        Self { track, unit, source }
+    }
+}
+
+impl<P> crate::Item<P> {
+    /// The unit that this item is, for messages.
+    pub fn unit(&self) -> Unit {
+        match self {
+            Self::Init { info, .. } => Unit::Init(info.first_msn),
+            Self::Segment { info, .. } | Self::Gap { info, .. } => Unit::Segment(info.msn),
+        }
+    }
+}

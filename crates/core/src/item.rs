@@ -1,0 +1,202 @@
+//! What flows from stage to stage.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::{ByteRange, Resource, SafeUrl, TrackId};
+
+/// One unit of a track, in playlist order. `P` is what the stage before made of it: a
+/// [`Resource`] to fetch, [`Sealed`](crate::Sealed) bytes or [`Clear`](crate::Clear) ones.
+#[derive(Debug)]
+pub enum Item<P> {
+    /// A Media Initialization Section, ahead of the first segment that needs it.
+    Init {
+        /// What it is.
+        info: Arc<InitInfo>,
+        /// Its content.
+        payload: P,
+    },
+    /// A Media Segment.
+    Segment {
+        /// What it is.
+        info: Arc<SegmentInfo>,
+        /// Its content.
+        payload: P,
+    },
+    /// A Media Segment that is not there: it takes its place in the order, so that its absence is told.
+    Gap {
+        /// What it would have been.
+        info: Arc<SegmentInfo>,
+        /// Why it is missing.
+        cause: GapCause,
+    },
+}
+
+impl<P> Item<P> {
+    /// The track that the item belongs to.
+    pub fn track(&self) -> TrackId {
+        match self {
+            Self::Init { info, .. } => info.track,
+            Self::Segment { info, .. } | Self::Gap { info, .. } => info.track,
+        }
+    }
+
+    /// The playing time that the item stands for; zero for an initialization section.
+    pub fn duration(&self) -> Duration {
+        match self {
+            Self::Init { .. } => Duration::ZERO,
+            Self::Segment { info, .. } | Self::Gap { info, .. } => info.duration,
+        }
+    }
+}
+
+/// A Media Segment without its bytes (RFC 8216, section 3).
+#[derive(Clone, Debug)]
+pub struct SegmentInfo {
+    /// The track it belongs to.
+    pub track: TrackId,
+    /// Media Sequence Number (4.3.3.2). For a plain file: the number of the piece.
+    pub msn: u64,
+    /// Discontinuity Sequence Number (4.3.3.3).
+    pub discontinuity_sequence: u64,
+    /// Whether `EXT-X-DISCONTINUITY` stands before it (4.3.2.3).
+    pub discontinuity: bool,
+    /// `EXTINF` (4.3.2.1).
+    pub duration: Duration,
+    /// `EXT-X-PROGRAM-DATE-TIME`, carried forward from the last segment that had it (4.3.2.6).
+    pub program_date_time: Option<SystemTime>,
+    /// The initialization section it needs (4.3.2.5).
+    pub init: Option<InitId>,
+    /// How it is encrypted (4.3.2.4).
+    pub encryption: Encryption,
+    /// Where it is.
+    pub resource: Resource,
+}
+
+/// A Media Initialization Section without its bytes (RFC 8216, 4.3.2.5).
+#[derive(Clone, Debug)]
+pub struct InitInfo {
+    /// The track it belongs to.
+    pub track: TrackId,
+    /// Its identity.
+    pub id: InitId,
+    /// Media Sequence Number of the first segment that needs it.
+    pub first_msn: u64,
+    /// How it is encrypted: by the keys in force where its `EXT-X-MAP` stands.
+    pub encryption: Encryption,
+    /// Where it is.
+    pub resource: Resource,
+}
+
+/// The identity of a Media Initialization Section: its URL and byte range.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct InitId(SafeUrl, Option<ByteRange>);
+
+impl InitId {
+    /// The identity of the initialization section at `resource`.
+    pub fn of(resource: &Resource) -> Self {
+        Self(resource.url.clone(), resource.range)
+    }
+}
+
+/// An initialization vector, as it goes into the cipher.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Iv(pub [u8; 16]);
+
+impl Iv {
+    /// The IV of a segment whose key has none: its Media Sequence Number as a 128-bit big-endian number
+    /// (RFC 8216, 5.2).
+    pub fn from_media_sequence_number(msn: u64) -> Self {
+        Self(u128::from(msn).to_be_bytes())
+    }
+}
+
+impl fmt::Debug for Iv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "0x{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+/// How a segment or an initialization section is encrypted. Keys never travel with the data: this names
+/// where the key is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Encryption {
+    /// Not at all.
+    None,
+    /// The whole in AES-128-CBC with PKCS #7 padding (RFC 8216, 4.3.2.4).
+    Aes128 {
+        /// Where the key is.
+        key: Resource,
+        /// The initialization vector; `None` for an initialization section whose key has none, which the
+        /// specification forbids.
+        iv: Option<Iv>,
+    },
+    /// A way that the resolver has no variant for, as the playlist names it: one entry for each key in
+    /// force. The bundled decrypter refuses it.
+    Other {
+        /// The `METHOD` of each key in force, with its `KEYFORMAT`.
+        keys: Arc<[(String, String)]>,
+    },
+}
+
+/// Why a segment is missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GapCause {
+    /// The playlist marks it with `EXT-X-GAP`: it was never on offer.
+    Tagged,
+    /// It left the live window before it could be asked for.
+    Expired,
+    /// It could not be had; the message says why.
+    Failed(String),
+}
+
+impl GapCause {
+    /// Whether the segment was on offer, so that the output lacks something.
+    pub fn was_on_offer(&self) -> bool {
+        !matches!(self, Self::Tagged)
+    }
+}
+
+impl fmt::Display for GapCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tagged => f.write_str("marked as a gap by the playlist"),
+            Self::Expired => f.write_str("left the live window before it was fetched"),
+            Self::Failed(why) => f.write_str(why),
+        }
+    }
+}
+
+/// Missing segments of one track that follow each other and share a cause, for the final report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The track.
+    pub track: TrackId,
+    /// Media Sequence Number of the first missing segment.
+    pub first_msn: u64,
+    /// How many are missing in a row.
+    pub segments: u64,
+    /// Why.
+    pub cause: GapCause,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // RFC 8216, 5.2: the big-endian binary representation of the Media Sequence Number, padded on the left
+    // with zeros to 128 bits.
+    #[test]
+    fn an_implicit_iv_is_the_sequence_number_in_128_bits() {
+        assert_eq!(
+            Iv::from_media_sequence_number(0x14).0,
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x14]
+        );
+        let large = Iv::from_media_sequence_number(0x0102_0304_0506_0708);
+        assert_eq!(large.0, [0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(format!("{large:?}"), "0x00000000000000000102030405060708");
+    }
+}

@@ -1,0 +1,363 @@
+//! Bytes on their way, with the budget slot that they occupy.
+
+use std::fmt;
+
+use bytes::BytesMut;
+
+use crate::{Budget, FetchError, Limits, Progress, Resource, SafeUrl, Slot, TrackId};
+
+/// Buffers start at most this large, whatever length a server claims.
+const FIRST_ALLOCATION: usize = 4 << 20;
+
+/// Bytes and their slot, which is freed when the payload is dropped: after its last byte is written.
+struct Payload {
+    bytes: BytesMut,
+    slot: Option<Slot>,
+}
+
+impl Payload {
+    fn map<E>(mut self, change: impl FnOnce(BytesMut) -> Result<BytesMut, E>) -> Result<Self, E> {
+        self.bytes = change(std::mem::take(&mut self.bytes))?;
+        Ok(self)
+    }
+}
+
+impl Drop for Payload {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            slot.release(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+/// Bytes as they were on the wire: possibly encrypted, so nothing that a muxer takes.
+pub struct Sealed(Payload);
+
+impl Sealed {
+    /// Bytes that occupy no slot of a budget, for tests and for stages that read small things.
+    pub fn unbudgeted(bytes: impl Into<BytesMut>) -> Self {
+        Self(Payload {
+            bytes: bytes.into(),
+            slot: None,
+        })
+    }
+
+    /// Runs `decrypt` over the bytes, in place, and keeps the slot with the result: the one way from sealed
+    /// to clear.
+    ///
+    /// # Errors
+    ///
+    /// Those of `decrypt`; the bytes are lost then.
+    pub fn open<E>(self, decrypt: impl FnOnce(BytesMut) -> Result<BytesMut, E>) -> Result<Clear, E> {
+        self.0.map(decrypt).map(Clear)
+    }
+
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.0.bytes
+    }
+}
+
+/// Plain media bytes.
+pub struct Clear(Payload);
+
+impl Clear {
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.0.bytes
+    }
+}
+
+impl AsRef<[u8]> for Clear {
+    fn as_ref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sealed({} bytes)", self.0.bytes.len())
+    }
+}
+
+impl fmt::Debug for Clear {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Clear({} bytes)", self.0.bytes.len())
+    }
+}
+
+/// Leave to receive one body: the size limit, the budget slot that grows with it, and the counters.
+///
+/// A fetcher [`write`](Grant::write)s what arrives and [`seal`](Grant::seal)s it when it is complete.
+pub struct Grant {
+    url: SafeUrl,
+    limit: u64,
+    payload: Payload,
+    progress: Progress,
+}
+
+impl Grant {
+    /// Leave to receive `resource` outside any budget, within the limit of its kind: for documents, playlists
+    /// and keys, which are small and read at once.
+    pub fn unbudgeted(resource: &Resource, limits: &Limits) -> Self {
+        Self {
+            url: resource.url.clone(),
+            limit: limits.bytes(resource.kind),
+            payload: Payload {
+                bytes: BytesMut::new(),
+                slot: None,
+            },
+            progress: Progress::default(),
+        }
+    }
+
+    /// Bytes received so far.
+    pub fn len(&self) -> usize {
+        self.payload.bytes.len()
+    }
+
+    /// Whether nothing was received yet.
+    pub fn is_empty(&self) -> bool {
+        self.payload.bytes.is_empty()
+    }
+
+    /// The bytes received so far.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.payload.bytes
+    }
+
+    /// The most that may be received, in bytes.
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// Announces the length of the whole body: the budget is taken at once, and a length over the limit is
+    /// refused before it is received. Memory is not allocated beyond a first piece: the length is a claim.
+    ///
+    /// # Errors
+    ///
+    /// [`FetchError::TooLarge`] when `total` is over the limit.
+    pub async fn expect(&mut self, total: u64) -> Result<(), FetchError> {
+        let size = self.check(total)?;
+        if let Some(slot) = &mut self.payload.slot {
+            slot.grow(size).await;
+        }
+        self.allocate(size);
+        Ok(())
+    }
+
+    /// Takes in the next bytes of the body. Waits while the budget is spent.
+    ///
+    /// # Errors
+    ///
+    /// [`FetchError::TooLarge`] when the body grows over the limit.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
+        let size = self.check((self.len() as u64).saturating_add(bytes.len() as u64))?;
+        if let Some(slot) = &mut self.payload.slot {
+            slot.grow(size).await;
+        }
+        self.allocate(size);
+        self.payload.bytes.extend_from_slice(bytes);
+        self.progress.counters().received(bytes.len());
+        Ok(())
+    }
+
+    /// Forgets what was received, to begin again.
+    pub fn restart(&mut self) {
+        self.payload.bytes.clear();
+    }
+
+    /// The body is complete.
+    pub fn seal(mut self) -> Sealed {
+        let length = self.len();
+        if let Some(slot) = &mut self.payload.slot {
+            slot.shrink(length);
+        }
+        Sealed(self.payload)
+    }
+
+    /// Where retries and other news of this transfer are told.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    fn check(&self, total: u64) -> Result<usize, FetchError> {
+        usize::try_from(total)
+            .ok()
+            .filter(|_| total <= self.limit)
+            .ok_or_else(|| FetchError::TooLarge {
+                url: self.url.clone(),
+                limit: self.limit,
+            })
+    }
+
+    /// A first buffer when there is none; later growth is the buffer's own.
+    fn allocate(&mut self, expected: usize) {
+        if self.payload.bytes.capacity() == 0 {
+            let capacity = expected.min(FIRST_ALLOCATION);
+            self.payload.bytes = match &self.payload.slot {
+                Some(slot) => slot.buffer(capacity),
+                None => BytesMut::with_capacity(capacity),
+            };
+        }
+    }
+}
+
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grant")
+            .field("url", &self.url)
+            .field("len", &self.len())
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Gives out [`Grant`]s for the bodies of one track, out of one budget.
+#[derive(Clone, Debug)]
+pub struct Lender {
+    /// The budget of the process.
+    pub budget: Budget,
+    /// The track whose bodies are received.
+    pub track: TrackId,
+    /// The size limits.
+    pub limits: Limits,
+    /// The counters.
+    pub progress: Progress,
+}
+
+impl Lender {
+    /// Leave to receive `resource`, of which about `expected` bytes are taken from the budget at once. Waits
+    /// while the budget is spent. Within a track, call it in the order in which bodies are to leave.
+    pub async fn grant(&self, resource: &Resource, expected: usize) -> Grant {
+        let limit = self.limits.bytes(resource.kind);
+        let expected = expected.min(usize::try_from(limit).unwrap_or(usize::MAX));
+        Grant {
+            url: resource.url.clone(),
+            limit,
+            payload: Payload {
+                bytes: BytesMut::new(),
+                slot: Some(self.budget.open(self.track, expected).await),
+            },
+            progress: self.progress.clone(),
+        }
+    }
+}
+
+/// A piece of output. The caller of a muxer writes it; when it is dropped, the budget gets its bytes back.
+#[derive(Debug)]
+pub struct Write {
+    /// Where it goes.
+    pub at: WriteAt,
+    /// What goes there.
+    pub data: Data,
+}
+
+impl Write {
+    /// Appends `data` to the output.
+    pub fn append(data: impl Into<Data>) -> Self {
+        Self {
+            at: WriteAt::End,
+            data: data.into(),
+        }
+    }
+}
+
+/// The place of a [`Write`] in the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteAt {
+    /// After all that was appended so far.
+    End,
+    /// Over bytes that were appended before, counted from the start of the output. Only for outputs that can
+    /// seek.
+    Offset(u64),
+}
+
+/// The bytes of a [`Write`].
+#[derive(Debug)]
+pub enum Data {
+    /// A segment as it came: nothing is copied.
+    Clear(Clear),
+    /// Bytes that the muxer made.
+    Owned(Vec<u8>),
+}
+
+impl Data {
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Clear(clear) => clear.as_slice(),
+            Self::Owned(bytes) => bytes,
+        }
+    }
+}
+
+impl From<Clear> for Data {
+    fn from(clear: Clear) -> Self {
+        Self::Clear(clear)
+    }
+}
+
+impl From<Vec<u8>> for Data {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Owned(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use url::Url;
+
+    use super::*;
+    use crate::Kind;
+
+    fn resource() -> Resource {
+        Resource::new(Kind::Key, Url::parse("http://host.example/key").unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_slot_is_freed_when_the_bytes_are_written_not_when_they_change_hands() {
+        let budget = Budget::new(1000);
+        let lender = Lender {
+            budget: budget.clone(),
+            track: TrackId::new(0),
+            limits: Limits::default(),
+            progress: Progress::default(),
+        };
+        let mut grant = lender.grant(&resource(), 500).await;
+        grant.write(&[1; 100]).await.unwrap();
+        assert_eq!(budget.used(), 500);
+        let sealed = grant.seal();
+        assert_eq!(budget.used(), 100, "what was expected and did not come is given back");
+        let clear = sealed.open(Ok::<_, std::convert::Infallible>).unwrap();
+        let write = Write::append(clear);
+        assert_eq!(budget.used(), 100);
+        drop(write);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_body_over_its_limit_is_refused_when_announced_and_when_received() {
+        let limits = Limits {
+            key_bytes: 20,
+            ..Limits::default()
+        };
+        let mut grant = Grant::unbudgeted(&resource(), &limits);
+        assert!(matches!(grant.expect(21).await, Err(FetchError::TooLarge { limit: 20, .. })));
+        grant.write(&[0; 20]).await.unwrap();
+        assert!(matches!(grant.write(&[0; 1]).await, Err(FetchError::TooLarge { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_claimed_length_is_not_allocated() {
+        let mut grant = Grant::unbudgeted(
+            &Resource {
+                kind: Kind::Segment,
+                ..resource()
+            },
+            &Limits::default(),
+        );
+        grant.expect(500 << 20).await.unwrap();
+        assert!(grant.payload.bytes.capacity() <= FIRST_ALLOCATION);
+    }
+}

@@ -1,0 +1,212 @@
+//! What a resolver makes of an input: tracks, and an account of how it found them.
+
+use std::any::Any;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::SafeUrl;
+
+/// What the user gives: an address, a file or the text of a playlist.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Input {
+    /// A page, a playlist or a media file (`http`, `https`, `data`, `file`).
+    Url(SafeUrl),
+    /// A local file: a playlist or a saved page.
+    File(PathBuf),
+    /// The content of a document, such as a playlist on standard input.
+    Text {
+        /// Its bytes.
+        bytes: Vec<u8>,
+        /// What relative addresses in it are relative to.
+        base: Option<SafeUrl>,
+    },
+}
+
+impl Input {
+    /// Reads what stands on a command line: with one of the schemes `http`, `https`, `data` and `file` it is an
+    /// address, otherwise a path.
+    pub fn parse(text: &str) -> Self {
+        match Url::parse(text) {
+            Ok(url) if matches!(url.scheme(), "http" | "https" | "data" | "file") => Self::Url(url.into()),
+            _ => Self::File(PathBuf::from(text)),
+        }
+    }
+}
+
+/// A track's number within its presentation, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TrackId(u32);
+
+impl TrackId {
+    /// The track with this number.
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for TrackId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "track {}", self.0)
+    }
+}
+
+/// What a track carries, as far as its playlist tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TrackKind {
+    /// The Variant Stream itself: video, and its audio unless a Rendition brings it.
+    Main,
+    /// An audio Rendition.
+    Audio,
+    /// A subtitle Rendition.
+    Subtitles,
+    /// A plain media file.
+    File,
+}
+
+impl fmt::Display for TrackKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Main => "main",
+            Self::Audio => "audio",
+            Self::Subtitles => "subtitles",
+            Self::File => "file",
+        })
+    }
+}
+
+/// One lane of the pipeline.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Track {
+    /// Its number.
+    pub id: TrackId,
+    /// What it carries.
+    pub kind: TrackKind,
+    /// A name for people: a resolution, a Rendition's NAME.
+    pub name: String,
+    /// Its language (BCP 47), where it is told.
+    pub language: Option<String>,
+    /// Where it comes from: a Media Playlist or a media file.
+    pub url: Option<SafeUrl>,
+    /// Number of segments, where the playlist is complete.
+    pub segments: Option<u64>,
+    /// Number of bytes, where it is known.
+    pub bytes: Option<u64>,
+    /// Playing time, where the playlist is complete.
+    pub duration: Option<Duration>,
+    /// Whether the playlist may still grow.
+    pub live: bool,
+    /// The file extension that its segments' addresses carry, in lower case: a hint for choosing a container.
+    pub extension: Option<String>,
+    plan: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl Track {
+    /// A track of which nothing else is known yet.
+    pub fn new(id: TrackId, kind: TrackKind, name: impl Into<String>) -> Self {
+        Self {
+            id,
+            kind,
+            name: name.into(),
+            language: None,
+            url: None,
+            segments: None,
+            bytes: None,
+            duration: None,
+            live: false,
+            extension: None,
+            plan: None,
+        }
+    }
+
+    /// The same with what its resolver needs to follow it; opaque to everybody else.
+    #[must_use]
+    pub fn with_plan<T: Send + Sync + 'static>(mut self, plan: T) -> Self {
+        self.plan = Some(Arc::new(plan));
+        self
+    }
+
+    /// What the resolver left here, if it is of this type.
+    pub fn plan<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.plan.as_deref()?.downcast_ref()
+    }
+}
+
+impl fmt::Debug for Track {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Track")
+            .field("id", &self.id)
+            .field("kind", &self.kind)
+            .field("name", &self.name)
+            .field("url", &self.url)
+            .field("segments", &self.segments)
+            .field("live", &self.live)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What an input turned out to be.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Presentation {
+    /// The page's title, as it stands there: not yet safe as a file name.
+    pub title: Option<String>,
+    /// The tracks to fetch, in the order of their numbers.
+    pub tracks: Vec<Track>,
+    /// How they were found.
+    pub account: Account,
+    /// What is not as it should be in the documents, though it could be read.
+    pub warnings: Vec<String>,
+}
+
+impl Presentation {
+    /// A presentation of these tracks.
+    pub fn new(tracks: Vec<Track>) -> Self {
+        Self { tracks, ..Self::default() }
+    }
+}
+
+/// The documents that were read on the way to a stream, in order, and what each held.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Account {
+    /// The documents.
+    pub documents: Vec<DocumentRead>,
+}
+
+/// One document and what came of it.
+#[derive(Clone, Debug)]
+pub struct DocumentRead {
+    /// Its address, after redirects.
+    pub url: SafeUrl,
+    /// How far from the input it stands: 0 for the input itself, 1 for an iframe in it.
+    pub depth: usize,
+    /// What was found there, or what went wrong, as fragments for people.
+    pub found: Vec<String>,
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, document) in self.documents.iter().enumerate() {
+            if n > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{:indent$}{}", "", document.url, indent = document.depth * 2)?;
+            for found in &document.found {
+                write!(f, "\n{:indent$}- {found}", "", indent = document.depth * 2 + 2)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,259 @@
+//! What to fetch: a redacted URL, a byte range and what kind of thing is expected there.
+
+use std::fmt;
+use std::sync::Arc;
+
+use url::Url;
+
+/// A URL that is safe to print.
+///
+/// `Display` and `Debug` leave out user name and password, the values of all query parameters (they carry
+/// tokens and signatures as often as not) and the fragment; a `data:` URL shows only its media type.
+/// [`SafeUrl::url`] gives the whole URL to those who make the request. Cloning is cheap.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SafeUrl(Arc<Url>);
+
+impl SafeUrl {
+    /// The whole URL, secrets included: for making requests, never for messages.
+    pub fn url(&self) -> &Url {
+        &self.0
+    }
+
+    /// Whether both URLs share scheme, host and port.
+    pub fn same_origin(&self, other: &Self) -> bool {
+        self.0.origin() == other.0.origin()
+    }
+}
+
+impl From<Url> for SafeUrl {
+    fn from(url: Url) -> Self {
+        Self(Arc::new(url))
+    }
+}
+
+impl fmt::Display for SafeUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = &*self.0;
+        if url.scheme() == "data" {
+            let media_type = url.path().split([',', ';']).next().unwrap_or_default();
+            return write!(f, "data:{media_type},…");
+        }
+        write!(f, "{}:", url.scheme())?;
+        if url.has_host() || url.scheme() == "file" {
+            f.write_str("//")?;
+        }
+        if let Some(host) = url.host_str() {
+            f.write_str(host)?;
+        }
+        if let Some(port) = url.port() {
+            write!(f, ":{port}")?;
+        }
+        f.write_str(url.path())?;
+        if let Some(query) = url.query() {
+            for (n, parameter) in query.split('&').enumerate() {
+                f.write_str(if n == 0 { "?" } else { "&" })?;
+                match parameter.split_once('=') {
+                    Some((name, _)) => write!(f, "{name}=…")?,
+                    // A parameter without a name may be the token itself.
+                    None => f.write_str("…")?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for SafeUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}
+
+/// A part of a resource, in absolute bytes (RFC 8216, 4.3.2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ByteRange {
+    /// First byte, counted from the start of the resource.
+    pub offset: u64,
+    /// Number of bytes, at least one.
+    pub length: u64,
+}
+
+impl ByteRange {
+    /// The offset of the last byte, as the `Range` header wants it; `None` for an empty range or one that
+    /// ends beyond 2⁶⁴.
+    pub fn last(self) -> Option<u64> {
+        self.offset.checked_add(self.length.checked_sub(1)?)
+    }
+}
+
+impl fmt::Display for ByteRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.length, self.offset)
+    }
+}
+
+/// What is expected behind a URL. It decides the size limit, whether the transfer may be compressed, and
+/// what a fetcher does with a body that is something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A page, or anything else that somebody may hand us: read whole when it is text, and only its head
+    /// ([`Fetched::whole`](crate::Fetched::whole) is false) when it turns out to be media.
+    Document,
+    /// A playlist.
+    Playlist,
+    /// A decryption key.
+    Key,
+    /// A Media Initialization Section.
+    Init,
+    /// A Media Segment, or one range of a plain media file.
+    Segment,
+    /// A plain file of any size, handed on piece by piece: [`Fetch::stream`](crate::Fetch::stream).
+    File,
+}
+
+/// The largest body that is accepted for each [`Kind`], in bytes after any decompression.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// A page: 16 MiB.
+    pub document_bytes: u64,
+    /// A playlist: 64 MiB.
+    pub playlist_bytes: u64,
+    /// A key: 64 KiB. Keys are 16 bytes; the rest is room to say what came instead.
+    pub key_bytes: u64,
+    /// A Media Initialization Section: 16 MiB.
+    pub init_bytes: u64,
+    /// A Media Segment: 512 MiB.
+    pub segment_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const MIB: u64 = 1 << 20;
+        Self {
+            document_bytes: 16 * MIB,
+            playlist_bytes: 64 * MIB,
+            key_bytes: 64 << 10,
+            init_bytes: 16 * MIB,
+            segment_bytes: 512 * MIB,
+        }
+    }
+}
+
+impl Limits {
+    /// The limit for one kind of body. A [`Kind::File`] is handed on in pieces, each held to the limit of a
+    /// segment.
+    pub fn bytes(&self, kind: Kind) -> u64 {
+        match kind {
+            Kind::Document => self.document_bytes,
+            Kind::Playlist => self.playlist_bytes,
+            Kind::Key => self.key_bytes,
+            Kind::Init => self.init_bytes,
+            Kind::Segment | Kind::File => self.segment_bytes,
+        }
+    }
+}
+
+/// Something to fetch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Resource {
+    /// Where it is.
+    pub url: SafeUrl,
+    /// The part that is wanted; the whole without it.
+    pub range: Option<ByteRange>,
+    /// What is expected there.
+    pub kind: Kind,
+    /// The document that a browser would name in the `Referer` header.
+    pub referrer: Option<SafeUrl>,
+    /// The document or playlist that holds this address; `None` when the user gave it. Policy depends on
+    /// it: what a remote document names never reaches a local file.
+    pub named_by: Option<SafeUrl>,
+}
+
+impl Resource {
+    /// The whole of `url`, given by the user.
+    pub fn new(kind: Kind, url: impl Into<SafeUrl>) -> Self {
+        Self {
+            url: url.into(),
+            range: None,
+            kind,
+            referrer: None,
+            named_by: None,
+        }
+    }
+
+    /// Something that this resource names: it is `named_by` this one and sends the same `Referer`.
+    #[must_use]
+    pub fn names(&self, kind: Kind, url: impl Into<SafeUrl>) -> Self {
+        Self {
+            url: url.into(),
+            range: None,
+            kind,
+            referrer: self.referrer.clone(),
+            named_by: Some(self.url.clone()),
+        }
+    }
+
+    /// The same with a byte range.
+    #[must_use]
+    pub fn with_range(mut self, range: Option<ByteRange>) -> Self {
+        self.range = range;
+        self
+    }
+
+    /// The same with the document to name in `Referer`.
+    #[must_use]
+    pub fn with_referrer(mut self, referrer: Option<SafeUrl>) -> Self {
+        self.referrer = referrer;
+        self
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.url)?;
+        match self.range {
+            Some(range) => write!(f, " (bytes {range})"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_printed_url_holds_no_secret() {
+        let cases = [
+            (
+                "https://user:pass@host.example:8443/a/b.m3u8?token=abc&n=1#frag",
+                "https://host.example:8443/a/b.m3u8?token=…&n=…",
+            ),
+            ("http://host.example/?c2VjcmV0", "http://host.example/?…"),
+            ("data:application/octet-stream;base64,AAECAw==", "data:application/octet-stream,…"),
+            ("file:///home/me/list.m3u8", "file:///home/me/list.m3u8"),
+            ("http://[::1]:80/x", "http://[::1]/x"),
+        ];
+        for (input, printed) in cases {
+            let url = SafeUrl::from(Url::parse(input).unwrap());
+            assert_eq!(url.to_string(), printed);
+            assert_eq!(format!("{url:?}"), format!("\"{printed}\""));
+        }
+    }
+
+    #[test]
+    fn the_last_byte_of_a_range_does_not_overflow() {
+        assert_eq!(ByteRange { offset: 10, length: 5 }.last(), Some(14));
+        assert_eq!(ByteRange { offset: 10, length: 0 }.last(), None);
+        assert_eq!(
+            ByteRange {
+                offset: u64::MAX,
+                length: 2
+            }
+            .last(),
+            None
+        );
+    }
+}

@@ -1,0 +1,182 @@
+//! The four roles. A pipeline is generic over them, so any one can be replaced.
+
+use bytes::BytesMut;
+
+use crate::{
+    Clear, DecryptError, Encryption, FetchError, Grant, Input, Item, Iv, Lender, MuxError, Presentation, ResolveError, Resource, SafeUrl,
+    Sealed, Sender, Stop, Track, TrackId, Write,
+};
+
+/// From an input to tracks, and from each track to what to fetch.
+///
+/// Requests go through the [`Fetch`] that is handed in, so that one client carries cookies, limits and policy.
+pub trait Resolve: Send + Sync + 'static {
+    /// Finds the tracks.
+    ///
+    /// # Errors
+    ///
+    /// [`ResolveError`]: nothing found, a document or playlist that cannot be had or read.
+    fn resolve<F: Fetch>(&self, input: &Input, fetch: &F) -> impl Future<Output = Result<Presentation, ResolveError>> + Send;
+
+    /// Emits the track's items in playlist order, for as long as the stream lives. It waits while `outlet` is
+    /// full, ends quietly when its receiver is dropped, and emits nothing more once `stop` drains.
+    ///
+    /// # Errors
+    ///
+    /// [`ResolveError`]: a playlist that can no longer be had or read.
+    fn follow<F: Fetch>(
+        &self,
+        track: &Track,
+        fetch: &F,
+        outlet: Sender<Item<Resource>>,
+        stop: Stop,
+    ) -> impl Future<Output = Result<(), ResolveError>> + Send;
+}
+
+/// From an address to bytes: complete, or not at all.
+pub trait Fetch: Send + Sync + 'static {
+    /// Fetches one resource into `grant`. The bytes are those of [`Resource::range`] where it is given, and
+    /// the whole body otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`FetchError`], after whatever retries the fetcher makes.
+    fn fetch(&self, resource: &Resource, grant: Grant) -> impl Future<Output = Result<Fetched, FetchError>> + Send;
+
+    /// Fetches a resource of any size ([`Kind::File`](crate::Kind::File)) and hands it on piece by piece, in
+    /// order. Ends quietly when the receiver of `outlet` is dropped.
+    ///
+    /// The bytes are complete when this returns `Ok`. Without an implementation of its own, a fetcher hands
+    /// on one piece.
+    ///
+    /// # Errors
+    ///
+    /// [`FetchError`]; pieces that were handed on stay so.
+    fn stream(&self, resource: &Resource, lender: &Lender, outlet: &Sender<Sealed>) -> impl Future<Output = Result<(), FetchError>> + Send {
+        async move {
+            let grant = lender.grant(resource, 0).await;
+            let fetched = self.fetch(resource, grant).await?;
+            // A dropped receiver means stop quietly.
+            let _ = outlet.send(fetched.body).await;
+            Ok(())
+        }
+    }
+}
+
+/// What a fetcher brings back.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Fetched {
+    /// The bytes.
+    pub body: Sealed,
+    /// Where they came from, after redirects.
+    pub url: SafeUrl,
+    /// `Content-Type`, as sent.
+    pub content_type: Option<String>,
+    /// Length of the whole resource, in bytes, where the server told it.
+    pub total_length: Option<u64>,
+    /// Whether the server says that it serves byte ranges.
+    pub accepts_ranges: bool,
+    /// Whether `body` is all that was asked for. Only a [`Kind::Document`](crate::Kind::Document) that turned
+    /// out to be media may be cut.
+    pub whole: bool,
+}
+
+impl Fetched {
+    /// A complete body from `url`.
+    pub fn new(url: SafeUrl, body: Sealed) -> Self {
+        Self {
+            body,
+            url,
+            content_type: None,
+            total_length: None,
+            accepts_ranges: false,
+            whole: true,
+        }
+    }
+}
+
+/// From sealed bytes to clear ones: CPU work only, in place.
+///
+/// Each track has a decrypter of its own, cloned from the pipeline's.
+pub trait Decrypt: Clone + Send + 'static {
+    /// The resource whose bytes [`decrypt`](Decrypt::decrypt) needs as `key`; `None` when it needs none.
+    fn key<'a>(&self, encryption: &'a Encryption) -> Option<&'a Resource> {
+        match encryption {
+            Encryption::Aes128 { key, .. } => Some(key),
+            _ => None,
+        }
+    }
+
+    /// Decrypts one whole segment or initialization section. `key` holds the bytes of the resource that
+    /// [`key`](Decrypt::key) named, and nothing when it named none. An IV is always filled in for a segment.
+    ///
+    /// # Errors
+    ///
+    /// [`DecryptError`]: what the key, the IV or the bytes lack.
+    fn decrypt(&mut self, encryption: &Encryption, key: &[u8], bytes: BytesMut) -> Result<BytesMut, DecryptError>;
+}
+
+/// From clear items to output bytes: no I/O, no waiting. The caller writes.
+pub trait Mux: Send + 'static {
+    /// Tells what is coming, before the first item. `seekable` says whether [`WriteAt::Offset`] may be used.
+    ///
+    /// # Errors
+    ///
+    /// [`MuxError::Unsupported`] when these tracks do not fit the container.
+    ///
+    /// [`WriteAt::Offset`]: crate::WriteAt::Offset
+    fn begin(&mut self, presentation: &Presentation, seekable: bool) -> Result<(), MuxError> {
+        let _ = (presentation, seekable);
+        Ok(())
+    }
+
+    /// Takes the next item of a track and appends to `writes` what can be written now. Items of a track come
+    /// in order; the track that is furthest behind in playing time comes next.
+    ///
+    /// # Errors
+    ///
+    /// [`MuxError`]: media that the container cannot hold.
+    fn push(&mut self, track: TrackId, item: Item<Clear>, writes: &mut Vec<Write>) -> Result<(), MuxError>;
+
+    /// No more items: appends what completes the output.
+    ///
+    /// # Errors
+    ///
+    /// [`MuxError`]: media that the container cannot hold.
+    fn finish(&mut self, writes: &mut Vec<Write>) -> Result<Summary, MuxError>;
+}
+
+/// What a muxer made of the stream.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Summary {
+    /// The container, for people: "MPEG-TS", "MP4".
+    pub container: String,
+    /// What was repaired or dropped, as fragments for people.
+    pub notes: Vec<String>,
+}
+
+impl Summary {
+    /// A summary without notes.
+    pub fn new(container: impl Into<String>) -> Self {
+        Self {
+            container: container.into(),
+            notes: Vec::new(),
+        }
+    }
+}
+
+impl Encryption {
+    /// The same with the IV filled in for the segment `msn`, where the playlist gives none (RFC 8216, 5.2).
+    #[must_use]
+    pub fn for_segment(self, msn: u64) -> Self {
+        match self {
+            Self::Aes128 { key, iv } => Self::Aes128 {
+                key,
+                iv: iv.or(Some(Iv::from_media_sequence_number(msn))),
+            },
+            other => other,
+        }
+    }
+}
