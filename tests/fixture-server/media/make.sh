@@ -55,6 +55,11 @@ for sound in main alt; do
 done
 ff -i "$work/high.mp4" -i "$work/main.m4a" -map 0:v -map 1:a -c copy -movflags +faststart -fflags +bitexact film.mp4
 
+# A list of pictures.
+rm -rf pictures
+mkdir pictures
+ff -i "$work/low.mp4" -vf fps=1/3 -q:v 12 -fflags +bitexact -flags:v +bitexact pictures/%d.jpg
+
 # WebVTT in segments of 4 s. The muxer's clock starts at 1.4 s plus the B-frame delay of the first picture:
 # the map names the time stamp of that first picture.
 first=$(ffprobe -v error -select_streams v -show_entries packet=pts -of csv=p=0 high-ts/0.ts | grep -o "[0-9]\+" | sort -n | head -1)
