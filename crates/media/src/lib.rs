@@ -1,1 +1,58 @@
-//! Placeholder.
+//! Reading and writing media containers: MPEG-TS, ISO BMFF, ADTS and WebVTT.
+//!
+//! Bytes in, values out: nothing here opens a file, makes a request or looks at a clock, so everything can be
+//! tested, fuzzed and used with any I/O. All containers share one model: a demuxer gives [`Event`]s, which are a
+//! [`TrackConfig`] for each track and then its [`Sample`]s, already in the form that ISO BMFF stores, and a muxer
+//! takes those.
+//!
+//! | module | from | to |
+//! |---|---|---|
+//! | [`ts`] | MPEG-TS segments: H.264, AAC | samples |
+//! | [`mp4`] | samples | one progressive MP4 |
+//! | [`time`] | timescales, the 33-bit clock | |
+//!
+//! ```
+//! use aqueduct_media::{Event, mp4, ts};
+//!
+//! # let segment: &[u8] = &[];
+//! let mut demuxer = ts::Demuxer::default();
+//! let mut events = Vec::new();
+//! demuxer.push(segment, &mut events);
+//! demuxer.finish(&mut events);
+//!
+//! let (mut writer, mut file) = mp4::Writer::start(&mp4::Options::default());
+//! let mut tracks = Vec::new();
+//! for event in events {
+//!     match event {
+//!         Event::Config { track, config } => tracks.push((track, writer.add_track(&config))),
+//!         Event::Sample { track, sample } => {
+//!             if let Some((_, number)) = tracks.iter().find(|(id, _)| *id == track) {
+//!                 writer.add(*number, &sample, sample.data.len())?;
+//!                 file.extend_from_slice(&sample.data);
+//!             }
+//!         }
+//!     }
+//! }
+//! let finish = writer.finish()?;
+//! # Ok::<(), aqueduct_media::Error>(())
+//! ```
+//!
+//! # What can be relied on
+//!
+//! - No input makes this crate panic, allocate what a length field claims, or take more than linear time.
+//!   Access units and tables in progress have limits.
+//! - Damage costs what it hit and is counted (in [`ts::Stats`], for example); an [`Error`] means that a piece is
+//!   of no use at all.
+//! - Payload bytes are copied at most once.
+
+mod aac;
+mod avc;
+mod bits;
+mod error;
+pub mod mp4;
+pub mod time;
+mod track;
+pub mod ts;
+
+pub use error::Error;
+pub use track::{Event, Language, Sample, TrackConfig, TrackId, TrackKind};

@@ -1,0 +1,70 @@
+//! What can be wrong with media that a demuxer or muxer cannot work around.
+
+/// Why media could not be read or written.
+///
+/// Damage that leaves something worth keeping is counted in the demuxers' statistics instead;
+/// an error means that the piece at hand, or the file being written, is of no use.
+/// Messages are fragments that read after "failed to ...".
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A box claims more bytes than its parent holds, or fewer than its own header (ISO 14496-12 §4.2).
+    #[error("box `{kind}` at byte {offset} does not fit into what holds it")]
+    BoxSize {
+        /// The four-character code as text.
+        kind: String,
+        /// Where the box begins, in bytes from the start of the piece that was pushed.
+        offset: usize,
+    },
+    /// A box that the format requires is absent.
+    #[error("no `{0}` box")]
+    MissingBox(&'static str),
+    /// A box is there but says something impossible.
+    #[error("malformed `{kind}` box: {reason}")]
+    MalformedBox {
+        /// The four-character code.
+        kind: &'static str,
+        /// What was wrong, as the box parser put it.
+        reason: String,
+    },
+    /// A media segment came before any Media Initialization Section.
+    #[error("media segment without an initialization section before it")]
+    NoInit,
+    /// A sample's bytes would lie outside of the segment that describes it (ISO 14496-12 §8.8.8).
+    #[error("sample data of track {track} lies outside of the segment")]
+    SampleOutside {
+        /// `track_ID` of the track.
+        track: u32,
+    },
+    /// A run claims more samples than the limit for one segment.
+    #[error("more than {limit} samples in one segment")]
+    TooManySamples {
+        /// The most samples that one segment may describe.
+        limit: usize,
+    },
+    /// A track number that the writer did not hand out.
+    #[error("no track {0} in this file")]
+    UnknownTrack(usize),
+    /// A sample was added to a track before its first sample entry.
+    #[error("track {0} has no sample entry yet")]
+    NoSampleEntry(usize),
+    /// Decode timestamps of one track must never go back (ISO 14496-12 §8.6.1.2: deltas are unsigned).
+    #[error("decode time {dts} of track {track} is before its predecessor's {previous}")]
+    TimeRunsBack {
+        /// The writer's track number.
+        track: usize,
+        /// The offending decode time, in ticks of the track.
+        dts: i64,
+        /// Decode time of the sample before it.
+        previous: i64,
+    },
+    /// A field of the output format is too narrow for a value.
+    #[error("value too large for a `{0}` box")]
+    TooLarge(&'static str),
+    /// A timescale of zero ticks a second.
+    #[error("timescale of zero")]
+    ZeroTimescale,
+    /// Text that is no WebVTT file (the signature is missing, W3C WebVTT §4.1).
+    #[error("text is not WebVTT")]
+    NotWebVtt,
+}

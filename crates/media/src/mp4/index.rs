@@ -1,0 +1,327 @@
+//! The `moov` box: tracks, edit lists and sample tables (ISO 14496-12 §8).
+
+use mp4_atom::{BufMut, Dinf, Dref, Edts, Elst, ElstEntry, Encode, FixedPoint, Hdlr, Matrix, Mdhd, Mvhd, Nmhd, Smhd, Tkhd, Url, Vmhd};
+
+use super::{table::Runs, writer::Track};
+use crate::{
+    error::Error,
+    time::{from_flicks, rescale, to_flicks},
+    track::TrackKind,
+};
+
+/// The finest movie timescale; finer ones confuse players that keep durations in 32 bits.
+const MAX_TIMESCALE: u64 = 50_000_000;
+
+/// The index of a file, ready to be encoded.
+pub(super) struct Index<'a> {
+    tracks: Vec<&'a Track>,
+    timescale: u32,
+    /// When the first track begins, in flicks of the source's time: time 0 of the file.
+    origin: i64,
+}
+
+/// Where a track stands on the movie's timeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Edit {
+    /// Before the track begins, in ticks of the movie.
+    empty: u64,
+    /// Where presentation begins in the media, in ticks of the track.
+    media_time: u64,
+    /// How long the track is presented, in ticks of the movie.
+    duration: u64,
+}
+
+impl<'a> Index<'a> {
+    pub(super) fn new(tracks: &'a [Track]) -> Self {
+        let tracks: Vec<&Track> = tracks.iter().filter(|track| track.sizes.count() > 0).collect();
+        let origin = tracks
+            .iter()
+            .map(|track| to_flicks(presented_from(track), track.config.timescale))
+            .min();
+        Self {
+            timescale: movie_timescale(&tracks),
+            origin: origin.unwrap_or(0),
+            tracks,
+        }
+    }
+
+    pub(super) fn encode(&self) -> Result<Vec<u8>, Error> {
+        let tables: usize = self.tracks.iter().map(|track| tables_size(track)).sum();
+        let mut bytes = Vec::with_capacity(tables + 1024 * (1 + self.tracks.len()));
+        nest(&mut bytes, b"moov", |bytes| {
+            let edits: Vec<Edit> = self.tracks.iter().map(|track| self.edit(track)).collect();
+            let mvhd = Mvhd {
+                timescale: self.timescale,
+                duration: edits.iter().map(|edit| edit.empty + edit.duration).max().unwrap_or(0),
+                rate: FixedPoint::from(1),
+                volume: FixedPoint::from(1),
+                next_track_id: track_id(self.tracks.len()),
+                ..Mvhd::default()
+            };
+            encode(bytes, &mvhd, "mvhd")?;
+            for (number, (track, edit)) in self.tracks.iter().zip(edits).enumerate() {
+                let group = self.alternate_group(track);
+                nest(bytes, b"trak", |bytes| trak(bytes, track, track_id(number), group, edit))?;
+            }
+            Ok(())
+        })?;
+        Ok(bytes)
+    }
+
+    fn edit(&self, track: &Track) -> Edit {
+        let timescale = track.config.timescale;
+        let start = presented_from(track);
+        let to_movie = |ticks| u64::try_from(rescale(ticks, timescale, self.timescale)).unwrap_or(0);
+        let wait = to_flicks(start, timescale).saturating_sub(self.origin);
+        Edit {
+            empty: u64::try_from(from_flicks(wait, self.timescale)).unwrap_or(0),
+            media_time: u64::try_from(start - track.offset - track.first_dts).unwrap_or(0),
+            duration: to_movie(track.end_pts.saturating_add(track.offset).saturating_sub(start)),
+        }
+    }
+
+    /// Tracks of one kind are alternatives to each other (§8.3.2); a track without rivals is in no group.
+    fn alternate_group(&self, track: &Track) -> u16 {
+        let kind = track.config.kind;
+        let rivals = self.tracks.iter().filter(|other| other.config.kind == kind).count();
+        match kind {
+            _ if rivals < 2 => 0,
+            TrackKind::Video => 1,
+            TrackKind::Audio => 2,
+            TrackKind::Subtitle => 3,
+            TrackKind::Other => 0,
+        }
+    }
+}
+
+/// When the track begins to be presented, in its ticks of the source's time. What an edit list of the source
+/// puts before 0 is not presented.
+fn presented_from(track: &Track) -> i64 {
+    let first = track.first_pts.saturating_add(track.offset);
+    if track.has_edits && track.offset < 0 && first < 0 && track.end_pts.saturating_add(track.offset) > 0 {
+        0
+    } else {
+        first
+    }
+}
+
+/// One in which all tracks' times are whole numbers, if it is not too fine; the first track's otherwise.
+fn movie_timescale(tracks: &[&Track]) -> u32 {
+    let common = tracks.iter().try_fold(1_u64, |common, track| {
+        let timescale = u64::from(track.config.timescale);
+        let multiple = common / gcd(common, timescale) * timescale;
+        (multiple <= MAX_TIMESCALE).then_some(multiple)
+    });
+    let first = tracks.first().map_or(1000, |track| track.config.timescale);
+    common
+        .filter(|&common| common > 1)
+        .and_then(|common| u32::try_from(common).ok())
+        .unwrap_or(first)
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a.max(1) } else { gcd(b, a % b) }
+}
+
+/// Track IDs count from 1.
+fn track_id(number: usize) -> u32 {
+    u32::try_from(number + 1).unwrap_or(u32::MAX)
+}
+
+fn trak(bytes: &mut Vec<u8>, track: &Track, id: u32, group: u16, edit: Edit) -> Result<(), Error> {
+    let config = &track.config;
+    let (width, height) = config.display_size;
+    let side = |pixels: u32| FixedPoint::from(u16::try_from(pixels).unwrap_or(u16::MAX));
+    let tkhd = Tkhd {
+        track_id: id,
+        duration: edit.empty + edit.duration,
+        alternate_group: group,
+        enabled: true,
+        in_movie: true,
+        volume: FixedPoint::from(u8::from(config.kind == TrackKind::Audio)),
+        matrix: config.matrix.map_or_else(Matrix::default, matrix),
+        width: side(width),
+        height: side(height),
+        ..Tkhd::default()
+    };
+    encode(bytes, &tkhd, "tkhd")?;
+    encode(bytes, &edit_list(edit), "edts")?;
+    nest(bytes, b"mdia", |bytes| {
+        let mdhd = Mdhd {
+            timescale: config.timescale,
+            duration: track.media_duration(),
+            language: config.language.as_str().to_owned(),
+            ..Mdhd::default()
+        };
+        encode(bytes, &mdhd, "mdhd")?;
+        let hdlr = Hdlr {
+            handler: config.handler.into(),
+            name: handler_name(config.kind, config.name.as_deref()),
+        };
+        encode(bytes, &hdlr, "hdlr")?;
+        nest(bytes, b"minf", |bytes| {
+            match &config.handler {
+                b"vide" => encode(bytes, &Vmhd::default(), "vmhd")?,
+                b"soun" => encode(bytes, &Smhd::default(), "smhd")?,
+                b"subt" => full(bytes, b"sthd", 0, |_| Ok(()))?,
+                _ => encode(bytes, &Nmhd::default(), "nmhd")?,
+            }
+            let dinf = Dinf {
+                dref: Dref {
+                    entries: vec![Url::default().into()],
+                },
+            };
+            encode(bytes, &dinf, "dinf")?;
+            nest(bytes, b"stbl", |bytes| stbl(bytes, track))
+        })
+    })
+}
+
+fn matrix([a, b, u, c, d, v, x, y, w]: [i32; 9]) -> Matrix {
+    Matrix { a, b, u, c, d, v, x, y, w }
+}
+
+fn handler_name(kind: TrackKind, name: Option<&str>) -> String {
+    let default = match kind {
+        TrackKind::Video => "Video",
+        TrackKind::Audio => "Audio",
+        TrackKind::Subtitle => "Subtitles",
+        TrackKind::Other => "Data",
+    };
+    // The field ends at a zero byte.
+    name.filter(|name| !name.is_empty()).unwrap_or(default).replace('\0', " ")
+}
+
+/// Waiting, if the track begins late, then all of it from `media_time` on (§8.6.6).
+fn edit_list(edit: Edit) -> Edts {
+    let mut entries = Vec::new();
+    if edit.empty > 0 {
+        entries.push(ElstEntry {
+            segment_duration: edit.empty,
+            media_time: None,
+            media_rate: FixedPoint::from(1),
+        });
+    }
+    entries.push(ElstEntry {
+        segment_duration: edit.duration,
+        media_time: Some(edit.media_time),
+        media_rate: FixedPoint::from(1),
+    });
+    Edts {
+        elst: Some(Elst { entries }),
+    }
+}
+
+fn stbl(bytes: &mut Vec<u8>, track: &Track) -> Result<(), Error> {
+    full(bytes, b"stsd", 0, |bytes| {
+        put(bytes, track.entries.len() as u64, "stsd")?;
+        for entry in &track.entries {
+            bytes.extend_from_slice(entry);
+        }
+        Ok(())
+    })?;
+    full(bytes, b"stts", 0, |bytes| {
+        put(bytes, track.durations.count().into(), "stts")?;
+        for (delta, count) in track.durations.iter() {
+            put(bytes, count.into(), "stts")?;
+            put(bytes, u64::try_from(delta).unwrap_or(0), "stts")?;
+        }
+        Ok(())
+    })?;
+    if !is_always(&track.compositions, 0) {
+        full(bytes, b"ctts", u8::from(track.negative_composition), |bytes| {
+            put(bytes, track.compositions.count().into(), "ctts")?;
+            for (offset, count) in track.compositions.iter() {
+                put(bytes, count.into(), "ctts")?;
+                bytes.extend_from_slice(&i32::try_from(offset).map_err(|_| Error::TooLarge("ctts"))?.to_be_bytes());
+            }
+            Ok(())
+        })?;
+    }
+    // Without the box every sample is a sync sample (§8.6.2).
+    if track.syncs.count() < track.sizes.count() {
+        full(bytes, b"stss", 0, |bytes| {
+            put(bytes, track.syncs.count().into(), "stss")?;
+            track.syncs.iter().try_for_each(|number| put(bytes, number, "stss"))
+        })?;
+    }
+    stsc(bytes, track)?;
+    full(bytes, b"stsz", 0, |bytes| {
+        put(bytes, 0, "stsz")?;
+        put(bytes, track.sizes.count().into(), "stsz")?;
+        track.sizes.iter().try_for_each(|size| put(bytes, size, "stsz"))
+    })?;
+    if u32::try_from(track.chunks.last()).is_ok() {
+        full(bytes, b"stco", 0, |bytes| {
+            put(bytes, track.chunks.count().into(), "stco")?;
+            track.chunks.iter().try_for_each(|offset| put(bytes, offset, "stco"))
+        })
+    } else {
+        full(bytes, b"co64", 0, |bytes| {
+            put(bytes, track.chunks.count().into(), "co64")?;
+            track
+                .chunks
+                .iter()
+                .for_each(|offset| bytes.extend_from_slice(&offset.to_be_bytes()));
+            Ok(())
+        })
+    }
+}
+
+/// Runs of chunks that hold equally many samples of the same entry (§8.7.4).
+fn stsc(bytes: &mut Vec<u8>, track: &Track) -> Result<(), Error> {
+    full(bytes, b"stsc", 0, |bytes| {
+        put(bytes, track.chunk_samples.count().into(), "stsc")?;
+        let mut first_chunk = 1_u64;
+        for (key, chunks) in track.chunk_samples.iter() {
+            let key = key.cast_unsigned();
+            put(bytes, first_chunk, "stsc")?;
+            put(bytes, key & u64::from(u32::MAX), "stsc")?;
+            put(bytes, key >> 32, "stsc")?;
+            first_chunk += u64::from(chunks);
+        }
+        Ok(())
+    })
+}
+
+fn is_always(runs: &Runs, value: i64) -> bool {
+    runs.iter().all(|(other, _)| other == value)
+}
+
+/// About what the tables take when encoded, to allocate once.
+fn tables_size(track: &Track) -> usize {
+    let runs = track.durations.count() + track.compositions.count();
+    let chunks = u64::from(track.chunks.count()) * 8 + u64::from(track.chunk_samples.count()) * 12;
+    let samples = u64::from(track.sizes.count()) * 4 + u64::from(track.syncs.count()) * 4;
+    let entries: usize = track.entries.iter().map(bytes::Bytes::len).sum();
+    usize::try_from(u64::from(runs) * 8 + chunks + samples).unwrap_or(0) + entries
+}
+
+/// A box with whatever `content` puts into it.
+fn nest(bytes: &mut Vec<u8>, kind: &[u8; 4], content: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>) -> Result<(), Error> {
+    let start = bytes.len();
+    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(kind);
+    content(bytes)?;
+    let size = u32::try_from(bytes.len() - start).map_err(|_| Error::TooLarge("moov"))?;
+    bytes.set_slice(start, &size.to_be_bytes());
+    Ok(())
+}
+
+/// A box with version and flags; the flags are 0.
+fn full(bytes: &mut Vec<u8>, kind: &[u8; 4], version: u8, content: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>) -> Result<(), Error> {
+    nest(bytes, kind, |bytes| {
+        bytes.extend_from_slice(&[version, 0, 0, 0]);
+        content(bytes)
+    })
+}
+
+fn put(bytes: &mut Vec<u8>, value: u64, kind: &'static str) -> Result<(), Error> {
+    let value = u32::try_from(value).map_err(|_| Error::TooLarge(kind))?;
+    bytes.extend_from_slice(&value.to_be_bytes());
+    Ok(())
+}
+
+fn encode(bytes: &mut Vec<u8>, value: &impl Encode, kind: &'static str) -> Result<(), Error> {
+    value.encode(bytes).map_err(|_| Error::TooLarge(kind))
+}

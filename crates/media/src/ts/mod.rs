@@ -1,0 +1,267 @@
+//! MPEG transport streams (ISO 13818-1) with H.264 and AAC.
+//!
+//! [`Demuxer`] takes the bytes of successive segments in any pieces and gives access units in the form of
+//! ISO BMFF. It never fails: damage costs the access units that it hit and is counted in [`Stats`].
+//!
+//! ```
+//! use aqueduct_media::{Event, ts::Demuxer};
+//!
+//! # let segments: [&[u8]; 0] = [];
+//! let mut demuxer = Demuxer::default();
+//! let mut events = Vec::new();
+//! for segment in segments {
+//!     demuxer.push(segment, &mut events);
+//!     demuxer.boundary(&mut events);
+//!     for event in events.drain(..) {
+//!         match event {
+//!             Event::Config { track, config } => println!("{track:?} is {:?}", config.kind),
+//!             Event::Sample { sample, .. } => println!("{} bytes at {}", sample.data.len(), sample.pts),
+//!         }
+//!     }
+//! }
+//! demuxer.finish(&mut events);
+//! assert_eq!(demuxer.stats().damaged_units, 0);
+//! ```
+
+mod adts;
+mod avc;
+mod packet;
+mod pes;
+mod psi;
+mod stats;
+mod stream;
+
+use self::{
+    packet::{Framer, PACKET, Packet},
+    psi::Sections,
+    stream::{Sink, Stream, kind_of},
+};
+use crate::track::{Event, TrackId, TrackKind};
+
+pub use self::stats::Stats;
+
+/// The PID of the PAT (ISO 13818-1 table 2-3).
+const PAT_PID: u16 = 0;
+/// Null packets.
+const NULL_PID: u16 = 0x1fff;
+
+/// Limits of a [`Demuxer`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Options {
+    /// The largest access unit that is put together, in bytes; a larger one is dropped and counted.
+    /// It bounds the memory of each stream. 32 MiB by default.
+    pub max_unit_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { max_unit_bytes: 32 << 20 }
+    }
+}
+
+/// From transport packets to access units.
+///
+/// Takes the first program of the stream. Tracks are numbered by their role, so that they keep their number
+/// when packet identifiers change: the first video stream of one PMT and of the next are the same track.
+#[derive(Debug, Default)]
+pub struct Demuxer {
+    framer: Framer,
+    inner: Inner,
+}
+
+/// What the framer feeds.
+#[derive(Debug, Default)]
+struct Inner {
+    options: Options,
+    stats: Stats,
+    pat: Sections,
+    pmt: Sections,
+    pmt_pid: Option<u16>,
+    /// The PMT section in force, to see whether the next one says anything new.
+    program: Vec<u8>,
+    streams: Vec<Stream>,
+    /// By track number: the role of each track, as its kind and its place among the streams of that kind.
+    roles: Vec<(TrackKind, usize)>,
+    clock: Option<i64>,
+}
+
+impl Demuxer {
+    /// A demuxer with these limits.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Self {
+            framer: Framer::default(),
+            inner: Inner {
+                options,
+                ..Inner::default()
+            },
+        }
+    }
+
+    /// Takes the next bytes and appends what they complete to `events`. An access unit is complete when the
+    /// next one of its stream begins.
+    pub fn push(&mut self, bytes: &[u8], events: &mut Vec<Event>) {
+        let Self { framer, inner } = self;
+        let mut stats = std::mem::take(&mut inner.stats);
+        framer.push(bytes, &mut stats, |packet, stats| inner.packet(packet, stats, events));
+        inner.stats = stats;
+    }
+
+    /// A segment ends here and the next one begins: an unfinished packet is dropped, and continuity counters
+    /// may start anew. Access units in progress are still open.
+    pub fn boundary(&mut self, events: &mut Vec<Event>) {
+        let Self { framer, inner } = self;
+        let mut stats = std::mem::take(&mut inner.stats);
+        framer.finish(&mut stats, |packet, stats| inner.packet(packet, stats, events));
+        inner.stats = stats;
+        for stream in &mut inner.streams {
+            stream.boundary();
+        }
+    }
+
+    /// What comes next is unrelated to what came before (RFC 8216 §4.3.2.3): access units in progress are
+    /// complete, time stamps may start anywhere, and video has to begin with a random access point again.
+    /// A PAT and a PMT that are already known stay in force.
+    pub fn discontinuity(&mut self, events: &mut Vec<Event>) {
+        self.finish(events);
+        self.inner.clock = None;
+        for stream in &mut self.inner.streams {
+            stream.restart();
+        }
+    }
+
+    /// The stream ends: appends the access units in progress.
+    pub fn finish(&mut self, events: &mut Vec<Event>) {
+        self.boundary(events);
+        self.inner.pat.reset();
+        self.inner.pmt.reset();
+        let Inner {
+            streams, stats, options, ..
+        } = &mut self.inner;
+        for stream in streams {
+            let track = stream.track;
+            stream.flush(&mut Sink {
+                track,
+                max_unit: options.max_unit_bytes,
+                events,
+                stats,
+            });
+        }
+    }
+
+    /// What was wrong so far.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.inner.stats
+    }
+}
+
+impl Inner {
+    fn packet(&mut self, bytes: &[u8; PACKET], stats: &mut Stats, events: &mut Vec<Event>) {
+        let packet = Packet::parse(bytes);
+        if packet.pid == NULL_PID {
+            return;
+        }
+        if let Some(stream) = self.streams.iter_mut().find(|stream| stream.info.pid == packet.pid) {
+            let track = stream.track;
+            let max_unit = self.options.max_unit_bytes;
+            stream.packet(
+                &packet,
+                &mut self.clock,
+                &mut Sink {
+                    track,
+                    max_unit,
+                    events,
+                    stats,
+                },
+            );
+            return;
+        }
+        let Some(payload) = packet.payload.filter(|_| !packet.error && !packet.scrambled) else {
+            return;
+        };
+        if packet.pid == PAT_PID {
+            let mut found = None;
+            self.pat.push(payload, packet.unit_start, stats, |section| {
+                found = found.or_else(|| psi::first_program(section));
+            });
+            if found.is_some() && found != self.pmt_pid {
+                self.pmt_pid = found;
+                self.pmt.reset();
+            }
+        } else if self.pmt_pid == Some(packet.pid) {
+            let mut found = None;
+            self.pmt
+                .push(payload, packet.unit_start, stats, |section| found = Some(section.to_vec()));
+            if let Some(section) = found {
+                self.program(section, stats, events);
+            }
+        } else if self.pmt_pid.is_none() {
+            stats.packets_before_pmt += 1;
+            self.guess_pmt(&packet, payload, stats, events);
+        } else if self.program.is_empty() {
+            stats.packets_before_pmt += 1;
+        }
+    }
+
+    /// Without a PAT, what looks like a PMT and has the right CRC is one.
+    fn guess_pmt(&mut self, packet: &Packet<'_>, payload: &[u8], stats: &mut Stats, events: &mut Vec<Event>) {
+        let looks_like = packet.unit_start && payload.get(..2).is_some_and(|start| start == [0, 2]);
+        if !looks_like {
+            return;
+        }
+        let mut found = None;
+        Sections::default().push(payload, true, &mut Stats::default(), |section| found = Some(section.to_vec()));
+        let found = found.filter(|section| psi::streams(section).is_some_and(|streams| !streams.is_empty()));
+        if let Some(section) = found {
+            self.pmt_pid = Some(packet.pid);
+            self.program(section, stats, events);
+        }
+    }
+
+    /// Takes a PMT: streams that are in the one before stay as they are, others end and begin.
+    fn program(&mut self, section: Vec<u8>, stats: &mut Stats, events: &mut Vec<Event>) {
+        if section == self.program {
+            return;
+        }
+        let Some(infos) = psi::streams(&section) else { return };
+        self.program = section;
+        let mut old = std::mem::take(&mut self.streams);
+        let mut counts = [(TrackKind::Video, 0_usize), (TrackKind::Audio, 0)];
+        for info in infos {
+            let Some(kind) = kind_of(info.stream_type) else {
+                stats.unsupported_stream_types.insert(info.stream_type);
+                continue;
+            };
+            let Some((_, count)) = counts.iter_mut().find(|(counted, _)| *counted == kind) else {
+                continue;
+            };
+            let role = (kind, *count);
+            *count += 1;
+            let track = self.track(role);
+            match old.iter().position(|stream| stream.info == info && stream.track == track) {
+                Some(at) => self.streams.push(old.swap_remove(at)),
+                None => self.streams.extend(Stream::new(info, track)),
+            }
+        }
+        for mut gone in old {
+            let track = gone.track;
+            let max_unit = self.options.max_unit_bytes;
+            gone.flush(&mut Sink {
+                track,
+                max_unit,
+                events,
+                stats,
+            });
+        }
+    }
+
+    fn track(&mut self, role: (TrackKind, usize)) -> TrackId {
+        let number = self.roles.iter().position(|known| *known == role).unwrap_or_else(|| {
+            self.roles.push(role);
+            self.roles.len() - 1
+        });
+        TrackId(u32::try_from(number).unwrap_or(u32::MAX))
+    }
+}

@@ -1,0 +1,238 @@
+//! Program specific information: sections, the PAT and the PMT (ISO 13818-1 §2.4.4).
+
+use crate::track::Language;
+
+use super::Stats;
+
+/// Longest section of these tables: `section_length` is at most 1021 (§2.4.4.3).
+const MAX_SECTION: usize = 1024;
+
+const PAT: u8 = 0x00;
+const PMT: u8 = 0x02;
+
+/// Puts sections together out of packet payloads.
+#[derive(Debug, Default)]
+pub(super) struct Sections {
+    buffer: Vec<u8>,
+    /// Whether the section in the buffer is being collected; if not, bytes are passed over until the next start.
+    open: bool,
+}
+
+impl Sections {
+    /// Takes a packet's payload, and calls `each` for every section that is complete and whose CRC is right.
+    pub(super) fn push(&mut self, payload: &[u8], unit_start: bool, stats: &mut Stats, mut each: impl FnMut(&[u8])) {
+        if !unit_start {
+            self.collect(payload, stats, &mut each);
+            return;
+        }
+        let Some((&pointer, rest)) = payload.split_first() else { return };
+        let (end_of_last, rest) = match rest.split_at_checked(pointer.into()) {
+            Some(parts) => parts,
+            None => {
+                stats.broken_sections += 1;
+                self.open = false;
+                return;
+            }
+        };
+        self.collect(end_of_last, stats, &mut each);
+        self.buffer.clear();
+        self.open = true;
+        self.collect(rest, stats, &mut each);
+    }
+
+    /// Forgets an unfinished section, after packets were lost.
+    pub(super) fn reset(&mut self) {
+        self.open = false;
+    }
+
+    fn collect(&mut self, bytes: &[u8], stats: &mut Stats, each: &mut impl FnMut(&[u8])) {
+        if !self.open {
+            return;
+        }
+        self.buffer.extend_from_slice(bytes);
+        while let [table, high, low, ..] = *self.buffer {
+            // 0xff fills the rest of a packet after the last section.
+            if table == 0xff {
+                self.open = false;
+                return;
+            }
+            let length = 3 + (usize::from(high & 0xf) << 8 | usize::from(low));
+            if length > MAX_SECTION {
+                stats.broken_sections += 1;
+                self.open = false;
+                return;
+            }
+            let Some(section) = self.buffer.get(..length) else { return };
+            if crc32(section) == 0 {
+                each(section);
+            } else {
+                stats.broken_sections += 1;
+            }
+            self.buffer.drain(..length);
+        }
+    }
+}
+
+/// `PID` of the first program's PMT in a PAT section (§2.4.4.3).
+pub(super) fn first_program(section: &[u8]) -> Option<u16> {
+    body(section, PAT)?
+        .chunks_exact(4)
+        .filter(|entry| entry[..2] != [0, 0])
+        .map(|entry| u16::from(entry[2] & 0x1f) << 8 | u16::from(entry[3]))
+        .next()
+}
+
+/// One elementary stream as the PMT describes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct EsInfo {
+    pub(super) stream_type: u8,
+    pub(super) pid: u16,
+    pub(super) language: Language,
+}
+
+/// The elementary streams of a PMT section (§2.4.4.8); `None` where it is no PMT in force.
+pub(super) fn streams(section: &[u8]) -> Option<Vec<EsInfo>> {
+    let body = body(section, PMT)?;
+    let info = length(body.get(2..4)?);
+    let mut rest = body.get(4 + info..)?;
+    let mut streams = Vec::new();
+    while let [stream_type, pid_high, pid_low, high, low, after @ ..] = rest {
+        let info = length(&[*high, *low]).min(after.len());
+        let (descriptors, next) = after.split_at(info);
+        streams.push(EsInfo {
+            stream_type: *stream_type,
+            pid: u16::from(pid_high & 0x1f) << 8 | u16::from(*pid_low),
+            language: language(descriptors),
+        });
+        rest = next;
+    }
+    Some(streams)
+}
+
+/// What stands between the header and the CRC of a section in force.
+fn body(section: &[u8], table: u8) -> Option<&[u8]> {
+    let current = section.get(5)? & 1 == 1;
+    (section.first() == Some(&table) && current).then_some(())?;
+    section.get(8..section.len().checked_sub(4)?)
+}
+
+/// A 12-bit length behind reserved bits.
+fn length(bytes: &[u8]) -> usize {
+    match bytes {
+        [high, low] => usize::from(high & 0xf) << 8 | usize::from(*low),
+        _ => 0,
+    }
+}
+
+/// From the `ISO_639_language_descriptor` (§2.6.18).
+fn language(mut descriptors: &[u8]) -> Language {
+    while let [tag, length, rest @ ..] = descriptors {
+        let (content, next) = rest.split_at(rest.len().min((*length).into()));
+        if *tag == 0x0a {
+            return Language::new(content.get(..3).unwrap_or(&[]));
+        }
+        descriptors = next;
+    }
+    Language::UNDETERMINED
+}
+
+/// The CRC of annex A; over a whole section it is 0.
+pub(super) fn crc32(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(u32::MAX, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte) << 24, |crc, _| {
+            let shifted = crc << 1;
+            if crc >> 31 == 1 { shifted ^ 0x04c1_1db7 } else { shifted }
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// ffmpeg's PAT: program 1 at PID 0x1000.
+    const PAT_BYTES: &[u8] = &[
+        0x00, 0xb0, 0x0d, 0x00, 0x01, 0xc1, 0x00, 0x00, 0x00, 0x01, 0xf0, 0x00, 0x2a, 0xb1, 0x04, 0xb2,
+    ];
+
+    fn with_crc(section: &[u8]) -> Vec<u8> {
+        let mut section = section.to_vec();
+        let crc = crc32(&section);
+        section.extend_from_slice(&crc.to_be_bytes());
+        section
+    }
+
+    fn collect(payloads: &[(&[u8], bool)]) -> (Vec<Vec<u8>>, Stats) {
+        let (mut sections, mut stats, mut found) = (Sections::default(), Stats::default(), Vec::new());
+        for (payload, start) in payloads {
+            sections.push(payload, *start, &mut stats, |section| found.push(section.to_vec()));
+        }
+        (found, stats)
+    }
+
+    #[test]
+    fn a_section_is_found_whole_split_and_behind_another() {
+        let start = [&[0][..], PAT_BYTES].concat();
+        let stuffed = [&start[..], &[0xff; 20]].concat();
+        let twice = [&start[..], PAT_BYTES].concat();
+        let pointer = [&[6][..], &PAT_BYTES[10..], PAT_BYTES].concat();
+        for (payloads, count) in [
+            (vec![(&start[..], true)], 1),
+            (vec![(&stuffed[..], true)], 1),
+            (vec![(&twice[..], true)], 2),
+            (vec![(&start[..8], true), (&start[8..], false)], 1),
+            (vec![(&start[..11], true), (&pointer[..], true)], 2),
+            (vec![(&start[8..], false)], 0),
+        ] {
+            let (found, stats) = collect(&payloads);
+            assert_eq!(found, vec![PAT_BYTES; count], "{payloads:?}");
+            assert_eq!(stats, Stats::default());
+        }
+        assert_eq!(first_program(PAT_BYTES), Some(0x1000));
+    }
+
+    #[test]
+    fn a_wrong_crc_or_length_is_counted_and_not_believed() {
+        let mut wrong = [&[0][..], PAT_BYTES].concat();
+        wrong[10] ^= 1;
+        let long = [0, 0, 0xbf, 0xff, 0, 0, 0];
+        let pointer = [200, 0, 0];
+        for payload in [&wrong[..], &long, &pointer] {
+            let (found, stats) = collect(&[(payload, true)]);
+            assert!(found.is_empty());
+            assert_eq!(stats.broken_sections, 1);
+        }
+    }
+
+    #[test]
+    fn a_pmt_names_types_and_languages() {
+        let section = with_crc(&[
+            2, 0xb0, 0x1d, 0, 1, 0xc1, 0, 0, 0xe1, 0, 0xf0, 0, 0x1b, 0xe1, 0, 0xf0, 0, 0x0f, 0xe1, 1, 0xf0, 6, 0x0a, 4, b'F', b'r', b'a', 0,
+        ]);
+        let streams = streams(&section).unwrap();
+        assert_eq!(
+            streams,
+            [
+                EsInfo {
+                    stream_type: 0x1b,
+                    pid: 0x100,
+                    language: Language::UNDETERMINED
+                },
+                EsInfo {
+                    stream_type: 0x0f,
+                    pid: 0x101,
+                    language: Language::new(b"fra")
+                },
+            ]
+        );
+        assert_eq!(first_program(&section), None);
+    }
+
+    #[test]
+    fn no_cut_of_a_table_panics() {
+        for end in 0..PAT_BYTES.len() {
+            first_program(&PAT_BYTES[..end]);
+            streams(&PAT_BYTES[..end]);
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! One elementary stream: its packets' continuity, its PES packets, and the assembler of its access units.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use super::{
+    Stats,
+    adts::AdtsAssembler,
+    avc::AvcAssembler,
+    packet::Packet,
+    pes::{NoHeader, PesHeader, Stamps},
+    psi::EsInfo,
+};
+use crate::{
+    time::unwrap_33,
+    track::{Event, Sample, TrackConfig, TrackId, TrackKind},
+};
+
+/// When an access unit is due, in ticks of 90 kHz without wrap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Time {
+    pub(super) pts: i64,
+    pub(super) dts: i64,
+}
+
+/// Where an assembler puts what it makes.
+#[derive(Debug)]
+pub(super) struct Sink<'a> {
+    pub(super) track: TrackId,
+    pub(super) max_unit: usize,
+    pub(super) events: &'a mut Vec<Event>,
+    pub(super) stats: &'a mut Stats,
+}
+
+impl Sink<'_> {
+    pub(super) fn config(&mut self, config: Arc<TrackConfig>) {
+        self.events.push(Event::Config { track: self.track, config });
+    }
+
+    pub(super) fn sample(&mut self, sample: Sample) {
+        self.events.push(Event::Sample { track: self.track, sample });
+    }
+}
+
+/// Makes room for `more` bytes. Large steps, so that many access units share an allocation; one that nobody
+/// uses any more is taken again.
+pub(super) fn reserve(buffer: &mut BytesMut, more: usize, step: usize) {
+    if buffer.capacity() - buffer.len() >= more || buffer.try_reclaim(more.max(step)) {
+        return;
+    }
+    let mut larger = BytesMut::with_capacity(step.max(2 * (buffer.len() + more)));
+    larger.extend_from_slice(buffer);
+    *buffer = larger;
+}
+
+/// The assembler for a stream type. A new codec is a new variant here and in [`Assembler::new`].
+#[derive(Debug)]
+enum Assembler {
+    Avc(Box<AvcAssembler>),
+    Adts(Box<AdtsAssembler>),
+}
+
+/// Calls the same method on whichever assembler it is.
+macro_rules! assembler {
+    ($self:expr, $assembler:ident => $call:expr) => {
+        match $self {
+            Assembler::Avc($assembler) => $call,
+            Assembler::Adts($assembler) => $call,
+        }
+    };
+}
+
+/// What a stream type carries (ISO 13818-1 table 2-34); `None` where it is not supported.
+///
+/// 0xdb and 0xcf are H.264 and ADTS in SAMPLE-AES streams (Apple, "MPEG-2 Stream Encryption Format for HTTP
+/// Live Streaming"), which keep their type when they were decrypted.
+pub(super) fn kind_of(stream_type: u8) -> Option<TrackKind> {
+    match stream_type {
+        0x1b | 0xdb => Some(TrackKind::Video),
+        0x0f | 0xcf => Some(TrackKind::Audio),
+        _ => None,
+    }
+}
+
+impl Assembler {
+    fn new(info: &EsInfo) -> Option<Self> {
+        match info.stream_type {
+            0x1b | 0xdb => Some(Self::Avc(Box::new(AvcAssembler::new(info.language)))),
+            0x0f | 0xcf => Some(Self::Adts(Box::new(AdtsAssembler::new(info.language)))),
+            _ => None,
+        }
+    }
+}
+
+/// Where in a PES packet the stream is.
+#[derive(Debug)]
+enum Pes {
+    /// Before the first one, or in one that is skipped.
+    Outside,
+    /// In a header that is spread over several transport packets.
+    Header(Vec<u8>),
+    /// In the payload. `PES_packet_length` is not looked at: it may be 0 for video, encoders get it wrong
+    /// for large packets, and the next packet's start says the same.
+    Payload,
+}
+
+/// One elementary stream.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) info: EsInfo,
+    pub(super) track: TrackId,
+    counter: Option<u8>,
+    /// The counter may break at the next packet that starts a PES packet, without loss: another segment began.
+    may_break: bool,
+    duplicated: bool,
+    pes: Pes,
+    assembler: Assembler,
+}
+
+impl Stream {
+    pub(super) fn new(info: EsInfo, track: TrackId) -> Option<Self> {
+        Some(Self {
+            info,
+            track,
+            counter: None,
+            may_break: false,
+            duplicated: false,
+            pes: Pes::Outside,
+            assembler: Assembler::new(&info)?,
+        })
+    }
+
+    /// Takes a packet of this stream. `clock` is the last decode time of any stream, for unrolling stamps.
+    pub(super) fn packet(&mut self, packet: &Packet<'_>, clock: &mut Option<i64>, sink: &mut Sink<'_>) {
+        if packet.error {
+            sink.stats.transport_errors += 1;
+            self.lose(sink);
+            self.counter = None;
+            return;
+        }
+        let Some(payload) = packet.payload else {
+            // Without payload the counter stands still (§2.4.3.3).
+            if packet.discontinuity {
+                self.counter = None;
+            }
+            return;
+        };
+        if let Some(last) = self.counter.filter(|_| !packet.discontinuity) {
+            if packet.counter == last && !self.may_break && !self.duplicated {
+                // At most once, §2.4.3.3.
+                self.duplicated = true;
+                sink.stats.duplicate_packets += 1;
+                return;
+            }
+            if packet.counter != (last + 1) & 0xf && !(self.may_break && packet.unit_start) {
+                sink.stats.continuity_errors += 1;
+                self.lose(sink);
+            }
+        }
+        self.counter = Some(packet.counter);
+        self.duplicated = false;
+        self.may_break = false;
+        if packet.scrambled {
+            sink.stats.scrambled_packets += 1;
+            self.lose(sink);
+            return;
+        }
+        if packet.unit_start {
+            if matches!(self.pes, Pes::Header(_)) {
+                sink.stats.broken_pes += 1;
+            }
+            self.header(payload, clock, sink);
+            return;
+        }
+        match &mut self.pes {
+            Pes::Outside => {}
+            Pes::Header(header) => {
+                header.extend_from_slice(payload);
+                let header = std::mem::take(header);
+                self.header(&header, clock, sink);
+            }
+            Pes::Payload => assembler!(&mut self.assembler, it => it.data(payload, sink)),
+        }
+    }
+
+    /// A new segment begins: its packets may be counted from anywhere.
+    pub(super) fn boundary(&mut self) {
+        self.may_break = true;
+    }
+
+    /// Everything in progress is complete.
+    pub(super) fn flush(&mut self, sink: &mut Sink<'_>) {
+        self.pes = Pes::Outside;
+        self.counter = None;
+        assembler!(&mut self.assembler, it => it.flush(sink));
+    }
+
+    /// What comes next is another coded stream; after [`flush`](Self::flush).
+    pub(super) fn restart(&mut self) {
+        assembler!(&mut self.assembler, it => it.restart());
+    }
+
+    fn lose(&mut self, sink: &mut Sink<'_>) {
+        self.pes = Pes::Outside;
+        assembler!(&mut self.assembler, it => it.damage(sink));
+    }
+
+    fn header(&mut self, bytes: &[u8], clock: &mut Option<i64>, sink: &mut Sink<'_>) {
+        match PesHeader::parse(bytes) {
+            Ok(header) if header.scrambled => {
+                sink.stats.scrambled_packets += 1;
+                self.pes = Pes::Outside;
+            }
+            Ok(header) => {
+                self.pes = Pes::Payload;
+                let time = header.stamps.map(|stamps| unroll(stamps, clock));
+                let payload = bytes.get(header.len..).unwrap_or(&[]);
+                assembler!(&mut self.assembler, it => {
+                    it.start(time);
+                    it.data(payload, sink);
+                });
+            }
+            // A header has 264 bytes at most, so this ends with the second packet or soon after.
+            Err(NoHeader::Incomplete) => self.pes = Pes::Header(bytes.to_vec()),
+            Err(NoHeader::Broken) => {
+                sink.stats.broken_pes += 1;
+                self.lose(sink);
+            }
+        }
+    }
+}
+
+fn unroll(stamps: Stamps, clock: &mut Option<i64>) -> Time {
+    let first = i64::try_from(stamps.dts).unwrap_or(0);
+    let dts = unwrap_33(stamps.dts, clock.unwrap_or(first));
+    *clock = Some(dts);
+    // A picture is never composed before it is decoded.
+    let pts = unwrap_33(stamps.pts, dts).max(dts);
+    Time { pts, dts }
+}
