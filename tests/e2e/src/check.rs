@@ -1,0 +1,189 @@
+//! The runner: one scenario, from a fresh directory to a verdict.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
+use fixture_server::{Clip, Config, Exchange, Server, Tally};
+use tokio::io::AsyncWriteExt;
+
+use crate::binary::{self, Finished};
+use crate::scenario::{Asked, Input, Interrupt, Outcome, Scenario, Times};
+use crate::{ffmpeg, judge};
+
+/// Runs the scenario; an error says everything that is wrong, and what the binary said.
+pub fn check(scenario: &Scenario) -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let server = Server::start(config(scenario)?)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let finished = runtime.block_on(run(scenario, &server, directory.path()))?;
+
+    let mut wrong = Vec::new();
+    let mut note = |what: &str, result: Result<()>| {
+        if let Err(error) = result {
+            wrong.push(format!("{what}: {error:#}"));
+        }
+    };
+    note("exit code", exit_code(scenario, &finished));
+    note("output", output(scenario, &finished, directory.path()));
+    note("directory", directory_is_tidy(scenario, directory.path()));
+    note("words", words(scenario, &server, &finished));
+    note("requests", server.stats().read(|tally| requests(scenario, tally)));
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let asked = server.stats().read(asked);
+    bail!("{}\n--- requests\n{asked}--- standard error\n{}", wrong.join("\n"), finished.stderr)
+}
+
+fn config(scenario: &Scenario) -> Result<Config> {
+    let mut config = Config::standard()?;
+    config.rules = scenario.rules.clone();
+    let streams = scenario.streams.iter().cloned();
+    config.streams.extend(streams.map(|(name, stream)| (name.to_owned(), stream)));
+    let files = scenario.files.iter();
+    config
+        .files
+        .extend(files.map(|(path, text)| ((*path).to_owned(), Bytes::from_static(text.as_bytes()))));
+    Ok(config)
+}
+
+async fn run(scenario: &Scenario, server: &Server, directory: &Path) -> Result<Finished> {
+    let mut command = binary::command(directory)?;
+    command.args(scenario.args.iter().map(|arg| server.render(arg)));
+    command.args(["-o", scenario.output]);
+    let mut input = None;
+    match &scenario.input {
+        Input::Served(path) => drop(command.arg(server.url(path))),
+        Input::File(name, text) => {
+            std::fs::write(directory.join(name), server.render(text))?;
+            command.arg(name);
+        }
+        Input::Stdin(text) => {
+            input = Some(server.render(text));
+            command.arg("-").stdin(std::process::Stdio::piped());
+        }
+    }
+    for (name, file) in &scenario.local {
+        let bytes = Clip::get()?.file(file).context("no such file in the clip")?;
+        std::fs::write(directory.join(name), bytes)?;
+    }
+    let mut child = command.spawn().context("starting the binary")?;
+    if let (Some(text), Some(mut pipe)) = (input, child.stdin.take()) {
+        pipe.write_all(text.as_bytes()).await?;
+    }
+    if let Some(Interrupt { path, answered }) = &scenario.interrupt {
+        let condition = server.stats().wait_until(|tally| answered_paths(tally, path) >= *answered);
+        let waited = tokio::time::timeout(scenario.deadline, condition).await;
+        waited.context("the moment of the interruption did not come")?;
+        binary::interrupt(&child)?;
+    }
+    binary::finish(child, scenario.deadline).await
+}
+
+fn answered_paths(tally: &Tally, pattern: &str) -> usize {
+    let ended = tally.matching(pattern).filter(|exchange| exchange.ended.is_some());
+    ended
+        .map(|exchange| &exchange.request.path)
+        .collect::<std::collections::HashSet<_>>()
+        .len()
+}
+
+fn exit_code(scenario: &Scenario, finished: &Finished) -> Result<()> {
+    ensure!(finished.code == Some(scenario.exit), "{:?}, not {}", finished.code, scenario.exit);
+    Ok(())
+}
+
+fn output(scenario: &Scenario, finished: &Finished, directory: &Path) -> Result<()> {
+    let path = directory.join(scenario.output);
+    let bytes = match scenario.output {
+        "-" => finished.stdout.clone(),
+        _ => {
+            ensure!(finished.stdout.is_empty(), "{} bytes on standard output", finished.stdout.len());
+            if matches!(scenario.outcome, Outcome::Nothing) {
+                ensure!(!path.exists(), "a file under the final name");
+                return Ok(());
+            }
+            std::fs::read(&path).with_context(|| format!("reading {}", scenario.output))?
+        }
+    };
+    match &scenario.outcome {
+        Outcome::Nothing => ensure!(bytes.is_empty(), "{} bytes on standard output", bytes.len()),
+        Outcome::Concatenation(reference) => judge::same_bytes(&bytes, &reference.bytes()?)?,
+        Outcome::Bytes(file) => {
+            let clip = Clip::get()?.file(file).context("no such file in the clip")?;
+            judge::same_bytes(&bytes, &clip)?;
+        }
+        Outcome::Mp4(references) => {
+            judge::mp4(&bytes, references)?;
+            if ffmpeg::installed() {
+                ffmpeg::judge(&bytes, references)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Of a run that went well, nothing is left but the output.
+fn directory_is_tidy(scenario: &Scenario, directory: &Path) -> Result<()> {
+    if scenario.exit != 0 {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(directory)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let input = matches!(&scenario.input, Input::File(file, _) if *file == name);
+        let local = scenario.local.iter().any(|(file, _)| *file == name);
+        ensure!(name == scenario.output || input || local, "{name:?} was left behind");
+    }
+    Ok(())
+}
+
+fn words(scenario: &Scenario, server: &Server, finished: &Finished) -> Result<()> {
+    for text in &scenario.says {
+        let text = server.render(text);
+        ensure!(finished.stderr.contains(&text), "standard error does not say {text:?}");
+    }
+    let stdout = String::from_utf8_lossy(&finished.stdout);
+    for text in &scenario.hides {
+        let told = finished.stderr.contains(text) || stdout.contains(text);
+        ensure!(!told, "it says {text:?}");
+    }
+    Ok(())
+}
+
+fn requests(scenario: &Scenario, tally: &Tally) -> Result<()> {
+    for asked in &scenario.asked {
+        let count = tally.matching(asked.path).filter(|exchange| is_meant(asked, exchange)).count();
+        let fits = match asked.times {
+            Times::Exactly(times) => count == times,
+            Times::AtLeast(times) => count >= times,
+            Times::AtMost(times) => count <= times,
+        };
+        ensure!(fits, "{count} requests for {asked:?}");
+    }
+    if let Some((path, most)) = scenario.open_at_most {
+        let open = tally.open_max_of(path);
+        ensure!(open <= most, "{open} requests for {path} were open at once, not {most} at most");
+    }
+    if let Some((path, least)) = scenario.open_at_least {
+        let open = tally.open_max_of(path);
+        ensure!(open >= least, "{open} requests for {path} were open at once, not {least} at least");
+    }
+    Ok(())
+}
+
+fn is_meant(asked: &Asked, exchange: &Exchange) -> bool {
+    let header = asked
+        .header
+        .is_none_or(|(name, start)| exchange.request.header(name).is_some_and(|value| value.starts_with(start)));
+    header && (exchange.other_origin || !asked.other_origin)
+}
+
+/// The requests in order, for a person to read. A long list is cut.
+fn asked(tally: &Tally) -> String {
+    let lines = tally.exchanges.iter().take(80).map(|exchange| {
+        let range = exchange.request.header("range").unwrap_or_default();
+        format!("{} {} {range}\n", exchange.status, exchange.request.path)
+    });
+    lines.collect()
+}

@@ -1,0 +1,172 @@
+//! Judgement by ffprobe and ffmpeg, where they are installed.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::Reference;
+
+/// Whether both tools are there. Where they are not, half of what an MP4 is judged by is skipped: the test
+/// runners say so loudly, once.
+pub fn installed() -> bool {
+    static INSTALLED: OnceLock<bool> = OnceLock::new();
+    *INSTALLED.get_or_init(|| {
+        ["ffmpeg", "ffprobe"].iter().all(|tool| {
+            let mut command = Command::new(tool);
+            command
+                .arg("-version")
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+            command.status().is_ok_and(|status| status.success())
+        })
+    })
+}
+
+/// Two ticks of MPEG-TS's clock: one for each side's rounding.
+const TOLERANCE: f64 = 2.0 / 90_000.0;
+
+/// The output decodes in full without a word, and has the packets of the references' MPEG-TS packaging, at the
+/// same times relative to the first picture.
+pub(crate) fn judge(output: &[u8], references: &[Reference]) -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("output.mp4");
+    std::fs::write(&file, output)?;
+    decodes(&file).context("decoding the output")?;
+
+    let mut sources = Vec::new();
+    for (number, reference) in references.iter().enumerate() {
+        let path = directory.path().join(format!("source{number}.ts"));
+        std::fs::write(&path, reference.transport_stream()?)?;
+        sources.push(path);
+    }
+    let continuous = references.iter().all(Reference::is_continuous);
+    let (source_start, output_start) = (earliest(&times(&sources[0], "v")?), earliest(&times(&file, "v")?));
+    // The clip's fragmented packaging states the start of a track in milliseconds only.
+    let together = if references[0].is_fragmented() { 0.001 } else { TOLERANCE };
+    for stream in ["v", "a"] {
+        let source = sources
+            .iter()
+            .find(|path| has(path, stream))
+            .context("no such stream in the references")?;
+        let (expected, got) = (times(source, stream)?, times(&file, stream)?);
+        ensure!(
+            got.len() == expected.len(),
+            "ffprobe finds {} packets of {stream}, not {}",
+            got.len(),
+            expected.len()
+        );
+        ensure!(
+            essence(source, stream)? == essence(&file, stream)?,
+            "the packets of {stream} have other bytes"
+        );
+        if !continuous {
+            continue;
+        }
+        let (got_first, expected_first) = (earliest(&got), earliest(&expected));
+        for (number, (got, expected)) in got.iter().zip(&expected).enumerate() {
+            let apart = (got - got_first) - (expected - expected_first);
+            ensure!(apart.abs() < TOLERANCE, "packet {number} of {stream} is {apart} s off");
+        }
+        let apart = (got_first - output_start) - (expected_first - source_start);
+        ensure!(
+            apart.abs() < together,
+            "{stream} starts {apart} s off, relative to the first picture"
+        );
+    }
+    let seconds: f64 = duration(&file)?;
+    let expected = references[0].seconds()?;
+    ensure!((seconds - expected).abs() < 0.1, "it lasts {seconds} s, not {expected} s");
+    Ok(())
+}
+
+fn decodes(file: &Path) -> Result<()> {
+    let mut ffmpeg = tool("ffmpeg");
+    let output = ffmpeg
+        .args(["-v", "error", "-xerror", "-i"])
+        .arg(file)
+        .args(["-f", "null", "-"])
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success() && said.is_empty(), "ffmpeg says: {said}");
+    Ok(())
+}
+
+fn tool(name: &str) -> Command {
+    let mut command = Command::new(name);
+    command.stdin(Stdio::null());
+    command
+}
+
+fn has(file: &Path, stream: &str) -> bool {
+    times(file, stream).is_ok_and(|times| !times.is_empty())
+}
+
+/// Presentation times of a stream's packets, in the order of the file.
+fn times(file: &Path, stream: &str) -> Result<Vec<f64>> {
+    let mut ffprobe = tool("ffprobe");
+    ffprobe.args([
+        "-v",
+        "error",
+        "-select_streams",
+        stream,
+        "-show_entries",
+        "packet=pts_time",
+        "-of",
+        "csv=p=0",
+    ]);
+    let output = ffprobe.arg(file).output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let lines = text.lines().map(|line| line.trim_end_matches(',')).filter(|line| !line.is_empty());
+    lines
+        .map(|line| line.parse().with_context(|| format!("a packet at {line:?}")))
+        .collect()
+}
+
+fn earliest(times: &[f64]) -> f64 {
+    times.iter().copied().fold(f64::MAX, f64::min)
+}
+
+fn duration(file: &Path) -> Result<f64> {
+    let mut ffprobe = tool("ffprobe");
+    ffprobe.args(["-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0"]);
+    let output = ffprobe.arg(file).output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().parse()?)
+}
+
+/// MD5 over a stream's access units with the container and parameter sets taken away.
+fn essence(file: &Path, stream: &str) -> Result<String> {
+    let filter = match stream {
+        "v" => "h264_mp4toannexb,filter_units=pass_types=1-5",
+        _ => "aac_adtstoasc",
+    };
+    let mut ffmpeg = tool("ffmpeg");
+    ffmpeg.args(["-v", "error"]);
+    if file.extension().is_some_and(|extension| extension == "mp4") {
+        ffmpeg.args(["-ignore_editlist", "1"]);
+    }
+    ffmpeg.arg("-i").arg(file).args(["-map", &format!("0:{stream}:0"), "-c", "copy"]);
+    let output = ffmpeg.args([&format!("-bsf:{stream}"), filter, "-f", "md5", "pipe:1"]).output()?;
+    ensure!(output.status.success(), "ffmpeg says: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_film_passes_and_other_sound_does_not() {
+        if !installed() {
+            eprintln!("SKIPPED: ffmpeg is not installed");
+            return;
+        }
+        let film = fixture_server::Clip::get().unwrap().file("film.mp4").unwrap();
+        judge(&film, &[Reference::all("high-ts")]).unwrap();
+        judge(&film, &[Reference::all("video-ts"), Reference::all("alt-audio-ts")]).unwrap_err();
+        let fragmented = Reference::all("high-fmp4");
+        judge(&fragmented.bytes().unwrap(), &[fragmented]).unwrap();
+    }
+}

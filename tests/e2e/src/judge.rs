@@ -1,0 +1,164 @@
+//! Judgement without any tool but Rust: bytes, and MP4 as another project's reader sees it.
+
+use anyhow::{Context, Result, ensure};
+use re_mp4::{Mp4, Track, TrackKind};
+
+use crate::reference::{Reference, sha256};
+
+/// Equal, or an error that says where they part.
+pub(crate) fn same_bytes(output: &[u8], expected: &[u8]) -> Result<()> {
+    if output == expected {
+        return Ok(());
+    }
+    let at = output.iter().zip(expected).take_while(|(left, right)| left == right).count();
+    anyhow::bail!(
+        "{} bytes, SHA-256 {}, not {} bytes, SHA-256 {}; they part at byte {at}",
+        output.len(),
+        sha256(output),
+        expected.len(),
+        sha256(expected)
+    )
+}
+
+/// One packet of a track: what a decoder gets and when.
+#[derive(Debug, PartialEq)]
+struct Packet {
+    /// For H.264 the slices alone: parameter sets and delimiters may stand elsewhere in another container.
+    essence: Vec<u8>,
+    /// Decoding time relative to the first one's, in seconds.
+    decode: f64,
+    /// Presentation time relative to the earliest, in seconds.
+    present: f64,
+}
+
+/// One tick of MPEG-TS's clock, and a little for rounding.
+const TICK: f64 = 1.5 / 90_000.0;
+
+/// The output has one track for each that the references have, with the same packets at the same times.
+pub(crate) fn mp4(output: &[u8], references: &[Reference]) -> Result<()> {
+    let read = Mp4::read_bytes(output).context("reading the output as MP4")?;
+    let mut expected = 0;
+    for reference in references {
+        let bytes = reference.fragmented()?;
+        let source = Mp4::read_bytes(&bytes).context("reading the reference as MP4")?;
+        for track in source.tracks().values() {
+            let kind = track.kind.context("a track of unknown kind in the reference")?;
+            let found = read.tracks().values().filter(|found| found.kind == Some(kind));
+            let found: Vec<_> = found.collect();
+            ensure!(found.len() == 1, "{} tracks of {kind:?}, not one", found.len());
+            same_track(&packets(found[0], output)?, &packets(track, &bytes)?, reference.is_continuous())
+                .with_context(|| format!("{kind:?}"))?;
+            expected += 1;
+        }
+    }
+    ensure!(read.tracks().len() == expected, "{} tracks, not {expected}", read.tracks().len());
+    Ok(())
+}
+
+fn packets(track: &Track, file: &[u8]) -> Result<Vec<Packet>> {
+    let first_decode = track.samples.first().context("a track without samples")?.decode_timestamp;
+    let first_present = track.samples.iter().map(|sample| sample.composition_timestamp).min().unwrap_or(0);
+    track
+        .samples
+        .iter()
+        .map(|sample| {
+            let bytes = file.get(sample.byte_range()).context("a sample outside the file")?;
+            // Times of a test clip are far below 2^52.
+            #[expect(clippy::cast_precision_loss, reason = "see above")]
+            let seconds = |ticks: i64| ticks as f64 / sample.timescale as f64;
+            Ok(Packet {
+                essence: if track.kind == Some(TrackKind::Video) {
+                    slices(bytes)
+                } else {
+                    bytes.to_vec()
+                },
+                decode: seconds(sample.decode_timestamp - first_decode),
+                present: seconds(sample.composition_timestamp - first_present),
+            })
+        })
+        .collect()
+}
+
+/// NAL units of types 1 to 5 (ITU-T H.264, table 7-1) from a sample with lengths of four bytes.
+fn slices(mut sample: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    while let Some((length, rest)) = sample.split_first_chunk::<4>() {
+        let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX).min(rest.len());
+        let (unit, tail) = rest.split_at(length);
+        if unit.first().is_some_and(|header| (1..=5).contains(&(header & 0x1F))) {
+            out.extend_from_slice(unit);
+        }
+        sample = tail;
+    }
+    out
+}
+
+fn same_track(output: &[Packet], source: &[Packet], continuous: bool) -> Result<()> {
+    ensure!(output.len() == source.len(), "{} packets, not {}", output.len(), source.len());
+    for (number, (out, expected)) in output.iter().zip(source).enumerate() {
+        ensure!(out.essence == expected.essence, "packet {number} has other bytes");
+        if continuous {
+            let decode = (out.decode - expected.decode).abs();
+            ensure!(
+                decode < TICK,
+                "packet {number} is decoded at {}, not {}",
+                out.decode,
+                expected.decode
+            );
+            let present = (out.present - expected.present).abs();
+            ensure!(
+                present < TICK,
+                "packet {number} is shown at {}, not {}",
+                out.present,
+                expected.present
+            );
+        }
+    }
+    steady(output)
+}
+
+/// The clock goes on by less than a tenth of a second at a time, and never stands still: no gap and no jump,
+/// wherever segments meet.
+fn steady(packets: &[Packet]) -> Result<()> {
+    let mut shown: Vec<_> = packets.iter().map(|packet| packet.present).collect();
+    shown.sort_unstable_by(f64::total_cmp);
+    let decoded: Vec<_> = packets.iter().map(|packet| packet.decode).collect();
+    for (what, times) in [("decoding", decoded), ("presentation", shown)] {
+        for pair in times.windows(2) {
+            let step = pair[1] - pair[0];
+            ensure!(step > 0.0 && step < 0.1, "the {what} clock steps by {step} s at {} s", pair[0]);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_film_is_the_same_as_its_fragmented_packaging() {
+        let film = fixture_server::Clip::get().unwrap().file("film.mp4").unwrap();
+        mp4(&film, &[Reference::all("high-ts")]).unwrap();
+        mp4(&film, &[Reference::all("video-ts"), Reference::all("main-audio-ts")]).unwrap();
+    }
+
+    #[test]
+    fn other_sound_fewer_tracks_and_fewer_packets_are_noticed() {
+        let film = fixture_server::Clip::get().unwrap().file("film.mp4").unwrap();
+        for wrong in [
+            vec![Reference::all("video-ts"), Reference::all("alt-audio-ts")],
+            vec![Reference::all("video-ts")],
+            vec![Reference::some("high-ts", &[0, 1, 2, 3, 4])],
+            vec![Reference::all("low-ts")],
+        ] {
+            mp4(&film, &wrong).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn the_first_different_byte_is_told() {
+        let error = same_bytes(b"abcd", b"abxd").unwrap_err().to_string();
+        assert!(error.contains("part at byte 2"), "{error}");
+    }
+}

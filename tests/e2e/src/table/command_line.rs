@@ -1,0 +1,53 @@
+//! The manners of the binary: streams, words and exit codes.
+
+use super::*;
+
+pub(super) fn scenarios() -> Vec<Scenario> {
+    let plain = |name| to_ts(name, "/s/plain-ts/index.m3u8");
+    vec![
+        Scenario {
+            output: "-",
+            args: vec!["--format", "ts"],
+            ..plain("command-line/standard-output")
+        },
+        Scenario {
+            output: "-",
+            args: vec!["--format", "raw"],
+            exit: 1,
+            outcome: Outcome::Concatenation(Reference::some("high-ts", &[0, 1])),
+            rules: vec![fixture_server::Rule::new("*/2.ts", fixture_server::Fault::status(404))],
+            ..plain("command-line/standard-output-ends-before-what-is-missing")
+        },
+        Scenario {
+            says: vec!["segments"],
+            hides: vec!["\r", "\u{1b}"],
+            ..plain("command-line/plain-lines-where-there-is-no-terminal")
+        },
+        Scenario {
+            args: vec!["-q"],
+            hides: vec!["segment"],
+            ..plain("command-line/quiet")
+        },
+        Scenario {
+            args: vec!["--no-such-option"],
+            exit: 2,
+            outcome: Outcome::Nothing,
+            says: vec!["--no-such-option"],
+            asked: vec![Asked::exactly("*", 0)],
+            ..plain("command-line/unknown-option")
+        },
+        Scenario {
+            args: vec!["--on-missing", "perhaps"],
+            exit: 2,
+            outcome: Outcome::Nothing,
+            asked: vec![Asked::exactly("*", 0)],
+            ..plain("command-line/unknown-value")
+        },
+        Scenario {
+            args: vec!["-v"],
+            hides: vec!["hunter2"],
+            input: Input::Served("/s/plain-ts/index.m3u8?password=hunter2"),
+            ..plain("command-line/secrets-stay-out-of-the-log")
+        },
+    ]
+}

@@ -1,0 +1,112 @@
+//! Kinds of streams, and what becomes of them in each container.
+
+use super::*;
+
+const LOCAL_PLAYLIST: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{{origin}}/s/plain-ts/0.ts\n\
+    #EXTINF:2,\n{{origin}}/s/plain-ts/1.ts\n#EXT-X-ENDLIST\n";
+const PLAYLIST_OF_FILES: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfirst.ts\n#EXTINF:2,\nsecond.ts\n#EXT-X-ENDLIST\n";
+
+pub(super) fn scenarios() -> Vec<Scenario> {
+    let reordered = || Reference::some("high-ts", &[3, 4, 5, 0, 1, 2]);
+    let all_but_one = || Reference::some("high-ts", &[0, 1, 3, 4, 5]);
+    let two = || Outcome::Concatenation(Reference::some("high-ts", &[0, 1]));
+    let fragmented = || Outcome::Concatenation(Reference::all("high-fmp4"));
+    let raw = |name, path| Scenario {
+        args: vec!["--format", "raw"],
+        output: "out.bin",
+        outcome: fragmented(),
+        ..to_ts(name, path)
+    };
+    let film = || vec![Reference::all("high-ts")];
+    let picture_and = |sound| vec![Reference::all("video-ts"), Reference::all(sound)];
+    vec![
+        Scenario {
+            asked: vec![Asked::exactly("/s/plain-ts/index.m3u8", 1), Asked::exactly("/s/plain-ts/*.ts", 6)],
+            ..to_ts("streams/media-playlist-to-ts", "/s/plain-ts/index.m3u8")
+        },
+        to_mp4("streams/media-playlist-to-mp4", "/s/plain-ts/index.m3u8", film()),
+        Scenario {
+            asked: vec![Asked::exactly("/s/variants/v0/*", 0), Asked::exactly("/s/variants/v1/*.ts", 6)],
+            ..to_ts("streams/best-variant", "/s/variants/index.m3u8")
+        },
+        to_mp4("streams/best-variant-to-mp4", "/s/variants/index.m3u8", film()),
+        Scenario {
+            args: vec!["--video", "worst"],
+            outcome: Outcome::Concatenation(Reference::all("low-ts")),
+            ..to_ts("streams/worst-variant-on-demand", "/s/variants/index.m3u8")
+        },
+        to_ts("streams/byte-ranges", "/s/byte-ranges/index.m3u8"),
+        to_mp4("streams/byte-ranges-to-mp4", "/s/byte-ranges/index.m3u8", film()),
+        raw("streams/fmp4-concatenation", "/s/fmp4/index.m3u8"),
+        raw("streams/fmp4-byte-ranges-concatenation", "/s/fmp4-byte-ranges/index.m3u8"),
+        raw("streams/fmp4-best-variant", "/s/variants-fmp4/index.m3u8"),
+        to_mp4("streams/fmp4-to-mp4", "/s/fmp4/index.m3u8", vec![Reference::all("high-fmp4")]),
+        Scenario {
+            outcome: Outcome::Concatenation(reordered()),
+            ..to_ts("streams/discontinuity", "/s/discontinuity/index.m3u8")
+        },
+        to_mp4(
+            "streams/discontinuity-to-mp4-runs-on",
+            "/s/discontinuity/index.m3u8",
+            vec![reordered()],
+        ),
+        Scenario {
+            // A segment that is tagged as a gap is not on offer, so nothing is missing.
+            outcome: Outcome::Concatenation(all_but_one()),
+            asked: vec![Asked::exactly("/s/gap/2.ts", 0)],
+            ..to_ts("streams/tagged-gap-is-not-asked-for", "/s/gap/index.m3u8")
+        },
+        to_mp4(
+            "streams/alternate-audio",
+            "/s/alternate-audio/index.m3u8",
+            picture_and("main-audio-ts"),
+        ),
+        Scenario {
+            args: vec!["--audio", "lang:de"],
+            ..to_mp4(
+                "streams/alternate-audio-by-language",
+                "/s/alternate-audio/index.m3u8",
+                picture_and("alt-audio-ts"),
+            )
+        },
+        to_mp4(
+            "streams/alternate-audio-fmp4",
+            "/s/alternate-audio-fmp4/index.m3u8",
+            vec![Reference::all("video-fmp4"), Reference::all("main-audio-fmp4")],
+        ),
+        Scenario {
+            args: vec!["--subs", "none"],
+            ..to_mp4("streams/subtitles-left-out", "/s/subtitles/index.m3u8", film())
+        },
+        Scenario {
+            output: "out.mp4",
+            outcome: Outcome::Bytes("film.mp4"),
+            ..to_ts("streams/plain-file-with-ranges", "/media/film.mp4")
+        },
+        Scenario {
+            output: "out.mp4",
+            outcome: Outcome::Bytes("film.mp4"),
+            rules: vec![fixture_server::Rule::new("/media/film.mp4", fixture_server::Fault::IgnoreRange)],
+            ..to_ts("streams/plain-file-without-ranges", "/media/film.mp4")
+        },
+        Scenario {
+            input: Input::File("list.m3u8", LOCAL_PLAYLIST),
+            outcome: two(),
+            // The person named the file, and the file names a loopback address.
+            args: vec!["--allow-private"],
+            ..to_ts("streams/local-playlist-of-urls", "")
+        },
+        Scenario {
+            input: Input::File("list.m3u8", PLAYLIST_OF_FILES),
+            local: vec![("first.ts", "high-ts/0.ts"), ("second.ts", "high-ts/1.ts")],
+            outcome: two(),
+            ..to_ts("streams/local-playlist-of-files", "")
+        },
+        Scenario {
+            input: Input::Stdin(LOCAL_PLAYLIST),
+            outcome: two(),
+            args: vec!["--allow-private"],
+            ..to_ts("streams/playlist-on-standard-input", "")
+        },
+    ]
+}
