@@ -1,1 +1,52 @@
-//! Placeholder.
+//! Fetching: one HTTP client with one policy, and the driver that keeps many requests open while their answers
+//! leave in order.
+//!
+//! [`HttpFetcher`] is the bundled [`Fetch`](aqueduct_core::Fetch): every page, playlist, key and segment of a
+//! job goes through it, so that its policy cannot be bypassed. A body is complete or it is an error: lengths and
+//! ranges are checked, a body cut short is continued where it stopped, and a request that may succeed later is
+//! tried again.
+//!
+//! [`run`] is the stage: it reads [`Item`](aqueduct_core::Item)s that name resources, fetches up to a bound of
+//! them at once ([`Permits`]) within the byte budget ([`Lender`](aqueduct_core::Lender)), and writes them, in
+//! the order in which they came, with their bytes.
+//!
+//! # Policy
+//!
+//! - Headers of the user go to the origin that they were given for, and nowhere else.
+//! - `Referer` is what a browser would send under `strict-origin-when-cross-origin`.
+//! - A redirect is followed by hand, each hop under the same rules; `https` never turns into `http`.
+//! - `file:` is reachable only from a local playlist, and only below its folder.
+//! - What a public document names is not a loopback, private or otherwise special address, checked on the
+//!   addresses that are connected to. Where the user's own input is such an address, the job is in that zone
+//!   already.
+//!
+//! # Example
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use aqueduct_core::{Fetch, Grant, Kind, Limits, Resource};
+//! use aqueduct_fetch::{HttpFetcher, Options};
+//!
+//! let fetcher = HttpFetcher::new(Options::default())?;
+//! let key = Resource::new(Kind::Key, url::Url::parse("https://host.example/key")?);
+//! let fetched = fetcher.fetch(&key, Grant::unbudgeted(&key, &Limits::default())).await?;
+//! println!("{} bytes from {}", fetched.body.as_slice().len(), fetched.url);
+//! # Ok(())
+//! # }
+//! ```
+
+mod address;
+mod attempt;
+mod driver;
+mod fetcher;
+mod local;
+mod policy;
+mod range;
+mod sink;
+mod sniff;
+
+pub use driver::{OnMissing, Permits, run};
+pub use fetcher::{HttpFetcher, Options, ScopedHeader};
+
+/// The error of this crate, shared with every other fetcher.
+pub use aqueduct_core::FetchError;

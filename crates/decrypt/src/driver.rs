@@ -1,0 +1,61 @@
+//! The stage: one decrypter between an inlet and an outlet.
+
+use aqueduct_core::{Clear, Decrypt, DecryptError, Encryption, Fetch, Item, Located, Receiver, Sealed, Sender, Stop};
+
+use crate::KeyStore;
+
+/// Decrypts what comes in, where the bytes are, and hands it on in the same order, until the inlet is closed and
+/// empty. It waits for a key when the key changes; what was fetched ahead hides that.
+///
+/// It ends quietly when the receiver of `outlet` is dropped, and at once, without a word, when `stop` aborts.
+///
+/// # Errors
+///
+/// The first unit that cannot be decrypted, with its place.
+pub async fn run<D: Decrypt, F: Fetch>(
+    mut decrypter: D,
+    keys: &KeyStore<F>,
+    inlet: Receiver<Item<Sealed>>,
+    outlet: Sender<Item<Clear>>,
+    stop: Stop,
+) -> Result<(), Located<DecryptError>> {
+    let work = async {
+        while let Ok(item) = inlet.recv().await {
+            let (track, unit) = (item.track(), item.unit());
+            let located = |source| Located::new(track, unit, source);
+            let item = match item {
+                Item::Gap { info, cause } => Item::Gap { info, cause },
+                Item::Init { info, payload } => {
+                    let payload = open(&mut decrypter, keys, &info.encryption, payload).await.map_err(located)?;
+                    Item::Init { info, payload }
+                }
+                Item::Segment { info, payload } => {
+                    let encryption = info.encryption.clone().for_segment(info.msn);
+                    let payload = open(&mut decrypter, keys, &encryption, payload).await.map_err(located)?;
+                    Item::Segment { info, payload }
+                }
+            };
+            if outlet.send(item).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    };
+    tokio::select! {
+        () = stop.aborted() => Ok(()),
+        result = work => result,
+    }
+}
+
+async fn open<D: Decrypt, F: Fetch>(
+    decrypter: &mut D,
+    keys: &KeyStore<F>,
+    encryption: &Encryption,
+    sealed: Sealed,
+) -> Result<Clear, DecryptError> {
+    let key = match decrypter.key(encryption) {
+        Some(resource) => Some(keys.get(resource).await.map_err(DecryptError::Key)?),
+        None => None,
+    };
+    sealed.open(|bytes| decrypter.decrypt(encryption, key.as_ref().map_or(&[], |key| key.as_slice()), bytes))
+}

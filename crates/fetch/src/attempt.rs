@@ -1,0 +1,353 @@
+//! One try at one resource: redirects, headers, the checks on the answer, and its body.
+
+use std::time::Duration;
+
+use aqueduct_core::{FetchError, Kind, Resource, SafeUrl, TimeoutPhase};
+use reqwest::header::{self, HeaderMap};
+use reqwest::{Response, StatusCode};
+use tokio::time::timeout;
+
+use crate::fetcher::HttpFetcher;
+use crate::range::ContentRange;
+use crate::sink::Sink;
+use crate::{policy, range, sniff};
+
+/// What survives a failed try, so that the next continues it.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// What proves that the resource did not change: a strong `ETag` or a `Last-Modified` (RFC 9110, 13.1.5).
+    validator: Option<String>,
+    /// Length of the whole resource, in bytes.
+    total: Option<u64>,
+}
+
+/// The answer's head, once its body is complete.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) url: SafeUrl,
+    pub(crate) content_type: Option<String>,
+    pub(crate) total_length: Option<u64>,
+    pub(crate) accepts_ranges: bool,
+    pub(crate) whole: bool,
+}
+
+/// What part of an answer's body is wanted.
+struct Part {
+    /// Bytes to pass over first.
+    skip: u64,
+    /// Bytes to take then; the rest without it.
+    take: Option<u64>,
+    /// Length that the answer claims for its body, in bytes.
+    claimed: Option<u64>,
+}
+
+/// Tries once to fetch `resource` into `sink`.
+pub(crate) async fn attempt(
+    fetcher: &HttpFetcher,
+    resource: &Resource,
+    sink: &mut Sink<'_>,
+    memory: &mut Memory,
+) -> Result<Head, FetchError> {
+    let resume = memory.validator.clone().filter(|_| sink.received() > 0);
+    let received = if resume.is_some() || sink.received() == 0 || !sink.restart() {
+        sink.received()
+    } else {
+        0
+    };
+    let (url, response) = send(fetcher, resource, received, resume.as_deref()).await?;
+    let status = response.status();
+    let headers = response.headers();
+    let validator = validator(headers);
+    let whole_length = match status {
+        StatusCode::PARTIAL_CONTENT => text(headers, header::CONTENT_RANGE)
+            .and_then(ContentRange::parse)
+            .and_then(|range| range.total),
+        _ => response.content_length(),
+    };
+    let changed = received > 0 && (validator != memory.validator || (memory.total.is_some() && whole_length != memory.total));
+    let part = if status == StatusCode::PARTIAL_CONTENT {
+        if resource.range.is_none() && received == 0 {
+            return Err(FetchError::Invalid {
+                url,
+                what: "partial answer to a request for the whole".into(),
+            });
+        }
+        let got = range::check(&url, text(headers, header::CONTENT_RANGE), resource.range, received)?;
+        if changed {
+            return start_over(sink, memory, url);
+        }
+        Part {
+            skip: 0,
+            take: None,
+            claimed: Some(got.length()),
+        }
+    } else if !status.is_success() {
+        if status == StatusCode::RANGE_NOT_SATISFIABLE && received > 0 {
+            return start_over(sink, memory, url);
+        }
+        return Err(FetchError::Status {
+            url,
+            status: status.as_u16(),
+            retry_after: retry_after(headers),
+        });
+    } else {
+        // The whole, though a part may have been asked for: what is missing is cut out here.
+        let offset = resource.range.map_or(0, |range| range.offset);
+        let received = if received > 0 && sink.restart() { 0 } else { received };
+        // Bytes that were handed on are passed over now, which takes proof that they are the same again.
+        if received > 0 && (changed || (validator.is_none() && whole_length.is_none())) {
+            return start_over(sink, memory, url);
+        }
+        let take = resource.range.map(|range| range.length.saturating_sub(received));
+        Part {
+            skip: offset.saturating_add(received),
+            take,
+            claimed: response.content_length(),
+        }
+    };
+    *memory = Memory {
+        validator,
+        total: whole_length,
+    };
+    let head = Head {
+        content_type: text(headers, header::CONTENT_TYPE).map(Into::into),
+        total_length: whole_length,
+        accepts_ranges: status == StatusCode::PARTIAL_CONTENT
+            || text(headers, header::ACCEPT_RANGES).is_some_and(|value| value.trim() == "bytes"),
+        whole: true,
+        url,
+    };
+    receive(fetcher, resource, response, part, sink, head).await
+}
+
+/// The resource is no longer the one that was begun.
+fn start_over(sink: &mut Sink<'_>, memory: &mut Memory, url: SafeUrl) -> Result<Head, FetchError> {
+    *memory = Memory::default();
+    if sink.restart() {
+        let received = 0;
+        return Err(FetchError::Broken {
+            url,
+            received,
+            source: "it changed on the server while it was fetched".into(),
+        });
+    }
+    Err(FetchError::Invalid {
+        url,
+        what: "it changed on the server while it was fetched".into(),
+    })
+}
+
+/// Sends the request, and follows redirects under the same rules.
+async fn send(
+    fetcher: &HttpFetcher,
+    resource: &Resource,
+    received: u64,
+    if_range: Option<&str>,
+) -> Result<(SafeUrl, Response), FetchError> {
+    let options = &fetcher.options;
+    let mut url = resource.url.clone();
+    for _ in 0..=options.max_redirects {
+        let zone = fetcher.policy.check(resource, &url)?;
+        let mut request = fetcher.client(zone, resource.kind).get(url.url().clone());
+        let range = range::header(resource.range, received);
+        if let Some(range) = &range {
+            request = request.header(header::RANGE, range);
+            if let Some(validator) = if_range {
+                request = request.header(header::IF_RANGE, validator);
+            }
+        }
+        let referer = match &resource.referrer {
+            Some(from) => policy::referer(from.url(), url.url()),
+            None => options.referer.clone(),
+        };
+        if let Some(referer) = referer {
+            request = request.header(header::REFERER, referer);
+        }
+        let mut own = HeaderMap::new();
+        for scoped in options.headers.iter().filter(|scoped| scoped.origin.same_origin(&url)) {
+            let (Ok(name), Ok(value)) = (
+                header::HeaderName::try_from(&scoped.name),
+                header::HeaderValue::try_from(&scoped.value),
+            ) else {
+                return Err(FetchError::Invalid {
+                    url,
+                    what: format!("{:?} is no HTTP header", scoped.name),
+                });
+            };
+            own.append(name, value);
+        }
+        // The user's word replaces what was set above.
+        request = request.headers(own);
+        let response = match timeout(options.timeout, request.send()).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(classify(&url, error, 0, None, options.timeout)),
+            Err(_) => {
+                return Err(FetchError::Timeout {
+                    url,
+                    phase: TimeoutPhase::FirstByte,
+                    after: options.timeout,
+                });
+            }
+        };
+        fetcher.policy.connected(resource, response.remote_addr());
+        if !is_redirect(response.status()) {
+            return Ok((url, response));
+        }
+        let Some(location) = text(response.headers(), header::LOCATION) else {
+            return Err(FetchError::Invalid {
+                url,
+                what: format!("redirect ({}) without a Location", response.status()),
+            });
+        };
+        let next = match url.url().join(location) {
+            Ok(mut next) => {
+                if next.fragment().is_none() {
+                    next.set_fragment(url.url().fragment());
+                }
+                SafeUrl::from(next)
+            }
+            Err(_) => {
+                return Err(FetchError::Invalid {
+                    url,
+                    what: "redirect to something that is no URL".into(),
+                });
+            }
+        };
+        policy::check_redirect(&url, &next)?;
+        tracing::debug!(from = %url, to = %next, "redirected");
+        url = next;
+    }
+    Err(FetchError::Invalid {
+        url,
+        what: format!("more than {} redirects", options.max_redirects),
+    })
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// Takes the wanted part of the body in, and checks that it is complete.
+async fn receive(
+    fetcher: &HttpFetcher,
+    resource: &Resource,
+    mut response: Response,
+    part: Part,
+    sink: &mut Sink<'_>,
+    mut head: Head,
+) -> Result<Head, FetchError> {
+    let document = resource.kind == Kind::Document;
+    let available = part.claimed.map(|claimed| claimed.saturating_sub(part.skip));
+    if let (Some(available), Some(take)) = (available, part.take)
+        && available < take
+    {
+        let (offset, length) = (part.skip, take);
+        return Err(FetchError::Range {
+            url: head.url,
+            what: format!("asked for {length} bytes at {offset}, of which {available} are there"),
+        });
+    }
+    let coming = part.take.or(available);
+    let goal = coming.map(|coming| coming.saturating_add(sink.received()));
+    if let Some(goal) = goal
+        && !document
+    {
+        sink.expect(goal).await?;
+    }
+    let (mut skip, mut seen, mut sniffed) = (part.skip, 0_u64, !document);
+    while goal.is_none_or(|goal| sink.received() < goal) {
+        let chunk = match timeout(fetcher.options.timeout, response.chunk()).await {
+            Ok(Ok(Some(chunk))) => chunk,
+            Ok(Ok(None)) => break,
+            Ok(Err(error)) => return Err(classify(&head.url, error, seen, part.claimed, fetcher.options.timeout)),
+            Err(_) => {
+                return Err(FetchError::Timeout {
+                    url: head.url,
+                    phase: TimeoutPhase::Stall,
+                    after: fetcher.options.timeout,
+                });
+            }
+        };
+        seen += chunk.len() as u64;
+        let passed_over = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
+        skip -= passed_over as u64;
+        let mut wanted = &chunk[passed_over..];
+        if let Some(goal) = goal {
+            let missing = usize::try_from(goal - sink.received()).unwrap_or(usize::MAX);
+            wanted = &wanted[..wanted.len().min(missing)];
+        }
+        if !sink.write(wanted).await? {
+            return Ok(head);
+        }
+        if !sniffed && sink.head().len() >= sniff::HEAD {
+            sniffed = true;
+            if sniff::is_binary(sink.head()) {
+                head.whole = goal == Some(sink.received());
+                return Ok(head);
+            }
+        }
+    }
+    match goal {
+        Some(goal) if sink.received() < goal => Err(FetchError::Truncated {
+            url: head.url,
+            received: sink.received(),
+            expected: goal,
+        }),
+        _ => Ok(head),
+    }
+}
+
+/// Tells failures of the transfer apart: the HTTP library calls most of them a decoding error.
+fn classify(url: &SafeUrl, error: reqwest::Error, received: u64, claimed: Option<u64>, after: Duration) -> FetchError {
+    let url = url.clone();
+    // The library's message repeats the URL, secrets and all.
+    let error = error.without_url();
+    if error.is_timeout() {
+        let phase = if error.is_connect() {
+            TimeoutPhase::Connect
+        } else {
+            TimeoutPhase::Stall
+        };
+        return FetchError::Timeout { url, phase, after };
+    }
+    if error.is_connect() {
+        return FetchError::Connect { url, source: error.into() };
+    }
+    let reset = sources(&error).any(|source| {
+        source.downcast_ref::<std::io::Error>().is_some_and(|io| {
+            matches!(
+                io.kind(),
+                std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::ConnectionAborted | std::io::ErrorKind::BrokenPipe
+            )
+        })
+    });
+    match claimed {
+        Some(expected) if !reset && received < expected => FetchError::Truncated { url, received, expected },
+        _ => FetchError::Broken {
+            url,
+            received,
+            source: error.into(),
+        },
+    }
+}
+
+fn sources<'a>(error: &'a (dyn std::error::Error + 'static)) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
+}
+
+fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// A validator that `If-Range` may carry: weak ones do not prove equal bytes.
+fn validator(headers: &HeaderMap) -> Option<String> {
+    text(headers, header::ETAG)
+        .filter(|etag| etag.starts_with('"'))
+        .or_else(|| text(headers, header::LAST_MODIFIED))
+        .map(Into::into)
+}
+
+/// `Retry-After` in seconds; its other form, a date, leaves the delay to the backoff.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    text(headers, header::RETRY_AFTER)?.trim().parse().ok().map(Duration::from_secs)
+}

@@ -1,0 +1,425 @@
+//! The stage: many requests open, answers in order, within bounds.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use aqueduct_core::{
+    Fetch, FetchError, GapCause, Grant, Item, Kind, Lender, Located, Receiver, Resource, Sealed, SegmentInfo, Sender, Stop, TrackId, Unit,
+    channel,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
+
+/// Segments that may be under way or wait for their turn, for each track. The byte budget is what bounds memory;
+/// this bounds the bookkeeping.
+const AHEAD: usize = 256;
+
+/// Pieces of a streamed file that may wait for their turn.
+const PIECES: usize = 4;
+
+/// What to do about a segment that cannot be had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnMissing {
+    /// Stop with the error.
+    #[default]
+    Abort,
+    /// Go on, and name it as missing.
+    Gap,
+}
+
+/// Leave to have requests open: a bound over all tracks, of which one place is reserved for each, so that no track
+/// waits for another's connections.
+#[derive(Clone, Debug)]
+pub struct Permits {
+    own: Arc<Semaphore>,
+    shared: Arc<Semaphore>,
+}
+
+impl Permits {
+    /// Splits `total` places among `tracks`. Each gets at least one, even where `total` is smaller than that.
+    pub fn split(total: usize, tracks: usize) -> Vec<Self> {
+        let shared = Arc::new(Semaphore::new(total.saturating_sub(tracks).min(Semaphore::MAX_PERMITS)));
+        (0..tracks)
+            .map(|_| Self {
+                own: Arc::new(Semaphore::new(1)),
+                shared: Arc::clone(&shared),
+            })
+            .collect()
+    }
+
+    async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
+        tokio::select! {
+            biased;
+            own = Arc::clone(&self.own).acquire_owned() => own.ok(),
+            shared = Arc::clone(&self.shared).acquire_owned() => shared.ok(),
+        }
+    }
+}
+
+/// A unit on its way to the outlet.
+enum Pending {
+    Ready(Item<Sealed>),
+    Fetching {
+        item: Item<Resource>,
+        body: AbortOnDropHandle<Result<Sealed, FetchError>>,
+    },
+    Streaming {
+        info: Arc<SegmentInfo>,
+        pieces: Receiver<Sealed>,
+        end: AbortOnDropHandle<Result<(), FetchError>>,
+    },
+}
+
+/// Fetches what `inlet` names and writes it to `outlet` in the same order, until the inlet is closed and empty.
+///
+/// Requests start in order, as many at once as `permits` and the budget of `lender` allow. It ends quietly when the
+/// receiver of `outlet` is dropped, and at once, without a word, when `stop` aborts.
+///
+/// # Errors
+///
+/// The first failure in stream order, with its place. Under [`OnMissing::Gap`] a segment that cannot be had becomes
+/// an [`Item::Gap`]; what policy refuses, and an initialization section that cannot be had, remain errors.
+pub async fn run<F: Fetch>(
+    fetch: Arc<F>,
+    lender: Lender,
+    permits: Permits,
+    on_missing: OnMissing,
+    inlet: Receiver<Item<Resource>>,
+    outlet: Sender<Item<Sealed>>,
+    stop: Stop,
+) -> Result<(), Located<FetchError>> {
+    let (queue, pending) = channel(AHEAD);
+    let dispatch = dispatch(fetch, &lender, &permits, inlet, queue);
+    let emit = emit(lender.track, on_missing, pending, outlet);
+    let (mut dispatch, mut emit) = (std::pin::pin!(dispatch), std::pin::pin!(emit));
+    tokio::select! {
+        () = stop.aborted() => Ok(()),
+        // Bodies that nobody takes any more hold the budget that the dispatcher may be waiting for.
+        result = &mut emit => result,
+        () = &mut dispatch => tokio::select! {
+            () = stop.aborted() => Ok(()),
+            result = emit => result,
+        },
+    }
+}
+
+/// Starts requests in order. Ends when the inlet does, or when nobody takes their answers.
+async fn dispatch<F: Fetch>(fetch: Arc<F>, lender: &Lender, permits: &Permits, inlet: Receiver<Item<Resource>>, queue: Sender<Pending>) {
+    // What the next body will take of the budget, by what the last ones took.
+    let typical = Arc::new(AtomicUsize::new(0));
+    while let Ok(item) = inlet.recv().await {
+        let pending = match item {
+            Item::Gap { info, cause } => Pending::Ready(Item::Gap { info, cause }),
+            Item::Segment { info, payload } if payload.kind == Kind::File => {
+                let Some(permit) = permits.acquire().await else { return };
+                let (to_emit, pieces) = channel(PIECES);
+                let (fetch, lender) = (Arc::clone(&fetch), lender.clone());
+                let end = spawn(info.track, Unit::Segment(info.msn), async move {
+                    let _permit = permit;
+                    let _open = lender.progress.counters().open_request();
+                    fetch.stream(&payload, &lender, &to_emit).await
+                });
+                Pending::Streaming { info, pieces, end }
+            }
+            item => {
+                let (Item::Init { payload: resource, .. } | Item::Segment { payload: resource, .. }) = &item else {
+                    continue;
+                };
+                let Some(permit) = permits.acquire().await else { return };
+                let expected = if resource.kind == Kind::Init {
+                    0
+                } else {
+                    typical.load(Ordering::Relaxed)
+                };
+                let expected = resource
+                    .range
+                    .map_or(expected, |range| usize::try_from(range.length).unwrap_or(usize::MAX));
+                let grant = lender.grant(resource, expected).await;
+                let job = Job {
+                    fetch: Arc::clone(&fetch),
+                    lender: lender.clone(),
+                    resource: resource.clone(),
+                    grant,
+                    permit,
+                    typical: Arc::clone(&typical),
+                };
+                let body = spawn(item.track(), item.unit(), job.run());
+                Pending::Fetching { item, body }
+            }
+        };
+        if queue.send(pending).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn spawn<T: Send + 'static>(track: TrackId, unit: Unit, work: impl Future<Output = T> + Send + 'static) -> AbortOnDropHandle<T> {
+    let span = tracing::debug_span!("fetch", %track, %unit);
+    AbortOnDropHandle::new(tokio::spawn(work.instrument(span)))
+}
+
+/// One request, with all that it holds while it is open.
+struct Job<F> {
+    fetch: Arc<F>,
+    lender: Lender,
+    resource: Resource,
+    grant: Grant,
+    permit: OwnedSemaphorePermit,
+    typical: Arc<AtomicUsize>,
+}
+
+impl<F: Fetch> Job<F> {
+    async fn run(self) -> Result<Sealed, FetchError> {
+        let Self {
+            fetch,
+            lender,
+            resource,
+            grant,
+            permit,
+            typical,
+        } = self;
+        let open = lender.progress.counters().open_request();
+        let fetched = fetch.fetch(&resource, grant).await;
+        drop(open);
+        drop(permit);
+        let body = fetched?.body;
+        if resource.kind != Kind::Init {
+            let before = typical.load(Ordering::Relaxed);
+            let length = body.as_slice().len();
+            typical.store(
+                if before == 0 { length } else { before - before / 4 + length / 4 },
+                Ordering::Relaxed,
+            );
+        }
+        Ok(body)
+    }
+}
+
+/// Awaits answers in order and hands them on.
+async fn emit(
+    track: TrackId,
+    on_missing: OnMissing,
+    pending: Receiver<Pending>,
+    outlet: Sender<Item<Sealed>>,
+) -> Result<(), Located<FetchError>> {
+    while let Ok(next) = pending.recv().await {
+        let item = match next {
+            Pending::Ready(item) => item,
+            Pending::Fetching { item, body } => {
+                let unit = item.unit();
+                match (join(body).await, item) {
+                    (Ok(payload), Item::Init { info, .. }) => Item::Init { info, payload },
+                    (Ok(payload), Item::Segment { info, .. }) => Item::Segment { info, payload },
+                    (Err(error), Item::Segment { info, .. }) if on_missing == OnMissing::Gap && may_be_skipped(&error) => {
+                        tracing::warn!(%track, msn = info.msn, %error, "segment left out");
+                        Item::Gap {
+                            info,
+                            cause: GapCause::Failed(describe(&error)),
+                        }
+                    }
+                    (Err(error), _) => return Err(Located::new(track, unit, error)),
+                    (Ok(_), Item::Gap { .. }) => continue,
+                }
+            }
+            Pending::Streaming { info, pieces, end } => {
+                let mut msn = info.msn;
+                while let Ok(payload) = pieces.recv().await {
+                    let info = Arc::new(SegmentInfo {
+                        msn,
+                        ..SegmentInfo::clone(&info)
+                    });
+                    msn += 1;
+                    if outlet.send(Item::Segment { info, payload }).await.is_err() {
+                        return Ok(());
+                    }
+                }
+                join(end).await.map_err(|error| Located::new(track, Unit::Track, error))?;
+                continue;
+            }
+        };
+        if outlet.send(item).await.is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// A failed transfer leaves a gap; a refused one is a decision that stands.
+fn may_be_skipped(error: &FetchError) -> bool {
+    !matches!(error, FetchError::Refused { .. })
+}
+
+fn describe(error: &FetchError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+async fn join<T>(handle: AbortOnDropHandle<Result<T, FetchError>>) -> Result<T, FetchError> {
+    match handle.await {
+        Ok(result) => result,
+        Err(error) => Err(FetchError::Other(error.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use aqueduct_core::{Budget, Encryption, Fetched, Limits, Progress, SafeUrl};
+    use url::Url;
+
+    use super::*;
+
+    /// Answers after a time that is told by the path; `/fail` fails. It remembers what was asked for, and how many
+    /// requests were open at once.
+    #[derive(Default)]
+    struct Fake {
+        asked: Mutex<Vec<String>>,
+        open: AtomicUsize,
+        most_open: AtomicUsize,
+    }
+
+    impl Fetch for Fake {
+        async fn fetch(&self, resource: &Resource, mut grant: Grant) -> Result<Fetched, FetchError> {
+            let path = resource.url.url().path().trim_start_matches('/').to_owned();
+            self.asked.lock().unwrap().push(path.clone());
+            let open = self.open.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most_open.fetch_max(open, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(path.parse().unwrap_or(1))).await;
+            self.open.fetch_sub(1, Ordering::SeqCst);
+            if path == "fail" {
+                return Err(FetchError::Status {
+                    url: resource.url.clone(),
+                    status: 404,
+                    retry_after: None,
+                });
+            }
+            grant.write(path.as_bytes()).await?;
+            Ok(Fetched::new(resource.url.clone(), grant.seal()))
+        }
+    }
+
+    const TRACK: TrackId = TrackId::new(0);
+
+    fn segment(msn: u64, path: &str) -> Item<Resource> {
+        let resource = Resource::new(
+            Kind::Segment,
+            SafeUrl::from(Url::parse("http://host.example/").unwrap().join(path).unwrap()),
+        );
+        let info = SegmentInfo {
+            track: TRACK,
+            msn,
+            discontinuity_sequence: 0,
+            discontinuity: false,
+            duration: Duration::from_secs(1),
+            program_date_time: None,
+            init: None,
+            encryption: Encryption::None,
+            resource: resource.clone(),
+        };
+        Item::Segment {
+            info: Arc::new(info),
+            payload: resource,
+        }
+    }
+
+    fn lender(budget: usize) -> Lender {
+        Lender {
+            budget: Budget::new(budget),
+            track: TRACK,
+            limits: Limits::default(),
+            progress: Progress::default(),
+        }
+    }
+
+    async fn fetch_all(fake: &Arc<Fake>, paths: &[&str], on_missing: OnMissing) -> (Vec<String>, Result<(), Located<FetchError>>) {
+        let (to_fetch, inlet) = channel(paths.len());
+        for (msn, path) in paths.iter().enumerate() {
+            to_fetch.send(segment(msn as u64, path)).await.unwrap();
+        }
+        drop(to_fetch);
+        let (outlet, fetched) = channel(paths.len());
+        let permits = Permits::split(3, 1).remove(0);
+        let result = run(Arc::clone(fake), lender(1 << 20), permits, on_missing, inlet, outlet, Stop::new()).await;
+        let mut left = Vec::new();
+        while let Ok(item) = fetched.recv().await {
+            left.push(match item {
+                Item::Segment { payload, .. } => String::from_utf8(payload.as_slice().to_vec()).unwrap(),
+                Item::Gap { info, .. } => format!("gap {}", info.msn),
+                Item::Init { .. } => "init".into(),
+            });
+        }
+        (left, result)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_leave_in_order_whatever_order_they_arrive_in() {
+        let fake = Arc::default();
+        let paths = ["50", "3", "40", "2", "30", "1", "20"];
+        let (left, result) = fetch_all(&fake, &paths, OnMissing::Abort).await;
+        result.unwrap();
+        assert_eq!(left, paths);
+        assert_eq!(*fake.asked.lock().unwrap(), paths, "requests start in order too");
+        assert_eq!(fake.most_open.load(Ordering::SeqCst), 3, "as many at once as are permitted");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_segment_ends_the_stage_after_those_before_it_or_becomes_a_gap() {
+        let (left, result) = fetch_all(&Arc::default(), &["20", "fail", "2"], OnMissing::Abort).await;
+        assert_eq!(left, ["20"]);
+        let error = result.unwrap_err();
+        assert_eq!((error.unit, error.source.status()), (Unit::Segment(1), Some(404)));
+        let (left, result) = fetch_all(&Arc::default(), &["20", "fail", "2"], OnMissing::Gap).await;
+        assert_eq!(left, ["20", "gap 1", "2"]);
+        result.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outlet_that_nobody_reads_stops_the_requests() {
+        let fake = Arc::new(Fake::default());
+        let (to_fetch, inlet) = channel(1);
+        let (outlet, fetched) = channel(1);
+        let feed = tokio::spawn(async move {
+            for msn in 0..100 {
+                if to_fetch.send(segment(msn, "1")).await.is_err() {
+                    break;
+                }
+            }
+        });
+        // Each body takes one byte: a budget of five holds five of them.
+        let stage = tokio::spawn(run(
+            Arc::clone(&fake),
+            lender(5),
+            Permits::split(50, 1).remove(0),
+            OnMissing::Abort,
+            inlet,
+            outlet,
+            Stop::new(),
+        ));
+        // Paused time only moves when everything else waits.
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        let asked = fake.asked.lock().unwrap().len();
+        assert!(asked < 60, "{asked} requests for an outlet that is stalled");
+        drop(fetched);
+        stage.await.unwrap().unwrap();
+        feed.abort();
+    }
+
+    #[tokio::test]
+    async fn every_track_has_a_place_of_its_own() {
+        let lanes = Permits::split(3, 2);
+        let mut video = Vec::new();
+        for _ in 0..2 {
+            video.push(lanes[0].acquire().await.unwrap());
+        }
+        let audio = lanes[1].acquire().await;
+        assert!(audio.is_some(), "video holds all it can get, and audio still has a place");
+    }
+}

@@ -1,0 +1,263 @@
+//! The bundled fetcher: clients, options and the retry loop.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aqueduct_core::{Event, Fetch, FetchError, Fetched, Grant, Kind, Lender, Progress, Resource, SafeUrl, Sealed, Sender};
+use backon::{BackoffBuilder, ExponentialBuilder};
+use reqwest::{Client, ClientBuilder};
+
+use crate::address::PublicOnly;
+use crate::attempt::{Head, Memory, attempt};
+use crate::local::{self, LocalFile};
+use crate::policy::{Policy, Zone};
+use crate::sink::Sink;
+
+/// A `Retry-After` longer than this ends the tries: whoever waits should know.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
+
+/// A header that goes to one origin only.
+#[derive(Clone, Debug)]
+pub struct ScopedHeader {
+    /// The origin, as any URL of it.
+    pub origin: SafeUrl,
+    /// The header's name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// How an [`HttpFetcher`] behaves.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// `User-Agent`.
+    pub user_agent: String,
+    /// `Referer` for requests that no document on the way gives one for, sent as it stands.
+    pub referer: Option<String>,
+    /// Headers of the user, each for its origin.
+    pub headers: Vec<ScopedHeader>,
+    /// Patience with a silent transfer: to connect, for the first byte, and between any two reads. There is no
+    /// limit on the whole body.
+    pub timeout: Duration,
+    /// How often a request is tried again.
+    pub retries: usize,
+    /// Delay before the first retry; it doubles, with jitter, up to [`Options::longest_delay`].
+    pub first_delay: Duration,
+    /// The longest delay between tries.
+    pub longest_delay: Duration,
+    /// How many redirects are followed.
+    pub max_redirects: usize,
+    /// A proxy for all requests (`http`, `https`, `socks5`, `socks5h`); without it, what the environment says.
+    pub proxy: Option<String>,
+    /// Whether public documents may name private addresses.
+    pub allow_private: bool,
+    /// The folder below which a local playlist may name files.
+    pub local_root: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            user_agent: concat!("Mozilla/5.0 (compatible; aqueduct/", env!("CARGO_PKG_VERSION"), ")").into(),
+            referer: None,
+            headers: Vec::new(),
+            timeout: Duration::from_secs(30),
+            retries: 5,
+            first_delay: Duration::from_millis(200),
+            longest_delay: Duration::from_secs(10),
+            max_redirects: 10,
+            proxy: None,
+            allow_private: false,
+            local_root: None,
+        }
+    }
+}
+
+/// Fetches over HTTP, from `data:` URLs and, for local playlists, from files.
+#[derive(Debug)]
+pub struct HttpFetcher {
+    pub(crate) options: Options,
+    pub(crate) policy: Policy,
+    any: Clients,
+    public: Clients,
+}
+
+/// One client for each way of transfer.
+#[derive(Debug)]
+struct Clients {
+    /// For text: compressed.
+    text: Client,
+    /// For media: as it is, so that lengths and ranges mean what they say.
+    media: Client,
+}
+
+impl HttpFetcher {
+    /// A fetcher with these options.
+    ///
+    /// # Errors
+    ///
+    /// [`FetchError::Other`] when the proxy or the user agent cannot be used, or the system's certificates
+    /// cannot be read.
+    pub fn new(options: Options) -> Result<Self, FetchError> {
+        let cookies = Arc::new(reqwest::cookie::Jar::default());
+        let build = |public: bool| -> Result<Clients, FetchError> {
+            let base = || -> Result<ClientBuilder, FetchError> {
+                let mut builder = Client::builder()
+                    .user_agent(&options.user_agent)
+                    .redirect(reqwest::redirect::Policy::none())
+                    .referer(false)
+                    .cookie_provider(Arc::clone(&cookies))
+                    .connect_timeout(options.timeout)
+                    .pool_max_idle_per_host(64);
+                if public {
+                    builder = builder.dns_resolver(PublicOnly);
+                }
+                if let Some(proxy) = &options.proxy {
+                    builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(other)?);
+                }
+                Ok(builder)
+            };
+            Ok(Clients {
+                text: base()?.build().map_err(other)?,
+                media: base()?.no_gzip().no_brotli().no_zstd().no_deflate().build().map_err(other)?,
+            })
+        };
+        let policy = Policy::new(options.allow_private, options.local_root.clone());
+        Ok(Self {
+            any: build(false)?,
+            public: build(true)?,
+            policy,
+            options,
+        })
+    }
+
+    pub(crate) fn client(&self, zone: Zone, kind: Kind) -> &Client {
+        let clients = match zone {
+            Zone::Any => &self.any,
+            Zone::Public => &self.public,
+        };
+        match kind {
+            Kind::Document | Kind::Playlist => &clients.text,
+            _ => &clients.media,
+        }
+    }
+
+    async fn fetch_into(&self, resource: &Resource, mut sink: Sink<'_>, progress: &Progress) -> Result<Fetched, FetchError> {
+        let head = match resource.url.url().scheme() {
+            "data" => {
+                let (media_type, bytes) = local::data_url(&resource.url)?;
+                sink.write(local::slice(&resource.url, &bytes, resource.range)?).await?;
+                Head {
+                    url: resource.url.clone(),
+                    content_type: Some(media_type),
+                    total_length: Some(bytes.len() as u64),
+                    accepts_ranges: true,
+                    whole: true,
+                }
+            }
+            "file" => self.read(resource, &mut sink).await?,
+            _ => self.persist(resource, &mut sink, progress).await?,
+        };
+        let mut fetched = sink.finish(head.url).await;
+        fetched.content_type = head.content_type;
+        fetched.total_length = head.total_length;
+        fetched.accepts_ranges = head.accepts_ranges;
+        fetched.whole = head.whole;
+        Ok(fetched)
+    }
+
+    /// Tries until it succeeds, the error is final or the tries are used up.
+    async fn persist(&self, resource: &Resource, sink: &mut Sink<'_>, progress: &Progress) -> Result<Head, FetchError> {
+        let mut delays = ExponentialBuilder::new()
+            .with_min_delay(self.options.first_delay)
+            .with_max_delay(self.options.longest_delay)
+            .with_max_times(self.options.retries)
+            .with_jitter()
+            .build();
+        let mut memory = Memory::default();
+        for tried in 1_u32.. {
+            let error = match attempt(self, resource, sink, &mut memory).await {
+                Ok(head) => return Ok(head),
+                Err(error) => error,
+            };
+            let asked = match &error {
+                FetchError::Status { retry_after, .. } => *retry_after,
+                _ => None,
+            };
+            let delay = match delays.next() {
+                Some(delay) if error.is_retryable() && asked.is_none_or(|asked| asked <= LONGEST_WAIT) => {
+                    delay.max(asked.unwrap_or_default())
+                }
+                _ => return Err(error),
+            };
+            tracing::debug!(url = %resource.url, tried, %error, ?delay, "trying again");
+            progress.counters().retried();
+            progress.tell(Event::Retry {
+                url: resource.url.clone(),
+                attempt: tried,
+                error: error.to_string(),
+                delay,
+            });
+            tokio::time::sleep(delay).await;
+        }
+        unreachable!("the delays end before the numbers do")
+    }
+
+    async fn read(&self, resource: &Resource, sink: &mut Sink<'_>) -> Result<Head, FetchError> {
+        let mut file = LocalFile::open(&self.policy, resource)?;
+        let document = resource.kind == Kind::Document;
+        if !document {
+            sink.expect(file.length).await?;
+        }
+        let head = Head {
+            url: resource.url.clone(),
+            content_type: None,
+            total_length: Some(file.total),
+            accepts_ranges: true,
+            whole: true,
+        };
+        let mut piece = Vec::new();
+        loop {
+            file.next(&resource.url, &mut piece)?;
+            if piece.is_empty() || !sink.write(&piece).await? {
+                break;
+            }
+            if document && crate::sniff::is_binary(sink.head()) {
+                let whole = sink.received() == file.length;
+                return Ok(Head { whole, ..head });
+            }
+        }
+        if sink.received() < file.length {
+            return Err(FetchError::Truncated {
+                url: head.url,
+                received: sink.received(),
+                expected: file.length,
+            });
+        }
+        Ok(head)
+    }
+}
+
+fn other(error: reqwest::Error) -> FetchError {
+    FetchError::Other(error.into())
+}
+
+impl Fetch for HttpFetcher {
+    async fn fetch(&self, resource: &Resource, grant: Grant) -> Result<Fetched, FetchError> {
+        let progress = grant.progress().clone();
+        self.fetch_into(resource, Sink::Whole(Box::new(grant)), &progress).await
+    }
+
+    async fn stream(&self, resource: &Resource, lender: &Lender, outlet: &Sender<Sealed>) -> Result<(), FetchError> {
+        let sink = Sink::Pieces {
+            resource,
+            lender,
+            outlet,
+            current: None,
+            handed_on: 0,
+        };
+        self.fetch_into(resource, sink, &lender.progress).await.map(|_| ())
+    }
+}
