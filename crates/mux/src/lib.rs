@@ -1,1 +1,40 @@
-//! Placeholder.
+//! Muxing: from clear items to one file.
+//!
+//! A [`Mux`](aqueduct_core::Mux) turns items into [`Write`](aqueduct_core::Write)s without any I/O; [`run`] takes
+//! items from the lanes of its tracks and does the writing, to a part file that gets its final name when it is
+//! whole ([`Output`]), or to standard output.
+//!
+//! [`Auto`] is the bundled muxer: it looks at the first bytes and the wanted [`Container`], and chooses between
+//! [`Concat`], which copies nothing, and [`Mp4Muxer`], which makes a real MP4 of MPEG-TS or fragmented MP4.
+//!
+//! # Example
+//!
+//! ```
+//! use aqueduct_core::{Clear, Item, Mux, MuxError, Summary, TrackId, Write};
+//!
+//! /// Counts segments instead of keeping them.
+//! struct Count(u64);
+//!
+//! impl Mux for Count {
+//!     fn push(&mut self, _: TrackId, item: Item<Clear>, _: &mut Vec<Write>) -> Result<(), MuxError> {
+//!         self.0 += u64::from(matches!(item, Item::Segment { .. }));
+//!         Ok(())
+//!     }
+//!
+//!     fn finish(&mut self, writes: &mut Vec<Write>) -> Result<Summary, MuxError> {
+//!         writes.push(Write::append(format!("{} segments\n", self.0).into_bytes()));
+//!         Ok(Summary::new("text"))
+//!     }
+//! }
+//! ```
+
+mod concat;
+mod driver;
+mod output;
+
+pub use concat::Concat;
+pub use driver::{Finished, StageError, run};
+pub use output::{Output, OutputError};
+
+/// The error of the role, shared with every other muxer.
+pub use aqueduct_core::MuxError;

@@ -1,0 +1,320 @@
+//! The stage: one muxer, the lanes of its tracks, and the output.
+
+use std::time::Duration;
+
+use aqueduct_core::{
+    Clear, Event, Gap, GapCause, Item, Located, Mux, MuxError, Presentation, Progress, Receiver, SegmentInfo, Stop, Summary, TrackId, Unit,
+    Write,
+};
+use thiserror::Error;
+
+use crate::{Output, OutputError};
+
+/// Gaps that are kept one by one for the report; beyond that only their number is.
+const GAPS_KEPT: usize = 10_000;
+
+/// Why a stream did not become an output.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StageError {
+    /// The muxer refused the tracks as a whole.
+    #[error(transparent)]
+    Begin(MuxError),
+    /// The muxer could not take a unit, or complete the output.
+    #[error(transparent)]
+    Mux(Located<MuxError>),
+    /// The output could not be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+}
+
+/// A stream that was written to its end, and waits to be made final.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Finished {
+    /// The output. Whoever knows that all stages ended well commits it.
+    pub output: Output,
+    /// What the muxer says.
+    pub summary: Summary,
+    /// Segments in the output.
+    pub segments: u64,
+    /// Segments that were on offer and are missing.
+    pub missing: u64,
+    /// The gaps, in the order of the output; of a stream that is full of them, the first 10,000.
+    pub gaps: Vec<Gap>,
+}
+
+/// Takes items from the lanes, has `muxer` make output of them, and writes it, until all lanes are closed and
+/// empty.
+///
+/// The lane that is furthest behind in playing time goes next, so tracks are interleaved the same way in every
+/// run, and a lane that is ahead waits without holding up the others. It blocks in reads and writes: give it a
+/// thread of its own (`tokio::task::spawn_blocking`).
+///
+/// A lane that closes is taken to be finished. Whether it really is, its stage's result tells: commit
+/// [`Finished::output`] when all of them are known.
+///
+/// # Errors
+///
+/// [`StageError`]: the muxer's refusal with its place, or a failure to write.
+pub fn run<M: Mux>(
+    mut muxer: M,
+    presentation: &Presentation,
+    lanes: Vec<(TrackId, Receiver<Item<Clear>>)>,
+    mut output: Output,
+    progress: &Progress,
+    stop: &Stop,
+) -> Result<Finished, StageError> {
+    muxer.begin(presentation, output.is_seekable()).map_err(StageError::Begin)?;
+    let mut lanes: Vec<Lane> = lanes
+        .into_iter()
+        .map(|(track, inlet)| Lane {
+            track,
+            inlet,
+            position: Duration::ZERO,
+        })
+        .collect();
+    let mut writes = Vec::new();
+    let (mut segments, mut absent, mut gaps) = (0, 0, Vec::new());
+    while let Some(next) = (0..lanes.len()).min_by_key(|lane| lanes[*lane].position) {
+        let Lane { track, inlet, position } = &mut lanes[next];
+        let Ok(item) = inlet.recv_blocking() else {
+            lanes.remove(next);
+            continue;
+        };
+        *position += item.duration();
+        let (track, unit, duration) = (*track, item.unit(), item.duration());
+        let written = match &item {
+            Item::Segment { info, payload } => Some((info.msn, payload.as_slice().len())),
+            Item::Gap { info, cause } => {
+                absent += u64::from(cause.was_on_offer());
+                missing(&mut gaps, info, cause, progress);
+                None
+            }
+            Item::Init { .. } => None,
+        };
+        muxer
+            .push(track, item, &mut writes)
+            .map_err(|source| StageError::Mux(Located::new(track, unit, source)))?;
+        flush(&mut output, &mut writes, progress)?;
+        if let Some((msn, bytes)) = written {
+            segments += 1;
+            progress.counters().finished_segment(duration);
+            progress.tell(Event::Written {
+                track,
+                msn,
+                bytes: bytes as u64,
+            });
+        }
+        if stop.is_aborted() {
+            break;
+        }
+    }
+    let whole = |source| StageError::Mux(Located::new(TrackId::new(0), Unit::Track, source));
+    let summary = muxer.finish(&mut writes).map_err(whole)?;
+    flush(&mut output, &mut writes, progress)?;
+    Ok(Finished {
+        output,
+        summary,
+        segments,
+        missing: absent,
+        gaps,
+    })
+}
+
+struct Lane {
+    track: TrackId,
+    inlet: Receiver<Item<Clear>>,
+    /// Playing time taken so far.
+    position: Duration,
+}
+
+fn flush(output: &mut Output, writes: &mut Vec<Write>, progress: &Progress) -> Result<(), OutputError> {
+    // Each write is dropped as it is done: that frees its place in the budget.
+    for write in writes.drain(..) {
+        output.write(&write)?;
+        progress.counters().wrote(write.data.as_slice().len());
+    }
+    Ok(())
+}
+
+/// Records a missing segment, together with its neighbours where they share its cause.
+fn missing(gaps: &mut Vec<Gap>, info: &SegmentInfo, cause: &GapCause, progress: &Progress) {
+    if cause.was_on_offer() {
+        progress.counters().missed(1);
+    }
+    progress.tell(Event::Missing(Gap {
+        track: info.track,
+        first_msn: info.msn,
+        segments: 1,
+        cause: cause.clone(),
+    }));
+    if let Some(gap) = gaps.iter_mut().rev().find(|gap| gap.track == info.track)
+        && gap.cause == *cause
+        && gap.first_msn + gap.segments == info.msn
+    {
+        gap.segments += 1;
+    } else if gaps.len() < GAPS_KEPT {
+        gaps.push(Gap {
+            track: info.track,
+            first_msn: info.msn,
+            segments: 1,
+            cause: cause.clone(),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use aqueduct_core::{Data, Encryption, InitId, InitInfo, Kind, Resource, Sealed, channel};
+    use url::Url;
+
+    use super::*;
+    use crate::Concat;
+
+    fn info(track: u32, msn: u64) -> SegmentInfo {
+        let resource = Resource::new(Kind::Segment, Url::parse("http://host.example/").unwrap());
+        SegmentInfo {
+            track: TrackId::new(track),
+            msn,
+            discontinuity_sequence: 0,
+            discontinuity: false,
+            duration: Duration::from_secs(2),
+            program_date_time: None,
+            init: None,
+            encryption: Encryption::None,
+            resource,
+        }
+    }
+
+    fn clear(bytes: &[u8]) -> Clear {
+        Sealed::unbudgeted(bytes).open(Ok::<_, std::convert::Infallible>).unwrap()
+    }
+
+    fn segment(track: u32, msn: u64, bytes: &[u8]) -> Item<Clear> {
+        Item::Segment {
+            info: Arc::new(info(track, msn)),
+            payload: clear(bytes),
+        }
+    }
+
+    fn lane(track: u32, items: Vec<Item<Clear>>) -> (TrackId, Receiver<Item<Clear>>) {
+        let (sender, receiver) = channel(items.len());
+        for item in items {
+            sender.try_send(item).unwrap();
+        }
+        (TrackId::new(track), receiver)
+    }
+
+    fn target() -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("out.ts");
+        (folder, target)
+    }
+
+    /// Writes each payload with the number of its track before it.
+    struct Tagged;
+
+    impl Mux for Tagged {
+        fn push(&mut self, track: TrackId, item: Item<Clear>, writes: &mut Vec<Write>) -> Result<(), MuxError> {
+            if let Item::Segment { payload, .. } = item {
+                writes.push(Write::append(track.number().to_string().into_bytes()));
+                writes.push(Write {
+                    at: aqueduct_core::WriteAt::End,
+                    data: Data::Clear(payload),
+                });
+            }
+            Ok(())
+        }
+
+        fn finish(&mut self, _: &mut Vec<Write>) -> Result<Summary, MuxError> {
+            Ok(Summary::new("tagged"))
+        }
+    }
+
+    #[test]
+    fn the_lane_that_is_behind_goes_next() {
+        let (_folder, target) = target();
+        let lanes = vec![
+            lane(0, vec![segment(0, 0, b"a"), segment(0, 1, b"b"), segment(0, 2, b"c")]),
+            lane(1, vec![segment(1, 0, b"x"), segment(1, 1, b"y")]),
+        ];
+        let output = Output::file(&target, false).unwrap();
+        let finished = run(Tagged, &Presentation::default(), lanes, output, &Progress::new(), &Stop::new()).unwrap();
+        assert_eq!(finished.segments, 5);
+        finished.output.commit().unwrap();
+        assert_eq!(std::fs::read(&target).unwrap(), b"0a1x0b1y0c");
+    }
+
+    #[test]
+    fn concatenation_keeps_order_and_names_what_is_missing() {
+        let (_folder, target) = target();
+        let resource = info(0, 0).resource;
+        let init = InitInfo {
+            track: TrackId::new(0),
+            id: InitId::of(&resource),
+            first_msn: 7,
+            encryption: Encryption::None,
+            resource,
+        };
+        let gap = |msn, cause: GapCause| Item::Gap {
+            info: Arc::new(info(0, msn)),
+            cause,
+        };
+        let items = vec![
+            Item::Init {
+                info: Arc::new(init),
+                payload: clear(b"init "),
+            },
+            segment(0, 7, b"seven "),
+            gap(8, GapCause::Expired),
+            gap(9, GapCause::Expired),
+            gap(10, GapCause::Tagged),
+            segment(0, 11, b"eleven"),
+        ];
+        let output = Output::file(&target, false).unwrap();
+        let progress = Progress::new();
+        let finished = run(
+            Concat::new(),
+            &Presentation::default(),
+            vec![lane(0, items)],
+            output,
+            &progress,
+            &Stop::new(),
+        )
+        .unwrap();
+        let gaps: Vec<_> = finished
+            .gaps
+            .iter()
+            .map(|gap| (gap.first_msn, gap.segments, gap.cause.clone()))
+            .collect();
+        assert_eq!(gaps, [(8, 2, GapCause::Expired), (10, 1, GapCause::Tagged)]);
+        assert_eq!(
+            (finished.missing, progress.counters().segments_missing()),
+            (2, 2),
+            "a tagged gap was never on offer"
+        );
+        finished.output.commit().unwrap();
+        assert_eq!(std::fs::read(&target).unwrap(), b"init seven eleven");
+    }
+
+    #[test]
+    fn a_second_track_is_not_concatenated() {
+        let (_folder, target) = target();
+        let lanes = vec![lane(0, vec![segment(0, 0, b"a")]), lane(1, vec![segment(1, 0, b"x")])];
+        let output = Output::file(&target, false).unwrap();
+        let error = run(
+            Concat::new(),
+            &Presentation::default(),
+            lanes,
+            output,
+            &Progress::new(),
+            &Stop::new(),
+        )
+        .unwrap_err();
+        assert_eq!(error.to_string(), "segment 0 of track 1");
+        assert!(!target.exists());
+    }
+}
