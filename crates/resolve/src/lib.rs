@@ -1,1 +1,4 @@
 //! Placeholder.
+
+pub mod extract;
+pub use extract::{Candidate, Document, Extraction, Frame, FrameSource};

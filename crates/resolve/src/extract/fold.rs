@@ -1,0 +1,662 @@
+//! Constant expressions over strings, folded without running anything.
+//!
+//! Pages hide addresses behind expressions whose value the text itself tells: `"a" + "b"`, templates,
+//! `[…].reverse().join("")`, `atob("…")`, `decodeURIComponent`, `String.fromCharCode`, `replace`, and
+//! variables that hold such values. Anything else is unknown, and a string next to something unknown is
+//! marked as not whole.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::collections::HashMap;
+
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+use super::account::Step;
+use super::escapes::{self, Strings, note};
+use super::lexer::{Kind, Lexer, Token};
+use super::strings::decode_base64;
+
+/// Parentheses within parentheses that are followed.
+const DEPTH: usize = 8;
+/// Variables remembered, and the longest value of one.
+const VARIABLES: usize = 2048;
+const VARIABLE_BYTES: usize = 16 << 10;
+/// Elements of one array.
+const ELEMENTS: usize = 4096;
+
+/// A string as far as it is known.
+#[derive(Debug, Clone)]
+pub(super) struct Piece<'a> {
+    pub(super) text: Cow<'a, str>,
+    pub(super) steps: Vec<Step>,
+    /// Nothing is missing at its end.
+    pub(super) whole: bool,
+}
+
+/// The value of an expression.
+#[derive(Debug, Clone)]
+pub(super) enum Folded<'a> {
+    /// A string.
+    Text(Piece<'a>),
+    /// An array of strings.
+    List(Vec<Piece<'a>>),
+    /// A string that was split, and perhaps reversed; its parts are never held apart.
+    Split(Piece<'a>, String, bool),
+}
+
+/// Values of variables and properties seen so far, by their dotted name.
+pub(super) struct Environment {
+    values: HashMap<String, Folded<'static>>,
+    /// Variables that hold an element that is a frame.
+    frames: std::collections::HashSet<String>,
+}
+
+impl Environment {
+    /// What a page's script may know without running: where the page is.
+    pub(super) fn new(url: &Url) -> Self {
+        let mut values = HashMap::new();
+        let mut known = |name: &str, value: String| {
+            values.insert(
+                name.to_owned(),
+                Folded::Text(Piece {
+                    text: Cow::Owned(value),
+                    steps: Vec::new(),
+                    whole: true,
+                }),
+            );
+        };
+        if let Some(host) = url.host_str() {
+            let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+            for location in ["location", "document.location"] {
+                known(&format!("{location}.origin"), format!("{}://{host}{port}", url.scheme()));
+                known(&format!("{location}.protocol"), format!("{}:", url.scheme()));
+                known(&format!("{location}.host"), format!("{host}{port}"));
+                known(&format!("{location}.hostname"), host.to_owned());
+                known(&format!("{location}.pathname"), url.path().to_owned());
+            }
+        }
+        Self {
+            values,
+            frames: std::collections::HashSet::new(),
+        }
+    }
+
+    /// Remembers a value, if it is small.
+    pub(super) fn set(&mut self, name: &str, value: &Folded<'_>) {
+        let name = bare(name);
+        if name.len() > 128 || (self.values.len() >= VARIABLES && !self.values.contains_key(name)) {
+            return;
+        }
+        let own = |piece: &Piece<'_>| Piece {
+            text: Cow::Owned(piece.text.clone().into_owned()),
+            steps: piece.steps.clone(),
+            whole: true,
+        };
+        let value = match value {
+            Folded::Text(piece) if piece.whole && piece.text.len() <= VARIABLE_BYTES => Folded::Text(own(piece)),
+            Folded::Split(piece, by, reversed) if piece.whole && piece.text.len() <= VARIABLE_BYTES => {
+                Folded::Split(own(piece), by.clone(), *reversed)
+            }
+            Folded::List(list) if list.len() <= 64 && list.iter().map(|piece| piece.text.len()).sum::<usize>() <= VARIABLE_BYTES => {
+                Folded::List(list.iter().map(own).collect())
+            }
+            // A name that now holds something unknown is unknown.
+            _ => {
+                self.values.remove(name);
+                return;
+            }
+        };
+        self.values.insert(name.to_owned(), value);
+    }
+
+    /// Forgets a name that something unknown was assigned to.
+    pub(super) fn forget(&mut self, name: &str) {
+        self.values.remove(bare(name));
+    }
+
+    /// Remembers that a name holds a frame.
+    pub(super) fn set_frame(&mut self, name: &str) {
+        if self.frames.len() < 64 {
+            self.frames.insert(bare(name).to_owned());
+        }
+    }
+
+    /// Whether a name holds a frame.
+    pub(super) fn is_frame(&self, name: &str) -> bool {
+        self.frames.contains(bare(name))
+    }
+
+    /// Whether a name is known.
+    pub(super) fn get(&self, name: &str) -> Option<&Folded<'static>> {
+        self.values.get(bare(name))
+    }
+}
+
+/// A name without what every script may leave out.
+fn bare(name: &str) -> &str {
+    ["window.", "self.", "globalThis.", "this.", "top."]
+        .iter()
+        .find_map(|prefix| name.strip_prefix(prefix))
+        .unwrap_or(name)
+}
+
+/// Folds expressions against what is known.
+pub(super) struct Folder<'e> {
+    environment: &'e Environment,
+    /// Bytes that copies may take, and what they took.
+    allowance: usize,
+    spent: Cell<usize>,
+    exhausted: Cell<bool>,
+}
+
+impl<'e> Folder<'e> {
+    /// A folder whose copies may take so many bytes.
+    pub(super) fn new(environment: &'e Environment, allowance: usize) -> Self {
+        Self {
+            environment,
+            allowance,
+            spent: Cell::new(0),
+            exhausted: Cell::new(false),
+        }
+    }
+
+    /// Bytes that copies took.
+    pub(super) fn spent(&self) -> usize {
+        self.spent.get()
+    }
+
+    /// Whether a copy was refused.
+    pub(super) fn exhausted(&self) -> bool {
+        self.exhausted.get()
+    }
+
+    /// The value of the expression that begins here, and the place after it.
+    pub(super) fn expression<'a>(&self, lexer: Lexer<'a>, depth: usize) -> Option<(Folded<'a>, Lexer<'a>)> {
+        let (mut value, mut lexer) = self.operand(lexer, depth)?;
+        loop {
+            let mut ahead = lexer;
+            let plus = matches!(ahead.next_code(), Some(token) if token.kind == Kind::Mark(b'+'));
+            if !plus || matches!(ahead.following(), Some(b'+' | b'=')) {
+                return Some((value, lexer));
+            }
+            let Folded::Text(piece) = &mut value else {
+                return Some((value, lexer));
+            };
+            match self.operand(ahead, depth) {
+                Some((Folded::Text(more), after)) if piece.whole && self.spend(more.text.len()) => {
+                    piece.text.to_mut().push_str(&more.text);
+                    piece.whole = more.whole;
+                    note(&mut piece.steps, Step::Joined);
+                    more.steps.into_iter().for_each(|step| note(&mut piece.steps, step));
+                    lexer = after;
+                }
+                _ => {
+                    piece.whole = false;
+                    return Some((value, lexer));
+                }
+            }
+        }
+    }
+
+    /// Whether so many bytes may be copied.
+    fn spend(&self, bytes: usize) -> bool {
+        let spent = self.spent.get().saturating_add(bytes);
+        if spent > self.allowance {
+            self.exhausted.set(true);
+            return false;
+        }
+        self.spent.set(spent);
+        true
+    }
+
+    fn operand<'a>(&self, lexer: Lexer<'a>, depth: usize) -> Option<(Folded<'a>, Lexer<'a>)> {
+        if depth > DEPTH {
+            return None;
+        }
+        let mut after = lexer;
+        let token = after.next_code()?;
+        let (mut value, mut lexer) = match token.kind {
+            Kind::Text => (Folded::Text(literal(token.text)), after),
+            Kind::Template => (Folded::Text(self.template(token.text, depth)), after),
+            Kind::Mark(b'(') => {
+                let (value, after) = self.expression(after, depth + 1)?;
+                (value, close(after, b')')?)
+            }
+            Kind::Mark(b'[') => self.list(after, depth)?,
+            Kind::Name => self.name(token, after, depth)?,
+            _ => return None,
+        };
+        loop {
+            let mut ahead = lexer;
+            match ahead.next_code().map(|token| token.kind) {
+                Some(Kind::Mark(b'.')) => {}
+                Some(Kind::Mark(b'[')) => {
+                    let Some((element, after)) = element(&value, ahead) else {
+                        return Some((value, lexer));
+                    };
+                    (value, lexer) = (element, after);
+                    continue;
+                }
+                _ => return Some((value, lexer)),
+            }
+            let method = ahead.next_code().filter(|token| token.kind == Kind::Name);
+            match method.and_then(|method| self.method(&value, method.text, ahead, depth)) {
+                Some((next, after)) => (value, lexer) = (next, after),
+                None => {
+                    if let Folded::Text(piece) = &mut value {
+                        piece.whole = false;
+                    }
+                    return Some((value, lexer));
+                }
+            }
+        }
+    }
+
+    /// Past `[`: an array of strings.
+    fn list<'a>(&self, mut lexer: Lexer<'a>, depth: usize) -> Option<(Folded<'a>, Lexer<'a>)> {
+        let mut list = Vec::new();
+        loop {
+            if lexer.peek()?.kind == Kind::Mark(b']') {
+                lexer.next_code();
+                return Some((Folded::List(list), lexer));
+            }
+            // An object or an array within is for the walk over the script to enter.
+            let (Folded::Text(piece), after) = self.expression(lexer, depth + 1)? else {
+                return None;
+            };
+            if list.len() >= ELEMENTS || !piece.whole {
+                return None;
+            }
+            list.push(piece);
+            lexer = after;
+            match lexer.next_code()?.kind {
+                Kind::Mark(b',') => {}
+                Kind::Mark(b']') => return Some((Folded::List(list), lexer)),
+                _ => return None,
+            }
+        }
+    }
+
+    /// Past a name: a variable, a property, or the call of a function that is known.
+    fn name<'a>(&self, first: Token<'a>, mut lexer: Lexer<'a>, depth: usize) -> Option<(Folded<'a>, Lexer<'a>)> {
+        if first.text == "new" || first.text == "await" {
+            return None;
+        }
+        let mut end = lexer.position();
+        // The longest dotted name, and the one without its last part, which may be a method.
+        let mut shorter = None;
+        loop {
+            let mut ahead = lexer;
+            if ahead.next_code().map(|token| token.kind) != Some(Kind::Mark(b'.')) {
+                break;
+            }
+            let Some(part) = ahead.next_code().filter(|token| token.kind == Kind::Name) else {
+                break;
+            };
+            shorter = Some((end, lexer));
+            end = part.start + part.text.len();
+            lexer = ahead;
+        }
+        let path = lexer.span(first.start, end);
+        if lexer.peek().map(|token| token.kind) == Some(Kind::Mark(b'(')) {
+            if let Some(call) = self.call(path, lexer, depth) {
+                return Some(call);
+            }
+            let (end, before) = shorter?;
+            return Some((self.variable(lexer.span(first.start, end))?, before));
+        }
+        match self.variable(path) {
+            Some(value) => Some((value, lexer)),
+            None => {
+                let (end, before) = shorter?;
+                Some((self.variable(lexer.span(first.start, end))?, before))
+            }
+        }
+    }
+
+    fn variable(&self, name: &str) -> Option<Folded<'static>> {
+        let value = self.environment.get(name)?;
+        let size = match value {
+            Folded::Text(piece) | Folded::Split(piece, ..) => piece.text.len(),
+            Folded::List(list) => list.iter().map(|piece| 64 + piece.text.len()).sum(),
+        };
+        if !self.spend(size) {
+            return None;
+        }
+        let mut value = value.clone();
+        match &mut value {
+            Folded::Text(piece) | Folded::Split(piece, ..) => note(&mut piece.steps, Step::Variable),
+            Folded::List(list) => list.iter_mut().for_each(|piece| note(&mut piece.steps, Step::Variable)),
+        }
+        Some(value)
+    }
+
+    /// The value of a call, `lexer` standing before its `(`.
+    fn call<'a>(&self, path: &str, mut lexer: Lexer<'a>, depth: usize) -> Option<(Folded<'a>, Lexer<'a>)> {
+        let name = bare(path);
+        let lower = name.to_ascii_lowercase();
+        lexer.next_code();
+        if name == "String.fromCharCode" || name == "String.fromCodePoint" {
+            return char_codes(lexer);
+        }
+        let decodes_base64 = lower.ends_with("atob")
+            || lower.contains("base64.decode")
+            || lower.contains("b64decode")
+            || lower.contains("base64decode")
+            || lower.contains("decodebase64");
+        let decodes_percent = matches!(name, "decodeURIComponent" | "decodeURI" | "unescape");
+        let keeps = matches!(
+            name,
+            "String" | "JSON.parse" | "encodeURI" | "$.parseJSON" | "jQuery.parseJSON" | "escape" | "URL"
+        );
+        if !(decodes_base64 || decodes_percent || keeps) {
+            return None;
+        }
+        let (Folded::Text(mut piece), after) = self.expression(lexer, depth + 1)? else {
+            return None;
+        };
+        let after = close(after, b')')?;
+        if !piece.whole || !self.spend(piece.text.len()) {
+            return None;
+        }
+        if decodes_base64 {
+            piece.text = Cow::Owned(decode_base64(&piece.text)?);
+            note(&mut piece.steps, Step::Base64);
+        } else if decodes_percent && piece.text.contains('%') {
+            piece.text = Cow::Owned(percent_decode_str(&piece.text).decode_utf8_lossy().into_owned());
+            note(&mut piece.steps, Step::Percent);
+        }
+        Some((Folded::Text(piece), after))
+    }
+
+    /// The value of a method's call, `lexer` standing before its `(`.
+    fn method<'a>(&self, value: &Folded<'a>, method: &str, mut lexer: Lexer<'a>, depth: usize) -> Option<(Folded<'a>, Lexer<'a>)> {
+        if lexer.next_code()?.kind != Kind::Mark(b'(') {
+            return None;
+        }
+        match (value, method) {
+            (Folded::Text(_), "trim" | "toString" | "valueOf" | "trimStart" | "trimEnd" | "normalize") => {
+                self.copy(value).and_then(|value| Some((value, close(lexer, b')')?)))
+            }
+            (Folded::Text(piece), "split") => {
+                let (Folded::Text(by), after) = self.expression(lexer, depth + 1)? else {
+                    return None;
+                };
+                self.spend(piece.text.len()).then_some(())?;
+                Some((Folded::Split(piece.clone(), by.text.into_owned(), false), close(after, b')')?))
+            }
+            (Folded::Text(piece), "concat") => {
+                let (Folded::Text(more), after) = self.expression(lexer, depth + 1)? else {
+                    return None;
+                };
+                self.spend(piece.text.len() + more.text.len()).then_some(())?;
+                let mut piece = piece.clone();
+                piece.text.to_mut().push_str(&more.text);
+                piece.whole &= more.whole;
+                note(&mut piece.steps, Step::Joined);
+                Some((Folded::Text(piece), close(after, b')')?))
+            }
+            (Folded::Text(piece), "replace" | "replaceAll") => self.replace(piece, lexer, method == "replaceAll", depth),
+            (Folded::Text(piece), "slice" | "substring" | "substr") => self.slice(piece, method, lexer),
+            (Folded::List(list), "reverse") => {
+                self.copy(value)?;
+                let mut list = list.clone();
+                list.reverse();
+                list.iter_mut().for_each(|piece| note(&mut piece.steps, Step::Reversed));
+                Some((Folded::List(list), close(lexer, b')')?))
+            }
+            (Folded::Split(piece, by, reversed), "reverse") => {
+                self.spend(piece.text.len()).then_some(())?;
+                let mut piece = piece.clone();
+                note(&mut piece.steps, Step::Reversed);
+                Some((Folded::Split(piece, by.clone(), !reversed), close(lexer, b')')?))
+            }
+            (Folded::List(_) | Folded::Split(..), "join") => {
+                let (by, after) = match lexer.peek()?.kind {
+                    Kind::Mark(b')') => (",".to_owned(), lexer),
+                    _ => match self.expression(lexer, depth + 1)? {
+                        (Folded::Text(by), after) => (by.text.into_owned(), after),
+                        _ => return None,
+                    },
+                };
+                Some((Folded::Text(self.join(value, &by)?), close(after, b')')?))
+            }
+            _ => None,
+        }
+    }
+
+    /// A copy of a value, paid for.
+    fn copy<'a>(&self, value: &Folded<'a>) -> Option<Folded<'a>> {
+        let size = match value {
+            Folded::Text(piece) | Folded::Split(piece, ..) => piece.text.len(),
+            Folded::List(list) => list.iter().map(|piece| piece.text.len()).sum(),
+        };
+        self.spend(size).then(|| value.clone())
+    }
+
+    fn join<'a>(&self, value: &Folded<'a>, by: &str) -> Option<Piece<'a>> {
+        let mut out = Piece {
+            text: Cow::Owned(String::new()),
+            steps: Vec::new(),
+            whole: true,
+        };
+        let text = out.text.to_mut();
+        match value {
+            Folded::List(list) => {
+                for (index, piece) in list.iter().enumerate() {
+                    self.spend(piece.text.len() + by.len()).then_some(())?;
+                    if index > 0 {
+                        text.push_str(by);
+                    }
+                    text.push_str(&piece.text);
+                    piece.steps.iter().for_each(|step| note(&mut out.steps, step.clone()));
+                }
+                note(&mut out.steps, Step::Joined);
+            }
+            Folded::Split(piece, at, reversed) => {
+                self.spend(piece.text.len()).then_some(())?;
+                out.steps = piece.steps.clone();
+                out.whole = piece.whole;
+                match (at.is_empty(), *reversed) {
+                    (true, reversed) => {
+                        let characters: &mut dyn Iterator<Item = char> = if reversed {
+                            &mut piece.text.chars().rev()
+                        } else {
+                            &mut piece.text.chars()
+                        };
+                        for (index, character) in characters.enumerate() {
+                            if index > 0 && !by.is_empty() {
+                                self.spend(by.len()).then_some(())?;
+                                text.push_str(by);
+                            }
+                            text.push(character);
+                        }
+                    }
+                    (false, reversed) => {
+                        let mut parts: Vec<&str> = piece.text.split(at.as_str()).take(ELEMENTS * 16).collect();
+                        if reversed {
+                            parts.reverse();
+                        }
+                        self.spend(parts.len() * by.len()).then_some(())?;
+                        text.push_str(&parts.join(by));
+                        note(&mut out.steps, Step::Replaced);
+                    }
+                }
+            }
+            Folded::Text(_) => return None,
+        }
+        Some(out)
+    }
+
+    /// Past `replace(`: a string or a plain pattern, and what takes its place.
+    fn replace<'a>(&self, piece: &Piece<'a>, mut lexer: Lexer<'a>, all: bool, depth: usize) -> Option<(Folded<'a>, Lexer<'a>)> {
+        let token = lexer.next_code()?;
+        let (from, all) = match token.kind {
+            Kind::Text => (literal(token.text).text.into_owned(), all),
+            Kind::Pattern => {
+                let flags = lexer.span(token.start + token.text.len() + 1, lexer.position());
+                (plain_pattern(token.text)?, flags.contains('g'))
+            }
+            _ => return None,
+        };
+        let after = close(lexer, b',')?;
+        let (Folded::Text(to), after) = self.expression(after, depth + 1)? else {
+            return None;
+        };
+        if from.is_empty() {
+            return None;
+        }
+        let times = if all { piece.text.matches(&from).count() } else { 1 };
+        self.spend(piece.text.len() + times.saturating_mul(to.text.len())).then_some(())?;
+        let mut out = piece.clone();
+        out.text = Cow::Owned(piece.text.replacen(&from, &to.text, times));
+        note(&mut out.steps, Step::Replaced);
+        Some((Folded::Text(out), close(after, b')')?))
+    }
+
+    /// Past `slice(` or its kin, with literal numbers.
+    fn slice<'a>(&self, piece: &Piece<'a>, method: &str, mut lexer: Lexer<'a>) -> Option<(Folded<'a>, Lexer<'a>)> {
+        let (start, negative) = integer(&mut lexer)?;
+        let start = if negative { piece.text.len().checked_sub(start)? } else { start };
+        let end = if lexer.peek()?.kind == Kind::Mark(b',') {
+            lexer.next_code();
+            let (end, negative) = integer(&mut lexer)?;
+            match (method, negative) {
+                ("substr", false) => start.checked_add(end)?,
+                (_, true) => piece.text.len().checked_sub(end)?,
+                _ => end,
+            }
+        } else {
+            piece.text.len()
+        };
+        let text = piece.text.get(start..end.min(piece.text.len()))?;
+        self.spend(text.len()).then_some(())?;
+        let mut out = Piece {
+            text: Cow::Owned(text.to_owned()),
+            steps: piece.steps.clone(),
+            whole: piece.whole,
+        };
+        note(&mut out.steps, Step::Replaced);
+        Some((Folded::Text(out), close(lexer, b')')?))
+    }
+
+    /// The value of a template up to its first unknown part.
+    fn template<'a>(&self, text: &'a str, depth: usize) -> Piece<'a> {
+        let Some(first) = text.find("${") else { return literal(text) };
+        let mut out = literal(text.get(..first).unwrap_or_default());
+        let mut rest = text.get(first..).unwrap_or_default();
+        while let Some(inner) = rest.strip_prefix("${") {
+            let Some(end) = inner.find('}') else { break };
+            let value = self.expression(Lexer::new(inner.get(..end).unwrap_or_default()), depth + 1);
+            let Some((Folded::Text(value), after)) = value else {
+                out.whole = false;
+                return out;
+            };
+            if after.peek().is_some() || !value.whole || !self.spend(value.text.len()) {
+                out.whole = false;
+                return out;
+            }
+            out.text.to_mut().push_str(&value.text);
+            value.steps.into_iter().for_each(|step| note(&mut out.steps, step));
+            rest = inner.get(end + 1..).unwrap_or_default();
+            let next = rest.find("${").unwrap_or(rest.len());
+            let more = literal(rest.get(..next).unwrap_or_default());
+            out.text.to_mut().push_str(&more.text);
+            more.steps.into_iter().for_each(|step| note(&mut out.steps, step));
+            rest = rest.get(next..).unwrap_or_default();
+        }
+        note(&mut out.steps, Step::Joined);
+        out
+    }
+}
+
+/// A string without its escapes.
+fn literal(text: &str) -> Piece<'_> {
+    let mut steps = Vec::new();
+    let text = if text.contains('\\') {
+        escapes::backslashes(text, Strings::Literal, &mut steps).map_or(Cow::Borrowed(text), Cow::Owned)
+    } else {
+        Cow::Borrowed(text)
+    };
+    Piece { text, steps, whole: true }
+}
+
+/// Past this mark, if it comes next.
+fn close(mut lexer: Lexer<'_>, mark: u8) -> Option<Lexer<'_>> {
+    (lexer.next_code()?.kind == Kind::Mark(mark)).then_some(lexer)
+}
+
+/// Past `[`: one element of an array.
+fn element<'a>(value: &Folded<'a>, mut lexer: Lexer<'a>) -> Option<(Folded<'a>, Lexer<'a>)> {
+    let (index, negative) = integer(&mut lexer)?;
+    let piece = match value {
+        Folded::List(list) if !negative => list.get(index)?.clone(),
+        Folded::Split(piece, by, false) if !negative && !by.is_empty() => {
+            let part = piece.text.split(by.as_str()).nth(index)?.to_owned();
+            Piece {
+                text: Cow::Owned(part),
+                steps: piece.steps.clone(),
+                whole: piece.whole,
+            }
+        }
+        _ => return None,
+    };
+    Some((Folded::Text(piece), close(lexer, b']')?))
+}
+
+/// A literal integer and whether it is negative.
+fn integer(lexer: &mut Lexer<'_>) -> Option<(usize, bool)> {
+    let token = lexer.next_code()?;
+    match token.kind {
+        Kind::Number => Some((token.text.parse().ok()?, false)),
+        Kind::Mark(b'-') => Some((
+            lexer.next_code().filter(|token| token.kind == Kind::Number)?.text.parse().ok()?,
+            true,
+        )),
+        _ => None,
+    }
+}
+
+/// Past `String.fromCharCode(`.
+fn char_codes(mut lexer: Lexer<'_>) -> Option<(Folded<'_>, Lexer<'_>)> {
+    let mut text = String::new();
+    loop {
+        let token = lexer.next_code().filter(|token| token.kind == Kind::Number)?;
+        let code = match token.text.strip_prefix("0x") {
+            Some(digits) => u32::from_str_radix(digits, 16).ok()?,
+            None => token.text.parse().ok()?,
+        };
+        text.push(char::from_u32(code)?);
+        match lexer.next_code()?.kind {
+            Kind::Mark(b',') => {}
+            Kind::Mark(b')') => break,
+            _ => return None,
+        }
+    }
+    Some((
+        Folded::Text(Piece {
+            text: Cow::Owned(text),
+            steps: vec![Step::CharCodes],
+            whole: true,
+        }),
+        lexer,
+    ))
+}
+
+/// The text that a regular expression matches, if it is only one.
+fn plain_pattern(pattern: &str) -> Option<String> {
+    let mut out = String::new();
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => match characters.next()? {
+                escaped if escaped.is_ascii_alphanumeric() => return None,
+                escaped => out.push(escaped),
+            },
+            '.' | '*' | '+' | '?' | '^' | '$' | '(' | ')' | '[' | ']' | '{' | '}' | '|' => return None,
+            other => out.push(other),
+        }
+    }
+    Some(out)
+}
