@@ -1,0 +1,73 @@
+//! Why a text is no playlist that could be used.
+
+use crate::position::{Excerpt, Position};
+
+/// Why a playlist could not be read. Departures that leave the meaning clear are
+/// [`Warning`](crate::Warning)s instead.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlaylistError {
+    /// The first line is not `#EXTM3U` (rfc8216bis, 4.4.1.1).
+    #[error("read a playlist: its first line is not #EXTM3U\n{excerpt}")]
+    NotAPlaylist {
+        /// The first line that is not blank.
+        position: Position,
+        /// That line.
+        excerpt: Excerpt,
+    },
+    /// The text exceeds one of the [`Limits`](crate::Limits).
+    #[error("read a playlist: more than {limit} {what}")]
+    TooLarge {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much of it is allowed.
+        limit: usize,
+    },
+    /// A line exceeds [`Limits::line_bytes`](crate::Limits::line_bytes), perhaps only after its variable
+    /// references were expanded.
+    #[error("read a playlist: {position}: the line has more than {limit} bytes\n{excerpt}")]
+    LongLine {
+        /// Where the line is.
+        position: Position,
+        /// How many bytes are allowed.
+        limit: usize,
+        /// Its beginning.
+        excerpt: Excerpt,
+    },
+    /// The URI of a Media Segment, of a Media Initialization Section or of a key cannot be resolved, so that
+    /// the stream cannot be fetched whole.
+    #[error("read a playlist: {position}: the URI cannot be resolved: {source}\n{excerpt}")]
+    BadUri {
+        /// Where the URI stands.
+        position: Position,
+        /// The line.
+        excerpt: Excerpt,
+        /// What is wrong with it.
+        source: url::ParseError,
+    },
+    /// A Playlist Delta Update skips segments that the playlist before it does not have (rfc8216bis,
+    /// 6.2.5.1): load the whole playlist.
+    #[error("continue a playlist: segments {first} to {last} were skipped, but {}", held(*.have))]
+    Delta {
+        /// Media Sequence Number of the first skipped segment.
+        first: u64,
+        /// Media Sequence Number of the last skipped segment.
+        last: u64,
+        /// First and last Media Sequence Number of the playlist that it should continue.
+        have: Option<(u64, u64)>,
+    },
+    /// m3u8-rs and this crate read the same canonical text differently. A bug in one of them; better an
+    /// error than a playlist that lost something.
+    #[error("read a playlist: the two readers of {what} disagree")]
+    Disagreement {
+        /// What they disagree on.
+        what: &'static str,
+    },
+}
+
+fn held(have: Option<(u64, u64)>) -> String {
+    match have {
+        Some((first, last)) => format!("the last playlist has {first} to {last}"),
+        None => "the last playlist has no segments".to_owned(),
+    }
+}
