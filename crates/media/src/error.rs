@@ -36,12 +36,9 @@ pub enum Error {
         /// `track_ID` of the track.
         track: u32,
     },
-    /// A run claims more samples than the limit for one segment.
-    #[error("more than {limit} samples in one segment")]
-    TooManySamples {
-        /// The most samples that one segment may describe.
-        limit: usize,
-    },
+    /// Runs describe more samples than the segment has bytes for.
+    #[error("more samples than the segment can hold")]
+    TooManySamples,
     /// A track number that the writer did not hand out.
     #[error("no track {0} in this file")]
     UnknownTrack(usize),

@@ -8,7 +8,9 @@
 //! | module | from | to |
 //! |---|---|---|
 //! | [`ts`] | MPEG-TS segments: H.264, AAC | samples |
+//! | [`fmp4`] | Media Initialization Section and fragmented MP4 segments, any codec | samples |
 //! | [`mp4`] | samples | one progressive MP4 |
+//! | [`timeline`] | times as they come | one continuous timeline |
 //! | [`time`] | timescales, the 33-bit clock | |
 //!
 //! ```
@@ -48,9 +50,12 @@
 mod aac;
 mod avc;
 mod bits;
+mod boxes;
 mod error;
+pub mod fmp4;
 pub mod mp4;
 pub mod time;
+pub mod timeline;
 mod track;
 pub mod ts;
 

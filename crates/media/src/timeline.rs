@@ -1,0 +1,459 @@
+//! One clock for the whole output.
+//!
+//! A stream's time stamps start anywhere, wrap after 26.5 hours (MPEG-TS), start over at a discontinuity, and
+//! now and then jump without notice. [`Timeline`] maps them onto one timeline by rule:
+//!
+//! - Within a period (a Discontinuity Sequence Number, RFC 8216 §3) all tracks are shifted by the same amount, so
+//!   that sound stays with its picture. The first period is not shifted at all.
+//! - A new period begins where the one before ended: no track overlaps its own end, and the track that would
+//!   touch it first leaves no hole.
+//! - A jump that nothing announced, back by more than [`Options::max_overlap`] or ahead by more than
+//!   [`Options::max_hole`], is taken for the start of a period. Known gaps are not: [`Timeline::gap`].
+//! - Decode times of a track always grow. A sample that would be decoded before its predecessor is moved behind it.
+//!
+//! ```
+//! use std::time::Duration;
+//! use aqueduct_media::{Sample, timeline::{Clock, Timeline}};
+//!
+//! let sample = |dts| Sample { dts, pts: dts, duration: Some(3000), sync: true, data: () };
+//! let mut timeline = Timeline::default();
+//! let mut place = |period, dts| timeline.place(0, period, Clock::Mpeg, 90_000, sample(dts)).dts;
+//! assert_eq!(place(0, 900_000), 900_000);
+//! assert_eq!(place(0, 903_000), 903_000);
+//! assert_eq!(place(1, 0), 906_000, "a new period goes on where the last one ended");
+//! ```
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::{
+    time::{FLICKS, MPEG_HZ, MPEG_WRAP, from_flicks, to_flicks},
+    track::Sample,
+};
+
+/// Shifts that are remembered: tracks may be this many periods apart.
+const MAX_SHIFTS: usize = 256;
+
+/// How a track's time stamps count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    /// Modulo 2³³ at 90 kHz: two tracks of one stream may be whole turns apart.
+    Mpeg,
+    /// Without wrap.
+    Absolute,
+}
+
+/// What a [`Timeline`] takes for a jump.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Options {
+    /// The longest hole between two samples of a track that is left as it is. 10 s by default.
+    pub max_hole: Duration,
+    /// The longest overlap that is repaired sample by sample. 1 s by default.
+    pub max_overlap: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_hole: Duration::from_secs(10),
+            max_overlap: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What was done to time stamps.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Periods after the first.
+    pub discontinuities: u64,
+    /// Jumps that nothing announced.
+    pub jumps: u64,
+    /// Samples moved behind their predecessor.
+    pub moved_samples: u64,
+}
+
+/// The first sample of a track in a period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Start {
+    /// The track's number.
+    pub track: usize,
+    /// Decode time in its ticks.
+    pub dts: i64,
+    /// Ticks a second.
+    pub timescale: u32,
+}
+
+/// Maps the time stamps of all tracks onto one continuous timeline.
+#[derive(Debug)]
+pub struct Timeline {
+    max_hole: i64,
+    max_overlap: i64,
+    shifts: VecDeque<Shift>,
+    tracks: Vec<Track>,
+    stats: Stats,
+}
+
+impl Default for Timeline {
+    fn default() -> Self {
+        Self::new(&Options::default())
+    }
+}
+
+/// What a period's times are shifted by, in flicks. A period has several after jumps.
+#[derive(Debug, Clone, Copy)]
+struct Shift {
+    serial: u64,
+    period: u64,
+    offset: i64,
+    /// Where on the output it begins.
+    begin: i64,
+}
+
+/// Where a track is, in flicks of the output.
+#[derive(Debug, Clone, Copy, Default)]
+struct Track {
+    /// Serial number of the shift in force, and the period it is of.
+    shift: Option<(u64, u64)>,
+    /// What is added to its times, in ticks of `timescale`.
+    offset: i64,
+    timescale: u32,
+    last: Option<i64>,
+    /// Where the next sample is expected.
+    end: Option<i64>,
+    step: i64,
+    /// Holes that were announced since the last sample.
+    allowance: i64,
+}
+
+impl Timeline {
+    /// A timeline with these limits.
+    #[must_use]
+    pub fn new(options: &Options) -> Self {
+        Self {
+            max_hole: flicks(options.max_hole),
+            max_overlap: flicks(options.max_overlap),
+            shifts: VecDeque::new(),
+            tracks: Vec::new(),
+            stats: Stats::default(),
+        }
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Media of this length is known to be missing from a track here: the hole that it leaves is no jump.
+    pub fn gap(&mut self, track: usize, duration: Duration) {
+        let track = self.track(track);
+        track.allowance = track.allowance.saturating_add(flicks(duration));
+    }
+
+    /// Tells where tracks begin in a period, before [`place`](Self::place) sees samples of it. A caller that has
+    /// a whole segment can do that, and then no track touches its own end. A period that has begun already is
+    /// left as it is.
+    pub fn begin(&mut self, period: u64, starts: &[Start]) {
+        if starts.is_empty() || self.shifts.iter().any(|shift| shift.period == period) {
+            return;
+        }
+        self.stats.discontinuities += u64::from(!self.shifts.is_empty());
+        self.shift_by_starts(period, starts);
+    }
+
+    /// Puts a sample of a track into its place: returns it with the times that it has in the output, in the
+    /// same timescale.
+    pub fn place<D>(&mut self, track: usize, period: u64, clock: Clock, timescale: u32, mut sample: Sample<D>) -> Sample<D> {
+        let timescale = timescale.max(1);
+        let start = Start {
+            track,
+            dts: sample.dts,
+            timescale,
+        };
+        self.begin(period, &[start]);
+        let state = *self.track(track);
+        if state.shift.is_none_or(|(_, current)| current != period) {
+            self.enter(start, period, clock);
+        } else if state.timescale != timescale {
+            self.adopt(start, state.shift);
+        }
+        if self.jumps(start) {
+            self.jump(start, period);
+        }
+
+        let state = self.track(track);
+        let mut dts = sample.dts.saturating_add(state.offset);
+        let mut moved = false;
+        if let Some(last) = state.last {
+            let earliest = from_flicks(last, timescale).saturating_add(1);
+            moved = dts < earliest;
+            dts = dts.max(earliest);
+        }
+        let pts = sample.pts.saturating_add(state.offset);
+        let composition = sample.pts.saturating_sub(sample.dts);
+        // Composition stays true unless the sample is decoded after it, which only a negative offset allows.
+        sample.pts = if composition >= 0 { pts.max(dts) } else { pts };
+        sample.dts = dts;
+        let position = to_flicks(dts, timescale);
+        let duration = sample.duration.map(|duration| to_flicks(duration.into(), timescale));
+        if let (None, Some(last)) = (duration, state.last) {
+            // A hole is not a step.
+            state.step = (position - last).clamp(0, i64::from(FLICKS));
+        }
+        state.end = Some(position.saturating_add(duration.unwrap_or(state.step)));
+        state.last = Some(position);
+        state.allowance = 0;
+        self.stats.moved_samples += u64::from(moved);
+        sample
+    }
+
+    fn track(&mut self, number: usize) -> &mut Track {
+        if self.tracks.len() <= number {
+            self.tracks.resize(number + 1, Track::default());
+        }
+        &mut self.tracks[number]
+    }
+
+    /// A new shift for `period`, so that its tracks go on where the output ends.
+    fn shift_by_starts(&mut self, period: u64, starts: &[Start]) {
+        let first = starts.iter().map(|start| to_flicks(start.dts, start.timescale)).min().unwrap_or(0);
+        let mut offset = None;
+        for (number, track) in self.tracks.iter().enumerate() {
+            let Some(end) = track.end else { continue };
+            let own = starts.iter().find(|start| start.track == number);
+            let start = own.map_or(first, |start| to_flicks(start.dts, start.timescale));
+            // Where the media between is known to be missing, its room is kept.
+            let end = end.saturating_add(track.allowance);
+            offset = offset.max(Some(end.saturating_sub(start)));
+        }
+        let offset = offset.unwrap_or(0);
+        let serial = self.shifts.back().map_or(0, |shift| shift.serial + 1);
+        if self.shifts.len() == MAX_SHIFTS {
+            self.shifts.pop_front();
+        }
+        self.shifts.push_back(Shift {
+            serial,
+            period,
+            offset,
+            begin: first.saturating_add(offset),
+        });
+    }
+
+    /// The track's first sample in a period whose shift is known.
+    fn enter(&mut self, start: Start, period: u64, clock: Clock) {
+        let Some(shift) = self.shifts.iter().find(|shift| shift.period == period).copied() else {
+            return;
+        };
+        self.adopt(start, Some((shift.serial, period)));
+        if clock == Clock::Mpeg {
+            // Another track set the shift: whole turns of the clock may lie between the two.
+            let wrap = i128::from(MPEG_WRAP) * i128::from(FLICKS / MPEG_HZ);
+            let position = to_flicks(start.dts.saturating_add(self.tracks[start.track].offset), start.timescale);
+            let furthest = self
+                .tracks
+                .iter()
+                .filter(|track| track.shift == Some((shift.serial, period)))
+                .filter_map(|track| track.end);
+            let reference = furthest.max().unwrap_or(shift.begin);
+            let distance = i128::from(reference) - i128::from(position);
+            let turns = (distance + distance.signum() * wrap / 2) / wrap;
+            let turn = i64::try_from(turns * wrap).unwrap_or(0);
+            let track = &mut self.tracks[start.track];
+            track.offset = track.offset.saturating_add(from_flicks(turn, start.timescale));
+        }
+    }
+
+    /// Makes a shift the track's own.
+    fn adopt(&mut self, start: Start, shift: Option<(u64, u64)>) {
+        let known = self
+            .shifts
+            .iter()
+            .find(|known| shift.is_some_and(|(serial, _)| known.serial == serial));
+        let offset = known.map_or(0, |shift| from_flicks(shift.offset, start.timescale));
+        let track = self.track(start.track);
+        track.shift = shift;
+        track.offset = offset;
+        track.timescale = start.timescale;
+    }
+
+    /// Whether a sample here is too far from where the track's next one is expected.
+    fn jumps(&mut self, start: Start) -> bool {
+        let track = *self.track(start.track);
+        let position = to_flicks(start.dts.saturating_add(track.offset), start.timescale);
+        track.end.is_some_and(|end| {
+            let ahead = position.saturating_sub(end);
+            ahead > self.max_hole.saturating_add(track.allowance) || -ahead > self.max_overlap
+        })
+    }
+
+    /// An unannounced jump: goes where another track went before, or starts a shift of its own.
+    fn jump(&mut self, start: Start, period: u64) {
+        let before = *self.track(start.track);
+        let current = before.shift.map_or(0, |(serial, _)| serial);
+        let later: Vec<u64> = self
+            .shifts
+            .iter()
+            .filter(|shift| shift.period == period && shift.serial > current)
+            .map(|shift| shift.serial)
+            .collect();
+        for serial in later {
+            self.adopt(start, Some((serial, period)));
+            if !self.jumps(start) {
+                return;
+            }
+        }
+        self.stats.jumps += 1;
+        self.shift_by_starts(period, &[start]);
+        let serial = self.shifts.back().map_or(0, |shift| shift.serial);
+        self.adopt(start, Some((serial, period)));
+    }
+}
+
+fn flicks(duration: Duration) -> i64 {
+    let nanos = i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX);
+    let flicks = nanos.saturating_mul(FLICKS.into()) / 1_000_000_000;
+    i64::try_from(flicks).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const VIDEO: usize = 0;
+    const AUDIO: usize = 1;
+
+    fn place(timeline: &mut Timeline, track: usize, period: u64, dts: i64) -> i64 {
+        let (timescale, duration) = if track == VIDEO { (90_000, 3600) } else { (48_000, 1024) };
+        let sample = Sample {
+            dts,
+            pts: dts + duration,
+            duration: u32::try_from(duration).ok(),
+            sync: true,
+            data: (),
+        };
+        let placed = timeline.place(track, period, Clock::Mpeg, timescale, sample);
+        assert!(placed.pts >= placed.dts);
+        placed.dts
+    }
+
+    #[test]
+    fn times_of_the_first_period_stay_as_they_are() {
+        let mut timeline = Timeline::default();
+        for n in 0..100 {
+            assert_eq!(place(&mut timeline, VIDEO, 7, 126_000 + n * 3600), 126_000 + n * 3600);
+            assert_eq!(place(&mut timeline, AUDIO, 7, 67_200 + n * 1024), 67_200 + n * 1024);
+        }
+        assert_eq!(timeline.stats(), &Stats::default());
+    }
+
+    #[test]
+    fn a_period_begins_where_the_last_ended_and_tracks_stay_together() {
+        let mut timeline = Timeline::default();
+        // Video ends at 1.00 s, audio at 1.0027 s.
+        (0..25).for_each(|n| assert_eq!(place(&mut timeline, VIDEO, 0, n * 3600), n * 3600));
+        (0..47).for_each(|n| assert_eq!(place(&mut timeline, AUDIO, 0, n * 1024), n * 1024));
+        // Both start over at 10 s; the end of audio decides: 48128 ticks of 48 kHz are 90240 of 90 kHz.
+        timeline.begin(
+            1,
+            &[
+                Start {
+                    track: VIDEO,
+                    dts: 900_000,
+                    timescale: 90_000,
+                },
+                Start {
+                    track: AUDIO,
+                    dts: 480_000,
+                    timescale: 48_000,
+                },
+            ],
+        );
+        assert_eq!(place(&mut timeline, VIDEO, 1, 900_000), 90_240);
+        assert_eq!(place(&mut timeline, AUDIO, 1, 480_000), 48_128);
+        assert_eq!(place(&mut timeline, AUDIO, 1, 481_024), 49_152);
+        assert_eq!(timeline.stats().discontinuities, 1);
+        assert_eq!(timeline.stats().moved_samples, 0);
+    }
+
+    #[test]
+    fn a_rendition_that_comes_to_a_period_later_gets_the_same_shift() {
+        let mut timeline = Timeline::default();
+        (0..25).for_each(|n| assert_eq!(place(&mut timeline, VIDEO, 0, n * 3600), n * 3600));
+        assert_eq!(place(&mut timeline, VIDEO, 1, 0), 90_000);
+        // Only now the audio of the first period: its last frame reaches into the second.
+        (0..47).for_each(|n| assert_eq!(place(&mut timeline, AUDIO, 0, n * 1024), n * 1024));
+        assert_eq!(place(&mut timeline, AUDIO, 1, 0), 48_000);
+        assert_eq!(timeline.stats().moved_samples, 0);
+    }
+
+    #[test]
+    fn renditions_whole_turns_of_the_clock_apart_are_joined() {
+        for (video, audio) in [
+            (MPEG_WRAP + 1800, 960),
+            (1800, (MPEG_WRAP + 1800) * 48 / 90),
+            (MPEG_WRAP - 1800, 960),
+        ] {
+            let mut timeline = Timeline::default();
+            let video = place(&mut timeline, VIDEO, 0, video);
+            let audio = place(&mut timeline, AUDIO, 0, audio);
+            let apart = (video - audio * 90 / 48).abs();
+            assert!(apart <= 3602, "{video} and {audio}");
+        }
+    }
+
+    #[test]
+    fn a_jump_without_notice_is_closed_for_all_tracks_alike() {
+        for jumped in [0, 90_000_000] {
+            let mut timeline = Timeline::default();
+            (0..50).for_each(|n| {
+                place(&mut timeline, VIDEO, 0, 9_000_000 + n * 3600);
+            });
+            (0..94).for_each(|n| {
+                place(&mut timeline, AUDIO, 0, 4_800_000 + n * 1024);
+            });
+            // The end of audio is the later one: 4_896_256 of 48 kHz.
+            assert_eq!(place(&mut timeline, VIDEO, 0, jumped), 9_180_480);
+            assert_eq!(place(&mut timeline, AUDIO, 0, jumped * 48 / 90), 4_896_256);
+            assert_eq!(timeline.stats().jumps, 1);
+        }
+    }
+
+    #[test]
+    fn a_hole_is_kept_when_it_is_short_or_announced() {
+        let mut timeline = Timeline::default();
+        assert_eq!(place(&mut timeline, VIDEO, 0, 0), 0);
+        assert_eq!(place(&mut timeline, VIDEO, 0, 5 * 90_000), 5 * 90_000);
+        timeline.gap(VIDEO, Duration::from_secs(60));
+        assert_eq!(place(&mut timeline, VIDEO, 0, 66 * 90_000), 66 * 90_000);
+        assert_eq!(timeline.stats(), &Stats::default());
+    }
+
+    #[test]
+    fn a_small_overlap_moves_samples_and_is_counted() {
+        let mut timeline = Timeline::default();
+        assert_eq!(place(&mut timeline, VIDEO, 0, 3600), 3600);
+        assert_eq!(place(&mut timeline, VIDEO, 0, 3600), 3601);
+        assert_eq!(place(&mut timeline, VIDEO, 0, 0), 3602);
+        assert_eq!(place(&mut timeline, VIDEO, 0, 7200), 7200);
+        assert_eq!(timeline.stats().moved_samples, 2);
+    }
+
+    proptest! {
+        #[test]
+        fn decode_times_always_grow(samples: Vec<(bool, u8, i64, Option<u32>)>) {
+            let mut timeline = Timeline::default();
+            let mut last = [i64::MIN; 2];
+            for (audio, period, dts, duration) in samples {
+                let track = usize::from(audio);
+                let dts = dts >> 20;
+                let sample = Sample { dts, pts: dts, duration, sync: true, data: () };
+                let placed = timeline.place(track, period.into(), Clock::Mpeg, 90_000, sample).dts;
+                prop_assert!(placed > last[track]);
+                last[track] = placed;
+            }
+        }
+    }
+}
