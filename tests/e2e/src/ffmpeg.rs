@@ -28,8 +28,8 @@ pub fn installed() -> bool {
 /// Two ticks of MPEG-TS's clock: one for each side's rounding.
 const TOLERANCE: f64 = 2.0 / 90_000.0;
 
-/// The output decodes in full without a word, and has the packets of the references' MPEG-TS packaging, at the
-/// same times relative to the first picture.
+/// The output decodes in full without a word, and has the packets of the references, at the same
+/// times relative to the first picture.
 pub(crate) fn judge(output: &[u8], references: &[Reference]) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let file = directory.path().join("output.mp4");
@@ -38,8 +38,9 @@ pub(crate) fn judge(output: &[u8], references: &[Reference]) -> Result<()> {
 
     let mut sources = Vec::new();
     for (number, reference) in references.iter().enumerate() {
-        let path = directory.path().join(format!("source{number}.ts"));
-        std::fs::write(&path, reference.transport_stream()?)?;
+        let extension = if reference.is_fragmented() { "mp4" } else { "ts" };
+        let path = directory.path().join(format!("source{number}.{extension}"));
+        std::fs::write(&path, reference.bytes()?)?;
         sources.push(path);
     }
     let continuous = references.iter().all(Reference::is_continuous);

@@ -35,11 +35,6 @@ impl Reference {
         self.bytes_of(&self.folder.replace("-ts", "-fmp4"))
     }
 
-    /// The same moments from the MPEG-TS packaging, with the clock that a stream has.
-    pub fn transport_stream(&self) -> Result<Vec<u8>> {
-        self.bytes_of(&self.folder.replace("-fmp4", "-ts"))
-    }
-
     /// Whether these are segments of fragmented MP4.
     pub fn is_fragmented(&self) -> bool {
         self.folder.ends_with("-fmp4")

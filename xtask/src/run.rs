@@ -1,0 +1,189 @@
+//! Running commands, and counting what they report.
+
+use std::io::{BufRead, BufReader};
+use std::ops::Add;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+
+/// What passed and what failed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) passed: usize,
+    pub(crate) failed: usize,
+    /// Steps that failed.
+    pub(crate) failures: Vec<String>,
+    /// What could not be done on this machine.
+    pub(crate) skipped: Vec<String>,
+}
+
+impl Add for Tally {
+    type Output = Self;
+
+    fn add(mut self, other: Self) -> Self {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.failures.extend(other.failures);
+        self.skipped.extend(other.skipped);
+        self
+    }
+}
+
+impl Tally {
+    pub(crate) fn skipped(what: &str) -> Self {
+        eprintln!("SKIPPED: {what}");
+        Self {
+            skipped: vec![what.to_owned()],
+            ..Self::default()
+        }
+    }
+
+    /// One step, passed or failed.
+    pub(crate) fn step(name: &str, good: bool) -> Self {
+        let failures = if good { Vec::new() } else { vec![name.to_owned()] };
+        Self {
+            passed: usize::from(good),
+            failed: usize::from(!good),
+            failures,
+            skipped: Vec::new(),
+        }
+    }
+
+    /// Adds what a line of a test runner counts, if it is such a line: libtest's
+    /// `test result: ok. 3 passed; 0 failed; …` or nextest's `Summary […] 3 tests run: 2 passed, 1 failed, …`.
+    fn read_line(&mut self, line: &str) {
+        let line = line.trim_start();
+        let Some(rest) = line.strip_prefix("test result: ").or_else(|| line.strip_prefix("Summary ")) else {
+            return;
+        };
+        let mut words = rest.split([' ', ',', ';']).filter(|word| !word.is_empty());
+        let mut before = words.next().unwrap_or_default();
+        for word in words {
+            match (word, before.parse::<usize>()) {
+                ("passed", Ok(count)) => self.passed += count,
+                ("failed" | "timed", Ok(count)) => self.failed += count,
+                _ => {}
+            }
+            before = word;
+        }
+    }
+}
+
+/// The folder of the workspace.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
+}
+
+/// The cargo that runs this task, in the workspace's folder.
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(arguments).current_dir(root());
+    cargo
+}
+
+/// Whether `cargo NAME` is installed.
+pub(crate) fn has_subcommand(name: &str) -> bool {
+    let mut command = cargo(&[name, "--version"]);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// Runs a command as one step that passes or fails.
+pub(crate) fn step(name: &str, mut command: Command) -> Result<Tally> {
+    eprintln!("== {name}");
+    let status = command.status().with_context(|| format!("starting {command:?}"))?;
+    Ok(Tally::step(name, status.success()))
+}
+
+/// Runs a test runner, shows what it says and counts what it counts.
+pub(crate) fn runner(name: &str, mut command: Command) -> Result<Tally> {
+    eprintln!("== {name}");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| format!("starting {command:?}"))?;
+    let stderr = child.stderr.take().context("no standard error")?;
+    let stdout = child.stdout.take().context("no standard output")?;
+    let (mut tally, from_stdout) = std::thread::scope(|scope| {
+        let other = scope.spawn(move || show(stdout));
+        let tally = show(stderr);
+        (tally, other.join().unwrap_or_default())
+    });
+    tally = tally + from_stdout;
+    if !child.wait()?.success() {
+        tally.failures.push(name.to_owned());
+        // It failed before any test could: it did not build, or it was killed.
+        tally.failed = tally.failed.max(1);
+    }
+    Ok(tally)
+}
+
+fn show(pipe: impl std::io::Read) -> Tally {
+    let mut tally = Tally::default();
+    for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+        tally.read_line(&line);
+        eprintln!("{line}");
+    }
+    tally
+}
+
+/// Builds the binary and says where it is.
+pub(crate) fn build_binary() -> Result<PathBuf> {
+    let status = cargo(&["build", "--package", "aqueduct-cli"]).status().context("starting cargo")?;
+    anyhow::ensure!(status.success(), "the binary does not build");
+    Ok(target_directory()?
+        .join("debug")
+        .join(format!("aqueduct{}", std::env::consts::EXE_SUFFIX)))
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target_directory() -> Result<PathBuf> {
+    let metadata = metadata(&["--no-deps"])?;
+    Ok(metadata["target_directory"]
+        .as_str()
+        .context("no target directory in cargo's metadata")?
+        .into())
+}
+
+/// `cargo metadata` with these arguments.
+pub(crate) fn metadata(arguments: &[&str]) -> Result<serde_json::Value> {
+    let mut command = cargo(&["metadata", "--format-version", "1"]);
+    let output = command
+        .args(arguments)
+        .stderr(Stdio::inherit())
+        .output()
+        .context("starting cargo metadata")?;
+    anyhow::ensure!(output.status.success(), "cargo metadata failed");
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_runners_are_counted() {
+        let cases = [
+            (
+                "test result: ok. 17 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.02s",
+                17,
+                2,
+            ),
+            (
+                "     Summary [   1.234s] 33 tests run: 30 passed (2 slow), 3 failed, 1 skipped",
+                30,
+                3,
+            ),
+            (
+                "     Summary [   9.9s] 3/33 tests run: 1 passed, 1 failed, 1 timed out, 0 skipped",
+                1,
+                2,
+            ),
+            ("test tests::something_failed ... ok", 0, 0),
+        ];
+        for (line, passed, failed) in cases {
+            let mut tally = Tally::default();
+            tally.read_line(line);
+            assert_eq!((tally.passed, tally.failed), (passed, failed), "{line}");
+        }
+    }
+}
