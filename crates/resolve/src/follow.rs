@@ -1,0 +1,298 @@
+//! From a Media Playlist to items, once or for as long as it is live (RFC 8216, 6.3.4).
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use aqueduct_core::{
+    ByteRange, Encryption, Fetch, GapCause, InitId, InitInfo, Item, Iv, Kind, ResolveError, Resource, SegmentInfo, Sender, Stop, TrackId,
+};
+use aqueduct_playlist::{Key, MediaPlaylist, Method, Playlist, Segment};
+use tokio::time::Instant;
+
+use crate::hls::{self, Plan};
+use crate::resolver::Options;
+
+/// The reload interval of a playlist without a target duration.
+const DEFAULT_TARGET: Duration = Duration::from_secs(6);
+
+/// Expired segments that are named one by one. How many there are is the server's claim, and a leap beyond this
+/// is told in a warning, with its size.
+const MOST_EXPIRED: u64 = 10_000;
+
+/// Hands one item on. `false` when nobody wants it any more.
+pub(crate) async fn send(outlet: &Sender<Item<Resource>>, stop: &Stop, item: Item<Resource>) -> bool {
+    tokio::select! {
+        biased;
+        () = stop.draining() => false,
+        sent = outlet.send(item) => sent.is_ok(),
+    }
+}
+
+/// Emits what the playlist names, and goes on with what it names later while it is live.
+pub(crate) async fn follow<F: Fetch>(
+    options: &Options,
+    track: TrackId,
+    plan: &Plan,
+    fetch: &F,
+    outlet: &Sender<Item<Resource>>,
+    stop: &Stop,
+) -> Result<(), ResolveError> {
+    let mut emitter = Emitter {
+        track,
+        outlet,
+        stop,
+        next: None,
+        init: None,
+        epoch: 0,
+        last_sequence: 0,
+        restarted: false,
+    };
+    let mut playlist = Arc::clone(&plan.first);
+    let mut at = plan.at.clone();
+    let (mut loaded, mut changed) = (Instant::now(), Instant::now());
+    let mut fresh = true;
+    loop {
+        if !emitter.emit(&at, &playlist).await || playlist.is_complete() {
+            return Ok(());
+        }
+        // RFC 8216, 6.3.4: a target duration after a change, half of it after a reload without one.
+        let target = playlist
+            .target_duration
+            .unwrap_or(DEFAULT_TARGET)
+            .clamp(Duration::from_millis(500), Duration::from_secs(60));
+        let pause = if fresh { target } else { target / 2 };
+        tokio::select! {
+            () = stop.draining() => return Ok(()),
+            () = tokio::time::sleep_until(loaded + pause) => {}
+        }
+        loaded = Instant::now();
+        let (url, parsed) = tokio::select! {
+            () = stop.draining() => return Ok(()),
+            read = hls::read(options, fetch, &plan.reload, &plan.imports) => read?,
+        };
+        let Playlist::Media(reloaded) = parsed.playlist else {
+            return Err(ResolveError::Input {
+                what: format!("{url}: the live Media Playlist became something else"),
+            });
+        };
+        fresh = edge(&reloaded) != edge(&playlist);
+        if fresh {
+            changed = loaded;
+        } else if changed.elapsed() > options.stale_after + 3 * target {
+            return Err(ResolveError::Stale {
+                url,
+                after: changed.elapsed(),
+            });
+        }
+        at = Resource {
+            url,
+            ..plan.reload.clone()
+        };
+        playlist = Arc::new(reloaded);
+    }
+}
+
+/// What a change of a live playlist changes.
+fn edge(playlist: &MediaPlaylist) -> (u64, u64, bool) {
+    (playlist.media_sequence, playlist.next_media_sequence_number(), playlist.end_list)
+}
+
+/// Turns segments into items, each once, by Media Sequence Number.
+struct Emitter<'a> {
+    track: TrackId,
+    outlet: &'a Sender<Item<Resource>>,
+    stop: &'a Stop,
+    /// The Media Sequence Number that comes next.
+    next: Option<u64>,
+    /// The initialization section that was emitted last.
+    init: Option<InitId>,
+    /// Added to Discontinuity Sequence Numbers, which start over with a new epoch.
+    epoch: u64,
+    last_sequence: u64,
+    restarted: bool,
+}
+
+impl Emitter<'_> {
+    /// Emits what of `playlist` is new. `false` when nobody wants more.
+    async fn emit(&mut self, at: &Resource, playlist: &MediaPlaylist) -> bool {
+        if let Some(next) = self.next
+            && let Some(first) = playlist.segments.first()
+        {
+            let behind = playlist.next_media_sequence_number();
+            if began_again(next, first.media_sequence_number(), behind) {
+                tracing::warn!(track = %self.track, next, behind, "the media sequence began again");
+                self.next = None;
+                self.restarted = true;
+                self.epoch = self.last_sequence + 1;
+            } else if !self.expired(at, first, next).await {
+                return false;
+            }
+        }
+        for segment in &playlist.segments {
+            if self.next.is_some_and(|next| segment.media_sequence_number() < next) {
+                continue;
+            }
+            if !self.segment(at, segment).await {
+                return false;
+            }
+            self.next = Some(segment.media_sequence_number().saturating_add(1));
+        }
+        true
+    }
+
+    /// Names the segments that left the window before they could be asked for.
+    async fn expired(&mut self, at: &Resource, first: &Segment, next: u64) -> bool {
+        let lost = first.media_sequence_number().saturating_sub(next);
+        if lost == 0 {
+            return true;
+        }
+        tracing::warn!(track = %self.track, next, lost, "segments left the window before they were asked for");
+        for msn in next..next.saturating_add(lost.min(MOST_EXPIRED)) {
+            let info = SegmentInfo {
+                msn,
+                ..self.info(at, first)
+            };
+            let gap = Item::Gap {
+                info: Arc::new(info),
+                cause: GapCause::Expired,
+            };
+            if !send(self.outlet, self.stop, gap).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn segment(&mut self, at: &Resource, segment: &Segment) -> bool {
+        let mut info = self.info(at, segment);
+        info.discontinuity |= std::mem::take(&mut self.restarted);
+        self.last_sequence = info.discontinuity_sequence;
+        if segment.gap() {
+            return send(
+                self.outlet,
+                self.stop,
+                Item::Gap {
+                    info: Arc::new(info),
+                    cause: GapCause::Tagged,
+                },
+            )
+            .await;
+        }
+        if let Some(section) = segment.init() {
+            let range = section.byte_range.map(|range| ByteRange {
+                offset: range.offset,
+                length: range.length,
+            });
+            let resource = at.names(Kind::Init, section.uri.url()).with_range(range);
+            let id = InitId::of(&resource);
+            info.init = Some(id.clone());
+            if self.init.as_ref() != Some(&id) {
+                let init = InitInfo {
+                    track: self.track,
+                    id: id.clone(),
+                    first_msn: info.msn,
+                    encryption: encryption(at, &section.keys),
+                    resource: resource.clone(),
+                };
+                if !send(
+                    self.outlet,
+                    self.stop,
+                    Item::Init {
+                        info: Arc::new(init),
+                        payload: resource,
+                    },
+                )
+                .await
+                {
+                    return false;
+                }
+                self.init = Some(id);
+            }
+        }
+        let payload = info.resource.clone();
+        send(
+            self.outlet,
+            self.stop,
+            Item::Segment {
+                info: Arc::new(info),
+                payload,
+            },
+        )
+        .await
+    }
+
+    fn info(&self, at: &Resource, segment: &Segment) -> SegmentInfo {
+        let range = segment.byte_range().map(|range| ByteRange {
+            offset: range.offset,
+            length: range.length,
+        });
+        SegmentInfo {
+            track: self.track,
+            msn: segment.media_sequence_number(),
+            discontinuity_sequence: segment.discontinuity_sequence_number().saturating_add(self.epoch),
+            discontinuity: segment.discontinuity(),
+            duration: segment.duration(),
+            program_date_time: segment.program_date_time().and_then(|date| system_time(date.unix_micros())),
+            init: None,
+            encryption: encryption(at, segment.keys()),
+            resource: at.names(Kind::Segment, segment.uri()).with_range(range),
+        }
+    }
+}
+
+/// Whether a server numbers its segments from the beginning again: the whole window lies behind what was emitted,
+/// further than an older copy of the same window from another cache would.
+fn began_again(next: u64, first: u64, behind: u64) -> bool {
+    let window = behind.saturating_sub(first).max(3);
+    behind.saturating_add(window) < next
+}
+
+/// How the keys in force encrypt what they are in force for: the clear key if there is one (RFC 8216, 4.3.2.4).
+fn encryption(at: &Resource, keys: &[Key]) -> Encryption {
+    if keys.is_empty() {
+        return Encryption::None;
+    }
+    for key in keys.iter().filter(|key| key.method == Method::Aes128 && key.is_identity()) {
+        if let Some(uri) = &key.uri {
+            return Encryption::Aes128 {
+                key: at.names(Kind::Key, uri.url()),
+                iv: key.iv.map(Iv),
+            };
+        }
+    }
+    Encryption::Other {
+        keys: keys
+            .iter()
+            .map(|key| (key.method.as_str().to_owned(), key.key_format.to_string()))
+            .collect(),
+    }
+}
+
+fn system_time(unix_micros: i64) -> Option<SystemTime> {
+    let distance = Duration::from_micros(unix_micros.unsigned_abs());
+    if unix_micros < 0 {
+        SystemTime::UNIX_EPOCH.checked_sub(distance)
+    } else {
+        SystemTime::UNIX_EPOCH.checked_add(distance)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_copy_of_the_window_is_not_a_new_beginning() {
+        let cases = [
+            ("unchanged", 110, 100, 110, false),
+            ("moved on", 110, 105, 115, false),
+            ("an older copy", 110, 98, 108, false),
+            ("a cache far behind", 110, 90, 100, false),
+            ("numbered from zero again", 110, 0, 5, true),
+            ("numbered from zero again early", 12, 0, 3, true),
+        ];
+        for (name, next, first, behind, expected) in cases {
+            assert_eq!(began_again(next, first, behind), expected, "{name}");
+        }
+    }
+}
