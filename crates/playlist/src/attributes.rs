@@ -296,7 +296,7 @@ impl<'t, 'r> AttributeReader<'t, 'r> {
 
     /// An enumerated string.
     pub(crate) fn word(&mut self, name: &'static str) -> Option<String> {
-        self.take_plain(name).map(|item| item.value.into_owned())
+        self.read(name, |text| (!text.is_empty() && !text.contains(',')).then(|| text.to_owned()))
     }
 
     /// An enumerated string that `read` knows.

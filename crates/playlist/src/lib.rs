@@ -70,11 +70,15 @@ mod multivariant_parse;
 mod number;
 mod parse;
 mod position;
+mod reload;
 mod segment;
 mod text;
 mod uri;
 mod variables;
 mod warning;
+mod write;
+mod write_media;
+mod write_multivariant;
 
 pub use attributes::{Attribute, AttributeValue};
 pub use context::{Context, Limits};
@@ -90,6 +94,7 @@ pub use multivariant::{
 };
 pub use parse::{Parsed, Playlist, parse, parse_update};
 pub use position::{Excerpt, Position, SourceLine};
+pub use reload::{Change, Reload};
 pub use segment::{ByteRange, Part, Segment, Tag};
 pub use text::is_playlist;
 pub use uri::Uri;

@@ -38,7 +38,7 @@ pub struct MultivariantPlaylist {
     pub session_keys: Vec<Key>,
     /// `EXT-X-CONTENT-STEERING` (4.4.6.6).
     pub content_steering: Option<ContentSteering>,
-    /// Tags that are not known, in their order.
+    /// Tags that are not known, by the item that they stand before.
     pub unknown: Vec<UnknownTag>,
     pub(crate) lint: Lint,
 }
@@ -260,8 +260,8 @@ pub struct UnknownTag {
     pub line: SourceLine,
 }
 
-/// A place in a Multivariant Playlist: before the item of this index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// A place in a Multivariant Playlist: before the item of this index. The order is that of the writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Place {
     /// Before `EXT-X-CONTENT-STEERING`.

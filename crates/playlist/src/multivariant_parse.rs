@@ -269,6 +269,7 @@ impl<'c, 't> MultivariantParser<'c, 't> {
                 self.playlist.variants.push(variant);
             }
         }
+        self.playlist.unknown.sort_by_key(|tag| tag.before);
         self.playlist.variables = std::mem::take(&mut self.tools.substitution.variables);
         Ok((self.playlist, self.tools, self.lint))
     }

@@ -19,7 +19,7 @@ pub(crate) fn billionths(text: &str) -> (u64, Option<WarningKind>) {
     let mut fraction = None;
     for b in &mut bytes {
         match b {
-            b'0'..=b'9' if digits < 10 => {
+            b'0'..=b'9' if digits < 11 => {
                 whole = whole * 10 + u64::from(b - b'0');
                 digits += 1;
             }

@@ -146,7 +146,7 @@ mod tests {
         for (line, shown) in [
             ("seg.ts?token=abc&n=1#x", "seg.ts?token=···&n=···"),
             (r#"#EXT-X-KEY:URI="k?t=1",IV=0x0A"#, r#"#EXT-X-KEY:URI="k?t=·",IV=0x0A"#),
-            (r#"URI="data:a;b,QQ==",X=1"#, r#"URI="d·············",X=1"#),
+            (r#"URI="data:a;b,QQ==",X=1"#, r#"URI="d············",X=1"#),
             ("#EXTINF:9.9,a = b", "#EXTINF:9.9,a = b"),
         ] {
             let excerpt = Excerpt::new(line, 0);
