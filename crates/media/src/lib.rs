@@ -60,4 +60,4 @@ mod track;
 pub mod ts;
 
 pub use error::Error;
-pub use track::{Event, Language, Sample, TrackConfig, TrackId, TrackKind};
+pub use track::{Event, Language, Sample, SampleData, TrackConfig, TrackId, TrackKind};

@@ -1,6 +1,6 @@
 //! The model that all containers share: what a track is, and one access unit of it.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 
@@ -24,6 +24,17 @@ pub enum TrackKind {
     Other,
 }
 
+/// ISO 639-1 codes, each with the ISO 639-2/T code behind it.
+const TWO_LETTERS: &str = "aaaar ababk afafr akaka amamh anarg arara asasm avava ayaym azaze babak bebel bgbul bhbih bibis bmbam bnben \
+    bobod brbre bsbos cacat ceche chcha cocos crcre csces cuchu cvchv cycym dadan dedeu dvdiv dzdzo eeewe elell eneng eoepo esspa etest \
+    eueus fafas ffful fifin fjfij fofao frfra fyfry gagle gdgla glglg gngrn guguj gvglv hahau heheb hihin hohmo hrhrv hthat huhun hyhye \
+    hzher iaina idind ieile igibo iiiii ikipk ioido isisl itita iuiku jajpn jvjav kakat kgkon kikik kjkua kkkaz klkal kmkhm knkan kokor \
+    krkau kskas kukur kvkom kwcor kykir lalat lbltz lglug lilim lnlin lolao ltlit lulub lvlav mgmlg mhmah mimri mkmkd mlmal mnmon mrmar \
+    msmsa mtmlt mymya nanau nbnob ndnde nenep ngndo nlnld nnnno nonor nrnbl nvnav nynya ococi ojoji omorm orori ososs papan pipli plpol \
+    pspus ptpor quque rmroh rnrun roron rurus rwkin sasan scsrd sdsnd sesme sgsag sisin skslk slslv smsmo snsna sosom sqsqi srsrp ssssw \
+    stsot susun svswe swswa tatam tetel tgtgk ththa titir tktuk tltgl tntsn toton trtur tstso tttat twtwi tytah uguig ukukr ururd uzuzb \
+    veven vivie vovol wawln wowol xhxho yiyid yoyor zazha zhzho zuzul";
+
 /// ISO 639-2/T language code, three lower-case letters; `und` where nothing is known.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Language([u8; 3]);
@@ -38,6 +49,19 @@ impl Language {
         match code {
             [a, b, c] if code.iter().all(u8::is_ascii_alphabetic) => Self([a, b, c].map(u8::to_ascii_lowercase)),
             _ => Self::UNDETERMINED,
+        }
+    }
+
+    /// Takes a BCP 47 tag such as `en`, `pt-BR` or `eng`: its first subtag decides.
+    #[must_use]
+    pub fn from_bcp47(tag: &str) -> Self {
+        let primary = tag.split(['-', '_']).next().unwrap_or("").trim().to_ascii_lowercase();
+        match primary.len() {
+            2 => TWO_LETTERS
+                .split(' ')
+                .find_map(|pair| pair.strip_prefix(primary.as_str()))
+                .map_or(Self::UNDETERMINED, |code| Self::new(code.as_bytes())),
+            _ => Self::new(primary.as_bytes()),
         }
     }
 
@@ -130,6 +154,24 @@ impl<D> fmt::Debug for Sample<D> {
     }
 }
 
+/// How the bytes of a sample are had.
+pub trait SampleData {
+    /// The bytes; `pushed` is what the demuxer was given when it made the sample.
+    fn bytes<'a>(&'a self, pushed: &'a [u8]) -> &'a [u8];
+}
+
+impl SampleData for Bytes {
+    fn bytes<'a>(&'a self, _: &'a [u8]) -> &'a [u8] {
+        self
+    }
+}
+
+impl SampleData for Range<usize> {
+    fn bytes<'a>(&'a self, pushed: &'a [u8]) -> &'a [u8] {
+        pushed.get(self.clone()).unwrap_or(&[])
+    }
+}
+
 /// What a demuxer found, in the order of the input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event<D = Bytes> {
@@ -147,4 +189,29 @@ pub enum Event<D = Bytes> {
         /// The access unit.
         sample: Sample<D>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn languages_are_found_by_their_tags() {
+        for (tag, expected) in [
+            ("en", "eng"),
+            ("pt-BR", "por"),
+            ("DE", "deu"),
+            ("zh-Hans-CN", "zho"),
+            ("fra", "fra"),
+            ("yue", "yue"),
+            ("xx", "und"),
+            ("", "und"),
+            ("e", "und"),
+            ("e1", "und"),
+            ("123", "und"),
+        ] {
+            assert_eq!(Language::from_bcp47(tag).as_str(), expected, "{tag}");
+        }
+        assert!(TWO_LETTERS.split(' ').all(|pair| pair.len() == 5));
+    }
 }

@@ -140,9 +140,8 @@ impl Demuxer {
                 b"moov" => self.moov(found, events)?,
                 b"moof" if self.tracks.is_empty() => return Err(Error::NoInit),
                 b"moof" => {
-                    if self.moof(found, &mut progress, events).is_err() {
-                        self.stats.broken_moofs += 1;
-                    }
+                    let read = self.moof(found, &mut progress, events);
+                    self.stats.broken_moofs += u64::from(read.is_err());
                 }
                 _ => {}
             }
