@@ -50,14 +50,14 @@ impl Tally {
         }
     }
 
-    /// Adds what a line of a test runner counts, if it is such a line: libtest's
-    /// `test result: ok. 3 passed; 0 failed; …` or nextest's `Summary […] 3 tests run: 2 passed, 1 failed, …`.
-    fn read_line(&mut self, line: &str) {
-        let line = line.trim_start();
-        let Some(rest) = line.strip_prefix("test result: ").or_else(|| line.strip_prefix("Summary ")) else {
-            return;
+    /// Adds what a line counts, if it is the runner's own count and not that of a test which it shows.
+    fn read_line(&mut self, runner: Runner, line: &str) {
+        let count = match runner {
+            Runner::Libtest => line.strip_prefix("test result: "),
+            Runner::Nextest => line.trim_start().strip_prefix("Summary ["),
         };
-        let mut words = rest.split([' ', ',', ';']).filter(|word| !word.is_empty());
+        let Some(count) = count else { return };
+        let mut words = count.split([' ', ',', ';']).filter(|word| !word.is_empty());
         let mut before = words.next().unwrap_or_default();
         for word in words {
             match (word, before.parse::<usize>()) {
@@ -68,6 +68,15 @@ impl Tally {
             before = word;
         }
     }
+}
+
+/// Who runs the tests, and how it tells their number.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Runner {
+    /// `cargo test`: `test result: ok. 3 passed; 0 failed; …` for each executable.
+    Libtest,
+    /// `cargo nextest`: `Summary […] 3 tests run: 2 passed, 1 failed, …` once.
+    Nextest,
 }
 
 /// The folder of the workspace.
@@ -97,15 +106,15 @@ pub(crate) fn step(name: &str, mut command: Command) -> Result<Tally> {
 }
 
 /// Runs a test runner, shows what it says and counts what it counts.
-pub(crate) fn runner(name: &str, mut command: Command) -> Result<Tally> {
+pub(crate) fn tests(name: &str, runner: Runner, mut command: Command) -> Result<Tally> {
     eprintln!("== {name}");
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("starting {command:?}"))?;
     let stderr = child.stderr.take().context("no standard error")?;
     let stdout = child.stdout.take().context("no standard output")?;
     let (mut tally, from_stdout) = std::thread::scope(|scope| {
-        let other = scope.spawn(move || show(stdout));
-        let tally = show(stderr);
+        let other = scope.spawn(move || show(runner, stdout));
+        let tally = show(runner, stderr);
         (tally, other.join().unwrap_or_default())
     });
     tally = tally + from_stdout;
@@ -117,10 +126,10 @@ pub(crate) fn runner(name: &str, mut command: Command) -> Result<Tally> {
     Ok(tally)
 }
 
-fn show(pipe: impl std::io::Read) -> Tally {
+fn show(runner: Runner, pipe: impl std::io::Read) -> Tally {
     let mut tally = Tally::default();
     for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-        tally.read_line(&line);
+        tally.read_line(runner, &line);
         eprintln!("{line}");
     }
     tally
@@ -162,27 +171,27 @@ mod tests {
 
     #[test]
     fn both_runners_are_counted() {
+        let libtest = "test result: ok. 17 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out";
         let cases = [
+            (Runner::Libtest, libtest, 17, 2),
+            (Runner::Libtest, "test tests::something_failed ... ok", 0, 0),
             (
-                "test result: ok. 17 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.02s",
-                17,
-                2,
-            ),
-            (
+                Runner::Nextest,
                 "     Summary [   1.234s] 33 tests run: 30 passed (2 slow), 3 failed, 1 skipped",
                 30,
                 3,
             ),
             (
-                "     Summary [   9.9s] 3/33 tests run: 1 passed, 1 failed, 1 timed out, 0 skipped",
+                Runner::Nextest,
+                "     Summary [   9.9s] 3/33 tests run: 1 passed, 1 failed, 1 timed out",
                 1,
                 2,
             ),
-            ("test tests::something_failed ... ok", 0, 0),
+            (Runner::Nextest, libtest, 0, 0),
         ];
-        for (line, passed, failed) in cases {
+        for (runner, line, passed, failed) in cases {
             let mut tally = Tally::default();
-            tally.read_line(line);
+            tally.read_line(runner, line);
             assert_eq!((tally.passed, tally.failed), (passed, failed), "{line}");
         }
     }

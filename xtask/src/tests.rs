@@ -4,12 +4,12 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::run::{Tally, build_binary, cargo, has_subcommand, runner};
+use crate::run::{Runner, Tally, build_binary, cargo, has_subcommand, tests};
 
 /// Unit and integration tests of every package, doctests, and the end-to-end scenarios.
 pub(crate) fn all() -> Result<Tally> {
-    let tests = if has_subcommand("nextest") {
-        let tests = cargo(&[
+    let all = if has_subcommand("nextest") {
+        let run = [
             "nextest",
             "run",
             "--workspace",
@@ -18,12 +18,14 @@ pub(crate) fn all() -> Result<Tally> {
             "--no-fail-fast",
             "--no-tests",
             "pass",
-        ]);
-        runner("tests", tests)? + runner("doctests", cargo(&["test", "--workspace", "--doc", "--no-fail-fast"]))?
+        ];
+        let documented = cargo(&["test", "--workspace", "--doc", "--no-fail-fast"]);
+        tests("tests", Runner::Nextest, cargo(&run))? + tests("doctests", Runner::Libtest, documented)?
     } else {
-        runner("tests", cargo(&["test", "--workspace", "--exclude", "e2e", "--no-fail-fast"]))?
+        let run = ["test", "--workspace", "--exclude", "e2e", "--no-fail-fast"];
+        tests("tests", Runner::Libtest, cargo(&run))?
     };
-    Ok(tests + end_to_end(None)?)
+    Ok(all + end_to_end(None)?)
 }
 
 /// The end-to-end scenarios whose names contain the filter, against the binary as it is now.
@@ -32,13 +34,15 @@ pub(crate) fn end_to_end(filter: Option<&str>) -> Result<Tally> {
         Some(path) => std::path::absolute(path)?,
         None => build_binary()?,
     };
-    let mut command = if has_subcommand("nextest") {
+    let nextest = has_subcommand("nextest");
+    let mut command = if nextest {
         cargo(&["nextest", "run", "--package", "e2e", "--no-fail-fast", "--no-tests", "pass"])
     } else {
         cargo(&["test", "--package", "e2e", "--no-fail-fast", "--"])
     };
     command.args(filter).env("AQUEDUCT_BIN", binary);
-    let tally = runner("end-to-end scenarios", command)?;
+    let runner = if nextest { Runner::Nextest } else { Runner::Libtest };
+    let tally = tests("end-to-end scenarios", runner, command)?;
     if has_ffmpeg() {
         return Ok(tally);
     }

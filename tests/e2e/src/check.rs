@@ -74,9 +74,16 @@ async fn run(scenario: &Scenario, server: &Server, directory: &Path) -> Result<F
     }
     if let Some(Interrupt { path, answered }) = &scenario.interrupt {
         let condition = server.stats().wait_until(|tally| answered_paths(tally, path) >= *answered);
-        let waited = tokio::time::timeout(scenario.deadline, condition).await;
-        waited.context("the moment of the interruption did not come")?;
-        binary::interrupt(&child)?;
+        let moment = tokio::time::timeout(scenario.deadline, async {
+            // A binary that ends before is judged by its exit code.
+            tokio::select! {
+                () = condition => true,
+                _ = child.wait() => false,
+            }
+        });
+        if moment.await.context("the moment of the interruption did not come")? {
+            binary::interrupt(&child)?;
+        }
     }
     binary::finish(child, scenario.deadline).await
 }
