@@ -157,6 +157,7 @@ impl<'c, 't> MultivariantParser<'c, 't> {
             }
             "EXT-X-SESSION-KEY" => match Key::read(self.reader(line, value)) {
                 Ok(Some(key)) => {
+                    self.lint.first("EXT-X-SESSION-KEY", line.number);
                     self.place(Place::SessionKey(self.playlist.session_keys.len()))?;
                     self.playlist.session_keys.push(key);
                 }

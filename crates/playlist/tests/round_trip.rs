@@ -4,7 +4,7 @@ use aqueduct_playlist::{Context, Playlist, parse};
 use proptest::prelude::*;
 
 fn context() -> Context {
-    let base = "https://example.com/live/list.m3u8?token=a%22b&n=1".parse().unwrap();
+    let base = "https://example.com/live/list.m3u8?token=a%22b&n=1".parse().expect("a URL");
     Context::new(base).with_imports([("imported", "from elsewhere"), ("path", "a/b")].into_iter().collect())
 }
 
