@@ -143,7 +143,14 @@ impl<'l> Collector<'l> {
         self.decoded = self.decoded.saturating_add(bytes);
         if exhausted {
             self.cut(Cut::Decoding);
+            // What was refused would be asked for again at every turn.
+            self.decoded = self.limits.decoded_bytes;
         }
+    }
+
+    /// Whether folding has used up what may be decoded.
+    pub(super) fn is_spent(&self) -> bool {
+        self.decoded >= self.limits.decoded_bytes
     }
 
     /// Bytes that may still be decoded.
@@ -195,6 +202,9 @@ impl<'l> Collector<'l> {
 
     /// Takes what stands where an address may stand. Tells whether it was one.
     pub(super) fn offer(&mut self, raw: &str, place: &Context) -> bool {
+        if self.is_full(place) {
+            return true;
+        }
         let mut steps = place.steps.clone();
         let text = escapes::undo(raw.trim(), &mut steps);
         let is_data = address::strip_prefix_ignore_case(&text, "data:").is_some();
@@ -273,6 +283,19 @@ impl<'l> Collector<'l> {
         }
         self.offer_query(&text, &steps, place);
         true
+    }
+
+    /// Whether nothing more can be taken of this place.
+    fn is_full(&mut self, place: &Context) -> bool {
+        let frames = self.frames.len() >= self.limits.frames.saturating_mul(4);
+        let candidates = self.found.len() >= self.limits.candidates.saturating_mul(4);
+        if frames && place.frame {
+            self.cut(Cut::Frames);
+        }
+        if candidates && !place.frame {
+            self.cut(Cut::Candidates);
+        }
+        candidates && (frames || !place.frame)
     }
 
     /// Looks for a stream in the query of an address that leads elsewhere.

@@ -54,7 +54,7 @@ fn is_wholly_percent_encoded(text: &str) -> bool {
             b'/' | b'?' | b'#' => return false,
             b'%' => {
                 let code = bytes.get(at + 1..at + 3).unwrap_or_default();
-                if [b"2f", b"3a", b"7b", b"5b", b"3c", b"22"]
+                if [b"25", b"2f", b"3a", b"7b", b"5b", b"3c", b"22"]
                     .iter()
                     .any(|known| known.eq_ignore_ascii_case(code))
                 {

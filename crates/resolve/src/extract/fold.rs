@@ -48,6 +48,8 @@ pub(super) enum Folded<'a> {
 /// Values of variables and properties seen so far, by their dotted name.
 pub(super) struct Environment {
     values: HashMap<String, Folded<'static>>,
+    /// Which first parts of names may be known: a cheap look before an exact one.
+    heads: [u64; 16],
     /// Variables that hold an element that is a frame.
     frames: std::collections::HashSet<String>,
 }
@@ -76,9 +78,27 @@ impl Environment {
                 known(&format!("{location}.pathname"), url.path().to_owned());
             }
         }
-        Self {
+        let mut environment = Self {
             values,
+            heads: [0; 16],
             frames: std::collections::HashSet::new(),
+        };
+        for head in HEADS {
+            environment.know(head);
+        }
+        environment
+    }
+
+    /// Whether a name that begins with this part may be known, or call something known.
+    pub(super) fn may_know(&self, head: &str) -> bool {
+        let (slot, bit) = place_of(head);
+        self.heads.get(slot).is_some_and(|bits| bits >> bit & 1 == 1) || head.contains("64")
+    }
+
+    fn know(&mut self, head: &str) {
+        let (slot, bit) = place_of(head);
+        if let Some(bits) = self.heads.get_mut(slot) {
+            *bits |= 1 << bit;
         }
     }
 
@@ -107,12 +127,16 @@ impl Environment {
                 return;
             }
         };
+        self.know(name.split('.').next().unwrap_or_default());
         self.values.insert(name.to_owned(), value);
     }
 
     /// Forgets a name that something unknown was assigned to.
     pub(super) fn forget(&mut self, name: &str) {
-        self.values.remove(bare(name));
+        let name = bare(name);
+        if self.may_know(name.split('.').next().unwrap_or_default()) {
+            self.values.remove(name);
+        }
     }
 
     /// Remembers that a name holds a frame.
@@ -133,6 +157,37 @@ impl Environment {
     }
 }
 
+/// First parts of names that are known from the start.
+const HEADS: [&str; 19] = [
+    "location",
+    "document",
+    "window",
+    "self",
+    "globalThis",
+    "this",
+    "top",
+    "atob",
+    "String",
+    "JSON",
+    "decodeURIComponent",
+    "decodeURI",
+    "unescape",
+    "encodeURI",
+    "escape",
+    "URL",
+    "jQuery",
+    "$",
+    "CryptoJS",
+];
+
+/// Where the filter keeps a name.
+fn place_of(head: &str) -> (usize, usize) {
+    let bytes = head.as_bytes();
+    let (first, last) = (bytes.first().copied().unwrap_or(0), bytes.last().copied().unwrap_or(0));
+    let hash = (usize::from(first) << 12 ^ usize::from(last) << 5 ^ bytes.len()).wrapping_mul(0x9e37_79b1) >> 16;
+    (hash / 64 % 16, hash % 64)
+}
+
 /// A name without what every script may leave out.
 fn bare(name: &str) -> &str {
     ["window.", "self.", "globalThis.", "this.", "top."]
@@ -148,17 +203,29 @@ pub(super) struct Folder<'e> {
     allowance: usize,
     spent: Cell<usize>,
     exhausted: Cell<bool>,
+    /// Brackets before this place were tried and hold no constant.
+    blocked: usize,
+    /// How far an attempt has read.
+    reached: Cell<usize>,
 }
 
 impl<'e> Folder<'e> {
-    /// A folder whose copies may take so many bytes.
-    pub(super) fn new(environment: &'e Environment, allowance: usize) -> Self {
+    /// A folder whose copies may take so many bytes, and which leaves alone brackets before a place where an
+    /// earlier attempt failed: however brackets nest, each is tried once.
+    pub(super) fn new(environment: &'e Environment, allowance: usize, blocked: usize) -> Self {
         Self {
             environment,
             allowance,
             spent: Cell::new(0),
             exhausted: Cell::new(false),
+            blocked,
+            reached: Cell::new(0),
         }
+    }
+
+    /// How far the attempt has read.
+    pub(super) fn reached(&self) -> usize {
+        self.reached.get()
     }
 
     /// Bytes that copies took.
@@ -175,6 +242,9 @@ impl<'e> Folder<'e> {
     pub(super) fn expression<'a>(&self, lexer: Lexer<'a>, depth: usize) -> Option<(Folded<'a>, Lexer<'a>)> {
         let (mut value, mut lexer) = self.operand(lexer, depth)?;
         loop {
+            if !matches!(lexer.upcoming(), Some(b'+' | b'/')) {
+                return Some((value, lexer));
+            }
             let mut ahead = lexer;
             let plus = matches!(ahead.next_code(), Some(token) if token.kind == Kind::Mark(b'+'));
             if !plus || matches!(ahead.following(), Some(b'+' | b'=')) {
@@ -216,6 +286,10 @@ impl<'e> Folder<'e> {
         }
         let mut after = lexer;
         let token = after.next_code()?;
+        self.reached.set(self.reached.get().max(after.position()));
+        if matches!(token.kind, Kind::Mark(b'(' | b'[')) && token.start < self.blocked {
+            return None;
+        }
         let (mut value, mut lexer) = match token.kind {
             Kind::Text => (Folded::Text(literal(token.text)), after),
             Kind::Template => (Folded::Text(self.template(token.text, depth)), after),
@@ -228,6 +302,9 @@ impl<'e> Folder<'e> {
             _ => return None,
         };
         loop {
+            if !matches!(lexer.upcoming(), Some(b'.' | b'[' | b'/')) {
+                return Some((value, lexer));
+            }
             let mut ahead = lexer;
             match ahead.next_code().map(|token| token.kind) {
                 Some(Kind::Mark(b'.')) => {}
@@ -257,9 +334,13 @@ impl<'e> Folder<'e> {
     fn list<'a>(&self, mut lexer: Lexer<'a>, depth: usize) -> Option<(Folded<'a>, Lexer<'a>)> {
         let mut list = Vec::new();
         loop {
-            if lexer.peek()?.kind == Kind::Mark(b']') {
-                lexer.next_code();
-                return Some((Folded::List(list), lexer));
+            match lexer.upcoming()? {
+                b']' => {
+                    lexer.next_code();
+                    return Some((Folded::List(list), lexer));
+                }
+                b'[' | b'{' => return None,
+                _ => {}
             }
             // An object or an array within is for the walk over the script to enter.
             let (Folded::Text(piece), after) = self.expression(lexer, depth + 1)? else {
@@ -280,7 +361,7 @@ impl<'e> Folder<'e> {
 
     /// Past a name: a variable, a property, or the call of a function that is known.
     fn name<'a>(&self, first: Token<'a>, mut lexer: Lexer<'a>, depth: usize) -> Option<(Folded<'a>, Lexer<'a>)> {
-        if first.text == "new" || first.text == "await" {
+        if !self.environment.may_know(first.text) {
             return None;
         }
         let mut end = lexer.position();
@@ -288,7 +369,7 @@ impl<'e> Folder<'e> {
         let mut shorter = None;
         loop {
             let mut ahead = lexer;
-            if ahead.next_code().map(|token| token.kind) != Some(Kind::Mark(b'.')) {
+            if lexer.upcoming() != Some(b'.') || ahead.next_code().map(|token| token.kind) != Some(Kind::Mark(b'.')) {
                 break;
             }
             let Some(part) = ahead.next_code().filter(|token| token.kind == Kind::Name) else {

@@ -68,6 +68,30 @@ impl<'a> Lexer<'a> {
         self.byte(self.at)
     }
 
+    /// The first byte that is no white space, without moving; a `/` may begin a comment.
+    pub(super) fn upcoming(&self) -> Option<u8> {
+        self.source
+            .as_bytes()
+            .get(self.at..)?
+            .iter()
+            .copied()
+            .find(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
+    }
+
+    /// The first byte that is no white space after the mark that comes next.
+    pub(super) fn after_mark(&self) -> Option<u8> {
+        let mut ahead = *self;
+        ahead.next()?;
+        ahead.upcoming()
+    }
+
+    /// Whether this comes next, after white space.
+    pub(super) fn comes(&self, text: &str) -> bool {
+        self.source
+            .get(self.at..)
+            .is_some_and(|rest| rest.trim_start_matches([' ', '\t', '\r', '\n']).starts_with(text))
+    }
+
     /// The next token that is no comment, without moving.
     pub(super) fn peek(&self) -> Option<Token<'a>> {
         let mut ahead = *self;

@@ -517,7 +517,7 @@ impl Walk<'_, '_> {
         let is_frame = element.ends_with("frame");
         for attribute in attributes {
             let name = &*attribute.name;
-            if attribute.value.len() < 5 || used.contains(&name) || DULL.contains(&name) || (is_frame && LAZY.contains(&name)) {
+            if attribute.value.len() < 4 || used.contains(&name) || DULL.contains(&name) || (is_frame && LAZY.contains(&name)) {
                 continue;
             }
             let text = entities::decode(attribute.value);
@@ -528,9 +528,7 @@ impl Walk<'_, '_> {
                 }
                 continue;
             }
-            let bytes = text.as_bytes();
-            // Most attributes are short words; what remains is looked at in full.
-            if !bytes.iter().any(|byte| matches!(byte, b'/' | b'.' | b'{' | b'[' | b'<' | b'%')) && bytes.len() < 16 {
+            if super::strings::is_dull(&text) {
                 continue;
             }
             let via = if player {

@@ -54,6 +54,8 @@ struct Walk<'c, 'l, 'a> {
     target: &'a str,
     /// The assignment adds to what the name holds.
     appends: bool,
+    /// Up to where brackets were tried in vain.
+    blocked: usize,
 }
 
 impl Collector<'_> {
@@ -66,6 +68,7 @@ impl Collector<'_> {
             beyond: 0,
             target: "",
             appends: false,
+            blocked: 0,
         }
         .run(Lexer::new(text));
     }
@@ -132,7 +135,7 @@ impl<'a> Walk<'_, '_, 'a> {
         matches!(token.kind, Kind::Name | Kind::Text)
             && matches!(before, Kind::Mark(b'{' | b','))
             && self.levels.last().is_some_and(|level| level.open == b'{')
-            && after.peek().map(|token| token.kind) == Some(Kind::Mark(b':'))
+            && after.upcoming() == Some(b':')
     }
 
     fn set_key(&mut self, key: &'a str) {
@@ -161,10 +164,28 @@ impl<'a> Walk<'_, '_, 'a> {
         if !begins {
             return None;
         }
-        let folder = Folder::new(&self.collector.environment, self.collector.allowance());
-        let (folded, after) = folder.expression(here, 0)?;
-        let (spent, exhausted) = (folder.spent(), folder.exhausted());
+        // A cheap look tells most names and brackets that begin no constant.
+        let plain = match token.kind {
+            Kind::Name => self.collector.environment.may_know(token.text) && !self.collector.is_spent(),
+            Kind::Mark(_) => here
+                .after_mark()
+                .is_some_and(|byte| matches!(byte, b'"' | b'\'' | b'`' | b']' | b'$' | b'_') || byte.is_ascii_alphabetic()),
+            _ => true,
+        };
+        if !plain {
+            return None;
+        }
+        let folder = Folder::new(&self.collector.environment, self.collector.allowance(), self.blocked);
+        let folded = folder.expression(here, 0);
+        let (spent, exhausted, reached) = (folder.spent(), folder.exhausted(), folder.reached());
         self.collector.spend(spent, exhausted);
+        let Some((folded, after)) = folded else {
+            self.blocked = self.blocked.max(reached);
+            return None;
+        };
+        if after.position() < reached {
+            self.blocked = self.blocked.max(reached);
+        }
         self.take(folded, before == Kind::Mark(b'+') && !self.appends);
         Some(after)
     }
@@ -187,6 +208,9 @@ impl<'a> Walk<'_, '_, 'a> {
         match folded {
             Folded::Text(piece) | Folded::Split(piece, ..) => {
                 self.note_sibling(&piece.text);
+                if super::strings::is_dull(&piece.text) {
+                    return;
+                }
                 let mut place = self.place();
                 piece
                     .steps
@@ -226,7 +250,7 @@ impl<'a> Walk<'_, '_, 'a> {
             return self.collector.environment.forget(name);
         };
         let mut whole = known.clone();
-        if !more.whole || !self.collector.charge(whole.text.len() + more.text.len(), 0) {
+        if !more.whole || !self.collector.charge(4 * (whole.text.len() + more.text.len()), 0) {
             return self.collector.environment.forget(name);
         }
         whole.text.to_mut().push_str(&more.text);
@@ -452,12 +476,10 @@ impl<'a> Walk<'_, '_, 'a> {
 
     /// A name is assigned something: `x = document.createElement("iframe")`, or what is unknown.
     fn assigned(&mut self, name: &'a str, mut lexer: Lexer<'a>) {
-        let start = lexer.peek().map_or(0, |token| token.start);
-        for _ in 0..3 {
-            lexer.next_code();
-        }
-        if lexer.span(start, lexer.position()) == "document.createElement" {
-            lexer.next_code();
+        if lexer.comes("document.createElement") {
+            for _ in 0..4 {
+                lexer.next_code();
+            }
             if lexer
                 .next_code()
                 .is_some_and(|token| token.kind == Kind::Text && token.text.eq_ignore_ascii_case("iframe"))
@@ -489,7 +511,7 @@ impl<'a> Walk<'_, '_, 'a> {
         if callee.len() < 64 {
             words::judge(callee, Place::Key, &mut reasons);
         }
-        let argument = if open == b'(' {
+        let argument = if open == b'(' && matches!(lexer.upcoming(), Some(b'"' | b'\'')) {
             lexer
                 .peek()
                 .filter(|token| token.kind == Kind::Text && token.text.len() < 16)
@@ -643,9 +665,16 @@ fn one_key(key: &str) -> KeyKind {
     if key.len() > 40 {
         return none;
     }
-    let mut name: String = key.chars().filter(char::is_ascii_alphanumeric).collect();
-    name.make_ascii_lowercase();
-    let name = name.strip_prefix("data").filter(|rest| !rest.is_empty()).unwrap_or(&name);
+    let mut buffer = [0; 40];
+    let mut length = 0;
+    for (slot, byte) in buffer.iter_mut().zip(key.bytes().filter(u8::is_ascii_alphanumeric)) {
+        *slot = byte.to_ascii_lowercase();
+        length += 1;
+    }
+    let Some(name) = buffer.get(..length).and_then(|name| std::str::from_utf8(name).ok()) else {
+        return none;
+    };
+    let name = name.strip_prefix("data").filter(|rest| !rest.is_empty()).unwrap_or(name);
     let stem = ["url", "uri", "src", "source", "file", "link", "path", "href", "address", "endpoint"]
         .iter()
         .find_map(|end| name.strip_suffix(end))

@@ -24,7 +24,7 @@ impl Collector<'_> {
     /// Takes a string for whatever it is.
     pub(super) fn string(&mut self, text: &str, place: &Context) {
         let text = text.trim();
-        if text.len() < 5 {
+        if is_dull(text) {
             return;
         }
         match text.as_bytes().first() {
@@ -41,12 +41,11 @@ impl Collector<'_> {
         if text.contains("p,a,c,k,e,") {
             return self.nested_script(text, place);
         }
-        let one_piece = !text
-            .bytes()
-            .any(|byte| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b',' | b'|' | b'(' | b';'));
-        if one_piece
-            || address::is_absolute(text) && !text.get(4..).unwrap_or_default().contains("http") && !text.contains([' ', '"', '\'', '|'])
-        {
+        let broken = |byte: u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b'|');
+        let listed = |byte: u8| matches!(byte, b',' | b'(' | b';');
+        // Commas and parentheses stand in paths of some servers, and between addresses of a list.
+        let one = address::is_rooted(text) && !text.get(4..).unwrap_or_default().contains("http");
+        if !text.bytes().any(|byte| broken(byte) || (!one && listed(byte))) {
             self.piece(text, place);
         } else {
             self.sweep(text, place);
@@ -98,16 +97,14 @@ impl Collector<'_> {
     }
 
     fn nested_script(&mut self, text: &str, place: &Context) {
-        let inner = place.deeper(Step::NestedScript);
-        if self.charge(text.len(), inner.depth) {
-            self.read_script(text, &inner);
+        if self.charge(text.len(), place.depth + 1) {
+            self.read_script(text, &place.deeper(Step::NestedScript));
         }
     }
 
     fn nested_markup(&mut self, text: &str, place: &Context) {
-        let inner = place.deeper(Step::NestedMarkup);
-        if self.charge(text.len(), inner.depth) {
-            self.read_markup(text, &inner);
+        if self.charge(text.len(), place.depth + 1) {
+            self.read_markup(text, &place.deeper(Step::NestedMarkup));
         }
     }
 
@@ -185,6 +182,27 @@ impl Collector<'_> {
             self.offer(text, &inner);
         }
     }
+}
+
+/// Whether a text surely names nothing: no path, no extension, no escape, and no room for base64.
+pub(super) fn is_dull(text: &str) -> bool {
+    if text.len() < 4 {
+        return true;
+    }
+    let mut run = 0;
+    for byte in text.bytes() {
+        match byte {
+            b'/' | b'.' | b'%' | b'\\' | b'<' | b'&' => return false,
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'-' | b'_' => {
+                run += 1;
+                if run >= BARE_BASE64 {
+                    return false;
+                }
+            }
+            _ => run = 0,
+        }
+    }
+    true
 }
 
 /// Whether decoding gave base64, or a percent-encoded address, once more.

@@ -13,15 +13,18 @@ pub(super) enum Place {
     Class,
 }
 
+/// The longest word of the list.
+const LONGEST: usize = 17;
+
 /// The words in a name or a path that tell against it, as reasons.
 pub(super) fn judge(text: &str, place: Place, reasons: &mut Vec<Reason>) {
-    for word in words(text, place) {
-        let Some(reason) = reason(&word, place) else { continue };
+    each_word(text, place, |word| {
+        let Some(reason) = reason(word, place) else { return };
         let same_kind = |known: &Reason| std::mem::discriminant(known) == std::mem::discriminant(&reason);
         if !reasons.iter().any(same_kind) {
             reasons.push(reason);
         }
-    }
+    });
 }
 
 /// The words of an address that count: host and path. Queries hold tokens, in which any word may turn up.
@@ -33,33 +36,33 @@ pub(super) fn judge_address(address: &str, reasons: &mut Vec<Reason>) {
     judge(address.get(..end).unwrap_or_default(), Place::Address, reasons);
 }
 
-/// Splits at everything that is no letter, and in names at `camelCase` as well.
-fn words(text: &str, place: Place) -> impl Iterator<Item = String> {
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        while bytes.get(at).is_some_and(|byte| !byte.is_ascii_alphabetic()) {
-            at += 1;
-        }
-        let start = at;
-        while let Some(byte) = bytes.get(at).filter(|byte| byte.is_ascii_alphabetic()) {
-            let camel =
-                place != Place::Address && byte.is_ascii_uppercase() && at > start && bytes.get(at - 1).is_some_and(u8::is_ascii_lowercase);
-            if camel {
-                break;
+/// Splits at everything that is no letter, and in names at `camelCase` as well; words come in lower case.
+fn each_word(text: &str, place: Place, mut take: impl FnMut(&str)) {
+    let mut word = [0_u8; LONGEST];
+    let mut length = 0;
+    let mut was_lower = false;
+    // One byte that is no letter ends the last word.
+    for byte in text.bytes().chain(std::iter::once(b' ')) {
+        let letter = byte.is_ascii_alphabetic();
+        if !letter || (place != Place::Address && was_lower && byte.is_ascii_uppercase()) {
+            if let Some(word) = word
+                .get(..length)
+                .filter(|word| word.len() > 1)
+                .and_then(|word| std::str::from_utf8(word).ok())
+            {
+                take(word);
             }
-            at += 1;
+            length = 0;
         }
-        let word = text.get(start..at)?;
-        // No word of the list is longer.
-        (!word.is_empty()).then(|| {
-            if word.len() > 17 {
-                String::new()
-            } else {
-                word.to_ascii_lowercase()
+        if letter {
+            if let Some(slot) = word.get_mut(length) {
+                *slot = byte.to_ascii_lowercase();
             }
-        })
-    })
+            // A word that is too long stays so to its end, and is not taken.
+            length += 1;
+        }
+        was_lower = byte.is_ascii_lowercase();
+    }
 }
 
 fn reason(word: &str, place: Place) -> Option<Reason> {
