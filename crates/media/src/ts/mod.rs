@@ -44,6 +44,8 @@ pub use self::stats::Stats;
 const PAT_PID: u16 = 0;
 /// Null packets.
 const NULL_PID: u16 = 0x1fff;
+/// PIDs below are for tables (ISO 13818-1 table 2-3, ETSI EN 300 468 §5.1.3), of which only the PAT matters here.
+const FIRST_FREE_PID: u16 = 0x20;
 
 /// Limits of a [`Demuxer`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,6 +199,8 @@ impl Inner {
             if let Some(section) = found {
                 self.program(section, stats, events);
             }
+        } else if packet.pid < FIRST_FREE_PID {
+            // SDT, NIT and their like.
         } else if self.pmt_pid.is_none() {
             stats.packets_before_pmt += 1;
             self.guess_pmt(&packet, payload, stats, events);
