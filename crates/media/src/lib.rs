@@ -10,6 +10,7 @@
 //! | [`ts`] | MPEG-TS segments: H.264, AAC | samples |
 //! | [`fmp4`] | Media Initialization Section and fragmented MP4 segments, any codec | samples |
 //! | [`mp4`] | samples | one progressive MP4 |
+//! | [`webvtt`] | WebVTT segments | one `.vtt` or `.srt` |
 //! | [`timeline`] | times as they come | one continuous timeline |
 //! | [`time`] | timescales, the 33-bit clock | |
 //!
@@ -58,6 +59,7 @@ pub mod time;
 pub mod timeline;
 mod track;
 pub mod ts;
+pub mod webvtt;
 
 pub use error::Error;
 pub use track::{Event, Language, Sample, SampleData, TrackConfig, TrackId, TrackKind};
