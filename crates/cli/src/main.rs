@@ -1,1 +1,69 @@
-fn main() {}
+//! The `aqueduct` command: arguments, signals, progress and exit codes around the library.
+
+mod args;
+mod exit;
+mod fetch;
+mod name;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::Args;
+use crate::exit::Exit;
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version are answers, not errors; a closed pipe leaves nobody to tell.
+            let _ = error.print();
+            return if error.use_stderr() {
+                Exit::Usage.into()
+            } else {
+                Exit::Whole.into()
+            };
+        }
+    };
+    start_log(&args);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            exit::complain(&anyhow::Error::new(error).context("failed to start"));
+            return Exit::Failed.into();
+        }
+    };
+    let exit = runtime.block_on(fetch::all(&args));
+    // A write to a pipe that nobody reads may block for ever.
+    runtime.shutdown_background();
+    exit.into()
+}
+
+fn start_log(args: &Args) {
+    let level = match (args.quiet, args.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "info",
+        (false, 2) => "debug",
+        (false, _) => "trace",
+    };
+    let ours = [
+        "aqueduct",
+        "aqueduct_cli",
+        "aqueduct_core",
+        "aqueduct_decrypt",
+        "aqueduct_fetch",
+        "aqueduct_mux",
+        "aqueduct_resolve",
+    ];
+    let default = ours.map(|name| format!("{name}={level}")).join(",");
+    let filter = EnvFilter::try_from_env("AQUEDUCT_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(progress::log_writer)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_target(false)
+        .init();
+}

@@ -38,6 +38,8 @@ pub struct Finished {
     pub summary: Summary,
     /// Segments in the output.
     pub segments: u64,
+    /// Segments that are not in the output, those that the playlist itself declares missing included.
+    pub absent: u64,
     /// Segments that were on offer and are missing.
     pub missing: u64,
     /// The gaps, in the order of the output; of a stream that is full of them, the first 10,000.
@@ -75,7 +77,7 @@ pub fn run<M: Mux>(
         })
         .collect();
     let mut writes = Vec::new();
-    let (mut segments, mut absent, mut gaps) = (0, 0, Vec::new());
+    let (mut segments, mut absent, mut lacking, mut gaps) = (0, 0, 0, Vec::new());
     while let Some(next) = (0..lanes.len()).min_by_key(|lane| lanes[*lane].position) {
         let Lane { track, inlet, position } = &mut lanes[next];
         let Ok(item) = inlet.recv_blocking() else {
@@ -87,7 +89,8 @@ pub fn run<M: Mux>(
         let written = match &item {
             Item::Segment { info, payload } => Some((info.msn, payload.as_slice().len())),
             Item::Gap { info, cause } => {
-                absent += u64::from(cause.was_on_offer());
+                absent += 1;
+                lacking += u64::from(cause.was_on_offer());
                 missing(&mut gaps, info, cause, progress);
                 None
             }
@@ -117,7 +120,8 @@ pub fn run<M: Mux>(
         output,
         summary,
         segments,
-        missing: absent,
+        absent,
+        missing: lacking,
         gaps,
     })
 }

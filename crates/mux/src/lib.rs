@@ -29,11 +29,15 @@
 //! ```
 
 mod concat;
+mod container;
 mod driver;
+mod mp4;
 mod output;
 
 pub use concat::Concat;
+pub use container::{Auto, Container};
 pub use driver::{Finished, StageError, run};
+pub use mp4::Mp4Muxer;
 pub use output::{Output, OutputError};
 
 /// The error of the role, shared with every other muxer.

@@ -1,0 +1,74 @@
+//! Why a pipeline did not come to its end.
+
+use aqueduct_core::{BoxError, DecryptError, FetchError, Located, ResolveError};
+use aqueduct_mux::{OutputError, StageError};
+use thiserror::Error;
+
+/// The error of a pipeline: which stage failed, where in the stream, and why. A message never repeats its source:
+/// print the whole chain.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No track was found, or one could no longer be followed.
+    #[error("failed to resolve")]
+    Resolve(#[source] ResolveError),
+    /// A segment could not be had.
+    #[error("failed to fetch")]
+    Fetch(#[source] Located<FetchError>),
+    /// A segment could not be decrypted.
+    #[error("failed to decrypt")]
+    Decrypt(#[source] Located<DecryptError>),
+    /// The media could not become the wanted output.
+    #[error("failed to mux")]
+    Mux(#[source] StageError),
+    /// The output could not be written.
+    #[error("failed to write")]
+    Output(#[source] OutputError),
+    /// The stream ended, and not one segment of it came.
+    #[error("nothing was fetched: all {missing} segments are missing")]
+    Empty {
+        /// How many are missing.
+        missing: u64,
+    },
+    /// Fewer segments came out than went in: a stage lost some.
+    #[error("a stage lost segments: {came} of {expected} came out")]
+    Lost {
+        /// Segments written or named as missing.
+        came: u64,
+        /// Segments that the playlist has.
+        expected: u64,
+    },
+    /// It was stopped before there was anything to keep.
+    #[error("stopped")]
+    Stopped,
+    /// A stage panicked.
+    #[error("a stage failed unexpectedly")]
+    Panicked(#[source] BoxError),
+}
+
+impl Error {
+    /// Whether policy forbids what was asked for, at the root of this error.
+    pub fn is_refusal(&self) -> bool {
+        let mut source: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = source {
+            if matches!(error.downcast_ref(), Some(FetchError::Refused { .. })) {
+                return true;
+            }
+            // Transparent variants hide what they hold from the chain.
+            if matches!(error.downcast_ref(), Some(ResolveError::Fetch(FetchError::Refused { .. }))) {
+                return true;
+            }
+            source = error.source();
+        }
+        false
+    }
+}
+
+impl From<StageError> for Error {
+    fn from(error: StageError) -> Self {
+        match error {
+            StageError::Output(error) => Self::Output(error),
+            error => Self::Mux(error),
+        }
+    }
+}

@@ -1,0 +1,455 @@
+//! The pipeline: four roles, the channels between them, and their common end.
+
+use std::sync::Arc;
+
+use aqueduct_core::{
+    Budget, Decrypt, Fetch, Input, Lender, Limits, Mux, Presentation, Progress, Resolve, ResolveError, Stop, Track, TrackId, TrackKind,
+    channel,
+};
+use aqueduct_decrypt::{ClearKey, KeyStore};
+use aqueduct_fetch::{FetchError, HttpFetcher, OnMissing, Permits};
+use aqueduct_mux::{Auto, Concat, Container, Finished, Output, StageError};
+use aqueduct_resolve::PageResolver;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::{Error, Outcome, Report};
+
+/// The bounds of a pipeline.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// How many requests are open at once, over all tracks: 8. Each track has one place of its own.
+    pub concurrency: usize,
+    /// How many bytes all payloads of the process may take: 64 MiB. At least the concurrency times the size of a
+    /// segment keeps the connections busy.
+    pub budget_bytes: usize,
+    /// How many items wait between two stages of a track: 16.
+    pub channel_items: usize,
+    /// What to do about a segment that cannot be had.
+    pub on_missing: OnMissing,
+    /// The size limits of what is fetched.
+    pub limits: Limits,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            concurrency: 8,
+            budget_bytes: 64 << 20,
+            channel_items: 16,
+            on_missing: OnMissing::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Where the tracks of a presentation go.
+#[derive(Debug)]
+pub struct Outputs {
+    /// The one output of video and audio.
+    pub main: Output,
+    /// An output for each subtitle track.
+    pub subtitles: Vec<(TrackId, Output)>,
+}
+
+impl From<Output> for Outputs {
+    fn from(main: Output) -> Self {
+        Self {
+            main,
+            subtitles: Vec::new(),
+        }
+    }
+}
+
+/// Four roles, wired.
+#[derive(Debug)]
+pub struct Pipeline<R = PageResolver, F = HttpFetcher, D = ClearKey, M = Auto> {
+    resolver: Arc<R>,
+    fetcher: Arc<F>,
+    decrypter: D,
+    muxer: M,
+    options: Options,
+    progress: Progress,
+    stop: Stop,
+}
+
+impl Pipeline {
+    /// The bundled roles: [`PageResolver`], [`HttpFetcher`], [`ClearKey`] and an [`Auto`] muxer that writes MP4.
+    ///
+    /// # Errors
+    ///
+    /// [`FetchError`] when the HTTP client cannot be made with these options.
+    pub fn new(options: aqueduct_fetch::Options) -> Result<Self, FetchError> {
+        Ok(Self {
+            resolver: Arc::default(),
+            fetcher: Arc::new(HttpFetcher::new(options)?),
+            decrypter: ClearKey::new(),
+            muxer: Container::Mp4.muxer(),
+            options: Options::default(),
+            progress: Progress::new(),
+            stop: Stop::new(),
+        })
+    }
+}
+
+impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
+    /// The same with another resolver.
+    #[must_use]
+    pub fn with_resolver<T: Resolve>(self, resolver: T) -> Pipeline<T, F, D, M> {
+        let Self {
+            fetcher,
+            decrypter,
+            muxer,
+            options,
+            progress,
+            stop,
+            ..
+        } = self;
+        Pipeline {
+            resolver: Arc::new(resolver),
+            fetcher,
+            decrypter,
+            muxer,
+            options,
+            progress,
+            stop,
+        }
+    }
+
+    /// The same with another fetcher. The resolver and the key store use it too.
+    #[must_use]
+    pub fn with_fetcher<T: Fetch>(self, fetcher: T) -> Pipeline<R, T, D, M> {
+        let Self {
+            resolver,
+            decrypter,
+            muxer,
+            options,
+            progress,
+            stop,
+            ..
+        } = self;
+        Pipeline {
+            resolver,
+            fetcher: Arc::new(fetcher),
+            decrypter,
+            muxer,
+            options,
+            progress,
+            stop,
+        }
+    }
+
+    /// The same with another decrypter. Each track gets a clone of it.
+    #[must_use]
+    pub fn with_decrypter<T: Decrypt>(self, decrypter: T) -> Pipeline<R, F, T, M> {
+        let Self {
+            resolver,
+            fetcher,
+            muxer,
+            options,
+            progress,
+            stop,
+            ..
+        } = self;
+        Pipeline {
+            resolver,
+            fetcher,
+            decrypter,
+            muxer,
+            options,
+            progress,
+            stop,
+        }
+    }
+
+    /// The same with another muxer.
+    #[must_use]
+    pub fn with_muxer<T: Mux>(self, muxer: T) -> Pipeline<R, F, D, T> {
+        let Self {
+            resolver,
+            fetcher,
+            decrypter,
+            options,
+            progress,
+            stop,
+            ..
+        } = self;
+        Pipeline {
+            resolver,
+            fetcher,
+            decrypter,
+            muxer,
+            options,
+            progress,
+            stop,
+        }
+    }
+
+    /// The same with other bounds.
+    #[must_use]
+    pub fn with_options(self, options: Options) -> Self {
+        Self { options, ..self }
+    }
+
+    /// The same with counters and events that somebody watches.
+    #[must_use]
+    pub fn with_progress(self, progress: Progress) -> Self {
+        Self { progress, ..self }
+    }
+
+    /// The same with a stop that somebody holds.
+    #[must_use]
+    pub fn with_stop(self, stop: Stop) -> Self {
+        Self { stop, ..self }
+    }
+
+    /// Finds the tracks of `input`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Resolve`], or [`Error::Stopped`] when the stop drains.
+    pub async fn resolve(&self, input: &Input) -> Result<Presentation, Error> {
+        tokio::select! {
+            () = self.stop.draining() => Err(Error::Stopped),
+            resolved = self.resolver.resolve(input, &*self.fetcher) => resolved.map_err(Error::Resolve),
+        }
+    }
+
+    /// Carries all tracks of `presentation` to `outputs`, and makes them final when every stage ended well.
+    ///
+    /// All tasks are joined before it returns. The one exception is a write to standard output that blocks while
+    /// the pipeline is aborted: nobody can interrupt it, so its thread is left behind.
+    ///
+    /// # Errors
+    ///
+    /// The earliest real error of any stage; nothing stands under a final name then.
+    pub async fn run(self, presentation: Presentation, outputs: impl Into<Outputs>) -> Result<Report, Error> {
+        let Outputs { main, subtitles } = outputs.into();
+        let Self {
+            resolver,
+            fetcher,
+            decrypter,
+            muxer,
+            options,
+            progress,
+            stop,
+        } = self;
+        let presentation = Arc::new(presentation);
+        for track in &presentation.tracks {
+            let duration = track.duration.unwrap_or_default();
+            progress
+                .counters()
+                .expect(track.segments.unwrap_or(0), track.bytes.unwrap_or(0), duration);
+        }
+
+        let budget = Budget::new(options.budget_bytes);
+        let keys = Arc::new(KeyStore::new(Arc::clone(&fetcher), options.limits));
+        let permits = Permits::split(options.concurrency, presentation.tracks.len());
+        let mut stages = JoinSet::new();
+        let mut lanes = Vec::new();
+        for (track, permits) in presentation.tracks.iter().zip(permits) {
+            let (named, to_fetch) = channel(options.channel_items);
+            let (fetched, to_decrypt) = channel(options.channel_items);
+            let (clear, to_mux) = channel(options.channel_items);
+            stages.spawn({
+                let (resolver, fetcher, track, stop) = (Arc::clone(&resolver), Arc::clone(&fetcher), track.clone(), stop.clone());
+                async move {
+                    resolver
+                        .follow(&track, &*fetcher, named, stop)
+                        .await
+                        .map_err(|error| Failure::of_source(&track, error))
+                }
+            });
+            stages.spawn({
+                let lender = Lender {
+                    budget: budget.clone(),
+                    track: track.id,
+                    limits: options.limits,
+                    progress: progress.clone(),
+                };
+                let stage = aqueduct_fetch::run(
+                    Arc::clone(&fetcher),
+                    lender,
+                    permits,
+                    options.on_missing,
+                    to_fetch,
+                    fetched,
+                    stop.clone(),
+                );
+                async move { stage.await.map_err(|error| Failure::Fatal(Error::Fetch(error))) }
+            });
+            stages.spawn({
+                let (decrypter, keys, stop) = (decrypter.clone(), Arc::clone(&keys), stop.clone());
+                async move {
+                    aqueduct_decrypt::run(decrypter, &keys, to_decrypt, clear, stop)
+                        .await
+                        .map_err(|error| Failure::Fatal(Error::Decrypt(error)))
+                }
+            });
+            lanes.push((track.id, track.kind, to_mux));
+        }
+
+        let on_disk = main.is_seekable();
+        let mut muxers = Muxers {
+            presentation: Arc::clone(&presentation),
+            progress: progress.clone(),
+            stop: stop.clone(),
+            running: Vec::new(),
+        };
+        for (track, output) in subtitles {
+            let own = lanes
+                .extract_if(.., |(lane, ..)| *lane == track)
+                .map(|(lane, _, inlet)| (lane, inlet))
+                .collect();
+            muxers.spawn(Concat::new(), own, output);
+        }
+        lanes.retain(|(_, kind, _)| *kind != TrackKind::Subtitles);
+        muxers.spawn(muxer, lanes.into_iter().map(|(lane, _, inlet)| (lane, inlet)).collect(), main);
+
+        let mut verdict = Verdict::default();
+        let mut finished = Vec::new();
+        let mut running = muxers.running;
+        while !stages.is_empty() || !running.is_empty() {
+            tokio::select! {
+                Some(stage) = stages.join_next() => match stage.map_err(panicked) {
+                    Ok(Ok(())) => {}
+                    Ok(Err(Failure::Live(error))) if progress.counters().segments_written() > 0 => {
+                        tracing::warn!(%error, "the live stream can no longer be followed");
+                        verdict.ended.get_or_insert(error);
+                        stop.drain();
+                    }
+                    Ok(Err(Failure::Live(error) | Failure::Fatal(error))) | Err(error) => verdict.fail(error, &stop),
+                },
+                (number, muxed) = next(&mut running), if !running.is_empty() => {
+                    drop(running.remove(number));
+                    match muxed {
+                        Ok(Ok(done)) => finished.push(done),
+                        Ok(Err(error)) => verdict.fail(error.into(), &stop),
+                        Err(error) => verdict.fail(panicked(error), &stop),
+                    }
+                }
+                // A blocked write to a pipe cannot be interrupted.
+                () = stop.aborted(), if !on_disk && stages.is_empty() => break,
+            }
+        }
+        verdict.conclude(&presentation, finished, &progress, &stop)
+    }
+}
+
+/// How a stage of the source failed.
+enum Failure {
+    /// A live stream cannot be followed any further: what was fetched is worth keeping.
+    Live(Error),
+    Fatal(Error),
+}
+
+impl Failure {
+    fn of_source(track: &Track, error: ResolveError) -> Self {
+        if track.live {
+            Self::Live(Error::Resolve(error))
+        } else {
+            Self::Fatal(Error::Resolve(error))
+        }
+    }
+}
+
+/// The muxers, each on a thread of its own: they block in reads and writes.
+struct Muxers {
+    presentation: Arc<Presentation>,
+    progress: Progress,
+    stop: Stop,
+    running: Vec<JoinHandle<Result<Finished, StageError>>>,
+}
+
+impl Muxers {
+    fn spawn<M: Mux>(
+        &mut self,
+        muxer: M,
+        lanes: Vec<(TrackId, aqueduct_core::Receiver<aqueduct_core::Item<aqueduct_core::Clear>>)>,
+        output: Output,
+    ) {
+        let (presentation, progress, stop) = (Arc::clone(&self.presentation), self.progress.clone(), self.stop.clone());
+        self.running.push(tokio::task::spawn_blocking(move || {
+            aqueduct_mux::run(muxer, &presentation, lanes, output, &progress, &stop)
+        }));
+    }
+}
+
+/// Waits for the first of `running` to end.
+async fn next<T>(running: &mut [JoinHandle<T>]) -> (usize, Result<T, tokio::task::JoinError>) {
+    std::future::poll_fn(|context| {
+        for (number, handle) in running.iter_mut().enumerate() {
+            if let std::task::Poll::Ready(result) = std::pin::Pin::new(handle).poll(context) {
+                return std::task::Poll::Ready((number, result));
+            }
+        }
+        std::task::Poll::Pending
+    })
+    .await
+}
+
+fn panicked(error: tokio::task::JoinError) -> Error {
+    Error::Panicked(error.into())
+}
+
+/// What the stages said.
+#[derive(Default)]
+struct Verdict {
+    failed: Option<Error>,
+    ended: Option<Error>,
+}
+
+impl Verdict {
+    /// The first error counts; what follows from the abort does not.
+    fn fail(&mut self, error: Error, stop: &Stop) {
+        tracing::debug!(%error, "stage failed");
+        self.failed.get_or_insert(error);
+        stop.abort();
+    }
+
+    fn conclude(self, presentation: &Presentation, finished: Vec<Finished>, progress: &Progress, stop: &Stop) -> Result<Report, Error> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        if stop.is_aborted() {
+            return Err(Error::Stopped);
+        }
+        let segments = finished.iter().map(|done| done.segments).sum();
+        let missing = finished.iter().map(|done| done.missing).sum();
+        let mut report = Report {
+            outcome: Outcome::Whole,
+            segments,
+            missing,
+            gaps: Vec::new(),
+            bytes: 0,
+            summaries: Vec::new(),
+        };
+        if segments == 0 {
+            return Err(self.ended.unwrap_or(if stop.is_draining() {
+                Error::Stopped
+            } else {
+                Error::Empty { missing }
+            }));
+        }
+        // Every segment of a complete playlist is in the output or named as missing.
+        let expected: Option<u64> = presentation.tracks.iter().map(|track| track.segments).sum();
+        let came = segments + finished.iter().map(|done| done.absent).sum::<u64>();
+        let all_came = expected.is_some_and(|expected| came >= expected);
+        report.outcome = match self.ended {
+            Some(error) => Outcome::Ended(error),
+            None if stop.is_draining() && !all_came => Outcome::Interrupted,
+            None => match expected {
+                Some(expected) if came != expected => return Err(Error::Lost { came, expected }),
+                _ if missing > 0 => Outcome::Gaps,
+                _ => Outcome::Whole,
+            },
+        };
+        for done in finished {
+            done.output.commit().map_err(Error::Output)?;
+            report.gaps.extend(done.gaps);
+            report.summaries.push(done.summary);
+        }
+        report.bytes = progress.counters().bytes_written();
+        Ok(report)
+    }
+}

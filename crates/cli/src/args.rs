@@ -1,0 +1,255 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use aqueduct::fetch::{OnMissing, ScopedHeader};
+use aqueduct::resolve::Subtitles;
+use aqueduct::{Container, Input, SafeUrl};
+use clap::{Parser, ValueEnum};
+use url::Url;
+
+/// From a web page to one playable file.
+///
+/// INPUT is a page, a playlist or a media file (http, https), a local playlist, or - for a playlist on standard
+/// input. The file appears under its name when it is whole.
+#[derive(Debug, Parser)]
+#[command(name = "aqueduct", version, max_term_width = 110, after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    /// What to fetch
+    #[arg(required = true, value_name = "INPUT")]
+    pub(crate) inputs: Vec<String>,
+
+    /// The output file, a folder for it, or - for standard output; the extension chooses the container. Without it:
+    /// the page's title, as MP4
+    #[arg(short, long, value_name = "PATH")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// The container, where the extension does not say
+    #[arg(long)]
+    pub(crate) format: Option<Format>,
+
+    /// Replace an output that is there already
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+
+    /// Subtitles, as .vtt files beside the output
+    #[arg(long, value_enum, default_value_t = Subs::None)]
+    pub(crate) subs: Subs,
+
+    /// What to do about a segment that cannot be had: stop, or go on and name it
+    #[arg(long, value_enum, default_value_t = Missing::Abort)]
+    pub(crate) on_missing: Missing,
+
+    /// What relative addresses in a playlist on standard input are relative to
+    #[arg(long, value_name = "URL")]
+    pub(crate) base_url: Option<Url>,
+
+    /// A header for the origin of the input
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", help_heading = "Requests")]
+    pub(crate) headers: Vec<String>,
+
+    /// The User-Agent header
+    #[arg(long, value_name = "TEXT", help_heading = "Requests")]
+    pub(crate) user_agent: Option<String>,
+
+    /// The Referer header of requests that no page on the way gives one for
+    #[arg(long, value_name = "URL", help_heading = "Requests")]
+    pub(crate) referer: Option<String>,
+
+    /// A proxy for all requests (http, https, socks5, socks5h); without it, what the environment says
+    #[arg(long, value_name = "URL", help_heading = "Requests")]
+    pub(crate) proxy: Option<String>,
+
+    /// Let public pages and playlists name private addresses
+    #[arg(long, help_heading = "Requests")]
+    pub(crate) allow_private: bool,
+
+    /// How many requests are open at once
+    #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Transfer")]
+    pub(crate) concurrency: u16,
+
+    /// Memory for what is under way
+    #[arg(long, value_name = "BYTES", default_value = "64M", value_parser = bytes, help_heading = "Transfer")]
+    pub(crate) buffer: usize,
+
+    /// Patience with a silent request: to connect, for the first byte, between any two
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration, help_heading = "Transfer")]
+    pub(crate) timeout: Duration,
+
+    /// How often a failed request is tried again
+    #[arg(long, value_name = "N", default_value = "5", help_heading = "Transfer")]
+    pub(crate) retries: u16,
+
+    /// Tell more: -v what is done, -vv details, -vvv everything
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+
+    /// Tell errors only
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 whole; 1 failed or incomplete; 2 usage; 3 finished, but without segments that were on offer; \
+                          4 nothing to fetch found; 5 refused by policy; 130 interrupted";
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Format {
+    /// One MP4 file
+    Mp4,
+    /// Fragmented MP4, as the segments are
+    Fmp4,
+    /// MPEG-TS, as the segments are
+    Ts,
+    /// The clear segments, whatever they are
+    Raw,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Subs {
+    None,
+    All,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Missing {
+    Abort,
+    Gap,
+}
+
+impl From<Format> for Container {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Mp4 => Self::Mp4,
+            Format::Fmp4 => Self::Fmp4,
+            Format::Ts => Self::Ts,
+            Format::Raw => Self::Raw,
+        }
+    }
+}
+
+impl From<Subs> for Subtitles {
+    fn from(subs: Subs) -> Self {
+        match subs {
+            Subs::None => Self::None,
+            Subs::All => Self::All,
+        }
+    }
+}
+
+impl From<Missing> for OnMissing {
+    fn from(missing: Missing) -> Self {
+        match missing {
+            Missing::Abort => Self::Abort,
+            Missing::Gap => Self::Gap,
+        }
+    }
+}
+
+impl Args {
+    /// What to fetch: standard input is read here.
+    pub(crate) fn input(&self, text: &str) -> anyhow::Result<Input> {
+        if text != "-" {
+            return Ok(Input::parse(text));
+        }
+        let mut bytes = Vec::new();
+        let limit = aqueduct::Limits::default().playlist_bytes;
+        std::io::Read::read_to_end(&mut std::io::Read::take(std::io::stdin(), limit), &mut bytes).context("cannot read standard input")?;
+        Ok(Input::Text {
+            bytes,
+            base: self.base_url.clone().map(SafeUrl::from),
+        })
+    }
+
+    /// The user's headers, each for the origin of `input`.
+    pub(crate) fn headers(&self, input: &Input) -> anyhow::Result<Vec<ScopedHeader>> {
+        let origin = match (input, &self.base_url) {
+            (Input::Url(url), _) => url.clone(),
+            (_, Some(base)) => SafeUrl::from(base.clone()),
+            _ if self.headers.is_empty() => return Ok(Vec::new()),
+            _ => bail!("--header needs an origin: an INPUT with an address, or --base-url"),
+        };
+        let parse = |header: &String| {
+            let (name, value) = header
+                .split_once(':')
+                .with_context(|| format!("{header:?} is no header: it needs a name, a colon and a value"))?;
+            Ok(ScopedHeader {
+                origin: origin.clone(),
+                name: name.trim().into(),
+                value: value.trim().into(),
+            })
+        };
+        self.headers.iter().map(parse).collect()
+    }
+}
+
+/// Reads a number of bytes, with K, M or G for powers of 1024.
+fn bytes(text: &str) -> Result<usize, String> {
+    let (number, unit) = text.split_at(text.trim_end_matches(|last: char| last.is_ascii_alphabetic()).len());
+    let shift = match unit.to_ascii_lowercase().trim_end_matches("ib").trim_end_matches('b') {
+        "" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        _ => return Err("a number of bytes, such as 64M".into()),
+    };
+    let number: usize = number.trim().parse().map_err(|_| "a number of bytes, such as 64M")?;
+    number
+        .checked_mul(1 << shift)
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "out of range".into())
+}
+
+/// Reads a time: `30s`, `500ms`, `2m`, `1h`; a bare number is seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.trim_end_matches(|last: char| last.is_ascii_alphabetic()).len());
+    let scale = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("a time, such as 30s, 500ms or 2m".into()),
+    };
+    let number: f64 = number.trim().parse().map_err(|_| "a time, such as 30s, 500ms or 2m")?;
+    Duration::try_from_secs_f64(number * scale)
+        .ok()
+        .filter(|time| !time.is_zero())
+        .ok_or_else(|| "out of range".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_and_times_are_read_with_their_units() {
+        let sizes = [
+            ("1", Ok(1)),
+            ("2K", Ok(2048)),
+            ("64M", Ok(64 << 20)),
+            ("1GiB", Ok(1 << 30)),
+            ("3mb", Ok(3 << 20)),
+        ];
+        for (text, expected) in sizes {
+            assert_eq!(bytes(text), expected, "{text}");
+        }
+        for text in ["", "M", "-1", "0", "1x", "99999999999999G"] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
+        let times = [("30s", 30_000), ("500ms", 500), ("2m", 120_000), ("1.5", 1500), ("1h", 3_600_000)];
+        for (text, millis) in times {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "s", "-1s", "0", "1 fortnight", "1e300h"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

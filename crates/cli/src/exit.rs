@@ -1,0 +1,83 @@
+//! Exit codes, and what they are told with.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use aqueduct::mux::OutputError;
+use aqueduct::{Error, FetchError, Located, ResolveError};
+
+/// How a run ended, worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Exit {
+    /// All that was on offer is there.
+    Whole,
+    /// Finished, but without segments that were on offer.
+    Gaps,
+    /// Nothing to fetch was found.
+    NothingFound,
+    /// Failed or incomplete.
+    Failed,
+    /// Refused by policy.
+    Refused,
+    /// The command line cannot be used.
+    Usage,
+    /// Interrupted; what was recorded is finalised.
+    Interrupted,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Whole => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Gaps => 3,
+            Exit::NothingFound => 4,
+            Exit::Refused => 5,
+            Exit::Interrupted => 130,
+        })
+    }
+}
+
+impl Exit {
+    /// The exit code of an error.
+    pub(crate) fn of(error: &anyhow::Error) -> Self {
+        match error.downcast_ref::<Error>() {
+            Some(Error::Resolve(ResolveError::NothingFound { .. })) => Self::NothingFound,
+            Some(Error::Resolve(ResolveError::Input { .. }) | Error::Output(OutputError::Exists { .. })) => Self::Usage,
+            Some(Error::Stopped) => Self::Interrupted,
+            Some(error) if error.is_refusal() => Self::Refused,
+            Some(_) => Self::Failed,
+            None => Self::Usage,
+        }
+    }
+}
+
+/// Tells an error, with its chain, and what a person can do next.
+pub(crate) fn complain(error: &anyhow::Error) {
+    let mut stderr = crate::progress::log_writer();
+    // Without standard error there is nobody to tell.
+    let _ = writeln!(stderr, "error: {error:#}");
+    if let Some(hint) = error.downcast_ref::<Error>().and_then(hint) {
+        let _ = writeln!(stderr, "hint: {hint}");
+    }
+}
+
+fn hint(error: &Error) -> Option<&'static str> {
+    let refused_by_server = |error: &FetchError| matches!(error.status(), Some(401 | 403));
+    match error {
+        Error::Resolve(ResolveError::NothingFound { .. }) => {
+            Some("-vv tells each step; scripts of a page are not run here, but the address of its playlist works as INPUT")
+        }
+        Error::Resolve(ResolveError::Fetch(error)) if refused_by_server(error) => {
+            Some("--referer, --header and --user-agent send what a browser would")
+        }
+        Error::Fetch(Located { source, .. }) if refused_by_server(source) => {
+            Some("addresses expire: begin again from the page; --referer and --header send what a browser would")
+        }
+        Error::Fetch(Located { source, .. }) if !error.is_refusal() && !matches!(source, FetchError::TooLarge { .. }) => {
+            Some("--retries and --timeout give it more patience; --on-missing gap goes on without the segment, and names it")
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,359 @@
+//! The MP4 muxer on real media: the packets of the file are those of the source, as ffprobe and ffmpeg read them.
+//!
+//! Expected values come from ffprobe run on the source. Where ffmpeg is not installed, what only it can judge is
+//! skipped, and says so.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    time::Duration,
+};
+
+use aqueduct_core::{
+    Clear, Encryption, GapCause, InitId, InitInfo, Item, Kind, Mux, MuxError, Presentation, Resource, Sealed, SegmentInfo, Summary, Track,
+    TrackId, TrackKind, WriteAt,
+};
+use aqueduct_mux::Mp4Muxer;
+use url::Url;
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixture-server/media")
+}
+
+fn clear(bytes: &[u8]) -> Clear {
+    Sealed::unbudgeted(bytes).open(Ok::<_, std::convert::Infallible>).unwrap()
+}
+
+fn info(track: u32, msn: u64, period: u64) -> SegmentInfo {
+    SegmentInfo {
+        track: TrackId::new(track),
+        msn,
+        discontinuity_sequence: period,
+        discontinuity: false,
+        duration: Duration::from_secs(2),
+        program_date_time: None,
+        init: None,
+        encryption: Encryption::None,
+        resource: Resource::new(Kind::Segment, Url::parse("http://host.example/").unwrap()),
+    }
+}
+
+/// One thing that a lane brings.
+enum Piece {
+    Init(Vec<u8>),
+    Segment(Vec<u8>),
+    Gap,
+    /// What follows is another period.
+    Discontinuity,
+}
+
+/// All segments of a folder, with its initialization section.
+fn folder(name: &str) -> Vec<Piece> {
+    let folder = fixtures().join(name);
+    let init = fs::read(folder.join("init.mp4")).ok().map(Piece::Init);
+    let extension = if init.is_some() { "m4s" } else { "ts" };
+    let segments = (0..).map_while(|n| fs::read(folder.join(format!("{n}.{extension}"))).ok());
+    init.into_iter().chain(segments.map(Piece::Segment)).collect()
+}
+
+/// Runs the muxer over lanes, segment by segment in turn, and gives the file.
+fn mux(lanes: &[(TrackKind, Vec<Piece>)]) -> Result<(Vec<u8>, Summary), MuxError> {
+    let mut muxer = Mp4Muxer::new();
+    let tracks = (0..).zip(lanes).map(|(number, (kind, _))| {
+        let mut track = Track::new(TrackId::new(number), *kind, "Name");
+        track.language = Some("en".into());
+        track
+    });
+    muxer.begin(&Presentation::new(tracks.collect()), true)?;
+    let mut file = Vec::new();
+    let mut writes = Vec::new();
+    let longest = lanes.iter().map(|(_, pieces)| pieces.len()).max().unwrap_or(0);
+    let mut periods = vec![0; lanes.len()];
+    for at in 0..longest {
+        for (number, (_, pieces)) in (0_u32..).zip(lanes) {
+            let period = &mut periods[number as usize];
+            let segment = Arc::new(info(number, at as u64, *period));
+            let item = match pieces.get(at) {
+                Some(Piece::Init(bytes)) => Item::Init {
+                    info: Arc::new(InitInfo {
+                        track: segment.track,
+                        id: InitId::of(&segment.resource),
+                        first_msn: 0,
+                        encryption: Encryption::None,
+                        resource: segment.resource.clone(),
+                    }),
+                    payload: clear(bytes),
+                },
+                Some(Piece::Segment(bytes)) => Item::Segment {
+                    info: segment,
+                    payload: clear(bytes),
+                },
+                Some(Piece::Gap) => Item::Gap {
+                    info: segment,
+                    cause: GapCause::Expired,
+                },
+                Some(Piece::Discontinuity) => {
+                    *period += 1;
+                    continue;
+                }
+                None => continue,
+            };
+            muxer.push(TrackId::new(number), item, &mut writes)?;
+            write(&mut file, &mut writes);
+        }
+    }
+    let summary = muxer.finish(&mut writes)?;
+    write(&mut file, &mut writes);
+    Ok((file, summary))
+}
+
+fn write(file: &mut Vec<u8>, writes: &mut Vec<aqueduct_core::Write>) {
+    for write in writes.drain(..) {
+        let bytes = write.data.as_slice();
+        match write.at {
+            WriteAt::End => file.extend_from_slice(bytes),
+            WriteAt::Offset(offset) => {
+                let at = usize::try_from(offset).unwrap();
+                file[at..at + bytes.len()].copy_from_slice(bytes);
+            }
+        }
+    }
+}
+
+/// What `tool` prints; `None`, with a word on standard error, where it is not installed.
+fn run(tool: &str, arguments: &[&str]) -> Option<String> {
+    match Command::new(tool).args(arguments).output() {
+        Ok(output) => {
+            assert!(
+                output.status.success(),
+                "{tool} {arguments:?}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            assert!(
+                output.stderr.is_empty(),
+                "{tool} {arguments:?} complains: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            Some(String::from_utf8(output.stdout).unwrap())
+        }
+        Err(_) => {
+            // Past the capture of the test harness, so that it is seen.
+            let notice = format!("SKIPPED: {tool} is not installed, so nothing judged this file\n");
+            io::stderr().write_all(notice.as_bytes()).unwrap();
+            None
+        }
+    }
+}
+
+/// Decode and presentation times in seconds of each packet of a stream.
+fn times(path: &str, stream: &str) -> Option<Vec<[f64; 2]>> {
+    let entries = "packet=dts_time,pts_time";
+    let text = run(
+        "ffprobe",
+        &[
+            "-v",
+            "error",
+            "-select_streams",
+            stream,
+            "-show_entries",
+            entries,
+            "-of",
+            "csv=p=0",
+            path,
+        ],
+    )?;
+    let lines = text.lines().filter(|line| !line.trim_matches(',').is_empty());
+    Some(
+        lines
+            .map(|line| {
+                let mut fields = line.split(',').map(|field| field.parse().unwrap());
+                let (pts, dts) = (fields.next().unwrap(), fields.next().unwrap());
+                [dts, pts]
+            })
+            .collect(),
+    )
+}
+
+fn digest(path: &str, stream: &str, filter: &str) -> Option<String> {
+    let (map, bsf) = (format!("0:{stream}"), format!("-bsf:{}", &stream[..1]));
+    run(
+        "ffmpeg",
+        &[
+            "-v", "error", "-i", path, "-map", &map, "-c", "copy", &bsf, filter, "-f", "md5", "-",
+        ],
+    )
+}
+
+/// Puts a file where the tools can read it.
+fn store(folder: &tempfile::TempDir, name: &str, bytes: &[u8]) -> String {
+    let path = folder.path().join(name);
+    fs::write(&path, bytes).unwrap();
+    path.into_os_string().into_string().unwrap()
+}
+
+fn bytes_of(pieces: &[Piece]) -> Vec<u8> {
+    pieces
+        .iter()
+        .flat_map(|piece| match piece {
+            Piece::Init(bytes) | Piece::Segment(bytes) => bytes.clone(),
+            Piece::Gap | Piece::Discontinuity => Vec::new(),
+        })
+        .collect()
+}
+
+/// Streams of the file must have the packets of the sources, at the same times relative to the first.
+fn judge(file: &[u8], sources: &[(&str, Vec<u8>)]) {
+    const VIDEO: &str = "h264_mp4toannexb,filter_units=pass_types=1-5";
+    const AUDIO: &str = "aac_adtstoasc";
+    let folder = tempfile::tempdir().unwrap();
+    let file = store(&folder, "out.mp4", file);
+    let (mut expected, mut found) = (Vec::new(), Vec::new());
+    for (number, (stream, source)) in sources.iter().enumerate() {
+        let source = store(&folder, &format!("source-{number}"), source);
+        let filter = if stream.starts_with('v') { VIDEO } else { AUDIO };
+        assert_eq!(digest(&file, stream, filter), digest(&source, stream, filter), "{stream}");
+        let (Some(from), Some(to)) = (times(&source, stream), times(&file, stream)) else {
+            return;
+        };
+        assert_eq!(to.len(), from.len(), "packets of {stream}");
+        expected.extend(from);
+        found.extend(to);
+    }
+    let first = |times: &[[f64; 2]]| times.iter().map(|[_, pts]| *pts).fold(f64::INFINITY, f64::min);
+    let (expected_zero, found_zero) = (first(&expected), first(&found));
+    for (expected, found) in expected.iter().zip(&found) {
+        for (expected, found) in expected.iter().zip(found) {
+            let apart = (expected - expected_zero) - (found - found_zero);
+            // A tick of 48 kHz, and what ffprobe rounds.
+            assert!(apart.abs() <= 1.0 / 48_000.0 + 2e-6, "{expected} became {found}");
+        }
+    }
+    run("ffmpeg", &["-v", "error", "-xerror", "-i", &file, "-f", "null", "-"]);
+}
+
+#[test]
+fn the_packets_are_those_of_the_source() {
+    let muxed = [
+        ("high-ts", ["v:0", "a:0"]),
+        ("low-ts", ["v:0", "a:0"]),
+        ("high-fmp4", ["v:0", "a:0"]),
+        ("low-fmp4", ["v:0", "a:0"]),
+    ];
+    for (name, streams) in muxed {
+        let (file, summary) = mux(&[(TrackKind::Main, folder(name))]).unwrap();
+        assert_eq!(summary.notes, [""; 0], "{name}");
+        judge(&file, &streams.map(|stream| (stream, bytes_of(&folder(name)))));
+    }
+}
+
+#[test]
+fn renditions_are_joined_by_their_time_stamps() {
+    let pairs = [
+        ("video-ts", "main-audio-ts"),
+        ("video-fmp4", "main-audio-fmp4"),
+        ("video-ts", "alt-audio-ts"),
+    ];
+    for (video, audio) in pairs {
+        let (file, summary) = mux(&[(TrackKind::Main, folder(video)), (TrackKind::Audio, folder(audio))]).unwrap();
+        assert_eq!(summary.notes, [""; 0], "{video} and {audio}");
+        judge(&file, &[("v:0", bytes_of(&folder(video))), ("a:0", bytes_of(&folder(audio)))]);
+    }
+}
+
+/// Some segments of a folder of MPEG-TS.
+fn some(name: &str, numbers: std::ops::Range<usize>) -> Vec<Piece> {
+    folder(name).drain(numbers).collect()
+}
+
+/// The file as ffprobe and ffmpeg see it: packets of video and of audio.
+fn probe(file: &[u8]) -> Option<[Vec<[f64; 2]>; 2]> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = store(&folder, "out.mp4", file);
+    run("ffmpeg", &["-v", "error", "-xerror", "-i", &path, "-f", "null", "-"])?;
+    Some([times(&path, "v:0")?, times(&path, "a:0")?])
+}
+
+fn assert_monotonic(times: &[[f64; 2]]) {
+    assert!(times.windows(2).all(|pair| pair[0][0] < pair[1][0]), "decode times grow");
+}
+
+#[test]
+fn time_stamps_that_start_over_go_on_and_sound_stays_with_its_picture() {
+    // 48 pictures and 94 frames of sound a segment, by ffprobe.
+    for (first, second) in [("high-ts", "high-ts"), ("high-ts", "low-ts")] {
+        let mut pieces = some(first, 0..2);
+        pieces.push(Piece::Discontinuity);
+        pieces.extend(some(second, 0..2));
+        let (file, summary) = mux(&[(TrackKind::Main, pieces)]).unwrap();
+        assert_eq!(summary.notes, [""; 0]);
+        let Some([video, audio]) = probe(&file) else { return };
+        assert_eq!(video.len(), 4 * 48);
+        assert_monotonic(&video);
+        assert_monotonic(&audio);
+        let offset = |video: [f64; 2], audio: [f64; 2]| video[1] - audio[1];
+        let (before, after) = (offset(video[0], audio[0]), offset(video[96], audio[audio.len() / 2]));
+        assert!((before - after).abs() < 1e-4, "{before} s apart before, {after} s after");
+        // The next period begins within a frame of sound of where the last ended.
+        let hole = video[96][0] - video[95][0] - 1.0 / 24.0;
+        assert!((-1e-4..0.03).contains(&hole), "a hole of {hole} s");
+    }
+}
+
+#[test]
+fn a_missing_segment_leaves_its_time_empty() {
+    let mut pieces = some("high-ts", 0..1);
+    pieces.push(Piece::Gap);
+    pieces.extend(some("high-ts", 2..4));
+    let (file, summary) = mux(&[(TrackKind::Main, pieces)]).unwrap();
+    assert_eq!(summary.notes, [""; 0]);
+    let Some([video, audio]) = probe(&file) else { return };
+    assert_eq!(video.len(), 3 * 48);
+    assert!((video[48][0] - video[47][0] - 2.0 - 1.0 / 24.0).abs() < 1e-4);
+    assert_monotonic(&audio);
+}
+
+#[test]
+fn what_cannot_go_into_the_file_is_an_error_or_a_note() {
+    let unsupported = |bytes: &[u8]| {
+        mux(&[(TrackKind::Main, vec![Piece::Segment(bytes.to_vec())])])
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(unsupported(b"ID3\x04\0\0\0\0\0\0").contains("packed audio"));
+    assert!(unsupported(b"no media at all").contains("no track"));
+    assert!(unsupported(b"").contains("no track"));
+
+    let mut muxer = Mp4Muxer::new();
+    assert!(
+        muxer
+            .begin(&Presentation::default(), false)
+            .unwrap_err()
+            .to_string()
+            .contains("seek")
+    );
+
+    let lanes = [
+        (TrackKind::Main, folder("high-ts")),
+        (TrackKind::Subtitles, vec![Piece::Segment(b"WEBVTT\n".to_vec())]),
+    ];
+    let (_, summary) = mux(&lanes).unwrap();
+    assert_eq!(summary.notes, ["track 1: subtitles are not in the file"]);
+
+    // One packet of video is lost.
+    let mut pieces = folder("high-ts");
+    let Piece::Segment(bytes) = &mut pieces[1] else {
+        panic!("MPEG-TS has no initialization section")
+    };
+    let lost = bytes.chunks(188).position(|packet| packet[..3] == [0x47, 1, 0]).unwrap();
+    bytes.drain(lost * 188..(lost + 1) * 188);
+    let (_, summary) = mux(&[(TrackKind::Main, pieces)]).unwrap();
+    assert_eq!(
+        summary.notes,
+        ["track 0: 1 breaks of continuity", "track 0: 1 damaged access units dropped"]
+    );
+}
