@@ -96,7 +96,7 @@ impl<'t, 'r> AttributeReader<'t, 'r> {
         let mut reader = Self {
             tools,
             line,
-            items: Vec::new(),
+            items: Vec::with_capacity(4),
         };
         reader.split(list);
         reader
@@ -107,7 +107,7 @@ impl<'t, 'r> AttributeReader<'t, 'r> {
     }
 
     fn split(&mut self, list: &'t str) {
-        let mut seen = HashSet::new();
+        let mut seen = None;
         let mut rest = list;
         let mut spaced = None;
         while !rest.trim_start().is_empty() {
@@ -186,13 +186,11 @@ impl<'t, 'r> AttributeReader<'t, 'r> {
     }
 
     /// Looks through a short list, and asks a set for a long one, so that no list takes quadratic time.
-    fn is_repeated(&self, name: &'t str, seen: &mut HashSet<&'t str>) -> bool {
+    fn is_repeated(&self, name: &'t str, seen: &mut Option<HashSet<&'t str>>) -> bool {
         if self.items.len() < MANY {
             return self.items.iter().any(|i| i.name == name);
         }
-        if seen.is_empty() {
-            seen.extend(self.items.iter().map(|i| i.name));
-        }
+        let seen = seen.get_or_insert_with(|| self.items.iter().map(|i| i.name).collect());
         !seen.insert(name)
     }
 

@@ -91,10 +91,16 @@ impl Key {
     /// Reads the attributes of a key; `None` stands for `METHOD=NONE`.
     pub(crate) fn read(mut reader: AttributeReader<'_, '_>) -> Result<Option<Self>, PlaylistError> {
         reader.missing("METHOD");
-        let method = reader.word("METHOD").unwrap_or_default();
-        if method == "NONE" {
-            return Ok(None);
-        }
+        let method = reader.known("METHOD", |name| match name {
+            "NONE" => Some(None),
+            _ if name.is_empty() || name.contains(',') => None,
+            _ => Some(Some(Method::new(name))),
+        });
+        let method = match method {
+            Some(Some(method)) => method,
+            Some(None) => return Ok(None),
+            None => Method::Other(Box::default()),
+        };
         let iv_at = reader.at("IV");
         let iv = reader.hex("IV")?.map(|bytes| {
             if bytes.len() != 16 {
@@ -111,7 +117,7 @@ impl Key {
             reader.tools.report.warn(WarningKind::KeyWithoutUri, reader.line, reader.line.text);
         }
         Ok(Some(Self {
-            method: Method::new(&method),
+            method,
             uri,
             iv,
             key_format: match reader.string("KEYFORMAT")? {
@@ -145,31 +151,34 @@ const MOST_FORMATS: usize = 64;
 /// The keys in force while a playlist is read: one of each `KEYFORMAT`, until `METHOD=NONE`.
 #[derive(Debug, Default)]
 pub(crate) struct KeyRing {
-    keys: Vec<Key>,
     shared: Arc<[Key]>,
-    changed: bool,
+    /// What comes to be in force instead, once somebody asks.
+    changed: Option<Vec<Key>>,
 }
 
 impl KeyRing {
     pub(crate) fn new(shared: Arc<[Key]>) -> Self {
-        Self {
-            keys: shared.to_vec(),
-            shared,
-            changed: false,
-        }
+        Self { shared, changed: None }
     }
 
     /// Puts one tag into force.
     pub(crate) fn apply(&mut self, key: Option<Key>) -> Result<(), PlaylistError> {
-        self.changed = true;
         let Some(key) = key else {
-            self.keys.clear();
+            self.changed = Some(Vec::new());
             return Ok(());
         };
-        let room = self.keys.len() < MOST_FORMATS;
-        match self.keys.iter_mut().find(|k| k.key_format == key.key_format) {
+        if self.changed.is_none()
+            && let [only] = &*self.shared
+            && only.key_format == key.key_format
+        {
+            self.changed = Some(vec![key]);
+            return Ok(());
+        }
+        let keys = self.changed.get_or_insert_with(|| self.shared.to_vec());
+        let room = keys.len() < MOST_FORMATS;
+        match keys.iter_mut().find(|k| k.key_format == key.key_format) {
             Some(held) => *held = key,
-            None if room => self.keys.push(key),
+            None if room => keys.push(key),
             None => {
                 return Err(PlaylistError::TooLarge {
                     what: "KEYFORMATs in force",
@@ -182,8 +191,10 @@ impl KeyRing {
 
     /// The keys in force now; the same list as long as none changed.
     pub(crate) fn shared(&mut self) -> &Arc<[Key]> {
-        if std::mem::take(&mut self.changed) && *self.shared != *self.keys {
-            self.shared = self.keys.as_slice().into();
+        if let Some(keys) = self.changed.take()
+            && *self.shared != *keys
+        {
+            self.shared = keys.into();
         }
         &self.shared
     }

@@ -57,6 +57,8 @@ pub(crate) struct MediaParser<'c, 't> {
     media_sequence: u64,
     /// How many segments were carried over from `previous`.
     carried: usize,
+    /// Whether a duration had a fraction.
+    fractional: bool,
 }
 
 impl<'c, 't> MediaParser<'c, 't> {
@@ -90,6 +92,7 @@ impl<'c, 't> MediaParser<'c, 't> {
             tag_count: 0,
             media_sequence: 0,
             carried: 0,
+            fractional: false,
         }
     }
 
@@ -136,7 +139,8 @@ impl<'c, 't> MediaParser<'c, 't> {
         }
         let title = title.trim();
         self.pending.extinf = Some((nanos, (!title.is_empty()).then(|| title.into()), line));
-        if duration.contains('.') && !self.lint.lines.contains_key(FRACTIONAL_EXTINF) {
+        if !self.fractional && duration.contains('.') {
+            self.fractional = true;
             self.lint.first(FRACTIONAL_EXTINF, line.number);
         }
     }

@@ -164,6 +164,9 @@ impl Class {
                 first = first.or(Some(false));
                 continue;
             }
+            if !tag.starts_with("EXT-X-") {
+                continue;
+            }
             let name = tag.split_once(':').map_or(tag, |(name, _)| name).trim_end();
             match name {
                 "EXT-X-STREAM-INF" => {

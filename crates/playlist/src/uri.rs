@@ -62,9 +62,46 @@ pub(crate) fn resolve(base: &Url, reference: &str) -> Url {
 
 /// Only a scheme, a host or a port can make a reference invalid, or a base that is no hierarchy.
 fn surely_resolves(base: &Url, reference: &str) -> bool {
-    !base.cannot_be_a_base()
-        && !reference.starts_with("//")
-        && reference
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'.' | b'-' | b'_' | b'~' | b'?' | b'=' | b'&' | b'%' | b'+' | b','))
+    if base.cannot_be_a_base() {
+        return false;
+    }
+    let path = match reference.strip_prefix("https://").or_else(|| reference.strip_prefix("http://")) {
+        Some(rest) => {
+            let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+            if !is_plain_host(host) {
+                return false;
+            }
+            path
+        }
+        None if reference.starts_with("//") => return false,
+        None => reference,
+    };
+    path.bytes().all(|b| HARMLESS[usize::from(b)])
 }
+
+/// Whether it is a name of which nothing has to be decoded, and no number that could be an address.
+fn is_plain_host(host: &str) -> bool {
+    let top = host.rsplit('.').next().unwrap_or_default();
+    !top.is_empty()
+        && host.len() < 254
+        && top.bytes().all(|b| b.is_ascii_lowercase())
+        && host.split('.').all(|label| {
+            (1..64).contains(&label.len())
+                && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.get(2..4) != Some("--")
+        })
+}
+
+/// The bytes that can stand in a path or query without making a scheme or a host of anything.
+const HARMLESS: [bool; 256] = {
+    let mut harmless = [false; 256];
+    let allowed = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/.-_~?=&%+,";
+    let mut n = 0;
+    while n < allowed.len() {
+        harmless[allowed[n] as usize] = true;
+        n += 1;
+    }
+    harmless
+};

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use memchr::memchr;
 use url::Url;
 
 use crate::attributes::AttributeReader;
@@ -95,7 +96,7 @@ impl Substitution {
     /// `text`, a part of `line`, with its variable references replaced. What a value contains is not looked
     /// at again; a reference to nothing stays as it is.
     pub(crate) fn expand<'t>(&mut self, text: &'t str, line: Line<'_>, report: &mut Report) -> Result<Cow<'t, str>, PlaylistError> {
-        if !text.contains("{$") {
+        if memchr(b'{', text.as_bytes()).is_none() {
             return Ok(Cow::Borrowed(text));
         }
         let mut expanded = String::new();
