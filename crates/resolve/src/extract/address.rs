@@ -121,6 +121,10 @@ pub(super) fn is_address(text: &str) -> bool {
     {
         return false;
     }
+    // An extension is no file.
+    if text.starts_with('.') && !text.contains('/') {
+        return false;
+    }
     match scheme(text) {
         Some(scheme) => {
             ["http", "https", "file"].iter().any(|known| known.eq_ignore_ascii_case(scheme))
@@ -128,6 +132,17 @@ pub(super) fn is_address(text: &str) -> bool {
         }
         None => text.contains('/') || text.contains('.'),
     }
+}
+
+/// Whether a bare name has an extension under which servers are known to give playlists.
+pub(super) fn is_served_file(text: &str) -> bool {
+    let file = split(text).0;
+    file.rsplit_once('.').is_some_and(|(stem, extension)| {
+        !stem.is_empty()
+            && ["txt", "php", "asp", "aspx", "ashx", "jsp", "cgi", "do", "bin"]
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(extension))
+    })
 }
 
 /// Whether an address surely is one, and not a word with a slash: it has a scheme, or begins as a path does.

@@ -256,7 +256,7 @@ impl<'l> Collector<'l> {
                     },
                 );
             }
-            Class::Page if place.strength >= Strength::Likely && (rooted || text.contains('/')) => {
+            Class::Page if place.strength >= Strength::Likely => {
                 self.add_frame(
                     text.clone().into_owned(),
                     false,
@@ -268,7 +268,8 @@ impl<'l> Collector<'l> {
             }
             Class::Unknown
                 if place.strength == Strength::Certain
-                    || (place.strength == Strength::Likely && (rooted || typed || text.contains('/'))) =>
+                    || (place.strength == Strength::Likely
+                        && (rooted || typed || text.contains('/') || address::is_served_file(&text))) =>
             {
                 self.candidate(
                     text.clone().into_owned(),

@@ -59,7 +59,9 @@ impl Collector<'_> {
         }
         if text.contains(['/', '.', '%', '\\']) {
             // `file=https://…` is no address as a whole.
-            let whole = address::is_rooted(text) || !text.contains('=') || address::scheme(text).is_some() || text.contains('%');
+            let whole = address::is_rooted(text)
+                || text.find(['=', '/', '?']).is_none_or(|at| text.as_bytes().get(at) != Some(&b'='))
+                || text.contains('%');
             if !(whole && self.offer(text, place)) {
                 self.sweep(text, place);
             }

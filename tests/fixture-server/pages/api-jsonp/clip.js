@@ -1,0 +1,1 @@
+callback({"clip":{"title":"Clip","manifest":"{{site}}/v/index.m3u8"}});
