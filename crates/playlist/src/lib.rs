@@ -50,7 +50,7 @@
 //! # Cost
 //!
 //! Time and memory are linear in the length of the text, and nothing is allocated because a number in the
-//! text says so. A [`Segment`] takes some 80 bytes beside its URI, and shares what it has in common with
+//! text says so. A [`Segment`] takes some 70 bytes beside its URI and title, and shares what it has in common with
 //! others; this is why it has methods where other types have fields, and why absolute URLs are made when they
 //! are asked for ([`Segment::uri`], [`Uri::url`]).
 

@@ -24,7 +24,8 @@ use crate::warning::WarningKind;
 /// What applies to the next segment alone.
 #[derive(Debug, Default)]
 struct Pending<'t> {
-    extinf: Option<(u64, Option<Box<str>>, Line<'t>)>,
+    /// Duration, title and line.
+    extinf: Option<(u64, &'t str, Line<'t>)>,
     range: Option<(WrittenRange, Line<'t>)>,
     date: Option<DateTime>,
     gap: bool,
@@ -137,8 +138,7 @@ impl<'c, 't> MediaParser<'c, 't> {
         if let Some((_, _, unused)) = self.pending.extinf {
             self.warn(WarningKind::DurationWithoutSegment, unused, unused.text);
         }
-        let title = title.trim();
-        self.pending.extinf = Some((nanos, (!title.is_empty()).then(|| title.into()), line));
+        self.pending.extinf = Some((nanos, title.trim(), line));
         if !self.fractional && duration.contains('.') {
             self.fractional = true;
             self.lint.first(FRACTIONAL_EXTINF, line.number);
@@ -427,7 +427,7 @@ impl<'c, 't> MediaParser<'c, 't> {
     fn continued(&self, reference: &str) -> (u64, bool) {
         if let Some(last) = self.playlist.segments.last()
             && let Some(range) = last.byte_range()
-            && *last.reference == *reference
+            && last.uri_as_written() == reference
         {
             return (range.end(), true);
         }
@@ -455,7 +455,7 @@ impl<'c, 't> MediaParser<'c, 't> {
             Some((duration, title, _)) => (duration, title),
             None => {
                 self.warn(WarningKind::SegmentWithoutDuration, line, line.text);
-                (0, None)
+                (0, "")
             }
         };
         let byte_range = pending.range.map(|((length, offset), range_line)| {
@@ -470,20 +470,22 @@ impl<'c, 't> MediaParser<'c, 't> {
         });
         if let Some(last) = self.playlist.segments.last()
             && let Some(range) = last.byte_range()
-            && *last.reference != *reference
+            && last.uri_as_written() != reference
         {
-            self.left.insert(last.reference.clone(), range.end());
+            self.left.insert(last.uri_as_written().into(), range.end());
         }
-        let rare = (title.is_some() || byte_range.is_some() || pending.date.is_some() || !pending.tags.is_empty()).then(|| {
+        let (text, title_length, long_title) = join(&reference, title);
+        let rare = (long_title.is_some() || byte_range.is_some() || pending.date.is_some() || !pending.tags.is_empty()).then(|| {
             Box::new(Rare {
-                title,
+                long_title,
                 byte_range,
                 date: pending.date,
                 tags: pending.tags,
             })
         });
         let segment = Segment {
-            reference,
+            text,
+            title_length,
             shared: self.shared(),
             rare,
             duration,
@@ -588,7 +590,8 @@ impl<'c, 't> MediaParser<'c, 't> {
         let changed = *last_shared != *shared && !(self.playlist.segments.is_empty() && self.only_header_changed(&shared));
         if changed || pending.date.is_some() || pending.gap || pending.discontinuity || !pending.tags.is_empty() {
             self.playlist.unfinished = Some(Box::new(Segment {
-                reference: Box::default(),
+                text: Box::default(),
+                title_length: 0,
                 shared,
                 rare: (pending.date.is_some() || !pending.tags.is_empty()).then(|| {
                     Box::new(Rare {
@@ -619,6 +622,20 @@ impl<'c, 't> MediaParser<'c, 't> {
     /// Whether nothing but `EXT-X-DISCONTINUITY-SEQUENCE` has been stated, which belongs to no segment.
     fn only_header_changed(&self, shared: &Shared) -> bool {
         shared.keys.is_empty() && shared.init.is_none() && shared.bitrate.is_none() && !self.pending.discontinuity
+    }
+}
+
+/// A URI and a title in one text, and how long the title is; a title that is too long for that by itself.
+fn join(reference: &str, title: &str) -> (Box<str>, u16, Option<Box<str>>) {
+    match u16::try_from(title.len()) {
+        Ok(0) => (reference.into(), 0, None),
+        Ok(length) => {
+            let mut text = String::with_capacity(reference.len() + title.len());
+            text.push_str(reference);
+            text.push_str(title);
+            (text.into(), length, None)
+        }
+        Err(_) => (reference.into(), 0, Some(title.into())),
     }
 }
 

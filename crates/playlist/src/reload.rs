@@ -99,5 +99,5 @@ fn tail(segments: &[Segment], count: u64) -> &[Segment] {
 
 /// The URI without its query, in which signatures change from load to load.
 fn path(segment: &Segment) -> &str {
-    segment.reference.split(['?', '#']).next().unwrap_or_default()
+    segment.uri_as_written().split(['?', '#']).next().unwrap_or_default()
 }

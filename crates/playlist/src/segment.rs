@@ -63,7 +63,8 @@ pub(crate) struct Shared {
 /// What few segments have.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Rare {
-    pub(crate) title: Option<Box<str>>,
+    /// A title that is longer than [`Segment::title_length`] can say.
+    pub(crate) long_title: Option<Box<str>>,
     pub(crate) byte_range: Option<ByteRange>,
     pub(crate) date: Option<DateTime>,
     pub(crate) tags: Vec<Tag>,
@@ -74,11 +75,14 @@ pub(crate) const NO_DATE: i64 = i64::MIN;
 
 /// A Media Segment, with everything that applies to it where it stands (rfc8216bis, 3).
 ///
-/// It takes some 80 bytes beside its URI, which is why it is read through methods: what segments have in
+/// It takes some 70 bytes beside its URI and title, which is why it is read through methods: what segments have in
 /// common they share, and the absolute URL is made when it is asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Segment {
-    pub(crate) reference: Box<str>,
+    /// The URI as it is written, and right behind it the title: one allocation for both.
+    pub(crate) text: Box<str>,
+    /// How many bytes of `text` are title.
+    pub(crate) title_length: u16,
     pub(crate) shared: Arc<Shared>,
     pub(crate) rare: Option<Box<Rare>>,
     pub(crate) duration: u64,
@@ -93,12 +97,20 @@ pub struct Segment {
 impl Segment {
     /// The absolute URL.
     pub fn uri(&self) -> Url {
-        uri::resolve(&self.shared.base, &self.reference)
+        uri::resolve(&self.shared.base, self.uri_as_written())
     }
 
     /// The URI as the playlist has it, with variable references expanded.
     pub fn uri_as_written(&self) -> &str {
-        &self.reference
+        self.split().0
+    }
+
+    fn split(&self) -> (&str, &str) {
+        let title = usize::from(self.title_length);
+        // Cannot fail: the length was counted when the text was put together.
+        self.text
+            .split_at_checked(self.text.len().saturating_sub(title))
+            .unwrap_or_default()
     }
 
     /// The part of the resource that is the segment; all of it if there is none (`EXT-X-BYTERANGE`, 4.4.4.2).
@@ -134,7 +146,12 @@ impl Segment {
 
     /// The title behind its duration (4.4.4.1).
     pub fn title(&self) -> Option<&str> {
-        self.rare.as_ref()?.title.as_deref()
+        let (_, title) = self.split();
+        if title.is_empty() {
+            self.rare.as_ref()?.long_title.as_deref()
+        } else {
+            Some(title)
+        }
     }
 
     /// The keys in force, one of each KEYFORMAT; none if the segment is clear (`EXT-X-KEY`, 4.4.4.4). A

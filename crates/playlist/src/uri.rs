@@ -1,5 +1,6 @@
 //! References and what they resolve to (rfc8216bis, 4.1).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ impl Uri {
     pub(crate) fn new(base: &Arc<Url>, reference: &str) -> Result<Self, url::ParseError> {
         Ok(Self {
             base: Arc::clone(base),
-            reference: checked(base, reference)?,
+            reference: checked(base, reference)?.into(),
         })
     }
 
@@ -44,14 +45,14 @@ impl fmt::Debug for Uri {
 
 /// The reference, once it is known that it resolves against `base`, in a form that can stand in a line of
 /// its own: an empty one, and one that begins like a tag, would be read as something else.
-pub(crate) fn checked(base: &Url, reference: &str) -> Result<Box<str>, url::ParseError> {
+pub(crate) fn checked<'r>(base: &Url, reference: &'r str) -> Result<Cow<'r, str>, url::ParseError> {
     if reference.is_empty() || reference.starts_with('#') {
-        return Ok(base.join(reference)?.as_str().into());
+        return Ok(Cow::Owned(base.join(reference)?.into()));
     }
     if !surely_resolves(base, reference) {
         base.join(reference)?;
     }
-    Ok(reference.into())
+    Ok(Cow::Borrowed(reference))
 }
 
 /// Resolves a reference that [`checked`] let pass.

@@ -34,7 +34,7 @@ impl fmt::Display for MediaPlaylist {
             }
             let duration = Billionths(segment.duration);
             body.value("EXTINF", format_args!("{duration},{}", segment.title().unwrap_or_default()));
-            body.line(&segment.reference);
+            body.line(segment.uri_as_written());
         }
         if let Some(unfinished) = &self.unfinished {
             state.write(unfinished, &mut body);

@@ -89,6 +89,17 @@ fn a_title_with_commas_makes_no_phantom_segment() {
 }
 
 #[test]
+fn a_title_may_be_of_any_length() {
+    for length in [0, 1, 65_535, 65_536, 500_000] {
+        let title = "t".repeat(length);
+        let playlist = media(with_lines(&format!("#EXTINF:9,{title}\na.ts")));
+        assert_eq!(playlist.segments[0].title().unwrap_or_default(), title);
+        assert_eq!(playlist.segments[0].uri_as_written(), "a.ts");
+        assert_eq!(media(playlist.to_string()), playlist);
+    }
+}
+
+#[test]
 fn attributes_are_read_in_any_order_and_spelling() {
     let expected = media(with_lines(
         "#EXT-X-KEY:METHOD=AES-128,URI=\"k,1=2\",IV=0x0000000000000000000000000000ABCD\n#EXTINF:1,\na",
