@@ -26,6 +26,7 @@ pub fn check(scenario: &Scenario) -> Result<()> {
     };
     note("exit code", exit_code(scenario, &finished));
     note("output", output(scenario, &finished, directory.path()));
+    note("cues", cues(scenario, directory.path()));
     note("directory", directory_is_tidy(scenario, directory.path()));
     note("words", words(scenario, &server, &finished));
     note("requests", server.stats().read(|tally| requests(scenario, tally)));
@@ -51,7 +52,9 @@ fn config(scenario: &Scenario) -> Result<Config> {
 async fn run(scenario: &Scenario, server: &Server, directory: &Path) -> Result<Finished> {
     let mut command = binary::command(directory)?;
     command.args(scenario.args.iter().map(|arg| server.render(arg)));
-    command.args(["-o", scenario.output]);
+    if !scenario.unnamed {
+        command.args(["-o", scenario.output]);
+    }
     let mut input = None;
     match &scenario.input {
         Input::Served(path) => drop(command.arg(server.url(path))),
@@ -117,6 +120,7 @@ fn output(scenario: &Scenario, finished: &Finished, directory: &Path) -> Result<
     match &scenario.outcome {
         Outcome::Nothing => ensure!(bytes.is_empty(), "{} bytes on standard output", bytes.len()),
         Outcome::Concatenation(reference) => judge::same_bytes(&bytes, &reference.bytes()?)?,
+        Outcome::Beginning(reference) => ensure!(reference.bytes()?.starts_with(&bytes), "something else than the beginning"),
         Outcome::Bytes(file) => {
             let clip = Clip::get()?.file(file).context("no such file in the clip")?;
             judge::same_bytes(&bytes, &clip)?;
@@ -131,6 +135,12 @@ fn output(scenario: &Scenario, finished: &Finished, directory: &Path) -> Result<
     Ok(())
 }
 
+fn cues(scenario: &Scenario, directory: &Path) -> Result<()> {
+    let Some(name) = scenario.cues else { return Ok(()) };
+    let text = std::fs::read_to_string(directory.join(name)).with_context(|| format!("reading {name}"))?;
+    judge::cues(&text)
+}
+
 /// Of a run that went well, nothing is left but the output.
 fn directory_is_tidy(scenario: &Scenario, directory: &Path) -> Result<()> {
     if scenario.exit != 0 {
@@ -140,7 +150,8 @@ fn directory_is_tidy(scenario: &Scenario, directory: &Path) -> Result<()> {
         let name = entry?.file_name().to_string_lossy().into_owned();
         let input = matches!(&scenario.input, Input::File(file, _) if *file == name);
         let local = scenario.local.iter().any(|(file, _)| *file == name);
-        ensure!(name == scenario.output || input || local, "{name:?} was left behind");
+        let cues = scenario.cues == Some(name.as_str());
+        ensure!(name == scenario.output || input || local || cues, "{name:?} was left behind");
     }
     Ok(())
 }

@@ -79,7 +79,9 @@ pub(crate) fn judge(output: &[u8], references: &[Reference]) -> Result<()> {
     }
     let seconds: f64 = duration(&file)?;
     let expected = references[0].seconds()?;
-    ensure!((seconds - expected).abs() < 0.1, "it lasts {seconds} s, not {expected} s");
+    // Where the clock starts over, a track waits for the other's last packet, and sound may begin before the picture.
+    let room = if continuous { 0.1 } else { 0.2 };
+    ensure!((seconds - expected).abs() < room, "it lasts {seconds} s, not {expected} s");
     Ok(())
 }
 

@@ -132,6 +132,39 @@ fn steady(packets: &[Packet]) -> Result<()> {
     Ok(())
 }
 
+/// The six cues of the clip's WebVTT, each at its time on the output's clock.
+pub(crate) fn cues(text: &str) -> Result<()> {
+    ensure!(text.starts_with("WEBVTT"), "no WebVTT");
+    let blocks = text.split("\n\n").filter(|block| block.contains("-->"));
+    let found: Vec<_> = blocks.map(cue).collect::<Option<_>>().context("a cue that cannot be read")?;
+    ensure!(found.len() == 6, "{} cues, not 6", found.len());
+    for (number, (start, end, said)) in (0_u8..).zip(&found) {
+        let (segment, words) = (number / 2, ["a one", "b <i>two</i> &amp; three"][usize::from(number % 2)]);
+        ensure!(*said == format!("{segment}{words}"), "cue {number} says {said:?}");
+        let second = f64::from(number) * 2.0;
+        // Sound begins a packet before the picture: the output's clock may, too.
+        let good = (start - second - 0.25).abs() < 0.05 && (end - second - 1.75).abs() < 0.05;
+        ensure!(good, "cue {number} is shown from {start} to {end}");
+    }
+    Ok(())
+}
+
+fn cue(block: &str) -> Option<(f64, f64, String)> {
+    let mut lines = block.lines().skip_while(|line| !line.contains("-->"));
+    let (start, end) = lines.next()?.split_once(" --> ")?;
+    Some((
+        seconds(start)?,
+        seconds(end.split(' ').next()?)?,
+        lines.collect::<Vec<_>>().join("\n"),
+    ))
+}
+
+/// `HH:MM:SS.mmm`, the hours optional.
+fn seconds(text: &str) -> Option<f64> {
+    text.split(':')
+        .try_fold(0.0, |sum, part| Some(sum * 60.0 + part.parse::<f64>().ok()?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,6 +187,15 @@ mod tests {
         ] {
             mp4(&film, &wrong).unwrap_err();
         }
+    }
+
+    #[test]
+    fn the_clips_own_cues_pass_and_shifted_ones_do_not() {
+        let folder = fixture_server::Clip::get().unwrap().folder("subs-en").unwrap();
+        let text: String = folder.segments.iter().map(|bytes| String::from_utf8_lossy(bytes) + "\n").collect();
+        cues(&text).unwrap();
+        cues(&text.replace("00:00:04.250", "00:00:04.350")).unwrap_err();
+        cues(&text.replace("1a one", "one")).unwrap_err();
     }
 
     #[test]

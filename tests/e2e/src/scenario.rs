@@ -13,12 +13,18 @@ use crate::Reference;
 pub struct Scenario {
     /// Its name in reports and filters: `subject/rule-that-it-shows`.
     pub name: &'static str,
+    /// What the binary cannot do yet; until it can, the scenario is only listed.
+    pub awaits: Option<&'static str>,
     /// What the binary is given.
     pub input: Input,
     /// Arguments besides the input and `-o`.
     pub args: Vec<&'static str>,
     /// Argument of `-o`, in the fresh directory; `-` is standard output.
     pub output: &'static str,
+    /// Leave `-o` out: the binary is to find the output's name itself.
+    pub unnamed: bool,
+    /// The name of a WebVTT file that must hold the clip's cues.
+    pub cues: Option<&'static str>,
     /// Streams besides the committed ones.
     pub streams: Vec<(&'static str, Stream)>,
     /// Files of the clip that are copied into the directory: name there, path in `media/`.
@@ -51,9 +57,12 @@ impl Default for Scenario {
     fn default() -> Self {
         Self {
             name: "",
+            awaits: None,
             input: Input::Served(""),
             args: Vec::new(),
             output: "out.ts",
+            unnamed: false,
+            cues: None,
             streams: Vec::new(),
             local: Vec::new(),
             files: Vec::new(),
@@ -89,6 +98,8 @@ pub enum Outcome {
     Nothing,
     /// The plain concatenation of these clear segments, byte for byte.
     Concatenation(Reference),
+    /// Any beginning of that concatenation, empty or whole.
+    Beginning(Reference),
     /// These bytes of the clip: a file by its path in `media/`.
     Bytes(&'static str),
     /// An MP4 with the packets of these, one track for each of video and audio.

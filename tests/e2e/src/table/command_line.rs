@@ -14,14 +14,40 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             output: "-",
             args: vec!["--format", "raw"],
             exit: 1,
-            outcome: Outcome::Concatenation(Reference::some("high-ts", &[0, 1])),
+            outcome: Outcome::Beginning(Reference::some("high-ts", &[0, 1])),
             rules: vec![fixture_server::Rule::new("*/2.ts", fixture_server::Fault::status(404))],
             ..plain("command-line/standard-output-ends-before-what-is-missing")
         },
         Scenario {
+            rules: vec![fixture_server::Rule::new(
+                "*/5.ts",
+                fixture_server::Fault::Trickle { bytes_per_second: 8_000 },
+            )],
             says: vec!["segments"],
             hides: vec!["\r", "\u{1b}"],
             ..plain("command-line/plain-lines-where-there-is-no-terminal")
+        },
+        Scenario {
+            unnamed: true,
+            output: "Evening news.mp4",
+            ..to_mp4(
+                "command-line/named-by-the-title",
+                "/p/nested/watch.html",
+                vec![Reference::all("high-ts")],
+            )
+        },
+        Scenario {
+            local: vec![("out.ts", "low-ts/0.ts")],
+            exit: 2,
+            outcome: Outcome::Bytes("low-ts/0.ts"),
+            says: vec!["out.ts"],
+            asked: vec![Asked::exactly("*.ts", 0)],
+            ..plain("command-line/an-output-that-is-there-stays")
+        },
+        Scenario {
+            local: vec![("out.ts", "low-ts/0.ts")],
+            args: vec!["--overwrite"],
+            ..plain("command-line/an-output-that-is-there-is-replaced-on-demand")
         },
         Scenario {
             args: vec!["-q"],

@@ -38,8 +38,9 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             ..to_ts("pages/loop-ends", "/p/loop/a.html")
         },
         Scenario {
-            exit: 4,
+            exit: 1,
             outcome: Outcome::Nothing,
+            says: vec!["deeper", "/p/deep/index.html"],
             asked: vec![Asked::at_most("/p/deep/index.html", 64)],
             ..to_ts("pages/endless-depth-ends", "/p/deep/index.html")
         },

@@ -31,6 +31,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         },
         to_mp4("streams/best-variant-to-mp4", "/s/variants/index.m3u8", film()),
         Scenario {
+            awaits: Some("the selection language"),
             args: vec!["--video", "worst"],
             outcome: Outcome::Concatenation(Reference::all("low-ts")),
             ..to_ts("streams/worst-variant-on-demand", "/s/variants/index.m3u8")
@@ -62,6 +63,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             picture_and("main-audio-ts"),
         ),
         Scenario {
+            awaits: Some("the selection language"),
             args: vec!["--audio", "lang:de"],
             ..to_mp4(
                 "streams/alternate-audio-by-language",
@@ -77,6 +79,11 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         Scenario {
             args: vec!["--subs", "none"],
             ..to_mp4("streams/subtitles-left-out", "/s/subtitles/index.m3u8", film())
+        },
+        Scenario {
+            args: vec!["--subs", "all"],
+            cues: Some("out.en.vtt"),
+            ..to_mp4("streams/subtitles-beside-the-film", "/s/subtitles/index.m3u8", film())
         },
         Scenario {
             output: "out.mp4",
