@@ -78,6 +78,7 @@ pub use aqueduct_mux::{Container, Output, OutputError};
 pub use error::Error;
 pub use pipeline::{Options, Outputs, Pipeline};
 pub use report::{Outcome, Report};
+pub use url::Url;
 
 /// Decryption: the stage and its bundled decrypter.
 pub mod decrypt {

@@ -8,7 +8,7 @@ use aqueduct_core::{
 };
 use aqueduct_decrypt::{ClearKey, KeyStore};
 use aqueduct_fetch::{FetchError, HttpFetcher, OnMissing, Permits};
-use aqueduct_mux::{Auto, Concat, Container, Finished, Output, StageError};
+use aqueduct_mux::{Auto, Container, Finished, Origin, Output, StageError, WebVtt};
 use aqueduct_resolve::PageResolver;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -50,6 +50,8 @@ pub struct Outputs {
     pub main: Output,
     /// An output for each subtitle track.
     pub subtitles: Vec<(TrackId, Output)>,
+    /// What the subtitles count their times from: [`Auto::origin`] of the muxer for `main`.
+    pub origin: Option<Origin>,
 }
 
 impl From<Output> for Outputs {
@@ -57,6 +59,7 @@ impl From<Output> for Outputs {
         Self {
             main,
             subtitles: Vec::new(),
+            origin: None,
         }
     }
 }
@@ -224,7 +227,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
     ///
     /// The earliest real error of any stage; nothing stands under a final name then.
     pub async fn run(self, presentation: Presentation, outputs: impl Into<Outputs>) -> Result<Report, Error> {
-        let Outputs { main, subtitles } = outputs.into();
+        let Outputs { main, subtitles, origin } = outputs.into();
         let Self {
             resolver,
             fetcher,
@@ -301,7 +304,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                 .extract_if(.., |(lane, ..)| *lane == track)
                 .map(|(lane, _, inlet)| (lane, inlet))
                 .collect();
-            muxers.spawn(Concat::new(), own, output);
+            muxers.spawn(WebVtt::new(origin.clone()), own, output);
         }
         lanes.retain(|(_, kind, _)| *kind != TrackKind::Subtitles);
         muxers.spawn(muxer, lanes.into_iter().map(|(lane, _, inlet)| (lane, inlet)).collect(), main);

@@ -75,8 +75,11 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::Fetch(Located { source, .. }) if refused_by_server(source) => {
             Some("addresses expire: begin again from the page; --referer and --header send what a browser would")
         }
-        Error::Fetch(Located { source, .. }) if !error.is_refusal() && !matches!(source, FetchError::TooLarge { .. }) => {
+        Error::Fetch(Located { source, .. }) if source.is_retryable() => {
             Some("--retries and --timeout give it more patience; --on-missing gap goes on without the segment, and names it")
+        }
+        Error::Fetch(Located { source, .. }) if source.status().is_some() => {
+            Some("--on-missing gap goes on without the segment, and names it")
         }
         _ => None,
     }

@@ -86,7 +86,7 @@ async fn one(args: &Args, text: &str, stop: &Stop) -> anyhow::Result<Exit> {
     let pipeline = pipeline(args, &input)?.with_progress(progress.clone()).with_stop(stop.clone());
     let presentation = pipeline.resolve(&input).await?;
     for warning in &presentation.warnings {
-        tracing::warn!("{warning}");
+        tracing::info!("{warning}");
     }
     for track in &presentation.tracks {
         tracing::info!(kind = %track.kind, name = %track.name, segments = track.segments, live = track.live, "track");
@@ -106,10 +106,13 @@ async fn one(args: &Args, text: &str, stop: &Stop) -> anyhow::Result<Exit> {
     };
     let (subtitles, beside) = subtitles(args, &presentation, target.as_deref())?;
     let display = Display::start(progress, args.quiet);
-    let report = pipeline
-        .with_muxer(container.muxer())
-        .run(presentation, Outputs { main, subtitles })
-        .await;
+    let muxer = container.muxer();
+    let outputs = Outputs {
+        main,
+        subtitles,
+        origin: Some(muxer.origin()),
+    };
+    let report = pipeline.with_muxer(muxer).run(presentation, outputs).await;
     drop(display);
     let report = report?;
     let targets: Vec<_> = target.into_iter().chain(beside).collect();

@@ -65,5 +65,6 @@ fn start_log(args: &Args) {
         .with_writer(progress::log_writer)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(false)
+        .without_time()
         .init();
 }

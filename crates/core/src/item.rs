@@ -74,6 +74,23 @@ pub struct SegmentInfo {
     pub resource: Resource,
 }
 
+impl SegmentInfo {
+    /// A clear segment that needs no initialization section.
+    pub fn new(track: TrackId, msn: u64, duration: Duration, resource: Resource) -> Self {
+        Self {
+            track,
+            msn,
+            discontinuity_sequence: 0,
+            discontinuity: false,
+            duration,
+            program_date_time: None,
+            init: None,
+            encryption: Encryption::None,
+            resource,
+        }
+    }
+}
+
 /// A Media Initialization Section without its bytes (RFC 8216, 4.3.2.5).
 #[derive(Clone, Debug)]
 pub struct InitInfo {

@@ -272,7 +272,7 @@ mod tests {
     use std::sync::Mutex;
     use std::time::Duration;
 
-    use aqueduct_core::{Budget, Encryption, Fetched, Limits, Progress, SafeUrl};
+    use aqueduct_core::{Budget, Fetched, Limits, Progress, SafeUrl};
     use url::Url;
 
     use super::*;
@@ -313,17 +313,7 @@ mod tests {
             Kind::Segment,
             SafeUrl::from(Url::parse("http://host.example/").unwrap().join(path).unwrap()),
         );
-        let info = SegmentInfo {
-            track: TRACK,
-            msn,
-            discontinuity_sequence: 0,
-            discontinuity: false,
-            duration: Duration::from_secs(1),
-            program_date_time: None,
-            init: None,
-            encryption: Encryption::None,
-            resource: resource.clone(),
-        };
+        let info = SegmentInfo::new(TRACK, msn, Duration::from_secs(1), resource.clone());
         Item::Segment {
             info: Arc::new(info),
             payload: resource,

@@ -2,7 +2,10 @@
 
 use aqueduct_core::{Clear, Item, Mux, MuxError, Presentation, Summary, TrackId, TrackKind, Write};
 
-use crate::{Concat, Mp4Muxer};
+use aqueduct_media::time::{MPEG_HZ, rescale};
+use aqueduct_media::{Event, ts};
+
+use crate::{Concat, Mp4Muxer, Origin};
 
 /// What kind of file is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +39,7 @@ impl Container {
             container: self,
             begun: None,
             chosen: None,
+            origin: Origin::default(),
         }
     }
 }
@@ -46,6 +50,14 @@ pub struct Auto {
     container: Container,
     begun: Option<(Presentation, bool)>,
     chosen: Option<Chosen>,
+    origin: Origin,
+}
+
+impl Drop for Auto {
+    fn drop(&mut self) {
+        // Nobody should wait for what will not be told any more.
+        self.origin.tell(None);
+    }
 }
 
 #[derive(Debug)]
@@ -80,7 +92,31 @@ impl Media {
     }
 }
 
+/// The earliest presentation time in the first segment, in ticks of the MPEG-TS clock.
+fn first_time(segment: &[u8]) -> Option<i64> {
+    let (mut demuxer, mut events, mut timescales, mut first) = (ts::Demuxer::default(), Vec::new(), Vec::new(), None);
+    demuxer.push(segment, &mut events);
+    demuxer.finish(&mut events);
+    for event in events {
+        match event {
+            Event::Config { track, config } => timescales.push((track, config.timescale)),
+            Event::Sample { track, sample } => {
+                if let Some((_, timescale)) = timescales.iter().rev().find(|(known, _)| *known == track) {
+                    let time = rescale(sample.pts, *timescale, MPEG_HZ);
+                    first = Some(first.map_or(time, |first: i64| first.min(time)));
+                }
+            }
+        }
+    }
+    first
+}
+
 impl Auto {
+    /// The time that other muxers of the same presentation count from.
+    pub fn origin(&self) -> Origin {
+        self.origin.clone()
+    }
+
     fn choose(&mut self, head: &[u8]) -> Result<&mut Chosen, MuxError> {
         let media = Media::of(head);
         let plain_file = self
@@ -101,9 +137,12 @@ impl Auto {
                 return unsupported("the segments are not MPEG-TS; name the output .mp4, or keep them as they are with --format raw");
             }
             (Container::Fmp4, _) => {
-                return unsupported("the segments are not fragmented MP4; name the output .mp4, or keep them as they are with --format raw");
+                return unsupported(
+                    "the segments are not fragmented MP4; name the output .mp4, or keep them as they are with --format raw",
+                );
             }
         };
+        self.origin.tell(if media == Media::MpegTs { first_time(head) } else { None });
         tracing::debug!(?media, container = ?self.container, "muxer chosen");
         let chosen = self.chosen.insert(chosen);
         if let Some((presentation, seekable)) = &self.begun {

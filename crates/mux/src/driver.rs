@@ -180,17 +180,7 @@ mod tests {
 
     fn info(track: u32, msn: u64) -> SegmentInfo {
         let resource = Resource::new(Kind::Segment, Url::parse("http://host.example/").unwrap());
-        SegmentInfo {
-            track: TrackId::new(track),
-            msn,
-            discontinuity_sequence: 0,
-            discontinuity: false,
-            duration: Duration::from_secs(2),
-            program_date_time: None,
-            init: None,
-            encryption: Encryption::None,
-            resource,
-        }
+        SegmentInfo::new(TrackId::new(track), msn, Duration::from_secs(2), resource)
     }
 
     fn clear(bytes: &[u8]) -> Clear {

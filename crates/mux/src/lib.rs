@@ -33,12 +33,14 @@ mod container;
 mod driver;
 mod mp4;
 mod output;
+mod webvtt;
 
 pub use concat::Concat;
 pub use container::{Auto, Container};
 pub use driver::{Finished, StageError, run};
 pub use mp4::Mp4Muxer;
 pub use output::{Output, OutputError};
+pub use webvtt::{Origin, WebVtt};
 
 /// The error of the role, shared with every other muxer.
 pub use aqueduct_core::MuxError;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aqueduct_core::{ByteRange, Encryption, Item, Kind, Resource, SegmentInfo, Sender, Stop, Track, TrackId, TrackKind};
+use aqueduct_core::{ByteRange, Item, Kind, Resource, SegmentInfo, Sender, Stop, Track, TrackId, TrackKind};
 
 use crate::follow::send;
 use crate::hls::extension;
@@ -40,17 +40,7 @@ pub(crate) fn track(options: &Options, at: Resource, total: Option<u64>, ranges:
 /// Emits the ranges in order, or the one stream.
 pub(crate) async fn follow(track: TrackId, plan: &Plan, outlet: &Sender<Item<Resource>>, stop: &Stop) {
     let item = |msn: u64, resource: Resource| {
-        let info = SegmentInfo {
-            track,
-            msn,
-            discontinuity_sequence: 0,
-            discontinuity: false,
-            duration: Duration::ZERO,
-            program_date_time: None,
-            init: None,
-            encryption: Encryption::None,
-            resource: resource.clone(),
-        };
+        let info = SegmentInfo::new(track, msn, Duration::ZERO, resource.clone());
         Item::Segment {
             info: Arc::new(info),
             payload: resource,

@@ -1,0 +1,43 @@
+//! A resolver of one's own, for a stream that has numbered segments and no playlist:
+//! `own_resolver BASE-URL COUNT OUTPUT` fetches `BASE-URL/seg-000.ts`, `seg-001.ts`, …
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aqueduct::*;
+
+struct Numbered(Url, u64);
+
+impl Resolve for Numbered {
+    async fn resolve<F: Fetch>(&self, _: &Input, _: &F) -> Result<Presentation, ResolveError> {
+        Ok(Presentation::new(vec![Track::new(TrackId::new(0), TrackKind::Main, "numbered")]))
+    }
+
+    async fn follow<F: Fetch>(&self, track: &Track, _: &F, outlet: Sender<Item<Resource>>, _: Stop) -> Result<(), ResolveError> {
+        for msn in 0..self.1 {
+            let url = self
+                .0
+                .join(&format!("seg-{msn:03}.ts"))
+                .map_err(|error| ResolveError::Other(error.into()))?;
+            let resource = Resource::new(Kind::Segment, url);
+            let info = Arc::new(SegmentInfo::new(track.id, msn, Duration::from_secs(2), resource.clone()));
+            if outlet.send(Item::Segment { info, payload: resource }).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [base, count, output] = arguments.as_slice() else {
+        return Err("usage: own_resolver BASE-URL COUNT OUTPUT".into());
+    };
+    let numbered = Numbered(Url::parse(base)?, count.parse()?);
+    let pipeline = Pipeline::new(fetch::Options::default())?.with_resolver(numbered);
+    let presentation = pipeline.resolve(&Input::parse(base)).await?;
+    pipeline.run(presentation, Output::file(output.as_ref(), true)?).await?;
+    Ok(())
+}
