@@ -7,23 +7,19 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::collections::HashMap;
 
 use percent_encoding::percent_decode_str;
-use url::Url;
 
 use super::account::Step;
+use super::environment::{Environment, bare};
 use super::escapes::{self, Strings, note};
 use super::lexer::{Kind, Lexer, Token};
 use super::strings::decode_base64;
 
 /// Parentheses within parentheses that are followed.
 const DEPTH: usize = 8;
-/// Variables remembered, and the longest value of one.
-const VARIABLES: usize = 2048;
-const VARIABLE_BYTES: usize = 16 << 10;
 /// Elements of one array.
-const ELEMENTS: usize = 4096;
+pub(super) const ELEMENTS: usize = 4096;
 
 /// A string as far as it is known.
 #[derive(Debug, Clone)]
@@ -43,157 +39,6 @@ pub(super) enum Folded<'a> {
     List(Vec<Piece<'a>>),
     /// A string that was split, and perhaps reversed; its parts are never held apart.
     Split(Piece<'a>, String, bool),
-}
-
-/// Values of variables and properties seen so far, by their dotted name.
-pub(super) struct Environment {
-    values: HashMap<String, Folded<'static>>,
-    /// Which first parts of names may be known: a cheap look before an exact one.
-    heads: [u64; 16],
-    /// Variables that hold an element that is a frame.
-    frames: std::collections::HashSet<String>,
-}
-
-impl Environment {
-    /// What a page's script may know without running: where the page is.
-    pub(super) fn new(url: &Url) -> Self {
-        let mut values = HashMap::new();
-        let mut known = |name: &str, value: String| {
-            values.insert(
-                name.to_owned(),
-                Folded::Text(Piece {
-                    text: Cow::Owned(value),
-                    steps: Vec::new(),
-                    whole: true,
-                }),
-            );
-        };
-        if let Some(host) = url.host_str() {
-            let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-            for location in ["location", "document.location"] {
-                known(&format!("{location}.origin"), format!("{}://{host}{port}", url.scheme()));
-                known(&format!("{location}.protocol"), format!("{}:", url.scheme()));
-                known(&format!("{location}.host"), format!("{host}{port}"));
-                known(&format!("{location}.hostname"), host.to_owned());
-                known(&format!("{location}.pathname"), url.path().to_owned());
-            }
-        }
-        let mut environment = Self {
-            values,
-            heads: [0; 16],
-            frames: std::collections::HashSet::new(),
-        };
-        for head in HEADS {
-            environment.know(head);
-        }
-        environment
-    }
-
-    /// Whether a name that begins with this part may be known, or call something known.
-    pub(super) fn may_know(&self, head: &str) -> bool {
-        let (slot, bit) = place_of(head);
-        self.heads.get(slot).is_some_and(|bits| bits >> bit & 1 == 1) || head.contains("64")
-    }
-
-    fn know(&mut self, head: &str) {
-        let (slot, bit) = place_of(head);
-        if let Some(bits) = self.heads.get_mut(slot) {
-            *bits |= 1 << bit;
-        }
-    }
-
-    /// Remembers a value, if it is small.
-    pub(super) fn set(&mut self, name: &str, value: &Folded<'_>) {
-        let name = bare(name);
-        if name.len() > 128 || (self.values.len() >= VARIABLES && !self.values.contains_key(name)) {
-            return;
-        }
-        let own = |piece: &Piece<'_>| Piece {
-            text: Cow::Owned(piece.text.clone().into_owned()),
-            steps: piece.steps.clone(),
-            whole: true,
-        };
-        let value = match value {
-            Folded::Text(piece) if piece.whole && piece.text.len() <= VARIABLE_BYTES => Folded::Text(own(piece)),
-            Folded::Split(piece, by, reversed) if piece.whole && piece.text.len() <= VARIABLE_BYTES => {
-                Folded::Split(own(piece), by.clone(), *reversed)
-            }
-            Folded::List(list) if list.len() <= 64 && list.iter().map(|piece| piece.text.len()).sum::<usize>() <= VARIABLE_BYTES => {
-                Folded::List(list.iter().map(own).collect())
-            }
-            // A name that now holds something unknown is unknown.
-            _ => {
-                self.values.remove(name);
-                return;
-            }
-        };
-        self.know(name.split('.').next().unwrap_or_default());
-        self.values.insert(name.to_owned(), value);
-    }
-
-    /// Forgets a name that something unknown was assigned to.
-    pub(super) fn forget(&mut self, name: &str) {
-        let name = bare(name);
-        if self.may_know(name.split('.').next().unwrap_or_default()) {
-            self.values.remove(name);
-        }
-    }
-
-    /// Remembers that a name holds a frame.
-    pub(super) fn set_frame(&mut self, name: &str) {
-        if self.frames.len() < 64 {
-            self.frames.insert(bare(name).to_owned());
-        }
-    }
-
-    /// Whether a name holds a frame.
-    pub(super) fn is_frame(&self, name: &str) -> bool {
-        self.frames.contains(bare(name))
-    }
-
-    /// Whether a name is known.
-    pub(super) fn get(&self, name: &str) -> Option<&Folded<'static>> {
-        self.values.get(bare(name))
-    }
-}
-
-/// First parts of names that are known from the start.
-const HEADS: [&str; 19] = [
-    "location",
-    "document",
-    "window",
-    "self",
-    "globalThis",
-    "this",
-    "top",
-    "atob",
-    "String",
-    "JSON",
-    "decodeURIComponent",
-    "decodeURI",
-    "unescape",
-    "encodeURI",
-    "escape",
-    "URL",
-    "jQuery",
-    "$",
-    "CryptoJS",
-];
-
-/// Where the filter keeps a name.
-fn place_of(head: &str) -> (usize, usize) {
-    let bytes = head.as_bytes();
-    let (first, last) = (bytes.first().copied().unwrap_or(0), bytes.last().copied().unwrap_or(0));
-    let hash = (usize::from(first) << 12 ^ usize::from(last) << 5 ^ bytes.len()).wrapping_mul(0x9e37_79b1) >> 16;
-    (hash / 64 % 16, hash % 64)
-}
-
-/// A name without what every script may leave out.
-fn bare(name: &str) -> &str {
-    ["window.", "self.", "globalThis.", "this.", "top."]
-        .iter()
-        .find_map(|prefix| name.strip_prefix(prefix))
-        .unwrap_or(name)
 }
 
 /// Folds expressions against what is known.
@@ -270,7 +115,7 @@ impl<'e> Folder<'e> {
     }
 
     /// Whether so many bytes may be copied.
-    fn spend(&self, bytes: usize) -> bool {
+    pub(super) fn spend(&self, bytes: usize) -> bool {
         let spent = self.spent.get().saturating_add(bytes);
         if spent > self.allowance {
             self.exhausted.set(true);
@@ -451,177 +296,6 @@ impl<'e> Folder<'e> {
         Some((Folded::Text(piece), after))
     }
 
-    /// The value of a method's call, `lexer` standing before its `(`.
-    fn method<'a>(&self, value: &Folded<'a>, method: &str, mut lexer: Lexer<'a>, depth: usize) -> Option<(Folded<'a>, Lexer<'a>)> {
-        if lexer.next_code()?.kind != Kind::Mark(b'(') {
-            return None;
-        }
-        match (value, method) {
-            (Folded::Text(_), "trim" | "toString" | "valueOf" | "trimStart" | "trimEnd" | "normalize") => {
-                self.copy(value).and_then(|value| Some((value, close(lexer, b')')?)))
-            }
-            (Folded::Text(piece), "split") => {
-                let (Folded::Text(by), after) = self.expression(lexer, depth + 1)? else {
-                    return None;
-                };
-                self.spend(piece.text.len()).then_some(())?;
-                Some((Folded::Split(piece.clone(), by.text.into_owned(), false), close(after, b')')?))
-            }
-            (Folded::Text(piece), "concat") => {
-                let (Folded::Text(more), after) = self.expression(lexer, depth + 1)? else {
-                    return None;
-                };
-                self.spend(piece.text.len() + more.text.len()).then_some(())?;
-                let mut piece = piece.clone();
-                piece.text.to_mut().push_str(&more.text);
-                piece.whole &= more.whole;
-                note(&mut piece.steps, Step::Joined);
-                Some((Folded::Text(piece), close(after, b')')?))
-            }
-            (Folded::Text(piece), "replace" | "replaceAll") => self.replace(piece, lexer, method == "replaceAll", depth),
-            (Folded::Text(piece), "slice" | "substring" | "substr") => self.slice(piece, method, lexer),
-            (Folded::List(list), "reverse") => {
-                self.copy(value)?;
-                let mut list = list.clone();
-                list.reverse();
-                list.iter_mut().for_each(|piece| note(&mut piece.steps, Step::Reversed));
-                Some((Folded::List(list), close(lexer, b')')?))
-            }
-            (Folded::Split(piece, by, reversed), "reverse") => {
-                self.spend(piece.text.len()).then_some(())?;
-                let mut piece = piece.clone();
-                note(&mut piece.steps, Step::Reversed);
-                Some((Folded::Split(piece, by.clone(), !reversed), close(lexer, b')')?))
-            }
-            (Folded::List(_) | Folded::Split(..), "join") => {
-                let (by, after) = match lexer.peek()?.kind {
-                    Kind::Mark(b')') => (",".to_owned(), lexer),
-                    _ => match self.expression(lexer, depth + 1)? {
-                        (Folded::Text(by), after) => (by.text.into_owned(), after),
-                        _ => return None,
-                    },
-                };
-                Some((Folded::Text(self.join(value, &by)?), close(after, b')')?))
-            }
-            _ => None,
-        }
-    }
-
-    /// A copy of a value, paid for.
-    fn copy<'a>(&self, value: &Folded<'a>) -> Option<Folded<'a>> {
-        let size = match value {
-            Folded::Text(piece) | Folded::Split(piece, ..) => piece.text.len(),
-            Folded::List(list) => list.iter().map(|piece| piece.text.len()).sum(),
-        };
-        self.spend(size).then(|| value.clone())
-    }
-
-    fn join<'a>(&self, value: &Folded<'a>, by: &str) -> Option<Piece<'a>> {
-        let mut out = Piece {
-            text: Cow::Owned(String::new()),
-            steps: Vec::new(),
-            whole: true,
-        };
-        let text = out.text.to_mut();
-        match value {
-            Folded::List(list) => {
-                for (index, piece) in list.iter().enumerate() {
-                    self.spend(piece.text.len() + by.len()).then_some(())?;
-                    if index > 0 {
-                        text.push_str(by);
-                    }
-                    text.push_str(&piece.text);
-                    piece.steps.iter().for_each(|step| note(&mut out.steps, step.clone()));
-                }
-                note(&mut out.steps, Step::Joined);
-            }
-            Folded::Split(piece, at, reversed) => {
-                self.spend(piece.text.len()).then_some(())?;
-                out.steps = piece.steps.clone();
-                out.whole = piece.whole;
-                match (at.is_empty(), *reversed) {
-                    (true, reversed) => {
-                        let characters: &mut dyn Iterator<Item = char> = if reversed {
-                            &mut piece.text.chars().rev()
-                        } else {
-                            &mut piece.text.chars()
-                        };
-                        for (index, character) in characters.enumerate() {
-                            if index > 0 && !by.is_empty() {
-                                self.spend(by.len()).then_some(())?;
-                                text.push_str(by);
-                            }
-                            text.push(character);
-                        }
-                    }
-                    (false, reversed) => {
-                        let mut parts: Vec<&str> = piece.text.split(at.as_str()).take(ELEMENTS * 16).collect();
-                        if reversed {
-                            parts.reverse();
-                        }
-                        self.spend(parts.len() * by.len()).then_some(())?;
-                        text.push_str(&parts.join(by));
-                        note(&mut out.steps, Step::Replaced);
-                    }
-                }
-            }
-            Folded::Text(_) => return None,
-        }
-        Some(out)
-    }
-
-    /// Past `replace(`: a string or a plain pattern, and what takes its place.
-    fn replace<'a>(&self, piece: &Piece<'a>, mut lexer: Lexer<'a>, all: bool, depth: usize) -> Option<(Folded<'a>, Lexer<'a>)> {
-        let token = lexer.next_code()?;
-        let (from, all) = match token.kind {
-            Kind::Text => (literal(token.text).text.into_owned(), all),
-            Kind::Pattern => {
-                let flags = lexer.span(token.start + token.text.len() + 1, lexer.position());
-                (plain_pattern(token.text)?, flags.contains('g'))
-            }
-            _ => return None,
-        };
-        let after = close(lexer, b',')?;
-        let (Folded::Text(to), after) = self.expression(after, depth + 1)? else {
-            return None;
-        };
-        if from.is_empty() {
-            return None;
-        }
-        let times = if all { piece.text.matches(&from).count() } else { 1 };
-        self.spend(piece.text.len() + times.saturating_mul(to.text.len())).then_some(())?;
-        let mut out = piece.clone();
-        out.text = Cow::Owned(piece.text.replacen(&from, &to.text, times));
-        note(&mut out.steps, Step::Replaced);
-        Some((Folded::Text(out), close(after, b')')?))
-    }
-
-    /// Past `slice(` or its kin, with literal numbers.
-    fn slice<'a>(&self, piece: &Piece<'a>, method: &str, mut lexer: Lexer<'a>) -> Option<(Folded<'a>, Lexer<'a>)> {
-        let (start, negative) = integer(&mut lexer)?;
-        let start = if negative { piece.text.len().checked_sub(start)? } else { start };
-        let end = if lexer.peek()?.kind == Kind::Mark(b',') {
-            lexer.next_code();
-            let (end, negative) = integer(&mut lexer)?;
-            match (method, negative) {
-                ("substr", false) => start.checked_add(end)?,
-                (_, true) => piece.text.len().checked_sub(end)?,
-                _ => end,
-            }
-        } else {
-            piece.text.len()
-        };
-        let text = piece.text.get(start..end.min(piece.text.len()))?;
-        self.spend(text.len()).then_some(())?;
-        let mut out = Piece {
-            text: Cow::Owned(text.to_owned()),
-            steps: piece.steps.clone(),
-            whole: piece.whole,
-        };
-        note(&mut out.steps, Step::Replaced);
-        Some((Folded::Text(out), close(lexer, b')')?))
-    }
-
     /// The value of a template up to its first unknown part.
     fn template<'a>(&self, text: &'a str, depth: usize) -> Piece<'a> {
         let Some(first) = text.find("${") else { return literal(text) };
@@ -653,7 +327,7 @@ impl<'e> Folder<'e> {
 }
 
 /// A string without its escapes.
-fn literal(text: &str) -> Piece<'_> {
+pub(super) fn literal(text: &str) -> Piece<'_> {
     let mut steps = Vec::new();
     let text = if text.contains('\\') {
         escapes::backslashes(text, Strings::Literal, &mut steps).map_or(Cow::Borrowed(text), Cow::Owned)
@@ -664,7 +338,7 @@ fn literal(text: &str) -> Piece<'_> {
 }
 
 /// Past this mark, if it comes next.
-fn close(mut lexer: Lexer<'_>, mark: u8) -> Option<Lexer<'_>> {
+pub(super) fn close(mut lexer: Lexer<'_>, mark: u8) -> Option<Lexer<'_>> {
     (lexer.next_code()?.kind == Kind::Mark(mark)).then_some(lexer)
 }
 
@@ -687,7 +361,7 @@ fn element<'a>(value: &Folded<'a>, mut lexer: Lexer<'a>) -> Option<(Folded<'a>, 
 }
 
 /// A literal integer and whether it is negative.
-fn integer(lexer: &mut Lexer<'_>) -> Option<(usize, bool)> {
+pub(super) fn integer(lexer: &mut Lexer<'_>) -> Option<(usize, bool)> {
     let token = lexer.next_code()?;
     match token.kind {
         Kind::Number => Some((token.text.parse().ok()?, false)),
@@ -723,21 +397,4 @@ fn char_codes(mut lexer: Lexer<'_>) -> Option<(Folded<'_>, Lexer<'_>)> {
         }),
         lexer,
     ))
-}
-
-/// The text that a regular expression matches, if it is only one.
-fn plain_pattern(pattern: &str) -> Option<String> {
-    let mut out = String::new();
-    let mut characters = pattern.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            '\\' => match characters.next()? {
-                escaped if escaped.is_ascii_alphanumeric() => return None,
-                escaped => out.push(escaped),
-            },
-            '.' | '*' | '+' | '?' | '^' | '$' | '(' | ')' | '[' | ']' | '{' | '}' | '|' => return None,
-            other => out.push(other),
-        }
-    }
-    Some(out)
 }

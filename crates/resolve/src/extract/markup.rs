@@ -4,9 +4,8 @@ use super::account::{Cut, Hint, Reason, Step, Via};
 use super::address::{self, Class};
 use super::collect::{Collector, Context, Strength};
 use super::html::{Attribute, Scanner, Token};
-use super::script;
 use super::words::{self, Place};
-use super::{entities, escapes};
+use super::{entities, escapes, keys};
 
 use std::borrow::Cow;
 
@@ -41,8 +40,8 @@ struct Container {
 }
 
 /// A walk over one piece of markup.
-struct Walk<'c, 'l> {
-    collector: &'c mut Collector<'l>,
+pub(super) struct Walk<'c, 'l> {
+    pub(super) collector: &'c mut Collector<'l>,
     outer: &'c Context,
     containers: Vec<Container>,
     /// `<noscript>` elements that are open.
@@ -50,8 +49,8 @@ struct Walk<'c, 'l> {
     /// The group of the `<video>` whose `<source>` elements may follow.
     video: Option<(usize, Vec<Reason>)>,
     /// `og:video` whose type may follow.
-    og_video: Option<(String, String)>,
-    og_type: String,
+    pub(super) og_video: Option<(String, String)>,
+    pub(super) og_type: String,
 }
 
 impl Collector<'_> {
@@ -114,7 +113,7 @@ impl Collector<'_> {
 }
 
 /// The value of an attribute, decoded.
-fn value<'a>(attributes: &[Attribute<'a>], name: &str) -> Option<Cow<'a, str>> {
+pub(super) fn value<'a>(attributes: &[Attribute<'a>], name: &str) -> Option<Cow<'a, str>> {
     attributes
         .iter()
         .find(|attribute| attribute.name == name)
@@ -184,7 +183,7 @@ impl Walk<'_, '_> {
     }
 
     /// The place of an attribute, with what its element's names and its containers say against it.
-    fn place(&self, via: Via, strength: Strength, attributes: &[Attribute<'_>]) -> Context {
+    pub(super) fn place(&self, via: Via, strength: Strength, attributes: &[Attribute<'_>]) -> Context {
         let mut place = Context {
             via,
             strength,
@@ -282,7 +281,7 @@ impl Walk<'_, '_> {
         place.hint = typed(attributes);
         place.height = ["size", "res", "label", "data-res", "data-quality", "title", "height"]
             .iter()
-            .find_map(|name| script::height(&value(attributes, name)?));
+            .find_map(|name| keys::height(&value(attributes, name)?));
         for name in ["src", "data-src"] {
             if let Some(src) = value(attributes, name) {
                 self.collector.offer(&src, &place);
@@ -306,41 +305,6 @@ impl Walk<'_, '_> {
         });
         place.frame = opens && ["embed", "player", "video", "/play"].iter().any(|word| href.contains(word));
         self.collector.offer(&href, &place);
-    }
-
-    fn link_tag(&mut self, attributes: &[Attribute<'_>]) {
-        let Some(href) = value(attributes, "href") else { return };
-        let mut place = self.place(Via::LinkTag, Strength::Weak, attributes);
-        place.hint = typed(attributes);
-        if let Some(name) = value(attributes, "itemprop") {
-            return self.microdata(&name, &href, place);
-        }
-        let rel = value(attributes, "rel").unwrap_or_default().to_ascii_lowercase();
-        let mime = value(attributes, "type").unwrap_or_default();
-        match rel.as_str() {
-            "video_src" => place.strength = Strength::Likely,
-            "modulepreload" => return self.collector.script(&href),
-            "preload" | "prefetch"
-                if (matches!(value(attributes, "as").as_deref(), Some("video" | "audio")) || place.hint != Hint::Unknown) =>
-            {
-                place.strength = Strength::Likely;
-            }
-            "alternate" if mime.contains("oembed") => place.frame = true,
-            "alternate" if place.hint != Hint::Unknown => place.strength = Strength::Likely,
-            "stylesheet" | "icon" | "canonical" | "shortcut icon" | "apple-touch-icon" => return,
-            _ => {}
-        }
-        self.collector.offer(&href, &place);
-    }
-
-    fn microdata(&mut self, name: &str, content: &str, mut place: Context) {
-        place.via = Via::Microdata(name.to_owned());
-        match name {
-            "contentUrl" | "contentURL" => place.strength = Strength::Certain,
-            "embedUrl" | "embedURL" => place.frame = true,
-            _ => return,
-        }
-        self.collector.offer(content, &place);
     }
 
     fn embed(&mut self, name: &str, attributes: &[Attribute<'_>]) {
@@ -389,7 +353,7 @@ impl Walk<'_, '_> {
     fn flash_variables(&mut self, variables: &str, place: &Context) {
         let query = format!("?{variables}");
         for (name, text) in address::in_query(&query) {
-            let kind = script::key_kind(name, "");
+            let kind = keys::key_kind(name, "");
             let mut inner = Context {
                 strength: kind.strength,
                 hint: kind.hint,
@@ -400,61 +364,6 @@ impl Walk<'_, '_> {
             words::judge(name, Place::Key, &mut inner.reasons);
             self.collector.string(&text, &inner);
         }
-    }
-
-    fn meta(&mut self, attributes: &[Attribute<'_>]) {
-        let Some(content) = value(attributes, "content") else { return };
-        if let Some(name) = value(attributes, "itemprop") {
-            let place = self.place(Via::Microdata(String::new()), Strength::Weak, attributes);
-            self.microdata(&name, &content, place);
-        }
-        if value(attributes, "http-equiv").is_some_and(|name| name.eq_ignore_ascii_case("refresh")) {
-            if let Some(address) = refresh_address(&content) {
-                let place = self.place(Via::MetaRefresh, Strength::Likely, attributes);
-                self.collector.frame(address, &place);
-            }
-            return;
-        }
-        let name = value(attributes, "property")
-            .or_else(|| value(attributes, "name"))
-            .unwrap_or_default()
-            .to_ascii_lowercase();
-        match name.as_str() {
-            "og:title" => self.collector.social_title = tidy(&content),
-            "og:video" | "og:video:url" | "og:video:secure_url" | "og:audio" | "og:audio:url" | "og:audio:secure_url" => {
-                self.og_flush();
-                self.og_video = Some((name, content.into_owned()));
-            }
-            "og:video:type" | "og:audio:type" => self.og_type = content.into_owned(),
-            "twitter:player:stream" => {
-                let place = self.place(Via::Twitter(name), Strength::Certain, attributes);
-                self.collector.offer(&content, &place);
-            }
-            "twitter:player" => {
-                let place = self.place(Via::Twitter(name), Strength::Likely, attributes);
-                self.collector.frame(&content, &place);
-            }
-            _ => {
-                let place = self.place(
-                    Via::Attribute(if name.is_empty() { "content".to_owned() } else { name }),
-                    Strength::Weak,
-                    attributes,
-                );
-                self.collector.string(&content, &place);
-            }
-        }
-    }
-
-    /// Takes an `og:video`, once its type is known or cannot follow any more.
-    fn og_flush(&mut self) {
-        let Some((name, content)) = self.og_video.take() else { return };
-        let mut place = self.place(Via::OpenGraph(name), Strength::Certain, &[]);
-        match address::classify_type(&self.og_type) {
-            Class::Stream(hint) => place.hint = hint,
-            // Without a type it is a player's page as often as a file.
-            _ => place.frame = true,
-        }
-        self.collector.offer(&content, &place);
     }
 
     fn raw(&mut self, name: &str, attributes: &[Attribute<'_>], text: &str) {
@@ -539,7 +448,7 @@ impl Walk<'_, '_> {
             let mut place = self.place(via, Strength::Weak, attributes);
             let key = name.trim_start_matches([':', '@', 'v', '-']).trim_start_matches("bind:");
             words::judge(name, Place::Key, &mut place.reasons);
-            let kind = script::key_kind(
+            let kind = keys::key_kind(
                 if name.starts_with(':') || name.starts_with("v-bind") {
                     key
                 } else {
@@ -571,7 +480,7 @@ impl Walk<'_, '_> {
 }
 
 /// What the type beside an address says.
-fn typed(attributes: &[Attribute<'_>]) -> Hint {
+pub(super) fn typed(attributes: &[Attribute<'_>]) -> Hint {
     match value(attributes, "type")
         .or_else(|| value(attributes, "data-type"))
         .map(|mime| address::classify_type(&mime))
@@ -581,23 +490,8 @@ fn typed(attributes: &[Attribute<'_>]) -> Hint {
     }
 }
 
-/// The address in `5; url='next.html'`.
-fn refresh_address(content: &str) -> Option<&str> {
-    let (_, rest) = content.split_once([';', ','])?;
-    let rest = rest.trim_start();
-    let rest = match address::strip_prefix_ignore_case(rest, "url") {
-        Some(after) => after.trim_start().strip_prefix('=')?.trim_start(),
-        None => rest,
-    };
-    let quote = rest.chars().next().filter(|first| matches!(first, '"' | '\''));
-    match quote {
-        Some(quote) => rest.get(1..)?.split(quote).next(),
-        None => Some(rest.trim_end()),
-    }
-}
-
 /// A title on one line; nothing if it is empty.
-fn tidy(text: &str) -> Option<String> {
+pub(super) fn tidy(text: &str) -> Option<String> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let title = words.join(" ");
     (!title.is_empty()).then_some(title)
