@@ -28,12 +28,16 @@ fn start(server: &Server, stream: &str, args: &[&str], directory: &std::path::Pa
     command.arg(server.url(&format!("/s/{stream}/index.m3u8"))).spawn().unwrap()
 }
 
-/// Reads the whole stream but for its end, looks at the peak, and reads the end.
+/// Lets the budget fill up, reads the whole stream but for its end, looks at the peak, and reads the end.
 async fn peak_of_a_run(stream: &str) -> u64 {
     let server = Server::start(Config::standard().unwrap()).unwrap();
     let directory = tempfile::tempdir().unwrap();
-    let total: u64 = server.tracks(stream).unwrap()[0].clear_parts().map(|part| part.len() as u64).sum();
-    let mut child = start(&server, stream, &["--buffer", "8M"], directory.path());
+    let track = &server.tracks(stream).unwrap()[0];
+    let total = track.count().unwrap() as u64 * track.clear(0).len() as u64;
+    let mut child = start(&server, stream, &["--buffer", "32M"], directory.path());
+    let stats = server.stats().clone();
+    let full = tokio::task::spawn_blocking(move || stats.wait_quiet(Duration::from_secs(1), PATIENCE));
+    full.await.unwrap().unwrap();
     let mut pipe = child.stdout.take().unwrap();
     let (mut most, mut nowhere) = ((&mut pipe).take(total - KEPT_BACK), tokio::io::sink());
     let read = tokio::time::timeout(PATIENCE, tokio::io::copy(&mut most, &mut nowhere)).await;
