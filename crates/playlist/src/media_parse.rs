@@ -1,24 +1,25 @@
 //! Reads a Media Playlist: one pass over the lines that folds what is in force into every segment.
 
-use std::collections::{HashMap, HashSet};
+mod header;
+mod update;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::attributes::{AttributeReader, Tools};
 use crate::context::Context;
-use crate::cue::Cue;
 use crate::date_range::DateRange;
 use crate::datetime::{DateTime, Spelling};
 use crate::error::PlaylistError;
 use crate::key::{InitSection, Key, KeyRing};
 use crate::lint::Lint;
 use crate::m3u8::{self, HeaderText};
-use crate::media::{MediaPlaylist, PartInf, PreloadHint, RenditionReport, ServerControl, Skip, Start};
+use crate::media::{MediaPlaylist, PreloadHint, RenditionReport, Skip};
 use crate::number;
 use crate::position::SourceLine;
 use crate::segment::{ByteRange, NO_DATE, Part, Rare, Segment, Shared, Tag, WrittenRange};
 use crate::text::{Line, Lines};
 use crate::uri;
-use crate::variables::Define;
 use crate::warning::WarningKind;
 
 /// What applies to the next segment alone.
@@ -209,128 +210,6 @@ impl<'c, 't> MediaParser<'c, 't> {
         Ok(())
     }
 
-    /// A tag that describes the playlist as a whole (4.4.1, 4.4.2 and 4.4.3), or none that is known.
-    fn playlist_tag(&mut self, line: Line<'t>, name: &'t str, value: &'t str) -> Result<(), PlaylistError> {
-        match name {
-            "EXTM3U" => self.warn(WarningKind::RepeatedTag("EXTM3U"), line, line.text),
-            "EXT-X-VERSION" => {
-                if let Some(version) = self.header_number("EXT-X-VERSION", line, value) {
-                    self.header.number("EXT-X-VERSION", version);
-                }
-            }
-            "EXT-X-TARGETDURATION" => {
-                if let Some(seconds) = self.header_number("EXT-X-TARGETDURATION", line, value) {
-                    self.header.number("EXT-X-TARGETDURATION", seconds);
-                }
-            }
-            "EXT-X-MEDIA-SEQUENCE" => {
-                self.warn_late("EXT-X-MEDIA-SEQUENCE", line);
-                if let Some(number) = self.header_number("EXT-X-MEDIA-SEQUENCE", line, value) {
-                    self.header.number("EXT-X-MEDIA-SEQUENCE", number);
-                    self.media_sequence = number;
-                }
-            }
-            "EXT-X-DISCONTINUITY-SEQUENCE" => {
-                let late = self.warn_late("EXT-X-DISCONTINUITY-SEQUENCE", line);
-                if let Some(number) = self.header_number("EXT-X-DISCONTINUITY-SEQUENCE", line, value)
-                    && !late
-                {
-                    self.header.number("EXT-X-DISCONTINUITY-SEQUENCE", number);
-                    self.discontinuities = self.discontinuities.saturating_add(number);
-                    self.stale = true;
-                }
-            }
-            "EXT-X-PLAYLIST-TYPE" => {
-                if self.first("EXT-X-PLAYLIST-TYPE", line) {
-                    match value.trim() {
-                        kind @ ("VOD" | "EVENT") => self.header.text("EXT-X-PLAYLIST-TYPE", kind),
-                        _ => self.warn(WarningKind::BadTag("EXT-X-PLAYLIST-TYPE"), line, value),
-                    }
-                }
-            }
-            "EXT-X-ENDLIST" => self.header_flag("EXT-X-ENDLIST", line),
-            "EXT-X-I-FRAMES-ONLY" => self.header_flag("EXT-X-I-FRAMES-ONLY", line),
-            "EXT-X-INDEPENDENT-SEGMENTS" => self.header_flag("EXT-X-INDEPENDENT-SEGMENTS", line),
-            "EXT-X-START" => {
-                if self.first("EXT-X-START", line) {
-                    self.playlist.start = Start::read(self.reader(line, value))?;
-                }
-            }
-            "EXT-X-DEFINE" => {
-                self.count_tag()?;
-                self.lint.first("EXT-X-DEFINE", line.number);
-                let reader = AttributeReader::new(&mut self.tools, line, value);
-                let define = Define::read(reader, &self.context.base, &self.context.imports)?;
-                self.playlist.defines.extend(define);
-            }
-            "EXT-X-PART-INF" => {
-                if self.first("EXT-X-PART-INF", line) {
-                    self.playlist.part_inf = PartInf::read(self.reader(line, value))?;
-                }
-            }
-            "EXT-X-SERVER-CONTROL" => {
-                if self.first("EXT-X-SERVER-CONTROL", line) {
-                    self.playlist.server_control = Some(ServerControl::read(self.reader(line, value))?);
-                }
-            }
-            _ => match foreign(name) {
-                Some(name) => self.warn(WarningKind::ForeignTag(name), line, line.text),
-                None => {
-                    let tag = match Cue::read(name, value, line.number) {
-                        Some(cue) => Tag::Cue(Box::new(cue)),
-                        None => Tag::Unknown(line.text.into()),
-                    };
-                    self.keep(tag)?;
-                }
-            },
-        }
-        Ok(())
-    }
-
-    /// Whether a tag that may appear once appears for the first time.
-    fn first(&mut self, name: &'static str, line: Line<'_>) -> bool {
-        let first = self.lint.first(name, line.number);
-        if !first {
-            self.warn(WarningKind::RepeatedTag(name), line, line.text);
-        }
-        first
-    }
-
-    fn header_flag(&mut self, name: &'static str, line: Line<'_>) {
-        if self.first(name, line) {
-            self.header.flag(name);
-        }
-    }
-
-    fn header_number(&mut self, name: &'static str, line: Line<'_>, value: &str) -> Option<u64> {
-        if self.first(name, line) {
-            self.number(name, line, value)
-        } else {
-            None
-        }
-    }
-
-    fn number(&mut self, name: &'static str, line: Line<'_>, value: &str) -> Option<u64> {
-        let (number, flaw) = number::integer(value);
-        match flaw {
-            Some(WarningKind::NotANumber) => {
-                self.warn(WarningKind::BadTag(name), line, value);
-                return None;
-            }
-            Some(flaw) => self.warn(flaw, line, value),
-            None => {}
-        }
-        Some(number)
-    }
-
-    fn warn_late(&mut self, name: &'static str, line: Line<'_>) -> bool {
-        let late = !self.playlist.segments.is_empty();
-        if late {
-            self.warn(WarningKind::LateTag(name), line, line.text);
-        }
-        late
-    }
-
     fn count_tag(&mut self) -> Result<(), PlaylistError> {
         self.tag_count += 1;
         if self.tag_count > self.context.limits.tags {
@@ -517,69 +396,6 @@ impl<'c, 't> MediaParser<'c, 't> {
         Arc::clone(&self.shared)
     }
 
-    /// `EXT-X-SKIP`: carries over what it leaves out, if the playlist before is at hand (6.2.5.1).
-    fn skip(&mut self, skip: Skip) -> Result<(), PlaylistError> {
-        let (Some(previous), true) = (self.previous, skip.skipped_segments > 0) else {
-            self.playlist.skip = Some(skip);
-            return Ok(());
-        };
-        let first = self.media_sequence;
-        let last = first.saturating_add(skip.skipped_segments - 1);
-        let have = previous
-            .segments
-            .first()
-            .zip(previous.segments.last())
-            .map(|(f, l)| (f.number, l.number));
-        let held = have.and_then(|(from, _)| {
-            let start = usize::try_from(first.checked_sub(from)?).ok()?;
-            let end = usize::try_from(last.checked_sub(from)?).ok()?.checked_add(1)?;
-            previous.segments.get(start..end)
-        });
-        let Some((held, end)) = held.and_then(|held| Some((held, held.last()?))) else {
-            return Err(PlaylistError::Delta { first, last, have });
-        };
-        if !self.playlist.segments.is_empty() || held.len() > self.context.limits.segments {
-            return Err(PlaylistError::Delta { first, last, have });
-        }
-        self.shared = Arc::clone(&end.shared);
-        self.keys = KeyRing::new(Arc::clone(&end.shared.keys));
-        self.init = end.shared.init.clone();
-        self.bitrate = end.shared.bitrate;
-        self.discontinuities = end.shared.discontinuity_sequence;
-        self.stale = false;
-        self.playlist.segments.extend(held.iter().map(|segment| {
-            let mut segment = segment.clone();
-            if segment.parts().next().is_some() {
-                segment.rare_mut().tags.retain(|tag| !matches!(tag, Tag::Part(_)));
-            }
-            segment
-        }));
-        self.carried = held.len();
-        self.playlist.skip = Some(skip);
-        Ok(())
-    }
-
-    /// Takes date ranges off the carried segments that are gone, or that the update states anew.
-    fn settle_update(&mut self) {
-        let Some(skip) = self.playlist.skip.take_if(|_| self.carried > 0) else {
-            return;
-        };
-        let (carried, new) = self.playlist.segments.split_at_mut(self.carried);
-        let tags = new.iter().chain(self.playlist.unfinished.as_deref()).flat_map(|s| s.tags());
-        let stated = tags.filter_map(|tag| match tag {
-            Tag::DateRange(range) => Some(range.id.as_str()),
-            _ => None,
-        });
-        let gone: HashSet<&str> = stated.chain(skip.recently_removed_date_ranges.iter().map(String::as_str)).collect();
-        for rare in carried.iter_mut().filter_map(|s| s.rare.as_deref_mut()) {
-            rare.tags
-                .retain(|tag| !matches!(tag, Tag::DateRange(range) if gone.contains(range.id.as_str())));
-        }
-        for segment in carried {
-            segment.rare.take_if(|rare| **rare == Rare::default());
-        }
-    }
-
     fn finish(mut self) -> Result<(MediaPlaylist, Tools, Lint), PlaylistError> {
         let last_shared = Arc::clone(&self.shared);
         let shared = self.shared();
@@ -641,16 +457,3 @@ fn join(reference: &str, title: &str) -> (Box<str>, u16, Option<Box<str>>) {
 
 /// Not a tag, but the first `EXTINF` with a fraction, for the linter.
 pub(crate) const FRACTIONAL_EXTINF: &str = "EXTINF with a fraction";
-
-/// The name of a tag that belongs into a Multivariant Playlist (4.4.6).
-fn foreign(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "EXT-X-STREAM-INF" => "EXT-X-STREAM-INF",
-        "EXT-X-I-FRAME-STREAM-INF" => "EXT-X-I-FRAME-STREAM-INF",
-        "EXT-X-MEDIA" => "EXT-X-MEDIA",
-        "EXT-X-SESSION-DATA" => "EXT-X-SESSION-DATA",
-        "EXT-X-SESSION-KEY" => "EXT-X-SESSION-KEY",
-        "EXT-X-CONTENT-STEERING" => "EXT-X-CONTENT-STEERING",
-        _ => return None,
-    })
-}

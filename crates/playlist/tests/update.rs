@@ -14,24 +14,24 @@ fn segment(n: u64) -> String {
     let mut text = String::new();
     if n.is_multiple_of(7) {
         text += "#EXT-X-DISCONTINUITY\n";
-        writeln!(text, "#EXT-X-MAP:URI=\"init{n}\"").unwrap();
+        writeln!(text, "#EXT-X-MAP:URI=\"init{n}\"").expect("a String");
     }
     if n % 5 == 2 {
         writeln!(
             text,
             "#EXT-X-KEY:METHOD=AES-128,URI=\"k{n}\"\n#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"f{n}\",KEYFORMAT=\"f\""
         )
-        .unwrap();
+        .expect("a String");
     }
     if n % 5 == 4 {
         text += "#EXT-X-KEY:METHOD=NONE\n";
     }
     if n % 3 == 1 {
-        writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:2026-11-20T00:{n:02}:00Z").unwrap();
-        writeln!(text, "#EXT-X-DATERANGE:ID=\"d{n}\",START-DATE=\"2026-11-20T00:{n:02}:00Z\"").unwrap();
+        writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:2026-11-20T00:{n:02}:00Z").expect("a String");
+        writeln!(text, "#EXT-X-DATERANGE:ID=\"d{n}\",START-DATE=\"2026-11-20T00:{n:02}:00Z\"").expect("a String");
     }
     if n % 4 == 3 {
-        writeln!(text, "#EXT-X-BITRATE:{}", 1000 + n).unwrap();
+        writeln!(text, "#EXT-X-BITRATE:{}", 1000 + n).expect("a String");
     }
     text + &match n % 6 {
         0 => format!("#EXT-X-BYTERANGE:100@{n}\n#EXTINF:4,\nfile\n"),
@@ -58,7 +58,7 @@ fn header(first: u64, discontinuities: usize) -> String {
 fn delta(first: u64, skipped: u64, end: u64) -> String {
     let discontinuities = (0..first).filter(|n| n.is_multiple_of(7)).count();
     let mut text = header(first, discontinuities);
-    writeln!(text, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}").unwrap();
+    writeln!(text, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}").expect("a String");
     text.extend((first.saturating_add(skipped)..end).map(segment));
     text
 }
@@ -142,7 +142,7 @@ fn an_ordinary_playlist_is_no_update() {
 fn live(epoch: &str, first: u64, end: u64) -> MediaPlaylist {
     let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-MEDIA-SEQUENCE:{first}\n");
     for n in first..end {
-        writeln!(text, "#EXTINF:4,\n{epoch}{n}.ts?signature={end}").unwrap();
+        writeln!(text, "#EXTINF:4,\n{epoch}{n}.ts?signature={end}").expect("a String");
     }
     media(text)
 }
