@@ -8,6 +8,7 @@
 //! | module | from | to |
 //! |---|---|---|
 //! | [`ts`] | MPEG-TS segments: H.264, AAC | samples |
+//! | [`packed`] | AAC segments with an ID3 time stamp | samples |
 //! | [`fmp4`] | Media Initialization Section and fragmented MP4 segments, any codec | samples |
 //! | [`mp4`] | samples | one progressive MP4 |
 //! | [`webvtt`] | WebVTT segments | one `.vtt` or `.srt` |
@@ -55,6 +56,7 @@ mod boxes;
 mod error;
 pub mod fmp4;
 pub mod mp4;
+pub mod packed;
 pub mod time;
 pub mod timeline;
 mod track;

@@ -18,7 +18,7 @@ const TOLERANCE: i64 = 2;
 
 /// Puts the frames of one stream together.
 #[derive(Debug)]
-pub(super) struct AdtsAssembler {
+pub(crate) struct AdtsAssembler {
     language: Language,
     header: [u8; HEADER],
     /// Bytes of the header that are there.
@@ -47,7 +47,7 @@ struct Frame {
 }
 
 impl AdtsAssembler {
-    pub(super) fn new(language: Language) -> Self {
+    pub(crate) fn new(language: Language) -> Self {
         Self {
             language,
             header: [0; HEADER],
@@ -64,7 +64,7 @@ impl AdtsAssembler {
     }
 
     /// A PES packet begins.
-    pub(super) fn start(&mut self, time: Option<Time>) {
+    pub(crate) fn start(&mut self, time: Option<Time>) {
         if self.lost {
             // Frames need not begin with the packet, but nearly always do; a false header shows soon.
             self.lost = false;
@@ -76,7 +76,7 @@ impl AdtsAssembler {
     }
 
     /// Payload of the PES packet.
-    pub(super) fn data(&mut self, mut piece: &[u8], sink: &mut Sink<'_>) {
+    pub(crate) fn data(&mut self, mut piece: &[u8], sink: &mut Sink<'_>) {
         if self.lost {
             return;
         }
@@ -100,7 +100,7 @@ impl AdtsAssembler {
     }
 
     /// Bytes of the stream were lost before what comes next.
-    pub(super) fn damage(&mut self, sink: &mut Sink<'_>) {
+    pub(crate) fn damage(&mut self, sink: &mut Sink<'_>) {
         if self.frame.is_some() || self.have > 0 {
             sink.stats.damaged_units += 1;
         }
@@ -109,7 +109,7 @@ impl AdtsAssembler {
     }
 
     /// The stream ends here. A frame in progress is not whole and is dropped.
-    pub(super) fn flush(&mut self, sink: &mut Sink<'_>) {
+    pub(crate) fn flush(&mut self, sink: &mut Sink<'_>) {
         if self.frame.is_some() || self.have > 0 {
             sink.stats.damaged_units += 1;
         }
@@ -117,7 +117,7 @@ impl AdtsAssembler {
     }
 
     /// What comes next belongs to another coded stream; after [`flush`](Self::flush).
-    pub(super) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.drop_frame();
         self.lost = false;
         self.pes_time = None;

@@ -23,13 +23,13 @@
 //! assert_eq!(demuxer.stats().damaged_units, 0);
 //! ```
 
-mod adts;
+pub(crate) mod adts;
 mod avc;
 mod packet;
 mod pes;
 mod psi;
 mod stats;
-mod stream;
+pub(crate) mod stream;
 
 use self::{
     packet::{Framer, PACKET, Packet},
@@ -46,6 +46,8 @@ const PAT_PID: u16 = 0;
 const NULL_PID: u16 = 0x1fff;
 /// PIDs below are for tables (ISO 13818-1 table 2-3, ETSI EN 300 468 §5.1.3), of which only the PAT matters here.
 const FIRST_FREE_PID: u16 = 0x20;
+/// Elementary streams that are taken; each may hold an access unit in progress.
+const MAX_STREAMS: usize = 32;
 
 /// Limits of a [`Demuxer`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -234,7 +236,7 @@ impl Inner {
         let mut old = std::mem::take(&mut self.streams);
         let mut counts = [(TrackKind::Video, 0_usize), (TrackKind::Audio, 0)];
         for info in infos {
-            let Some(kind) = kind_of(info.stream_type) else {
+            let Some(kind) = kind_of(info.stream_type).filter(|_| self.streams.len() < MAX_STREAMS) else {
                 stats.unsupported_stream_types.insert(info.stream_type);
                 continue;
             };

@@ -19,26 +19,26 @@ use crate::{
 
 /// When an access unit is due, in ticks of 90 kHz without wrap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Time {
-    pub(super) pts: i64,
-    pub(super) dts: i64,
+pub(crate) struct Time {
+    pub(crate) pts: i64,
+    pub(crate) dts: i64,
 }
 
 /// Where an assembler puts what it makes.
 #[derive(Debug)]
-pub(super) struct Sink<'a> {
-    pub(super) track: TrackId,
-    pub(super) max_unit: usize,
-    pub(super) events: &'a mut Vec<Event>,
-    pub(super) stats: &'a mut Stats,
+pub(crate) struct Sink<'a> {
+    pub(crate) track: TrackId,
+    pub(crate) max_unit: usize,
+    pub(crate) events: &'a mut Vec<Event>,
+    pub(crate) stats: &'a mut Stats,
 }
 
 impl Sink<'_> {
-    pub(super) fn config(&mut self, config: Arc<TrackConfig>) {
+    pub(crate) fn config(&mut self, config: Arc<TrackConfig>) {
         self.events.push(Event::Config { track: self.track, config });
     }
 
-    pub(super) fn sample(&mut self, sample: Sample) {
+    pub(crate) fn sample(&mut self, sample: Sample) {
         self.events.push(Event::Sample { track: self.track, sample });
     }
 }

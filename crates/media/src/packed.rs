@@ -1,0 +1,201 @@
+//! Packed audio (RFC 8216 §3.4): segments of AAC in ADTS, with the time stamp in an ID3 tag in front.
+//!
+//! ```
+//! use aqueduct_media::packed::Demuxer;
+//!
+//! # let segments: [&[u8]; 0] = [];
+//! let mut demuxer = Demuxer::default();
+//! let mut events = Vec::new();
+//! for segment in segments {
+//!     demuxer.segment(segment, &mut events);
+//! }
+//! assert_eq!(demuxer.stats().damaged_units, 0);
+//! ```
+
+use crate::{
+    aac::AdtsHeader,
+    time::unwrap_33,
+    track::{Event, Language, TrackId},
+    ts::{
+        Stats,
+        adts::AdtsAssembler,
+        stream::{Sink, Time},
+    },
+};
+
+/// Owner of the `PRIV` frame that holds the time stamp.
+const OWNER: &[u8] = b"com.apple.streaming.transportStreamTimestamp\0";
+/// An ADTS frame has 13 bits for its length.
+const MAX_FRAME: usize = 8192;
+
+/// From segments of packed audio to access units. It never fails: damage is counted as in MPEG-TS.
+#[derive(Debug)]
+pub struct Demuxer {
+    assembler: AdtsAssembler,
+    clock: Option<i64>,
+    stats: Stats,
+}
+
+impl Default for Demuxer {
+    fn default() -> Self {
+        Self {
+            assembler: AdtsAssembler::new(Language::UNDETERMINED),
+            clock: None,
+            stats: Stats::default(),
+        }
+    }
+}
+
+impl Demuxer {
+    /// Takes a whole segment and appends its frames, all of track 0. A segment without a time stamp goes on where
+    /// the one before ended; the first one then begins at 0.
+    pub fn segment(&mut self, bytes: &[u8], events: &mut Vec<Event>) {
+        let (stamp, audio) = take_tags(bytes);
+        let stamp = stamp.or(self.clock.is_none().then_some(0));
+        let time = stamp.map(|stamp| {
+            let first = i64::try_from(stamp).unwrap_or(0);
+            let time = unwrap_33(stamp, self.clock.unwrap_or(first));
+            self.clock = Some(time);
+            Time { pts: time, dts: time }
+        });
+        let mut sink = Sink {
+            track: TrackId(0),
+            max_unit: MAX_FRAME,
+            events,
+            stats: &mut self.stats,
+        };
+        self.assembler.start(time);
+        self.assembler.data(audio, &mut sink);
+        self.assembler.flush(&mut sink);
+    }
+
+    /// What comes next is unrelated to what came before: its time stamps may start anywhere.
+    pub fn discontinuity(&mut self) {
+        self.clock = None;
+        self.assembler.restart();
+    }
+
+    /// What was wrong so far.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+}
+
+/// Whether a segment is packed audio that [`Demuxer`] reads: an ADTS frame, behind ID3 tags or not.
+#[must_use]
+pub fn is_adts(bytes: &[u8]) -> bool {
+    let (_, audio) = take_tags(bytes);
+    audio.first_chunk().is_some_and(|header| AdtsHeader::parse(header).is_some())
+}
+
+/// Takes ID3 tags off the front (ID3v2.4 structure §3.1): the time stamp, if there is one, and what is behind.
+fn take_tags(mut bytes: &[u8]) -> (Option<u64>, &[u8]) {
+    let mut stamp = None;
+    while let Some(&[b'I', b'D', b'3', version, _, flags, a, b, c, d]) = bytes.first_chunk::<10>() {
+        let size = syncsafe([a, b, c, d]);
+        let body = bytes.get(10..).unwrap_or(&[]);
+        let (tag, rest) = body.split_at(size.min(body.len()));
+        stamp = stamp.or_else(|| timestamp(tag, version));
+        // A footer repeats the header.
+        let footer = if flags & 0x10 != 0 { 10 } else { 0 };
+        bytes = rest.get(footer..).unwrap_or(&[]);
+    }
+    (stamp, bytes)
+}
+
+/// The time stamp in the frames of a tag (RFC 8216 §3.4): 33 bits in eight bytes.
+fn timestamp(mut frames: &[u8], version: u8) -> Option<u64> {
+    while let Some(&[i0, i1, i2, i3, a, b, c, d, _, _]) = frames.first_chunk::<10>() {
+        // Sizes are plain numbers before version 4.
+        let size = match version {
+            4 => syncsafe([a, b, c, d]),
+            _ => usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?,
+        };
+        let body = frames.get(10..)?;
+        let (frame, rest) = body.split_at(size.min(body.len()));
+        let value = frame.strip_prefix(OWNER).filter(|_| [i0, i1, i2, i3] == *b"PRIV");
+        if let Some(value) = value.and_then(|value| value.first_chunk()) {
+            return Some(u64::from_be_bytes(*value) & ((1 << 33) - 1));
+        }
+        // Padding follows the frames.
+        if i0 == 0 {
+            return None;
+        }
+        frames = rest;
+    }
+    None
+}
+
+/// Seven bits a byte (ID3v2.4 structure §6.2).
+fn syncsafe(bytes: [u8; 4]) -> usize {
+    bytes.iter().fold(0, |size, byte| size << 7 | usize::from(byte & 0x7f))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// AAC LC, 48 kHz, stereo: a header and `len` bytes of zeros.
+    fn frame(len: u8) -> Vec<u8> {
+        let whole = u16::from(len) + 7;
+        let [high, low] = (whole << 5).to_be_bytes();
+        [&[0xff, 0xf1, 0x4c, 0x80, high, low | 0x1f, 0xfc][..], &vec![0; len.into()]].concat()
+    }
+
+    fn tag(version: u8, stamp: u64) -> Vec<u8> {
+        let content = [OWNER, &stamp.to_be_bytes()].concat();
+        let size = u8::try_from(content.len()).unwrap();
+        let frame = [&b"PRIV"[..], &[0, 0, 0, size, 0, 0], &content].concat();
+        let size = u8::try_from(frame.len()).unwrap();
+        [&b"ID3"[..], &[version, 0, 0, 0, 0, 0, size], &frame].concat()
+    }
+
+    fn times(segments: &[Vec<u8>]) -> (Vec<(i64, usize)>, Stats) {
+        let mut demuxer = Demuxer::default();
+        let mut events = Vec::new();
+        segments.iter().for_each(|segment| demuxer.segment(segment, &mut events));
+        let times = events
+            .into_iter()
+            .filter_map(|event| match event {
+                Event::Sample { sample, .. } => Some((sample.dts, sample.data.len())),
+                Event::Config { .. } => None,
+            })
+            .collect();
+        (times, demuxer.stats().clone())
+    }
+
+    #[test]
+    fn frames_count_from_the_stamp_of_their_segment() {
+        let both = [frame(5), frame(6)].concat();
+        for version in [3, 4] {
+            let segments = [
+                [tag(version, 90_000), both.clone()].concat(),
+                [tag(version, 93_840), both.clone()].concat(),
+                both.clone(),
+            ];
+            let (times, stats) = times(&segments);
+            let expected = [(48_000, 5), (49_024, 6), (50_048, 5), (51_072, 6), (52_096, 5), (53_120, 6)];
+            assert_eq!(times, expected);
+            assert_eq!(stats, Stats::default());
+        }
+    }
+
+    #[test]
+    fn without_a_stamp_time_begins_at_zero() {
+        assert_eq!(times(&[frame(5)]).0, [(0, 5)]);
+        assert!(is_adts(&frame(5)) && is_adts(&[tag(4, 0), frame(5)].concat()));
+        // MPEG audio is no ADTS.
+        assert!(!is_adts(&[0xff, 0xfb, 0x90, 0x64, 0, 0, 0, 0]) && !is_adts(b"ID3") && !is_adts(b""));
+        assert_eq!(times(&[[tag(9, 0)[..10].to_vec(), frame(5)].concat()]).0, []);
+    }
+
+    #[test]
+    fn a_frame_cut_short_is_dropped_and_counted() {
+        let mut segment = [tag(4, 0), frame(5), frame(6)].concat();
+        segment.pop();
+        let (times, stats) = times(&[segment]);
+        assert_eq!(times, [(0, 5)]);
+        assert_eq!(stats.damaged_units, 1);
+    }
+}
