@@ -6,6 +6,7 @@ use aqueduct_core::{Clear, Item, Mux, MuxError, Presentation, SegmentInfo, Summa
 use aqueduct_media::{
     Error, Event, Language, Sample, SampleData, TrackConfig, fmp4,
     mp4::{Options, Writer},
+    packed,
     time::rescale,
     timeline::{Clock, Start, Timeline},
     ts,
@@ -14,7 +15,8 @@ use aqueduct_media::{
 /// Samples of different tracks lie this close together in the file, so that a player need not jump about.
 const INTERLEAVE_SECONDS: i64 = 1;
 
-/// Makes one progressive MP4 of its tracks: MPEG-TS with H.264 and AAC, or fragmented MP4 with any codec.
+/// Makes one progressive MP4 of its tracks: MPEG-TS with H.264 and AAC, packed AAC, or fragmented MP4
+/// with any codec.
 ///
 /// Samples are stored as they come, segment by segment; the index follows at the end. Tracks are joined by their
 /// time stamps on one continuous [`Timeline`], across discontinuities and changes of codec parameters. What was
@@ -50,6 +52,7 @@ impl Mp4Muxer {
                 demuxer.boundary(&mut events);
                 file.take(&mut lane.outputs, &lane.tags, period, events, &[], writes)
             }
+            Source::Packed(_) => Ok(()),
             Source::Fmp4(demuxer) => {
                 let mut events = Vec::new();
                 demuxer.init(bytes, &mut events).map_err(media)?;
@@ -78,6 +81,14 @@ impl Mp4Muxer {
                 demuxer.push(bytes, &mut events);
                 demuxer.boundary(&mut events);
                 check_stream_types(demuxer)?;
+                file.take(&mut lane.outputs, &lane.tags, period, events, &[], writes)
+            }
+            Source::Packed(demuxer) => {
+                let mut events = Vec::new();
+                if last.is_some() {
+                    demuxer.discontinuity();
+                }
+                demuxer.segment(bytes, &mut events);
                 file.take(&mut lane.outputs, &lane.tags, period, events, &[], writes)
             }
             Source::Fmp4(demuxer) => {
@@ -380,29 +391,8 @@ impl Lane {
     fn notes(&self, notes: &mut Vec<String>) {
         let lane = self.id.to_string();
         match &self.source {
-            Some(Source::Ts(demuxer)) => {
-                let stats = demuxer.stats();
-                for (count, what) in [
-                    (stats.junk_bytes, "bytes outside of transport packets"),
-                    (stats.sync_losses, "losses of packet synchronisation"),
-                    (stats.transport_errors, "packets marked as broken"),
-                    (stats.continuity_errors, "breaks of continuity"),
-                    (stats.scrambled_packets, "packets that are still scrambled"),
-                    (stats.broken_sections, "broken PAT or PMT sections"),
-                    (stats.broken_pes, "broken PES packets"),
-                    (stats.damaged_units, "damaged access units dropped"),
-                    (stats.oversized_units, "oversized access units dropped"),
-                    (stats.leading_units, "pictures before the first random access point dropped"),
-                    (stats.untimed_units, "access units without a time stamp dropped"),
-                    (stats.broken_parameter_sets, "parameter sets that cannot be read"),
-                    (stats.skipped_audio_bytes, "bytes outside of audio frames"),
-                ] {
-                    note(notes, &lane, count, what);
-                }
-                for stream_type in &stats.unsupported_stream_types {
-                    notes.push(format!("{lane}: streams of type {stream_type:#04x} are not in the file"));
-                }
-            }
+            Some(Source::Ts(demuxer)) => stream_notes(demuxer.stats(), &lane, notes),
+            Some(Source::Packed(demuxer)) => stream_notes(demuxer.stats(), &lane, notes),
             Some(Source::Fmp4(demuxer)) => {
                 let stats = demuxer.stats();
                 for (count, what) in [
@@ -419,6 +409,30 @@ impl Lane {
     }
 }
 
+/// What a demuxer of transport streams or of packed audio counted.
+fn stream_notes(stats: &ts::Stats, lane: &str, notes: &mut Vec<String>) {
+    for (count, what) in [
+        (stats.junk_bytes, "bytes outside of transport packets"),
+        (stats.sync_losses, "losses of packet synchronisation"),
+        (stats.transport_errors, "packets marked as broken"),
+        (stats.continuity_errors, "breaks of continuity"),
+        (stats.scrambled_packets, "packets that are still scrambled"),
+        (stats.broken_sections, "broken PAT or PMT sections"),
+        (stats.broken_pes, "broken PES packets"),
+        (stats.damaged_units, "damaged access units dropped"),
+        (stats.oversized_units, "oversized access units dropped"),
+        (stats.leading_units, "pictures before the first random access point dropped"),
+        (stats.untimed_units, "access units without a time stamp dropped"),
+        (stats.broken_parameter_sets, "parameter sets that cannot be read"),
+        (stats.skipped_audio_bytes, "bytes outside of audio frames"),
+    ] {
+        note(notes, lane, count, what);
+    }
+    for stream_type in &stats.unsupported_stream_types {
+        notes.push(format!("{lane}: streams of type {stream_type:#04x} are not in the file"));
+    }
+}
+
 fn note(notes: &mut Vec<String>, of: &str, count: u64, what: &str) {
     if count > 0 {
         notes.push(format!("{of}: {count} {what}"));
@@ -428,6 +442,7 @@ fn note(notes: &mut Vec<String>, of: &str, count: u64, what: &str) {
 #[derive(Debug)]
 enum Source {
     Ts(Box<ts::Demuxer>),
+    Packed(Box<packed::Demuxer>),
     Fmp4(fmp4::Demuxer),
 }
 
@@ -440,9 +455,12 @@ impl Source {
         if bytes.get(4..8).is_some_and(|kind| BOXES.contains(&kind)) {
             return Ok(Self::Fmp4(fmp4::Demuxer::default()));
         }
+        if packed::is_adts(bytes) {
+            return Ok(Self::Packed(Box::default()));
+        }
         if bytes.starts_with(b"ID3") || (bytes.first() == Some(&0xff) && bytes.get(1).is_some_and(|byte| byte & 0xe0 == 0xe0)) {
             return Err(MuxError::Unsupported {
-                what: "packed audio cannot go into MP4 yet; choose .aac or .mp3 to keep it as it is".into(),
+                what: "packed audio other than AAC cannot go into MP4 yet; choose .mp3 or .ac3 to keep it as it is".into(),
             });
         }
         if bytes.starts_with(b"WEBVTT") {

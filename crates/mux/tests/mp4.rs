@@ -317,6 +317,52 @@ fn a_missing_segment_leaves_its_time_empty() {
     assert_monotonic(&audio);
 }
 
+/// Each segment of a folder of audio in MPEG-TS as packed audio, with the time stamp that its first frame has.
+fn packed(name: &str) -> Vec<Piece> {
+    let mut demuxer = aqueduct_media::ts::Demuxer::default();
+    folder(name)
+        .into_iter()
+        .map(|piece| {
+            let Piece::Segment(bytes) = piece else {
+                panic!("MPEG-TS has no initialization section")
+            };
+            let mut events = Vec::new();
+            demuxer.push(&bytes, &mut events);
+            demuxer.discontinuity(&mut events);
+            let samples: Vec<_> = events
+                .into_iter()
+                .filter_map(|event| match event {
+                    aqueduct_media::Event::Sample { sample, .. } => Some(sample),
+                    aqueduct_media::Event::Config { .. } => None,
+                })
+                .collect();
+            let stamp = samples[0].pts * 90 / 48;
+            let owner = b"com.apple.streaming.transportStreamTimestamp\0";
+            let content = [&owner[..], &stamp.to_be_bytes()].concat();
+            let len = u8::try_from(content.len()).unwrap();
+            let mut packed = [&b"ID3\x04\0\0\0\0\0"[..], &[len + 10], b"PRIV\0\0\0", &[len], b"\0\0", &content].concat();
+            for sample in samples {
+                // AAC LC, 48 kHz, stereo.
+                let [high, low] = u16::try_from((sample.data.len() + 7) << 5).unwrap().to_be_bytes();
+                packed.extend_from_slice(&[0xff, 0xf1, 0x4c, 0x80, high, low | 0x1f, 0xfc]);
+                packed.extend_from_slice(&sample.data);
+            }
+            Piece::Segment(packed)
+        })
+        .collect()
+}
+
+#[test]
+fn packed_audio_joins_its_picture() {
+    let lanes = [(TrackKind::Main, folder("video-ts")), (TrackKind::Audio, packed("main-audio-ts"))];
+    let (file, summary) = mux(&lanes).unwrap();
+    assert_eq!(summary.notes, [""; 0]);
+    judge(
+        &file,
+        &[("v:0", bytes_of(&folder("video-ts"))), ("a:0", bytes_of(&folder("main-audio-ts")))],
+    );
+}
+
 #[test]
 fn what_cannot_go_into_the_file_is_an_error_or_a_note() {
     let unsupported = |bytes: &[u8]| {
