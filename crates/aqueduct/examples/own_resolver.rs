@@ -1,5 +1,5 @@
 //! A resolver of one's own, for a stream that has numbered segments and no playlist:
-//! `own_resolver BASE-URL COUNT OUTPUT` fetches `BASE-URL/seg-000.ts`, `seg-001.ts`, …
+//! `own_resolver BASE-URL COUNT OUTPUT` fetches `BASE-URL/0.ts`, `1.ts`, …
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ impl Resolve for Numbered {
         for msn in 0..self.1 {
             let url = self
                 .0
-                .join(&format!("seg-{msn:03}.ts"))
+                .join(&format!("{msn}.ts"))
                 .map_err(|error| ResolveError::Other(error.into()))?;
             let resource = Resource::new(Kind::Segment, url);
             let info = Arc::new(SegmentInfo::new(track.id, msn, Duration::from_secs(2), resource.clone()));
