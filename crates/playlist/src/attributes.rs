@@ -67,6 +67,20 @@ pub(crate) struct Tools {
     pub(crate) report: Report,
     pub(crate) substitution: Substitution,
     pub(crate) base: Arc<Url>,
+    /// How many attributes and entries of lists are kept so far, and how many may be.
+    pub(crate) kept: usize,
+    pub(crate) most: usize,
+}
+
+impl Tools {
+    /// Counts things that are about to be kept: a few bytes of text each, many times that in memory.
+    pub(crate) fn keep(&mut self, count: usize) -> Result<(), PlaylistError> {
+        self.kept = self.kept.saturating_add(count);
+        if self.kept > self.most {
+            return Err(PlaylistError::too_large("attributes and entries of lists", self.most));
+        }
+        Ok(())
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -284,6 +298,7 @@ impl<'t, 'r> AttributeReader<'t, 'r> {
     /// A quoted string of parts between `separator`s; empty parts are left out.
     pub(crate) fn list(&mut self, name: &'static str, separator: char) -> Result<Vec<String>, PlaylistError> {
         let text = self.string(name)?.unwrap_or_default();
+        self.tools.keep(text.matches(separator).count())?;
         Ok(text
             .split(separator)
             .map(str::trim)
@@ -436,6 +451,7 @@ impl<'t, 'r> AttributeReader<'t, 'r> {
     pub(crate) fn rest(self) -> Result<Vec<Attribute>, PlaylistError> {
         let mut rest = Vec::new();
         for item in self.items.into_iter().filter(|i| !i.taken) {
+            self.tools.keep(1)?;
             let value = if item.quoted {
                 let text = self.tools.substitution.expand(&item.value, self.line, &mut self.tools.report)?;
                 AttributeValue::Quoted((&*text).into())

@@ -55,7 +55,8 @@ pub struct Limits {
     pub line_bytes: usize,
     /// Media Segments of a Media Playlist: one million, which is 70 days in segments of six seconds.
     pub segments: usize,
-    /// Tags that are kept beside the segments (date ranges, parts, unknown tags): two million.
+    /// Small things that are kept beside the segments: tags such as date ranges and parts, and, each counted
+    /// by themselves, attributes without a field, entries of lists, and keys: half a million.
     pub tags: usize,
     /// Variant Streams, Renditions, session data and session keys of a Multivariant Playlist: 10,000.
     pub entries: usize,
@@ -71,7 +72,7 @@ impl Default for Limits {
             lines: 8_000_000,
             line_bytes: 1 << 20,
             segments: 1_000_000,
-            tags: 2_000_000,
+            tags: 500_000,
             entries: 10_000,
             warnings_per_kind: 100,
         }

@@ -1,6 +1,7 @@
 //! Why a text is no playlist that could be used.
 
 use crate::position::{Excerpt, Position};
+use crate::text::Line;
 
 /// Why a playlist could not be read. Departures that leave the meaning clear are
 /// [`Warning`](crate::Warning)s instead.
@@ -16,12 +17,16 @@ pub enum PlaylistError {
         excerpt: Excerpt,
     },
     /// The text exceeds one of the [`Limits`](crate::Limits).
-    #[error("read a playlist: more than {limit} {what}")]
+    #[error("read a playlist: {}more than {limit} {what}{}", at(*.position), shown(.excerpt.as_ref()))]
     TooLarge {
         /// What there is too much of.
         what: &'static str,
         /// How much of it is allowed.
         limit: usize,
+        /// Where it became too much; nowhere if the text as a whole is too large.
+        position: Option<Position>,
+        /// That line.
+        excerpt: Option<Excerpt>,
     },
     /// A line exceeds [`Limits::line_bytes`](crate::Limits::line_bytes), perhaps only after its variable
     /// references were expanded.
@@ -63,6 +68,37 @@ pub enum PlaylistError {
         /// What they disagree on.
         what: &'static str,
     },
+}
+
+impl PlaylistError {
+    pub(crate) fn too_large(what: &'static str, limit: usize) -> Self {
+        Self::TooLarge {
+            what,
+            limit,
+            position: None,
+            excerpt: None,
+        }
+    }
+
+    /// Says where it happened, unless that is said already.
+    pub(crate) fn in_line(mut self, line: Line<'_>) -> Self {
+        if let Self::TooLarge { position, excerpt, .. } = &mut self
+            && position.is_none()
+        {
+            let (place, text) = line.locate(line.text);
+            *position = Some(place);
+            *excerpt = Some(text);
+        }
+        self
+    }
+}
+
+fn at(position: Option<Position>) -> String {
+    position.map(|p| format!("{p}: ")).unwrap_or_default()
+}
+
+fn shown(excerpt: Option<&Excerpt>) -> String {
+    excerpt.map(|e| format!("\n{e}")).unwrap_or_default()
 }
 
 fn held(have: Option<(u64, u64)>) -> String {

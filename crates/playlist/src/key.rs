@@ -146,7 +146,7 @@ pub struct InitSection {
 
 /// The most KEYFORMATs that can be in force at once. The specification names no bound; nobody has that many
 /// DRM systems, and without one a hostile playlist could make every tag cost as much as all before it.
-const MOST_FORMATS: usize = 64;
+const MOST_FORMATS: usize = 16;
 
 /// The keys in force while a playlist is read: one of each `KEYFORMAT`, until `METHOD=NONE`.
 #[derive(Debug, Default)]
@@ -154,11 +154,17 @@ pub(crate) struct KeyRing {
     shared: Arc<[Key]>,
     /// What comes to be in force instead, once somebody asks.
     changed: Option<Vec<Key>>,
+    /// How many keys there are in all lists so far.
+    listed: usize,
 }
 
 impl KeyRing {
     pub(crate) fn new(shared: Arc<[Key]>) -> Self {
-        Self { shared, changed: None }
+        Self {
+            shared,
+            changed: None,
+            listed: 0,
+        }
     }
 
     /// Puts one tag into force.
@@ -180,22 +186,24 @@ impl KeyRing {
             Some(held) => *held = key,
             None if room => keys.push(key),
             None => {
-                return Err(PlaylistError::TooLarge {
-                    what: "KEYFORMATs in force",
-                    limit: MOST_FORMATS,
-                });
+                return Err(PlaylistError::too_large("KEYFORMATs in force", MOST_FORMATS));
             }
         }
         Ok(())
     }
 
-    /// The keys in force now; the same list as long as none changed.
-    pub(crate) fn shared(&mut self) -> &Arc<[Key]> {
+    /// The keys in force now; the same list as long as none changed. All lists together may have `most`
+    /// keys: a single tag makes a list of as many as there are formats.
+    pub(crate) fn shared(&mut self, most: usize) -> Result<&Arc<[Key]>, PlaylistError> {
         if let Some(keys) = self.changed.take()
             && *self.shared != *keys
         {
+            self.listed = self.listed.saturating_add(keys.len());
+            if self.listed > most {
+                return Err(PlaylistError::too_large("keys", most));
+            }
             self.shared = keys.into();
         }
-        &self.shared
+        Ok(&self.shared)
     }
 }

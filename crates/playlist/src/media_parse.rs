@@ -112,11 +112,11 @@ impl<'c, 't> MediaParser<'c, 't> {
                         self.extinf(line, value);
                     } else if tag.starts_with("EXT") {
                         let (name, value) = tag.split_once(':').unwrap_or((tag, ""));
-                        self.tag(line, name.trim_end(), value)?;
+                        self.tag(line, name.trim_end(), value).map_err(|e| e.in_line(line))?;
                     }
                 }
                 None if line.text.is_empty() => {}
-                None => self.uri(line)?,
+                None => self.uri(line).map_err(|e| e.in_line(line))?,
             }
         }
         self.finish()
@@ -213,10 +213,7 @@ impl<'c, 't> MediaParser<'c, 't> {
     fn count_tag(&mut self) -> Result<(), PlaylistError> {
         self.tag_count += 1;
         if self.tag_count > self.context.limits.tags {
-            return Err(PlaylistError::TooLarge {
-                what: "tags",
-                limit: self.context.limits.tags,
-            });
+            return Err(PlaylistError::too_large("tags", self.context.limits.tags));
         }
         Ok(())
     }
@@ -232,7 +229,7 @@ impl<'c, 't> MediaParser<'c, 't> {
         if self.pending.map {
             self.warn(WarningKind::RepeatedMap, line, line.text);
         }
-        let keys = Arc::clone(self.keys.shared());
+        let keys = Arc::clone(self.keys.shared(self.context.limits.tags)?);
         let mut reader = self.reader(line, value);
         reader.missing("URI");
         let Some(uri) = reader.needed_uri("URI")? else { return Ok(()) };
@@ -315,10 +312,7 @@ impl<'c, 't> MediaParser<'c, 't> {
 
     fn uri(&mut self, line: Line<'t>) -> Result<(), PlaylistError> {
         if self.playlist.segments.len() >= self.context.limits.segments {
-            return Err(PlaylistError::TooLarge {
-                what: "segments",
-                limit: self.context.limits.segments,
-            });
+            return Err(PlaylistError::too_large("segments", self.context.limits.segments));
         }
         let text = self.tools.substitution.expand(line.text, line, &mut self.tools.report)?;
         let text = text.trim();
@@ -365,7 +359,7 @@ impl<'c, 't> MediaParser<'c, 't> {
         let segment = Segment {
             text,
             title_length,
-            shared: self.shared(),
+            shared: self.shared()?,
             rare,
             duration,
             start: 0,
@@ -380,11 +374,11 @@ impl<'c, 't> MediaParser<'c, 't> {
     }
 
     /// What applies at this point to all segments until something changes.
-    fn shared(&mut self) -> Arc<Shared> {
+    fn shared(&mut self) -> Result<Arc<Shared>, PlaylistError> {
         if std::mem::take(&mut self.stale) {
             let now = Shared {
                 base: Arc::clone(&self.tools.base),
-                keys: Arc::clone(self.keys.shared()),
+                keys: Arc::clone(self.keys.shared(self.context.limits.tags)?),
                 init: self.init.clone(),
                 discontinuity_sequence: self.discontinuities,
                 bitrate: self.bitrate,
@@ -393,12 +387,12 @@ impl<'c, 't> MediaParser<'c, 't> {
                 self.shared = Arc::new(now);
             }
         }
-        Arc::clone(&self.shared)
+        Ok(Arc::clone(&self.shared))
     }
 
     fn finish(mut self) -> Result<(MediaPlaylist, Tools, Lint), PlaylistError> {
         let last_shared = Arc::clone(&self.shared);
-        let shared = self.shared();
+        let shared = self.shared()?;
         let pending = std::mem::take(&mut self.pending);
         if let Some((_, _, line)) = pending.extinf {
             self.warn(WarningKind::DurationWithoutSegment, line, line.text);

@@ -84,10 +84,10 @@ impl<'c, 't> MultivariantParser<'c, 't> {
             match line.text.strip_prefix('#') {
                 Some(tag) if tag.starts_with("EXT") => {
                     let (name, value) = tag.split_once(':').unwrap_or((tag, ""));
-                    self.tag(line, name.trim_end(), value)?;
+                    self.tag(line, name.trim_end(), value).map_err(|e| e.in_line(line))?;
                 }
                 Some(_) => {}
-                None => self.uri(line)?,
+                None => self.uri(line).map_err(|e| e.in_line(line))?,
             }
         }
         self.finish()
@@ -117,10 +117,10 @@ impl<'c, 't> MultivariantParser<'c, 't> {
         self.unplaced = self.playlist.unknown.len();
         self.entries += 1;
         if self.entries > self.context.limits.entries {
-            return Err(PlaylistError::TooLarge {
-                what: "entries of a Multivariant Playlist",
-                limit: self.context.limits.entries,
-            });
+            return Err(PlaylistError::too_large(
+                "entries of a Multivariant Playlist",
+                self.context.limits.entries,
+            ));
         }
         Ok(())
     }
@@ -216,10 +216,7 @@ impl<'c, 't> MultivariantParser<'c, 't> {
                 Some(name) => self.warn(WarningKind::ForeignTag(name), line, line.text),
                 None => {
                     if self.playlist.unknown.len() >= self.context.limits.tags {
-                        return Err(PlaylistError::TooLarge {
-                            what: "tags",
-                            limit: self.context.limits.tags,
-                        });
+                        return Err(PlaylistError::too_large("tags", self.context.limits.tags));
                     }
                     self.playlist.unknown.push(UnknownTag {
                         text: line.text.into(),
@@ -283,7 +280,7 @@ impl Half {
         let values = VariantValues {
             bandwidth: reader.integer("BANDWIDTH").unwrap_or(0),
             average_bandwidth: reader.integer("AVERAGE-BANDWIDTH"),
-            codecs: filled(reader.string("CODECS")?),
+            codecs: filled(Some(reader.list("CODECS", ',')?.join(","))),
             resolution: reader.known("RESOLUTION", Resolution::parse),
             frame_rate: reader.float("FRAME-RATE"),
             audio: filled(reader.string("AUDIO")?),

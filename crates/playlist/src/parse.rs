@@ -104,6 +104,8 @@ fn read(bytes: &[u8], context: &Context, previous: Option<&MediaPlaylist>) -> Re
         report,
         substitution: Substitution::new(&context.limits),
         base: context.shared_base(),
+        kept: 0,
+        most: context.limits.tags,
     };
     if class.multivariant {
         let (mut playlist, tools, lint) = MultivariantParser::new(tools, context).run(lines)?;

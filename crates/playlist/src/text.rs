@@ -91,10 +91,7 @@ fn trim(raw: &str) -> &str {
 /// which is what `Latin-1` means in practice.
 pub(crate) fn decode<'b>(bytes: &'b [u8], limits: &Limits, report: &mut Report) -> Result<Cow<'b, str>, PlaylistError> {
     if bytes.len() > limits.bytes {
-        return Err(PlaylistError::TooLarge {
-            what: "bytes",
-            limit: limits.bytes,
-        });
+        return Err(PlaylistError::too_large("bytes", limits.bytes));
     }
     let body = bytes.strip_prefix(BOM);
     let marked = body.is_some();
@@ -152,10 +149,7 @@ fn check_form(text: &str, limits: &Limits, report: &mut Report) -> Result<(), Pl
     let bytes = text.as_bytes();
     let returns = memchr_iter(b'\r', bytes).count();
     if memchr_iter(b'\n', bytes).count().saturating_add(returns) > limits.lines.saturating_mul(2) {
-        return Err(PlaylistError::TooLarge {
-            what: "lines",
-            limit: limits.lines,
-        });
+        return Err(PlaylistError::too_large("lines", limits.lines));
     }
     // In blocks without an early exit, which the compiler can turn into wide instructions.
     let is_odd = |b: u8| b < 0x20 && b != b'\n' && b != b'\r' && b != b'\t';

@@ -109,10 +109,10 @@ impl Substitution {
             let (name, behind) = body.split_at(name_length);
             match behind.strip_prefix('}').zip(self.variables.get(name)) {
                 Some((behind, value)) => {
-                    self.budget = self.budget.checked_sub(value.len()).ok_or(PlaylistError::TooLarge {
-                        what: "bytes of variable values",
-                        limit: self.total,
-                    })?;
+                    self.budget = self
+                        .budget
+                        .checked_sub(value.len())
+                        .ok_or_else(|| PlaylistError::too_large("bytes of variable values", self.total))?;
                     expanded.push_str(value);
                     rest = behind;
                 }

@@ -424,6 +424,35 @@ fn limits_are_errors() {
             "{error}"
         );
     }
+    for text in [
+        with_lines(&"#EXT-X-DATERANGE:ID=\"a\",X=1\n".repeat(20)),
+        with_lines(&format!(
+            "#EXT-X-SKIP:SKIPPED-SEGMENTS=1,RECENTLY-REMOVED-DATERANGES=\"{}\"",
+            "a\t".repeat(20)
+        )),
+        with_lines(
+            &(0..20)
+                .map(|n| format!("#EXT-X-KEY:METHOD=AES-128,URI=\"{n}\"\n#EXTINF:1,\na\n"))
+                .collect::<String>(),
+        ),
+        with_lines(
+            &(0..17)
+                .map(|n| format!("#EXT-X-KEY:METHOD=A,URI=\"k\",KEYFORMAT=\"{n}\"\n"))
+                .collect::<String>(),
+        ),
+    ] {
+        let mut context = context();
+        context.limits.tags = 19;
+        let error = aqueduct_playlist::parse(text.as_bytes(), &context).unwrap_err();
+        assert!(
+            matches!(error, PlaylistError::TooLarge { position: Some(_), .. }),
+            "{error}\n{text}"
+        );
+    }
+    let mut context = context();
+    context.limits.segments = 1;
+    let error = aqueduct_playlist::parse(media.as_bytes(), &context).unwrap_err().to_string();
+    assert_eq!(error, "read a playlist: line 6, column 1: more than 1 segments\n  a\n  ^");
 }
 
 #[test]

@@ -183,3 +183,16 @@ fn a_reload_tells_that_the_stream_ended() {
     let reload = new.compare(&old);
     assert_eq!((reload.change, reload.ended), (Change::Unchanged, true));
 }
+
+#[test]
+fn new_segments_of_an_update_resolve_against_its_own_url() {
+    let previous = media(full(0, 9));
+    let mut context = context();
+    context.base = "https://other.example.net/x/list.m3u8?_HLS_skip=YES".parse().unwrap();
+    let merged = parse_update(delta(0, 8, 12).as_bytes(), &context, &previous)
+        .unwrap()
+        .into_media()
+        .unwrap();
+    assert_eq!(merged.segments[5].uri().as_str(), "https://example.com/live/5.ts");
+    assert_eq!(merged.segments[11].uri().as_str(), "https://other.example.net/x/11.ts");
+}

@@ -40,7 +40,8 @@ impl MediaParser<'_, '_> {
         self.init = end.shared.init.clone();
         self.bitrate = end.shared.bitrate;
         self.discontinuities = end.shared.discontinuity_sequence;
-        self.stale = false;
+        // The base may be another one now.
+        self.stale = true;
         self.playlist.segments.extend(held.iter().map(|segment| {
             let mut segment = segment.clone();
             if segment.parts().next().is_some() {
