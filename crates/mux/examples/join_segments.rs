@@ -1,5 +1,7 @@
 //! Makes one MP4 of clear MPEG-TS segments that lie in files: `join_segments OUTPUT SEGMENT...`.
 
+#![expect(clippy::print_stdout, reason = "an example talks to its reader")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +10,15 @@ use aqueduct_mux::{Container, Output, run};
 use url::Url;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let output = arguments.next().ok_or("usage: join_segments OUTPUT SEGMENT...")?;
-    let output = Output::file(output.as_ref(), true)?;
+    let mut paths: Vec<String> = std::env::args().skip(1).collect();
+    if paths.is_empty() {
+        return Err("usage: join_segments OUTPUT SEGMENT...".into());
+    }
+    let output = Output::file(paths.remove(0).as_ref(), true)?;
     let track = Track::new(TrackId::new(0), TrackKind::Main, "main");
     let (segments, lane) = channel(4);
     let reader = std::thread::spawn(move || {
-        for (msn, path) in (0..).zip(arguments) {
+        for (msn, path) in (0..).zip(paths) {
             let resource = Resource::new(Kind::Segment, Url::parse("file:///").map_err(std::io::Error::other)?);
             let info = Arc::new(SegmentInfo::new(TrackId::new(0), msn, Duration::ZERO, resource));
             let clear = Sealed::unbudgeted(&std::fs::read(path)?[..]).open(Ok::<_, std::io::Error>)?;

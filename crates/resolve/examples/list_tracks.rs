@@ -1,5 +1,7 @@
 //! Resolves a page or playlist in a local file, with a fetcher that reads files: `list_tracks FILE`.
 
+#![expect(clippy::print_stdout, reason = "an example talks to its reader")]
+
 use aqueduct_core::{Fetch, FetchError, Fetched, Grant, Input, Resolve, Resource};
 use aqueduct_resolve::PageResolver;
 
