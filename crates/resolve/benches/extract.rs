@@ -129,13 +129,25 @@ fn cases() -> Vec<(&'static str, String)> {
     ]
 }
 
+/// What this thread has used of a processor, where the system tells; else what a clock on the wall shows.
+struct Clock(Instant);
+
+impl Clock {
+    fn now(&self) -> Duration {
+        let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+        let used = told.and_then(|text| text.split(' ').next()?.parse().ok());
+        used.map_or_else(|| self.0.elapsed(), Duration::from_nanos)
+    }
+}
+
 #[expect(clippy::print_stdout, reason = "a benchmark tells its figures")]
 fn main() {
     let filter: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let Ok(url) = "https://site.example/watch/1".parse() else { return };
+    let clock = Clock(Instant::now());
     println!(
         "{:<28} {:>8} {:>9} {:>10} {:>7} {:>7}",
-        "5 MB of", "ms", "MB/s", "candidates", "frames", "cut"
+        "5 MB of", "CPU ms", "MB/s", "candidates", "frames", "cut"
     );
     for (name, page) in cases() {
         if !filter.is_empty() && !filter.iter().any(|word| name.contains(word.as_str())) {
@@ -149,9 +161,9 @@ fn main() {
         let mut best = Duration::MAX;
         let mut found = None;
         for _ in 0..3 {
-            let start = Instant::now();
+            let start = clock.now();
             let extraction = extract(&document, &Limits::default());
-            best = best.min(start.elapsed());
+            best = best.min(clock.now().saturating_sub(start));
             found = Some(extraction);
         }
         let Some(found) = found else { continue };

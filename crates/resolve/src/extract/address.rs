@@ -77,6 +77,7 @@ pub(super) fn classify_type(mime: &str) -> Class {
                 "x-matroska" => "mkv",
                 "mpeg" if mime.starts_with("audio") => "mp3",
                 "mp4" if mime.starts_with("audio") => "m4a",
+                "webm" if mime.starts_with("audio") => "weba",
                 other => other.strip_prefix("x-").unwrap_or(other),
             }
             .to_owned(),

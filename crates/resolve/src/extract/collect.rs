@@ -12,6 +12,9 @@ use super::rank::{frame_score, is_fetchable, is_library, is_same_site, is_tellin
 use super::words;
 use super::{Candidate, Extraction, Frame, FrameSource, Limits};
 
+/// Decoded text that is little.
+const SMALL: usize = 64 << 10;
+
 /// How sure it is that an address in this place is a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Strength {
@@ -133,6 +136,10 @@ impl<'l> Collector<'l> {
     pub(super) fn charge(&mut self, bytes: usize, depth: usize) -> bool {
         if depth > self.limits.decode_depth || self.decoded.saturating_add(bytes) > self.limits.decoded_bytes {
             self.cut(Cut::Decoding);
+            // Once there is no room for little, nothing more is tried.
+            if bytes < SMALL && depth <= self.limits.decode_depth {
+                self.decoded = self.limits.decoded_bytes;
+            }
             return false;
         }
         self.decoded += bytes;
@@ -355,6 +362,11 @@ impl<'l> Collector<'l> {
             candidate: place,
             score,
         });
+    }
+
+    /// Whether this very text was taken as a candidate.
+    pub(super) fn has(&self, raw: &str) -> bool {
+        self.by_address.contains_key(raw)
     }
 
     /// Takes the address of a document to read next.

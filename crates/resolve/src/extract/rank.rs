@@ -17,7 +17,7 @@ pub(super) fn score(place: &Context) -> i32 {
         Hint::Hls => 60,
         Hint::Dash => 50,
         Hint::Media(extension) => match extension.as_str() {
-            "mp3" | "m4a" | "aac" | "ogg" | "oga" | "opus" | "flac" | "wav" | "mka" => 22,
+            "mp3" | "m4a" | "aac" | "ogg" | "oga" | "opus" | "flac" | "wav" | "mka" | "weba" => 22,
             "ts" => 25,
             _ => 30,
         },

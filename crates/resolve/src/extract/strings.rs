@@ -124,12 +124,12 @@ impl Collector<'_> {
 
     /// Base64 that nobody asked to decode: taken only if it decodes to plain text.
     fn bare_base64(&mut self, text: &str, place: &Context) -> bool {
-        if text.len() < BARE_BASE64 {
+        if text.len() < BARE_BASE64 || self.is_spent() {
             return false;
         }
         let head = text.as_bytes().get(..BARE_BASE64).unwrap_or_default();
         let readable = |bytes: &[u8]| bytes.iter().all(|byte| matches!(byte, 0x20..=0x7e | b'\n' | b'\r' | b'\t'));
-        if !head.iter().all(|&byte| is_base64(byte)) || !BASE64.decode(standard(head)).is_ok_and(|plain| readable(&plain)) {
+        if !head.iter().all(|&byte| is_base64(byte)) || !decode_head(head).is_some_and(|plain| readable(&plain)) {
             return false;
         }
         if !text.bytes().all(|byte| is_base64(byte) || byte == b'=') || !self.charge(text.len(), place.depth + 1) {
@@ -174,6 +174,9 @@ impl Collector<'_> {
         }
         self.needs_script = true;
         let text = text.trim();
+        if self.has(text) {
+            return;
+        }
         // What follows something unknown can only be guessed at if it is a path from the root; `?` begins no guess.
         if address::is_absolute(text) || (text.starts_with('/') && (front || !text.ends_with('/'))) {
             let mut inner = Context {
@@ -220,12 +223,26 @@ fn is_base64(byte: u8) -> bool {
 fn standard(text: &[u8]) -> Vec<u8> {
     text.iter()
         .filter(|byte| !byte.is_ascii_whitespace() && **byte != b'=')
-        .map(|&byte| match byte {
-            b'-' => b'+',
-            b'_' => b'/',
-            other => other,
-        })
+        .map(|&byte| to_standard(byte))
         .collect()
+}
+
+/// Decodes the first characters of what may be base64.
+fn decode_head(head: &[u8]) -> Option<[u8; BARE_BASE64 / 4 * 3]> {
+    let mut plain = [0; BARE_BASE64 / 4 * 3];
+    let mut text = [0; BARE_BASE64];
+    for (slot, &byte) in text.iter_mut().zip(head) {
+        *slot = to_standard(byte);
+    }
+    BASE64.decode_slice(text, &mut plain).ok().map(|_| plain)
+}
+
+fn to_standard(byte: u8) -> u8 {
+    match byte {
+        b'-' => b'+',
+        b'_' => b'/',
+        other => other,
+    }
 }
 
 /// Decodes base64 of either alphabet that holds text.
