@@ -33,11 +33,25 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Live playlists
+//!
+//! [`MediaPlaylist::compare`] tells what is new in the next version of a playlist, and a new beginning from a
+//! stale copy. [`parse_update`] completes a Playlist Delta Update with the segments that it skips. A Media
+//! Playlist that imports variables gets them through [`Context::imports`].
+//!
 //! # What is forgiven
 //!
 //! Playlists in the wild depart from the specification. What can be read without doubt is read, with a
 //! [`Warning`] that says where and shows the line; only what would lose a segment, or what is no playlist at
-//! all, is a [`PlaylistError`].
+//! all, is a [`PlaylistError`]. Unknown tags and attributes are kept with their place; comments are not, and
+//! neither are tags that make no sense, such as a Rendition without a known type. [`Playlist::validate`] lists
+//! everything that breaks the specification: a linter. In messages, the values of query parameters and the
+//! content of `data:` URLs are masked, because they carry tokens and keys.
+//!
+//! # Writing
+//!
+//! `Display` writes any playlist, and what is read from that text equals the playlist. Its lines may have
+//! moved: a [`SourceLine`] is a remark that takes no part in comparisons.
 //!
 //! # On m3u8-rs
 //!
@@ -45,14 +59,19 @@
 //! Streams of a Multivariant Playlist, from a text in canonical form that this crate makes after it has
 //! validated every value, and with a check that nothing was left over. The rest has a reader of its own,
 //! because m3u8-rs attaches keys and maps to the next segment only, does not say in which order they stood,
-//! keeps durations as `f32`, and takes half a kilobyte for a segment.
+//! keeps durations as `f32`, drops a Rendition with an attribute that it does not expect, and takes more than a
+//! kilobyte for a segment of thirty bytes.
 //!
-//! # Cost
+//! # Cost and limits
 //!
 //! Time and memory are linear in the length of the text, and nothing is allocated because a number in the
-//! text says so. A [`Segment`] takes some 70 bytes beside its URI and title, and shares what it has in common with
-//! others; this is why it has methods where other types have fields, and why absolute URLs are made when they
-//! are asked for ([`Segment::uri`], [`Uri::url`]).
+//! text says so. 100,000 segments take some ten milliseconds and three times the text at most
+//! (`cargo bench -p aqueduct-playlist`), which is why a [`Segment`] has methods where other types have fields:
+//! it takes some 70 bytes beside its URI and title, shares what it has in common with others, and makes its
+//! absolute URL when it is asked for ([`Segment::uri`], [`Uri::url`]). [`Limits`] bound the text, its lines,
+//! and what takes many times its text in memory.
+//!
+//! Not here: requests, clocks, content steering manifests and interstitial asset lists, which are JSON.
 
 mod attributes;
 mod context;

@@ -1,6 +1,6 @@
 //! Any bytes: no panic, and what is written and read again is what it was.
 //!
-//! The first line of the input up to `\x00`, if there is one, is a playlist that the rest updates.
+//! What stands before the first zero byte is one playlist; what stands behind it is read as its update.
 #![no_main]
 
 use aqueduct_playlist::{Context, MediaPlaylist, Playlist, parse, parse_update};
