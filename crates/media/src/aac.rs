@@ -1,12 +1,4 @@
-//! AAC: the ADTS frame header (ISO 14496-3 §1.A.3) and the `mp4a` sample entry.
-
-use bytes::Bytes;
-use mp4_atom::{
-    Audio, Encode, Esds, FixedPoint, Mp4a,
-    esds::{DecoderConfig, DecoderSpecific, EsDescriptor, SLConfig},
-};
-
-use crate::track::{Language, TrackConfig, TrackKind};
+//! AAC: the ADTS frame header (ISO 14496-3 §1.A.3) and the configuration that decoders want instead.
 
 /// Samples of one raw data block (ISO 14496-3 §4.5.1.1; ADTS cannot signal the 960 variant).
 pub(crate) const BLOCK_SAMPLES: u32 = 1024;
@@ -74,7 +66,7 @@ impl AdtsConfig {
 
     /// Number of channels by `channel_configuration` (ISO 14496-3 table 1.19); 0 stands for a program config
     /// element in the stream, taken for stereo.
-    fn channel_count(self) -> u16 {
+    pub(crate) fn channel_count(self) -> u16 {
         match self.channels {
             0 => 2,
             7 => 8,
@@ -88,54 +80,6 @@ impl AdtsConfig {
             self.object_type << 3 | self.rate_index >> 1,
             self.rate_index << 7 | self.channels << 3,
         ]
-    }
-
-    /// The track, in ticks of the sampling rate, so that every frame lasts exactly 1024.
-    pub(crate) fn track(self, language: Language) -> Option<TrackConfig> {
-        let rate = self.sample_rate();
-        let entry = Mp4a {
-            audio: Audio {
-                data_reference_index: 1,
-                channel_count: self.channel_count(),
-                sample_size: 16,
-                // The field ends at 65,535 Hz; AudioSpecificConfig has the rate in any case.
-                sample_rate: FixedPoint::from(u16::try_from(rate).unwrap_or(0)),
-            },
-            esds: Esds {
-                es_desc: EsDescriptor {
-                    es_id: 0,
-                    dec_config: DecoderConfig {
-                        // Audio ISO/IEC 14496-3, AudioStream (ISO 14496-1 tables 5 and 6).
-                        object_type_indication: 0x40,
-                        stream_type: 5,
-                        dec_specific: Some(DecoderSpecific {
-                            profile: self.object_type,
-                            freq_index: self.rate_index,
-                            chan_conf: self.channels,
-                            raw: self.audio_specific_config().to_vec(),
-                        }),
-                        ..DecoderConfig::default()
-                    },
-                    sl_config: SLConfig::default(),
-                    ..EsDescriptor::default()
-                },
-            },
-            btrt: None,
-            taic: None,
-        };
-        let mut bytes = Vec::new();
-        entry.encode(&mut bytes).ok()?;
-        Some(TrackConfig {
-            kind: TrackKind::Audio,
-            handler: *b"soun",
-            timescale: rate,
-            sample_entry: Bytes::from(bytes),
-            display_size: (0, 0),
-            matrix: None,
-            language,
-            name: None,
-            presentation_offset: None,
-        })
     }
 }
 

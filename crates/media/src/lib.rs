@@ -7,7 +7,7 @@
 //!
 //! | module | from | to |
 //! |---|---|---|
-//! | [`ts`] | MPEG-TS segments: H.264, AAC | samples |
+//! | [`ts`] | MPEG-TS segments: H.264, AAC, AC-3, MPEG audio | samples |
 //! | [`packed`] | AAC segments with an ID3 time stamp | samples |
 //! | [`fmp4`] | Media Initialization Section and fragmented MP4 segments, any codec | samples |
 //! | [`mp4`] | samples | one progressive MP4 |
@@ -50,6 +50,7 @@
 //! - Payload bytes are copied at most once.
 
 mod aac;
+mod audio;
 mod avc;
 mod bits;
 mod boxes;

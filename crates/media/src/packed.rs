@@ -14,11 +14,12 @@
 
 use crate::{
     aac::AdtsHeader,
+    audio::AudioCodec,
     time::unwrap_33,
     track::{Event, Language, TrackId},
     ts::{
         Stats,
-        adts::AdtsAssembler,
+        frames::FrameAssembler,
         stream::{Sink, Time},
     },
 };
@@ -31,7 +32,7 @@ const MAX_FRAME: usize = 8192;
 /// From segments of packed audio to access units. It never fails: damage is counted as in MPEG-TS.
 #[derive(Debug)]
 pub struct Demuxer {
-    assembler: AdtsAssembler,
+    assembler: FrameAssembler,
     clock: Option<i64>,
     stats: Stats,
 }
@@ -39,7 +40,7 @@ pub struct Demuxer {
 impl Default for Demuxer {
     fn default() -> Self {
         Self {
-            assembler: AdtsAssembler::new(Language::UNDETERMINED),
+            assembler: FrameAssembler::new(AudioCodec::Adts, Language::UNDETERMINED),
             clock: None,
             stats: Stats::default(),
         }

@@ -1,4 +1,4 @@
-//! MPEG transport streams (ISO 13818-1) with H.264 and AAC.
+//! MPEG transport streams (ISO 13818-1) with H.264 and AAC, AC-3 or MPEG audio.
 //!
 //! [`Demuxer`] takes the bytes of successive segments in any pieces and gives access units in the form of
 //! ISO BMFF. It never fails: damage costs the access units that it hit and is counted in [`Stats`].
@@ -23,8 +23,8 @@
 //! assert_eq!(demuxer.stats().damaged_units, 0);
 //! ```
 
-pub(crate) mod adts;
 mod avc;
+pub(crate) mod frames;
 mod packet;
 mod pes;
 mod psi;

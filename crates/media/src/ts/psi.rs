@@ -100,7 +100,7 @@ pub(super) fn streams(section: &[u8]) -> Option<Vec<EsInfo>> {
         let info = length(&[*high, *low]).min(after.len());
         let (descriptors, next) = after.split_at(info);
         streams.push(EsInfo {
-            stream_type: *stream_type,
+            stream_type: private_type(*stream_type, descriptors),
             pid: u16::from(pid_high & 0x1f) << 8 | u16::from(*pid_low),
             language: language(descriptors),
         });
@@ -124,16 +124,34 @@ fn length(bytes: &[u8]) -> usize {
     }
 }
 
-/// From the `ISO_639_language_descriptor` (§2.6.18).
-fn language(mut descriptors: &[u8]) -> Language {
-    while let [tag, length, rest @ ..] = descriptors {
+/// Descriptors as tag and content (§2.6).
+fn each(mut descriptors: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    std::iter::from_fn(move || {
+        let [tag, length, rest @ ..] = descriptors else { return None };
         let (content, next) = rest.split_at(rest.len().min((*length).into()));
-        if *tag == 0x0a {
-            return Language::new(content.get(..3).unwrap_or(&[]));
-        }
         descriptors = next;
-    }
-    Language::UNDETERMINED
+        Some((*tag, content))
+    })
+}
+
+/// From the `ISO_639_language_descriptor` (§2.6.18).
+fn language(descriptors: &[u8]) -> Language {
+    let found = each(descriptors).find(|(tag, _)| *tag == 0x0a);
+    found.map_or(Language::UNDETERMINED, |(_, content)| {
+        Language::new(content.get(..3).unwrap_or(&[]))
+    })
+}
+
+/// The stream type that a private stream (6) would have, if a descriptor tells: DVB's for AC-3 and E-AC-3
+/// (ETSI EN 300 468 annex D), or a registration (§2.6.8).
+fn private_type(stream_type: u8, descriptors: &[u8]) -> u8 {
+    let told = each(descriptors).find_map(|(tag, content)| match (tag, content.get(..4)) {
+        (0x6a, _) | (0x05, Some(b"AC-3")) => Some(0x81),
+        (0x7a, _) | (0x05, Some(b"EAC3")) => Some(0x87),
+        (0x05, Some(b"HEVC")) => Some(0x24),
+        _ => None,
+    });
+    told.filter(|_| stream_type == 6).unwrap_or(stream_type)
 }
 
 /// The CRC of annex A; over a whole section it is 0.

@@ -6,13 +6,14 @@ use bytes::BytesMut;
 
 use super::{
     Stats,
-    adts::AdtsAssembler,
     avc::AvcAssembler,
+    frames::FrameAssembler,
     packet::Packet,
     pes::{NoHeader, PesHeader, Stamps},
     psi::EsInfo,
 };
 use crate::{
+    audio::AudioCodec,
     time::unwrap_33,
     track::{Event, Sample, TrackConfig, TrackId, TrackKind},
 };
@@ -58,7 +59,7 @@ pub(super) fn reserve(buffer: &mut BytesMut, more: usize, step: usize) {
 #[derive(Debug)]
 enum Assembler {
     Avc(Box<AvcAssembler>),
-    Adts(Box<AdtsAssembler>),
+    Audio(Box<FrameAssembler>),
 }
 
 /// Calls the same method on whichever assembler it is.
@@ -66,19 +67,28 @@ macro_rules! assembler {
     ($self:expr, $assembler:ident => $call:expr) => {
         match $self {
             Assembler::Avc($assembler) => $call,
-            Assembler::Adts($assembler) => $call,
+            Assembler::Audio($assembler) => $call,
         }
     };
 }
 
 /// What a stream type carries (ISO 13818-1 table 2-34); `None` where it is not supported.
 ///
-/// 0xdb and 0xcf are H.264 and ADTS in SAMPLE-AES streams (Apple, "MPEG-2 Stream Encryption Format for HTTP
+/// 0xdb, 0xcf and 0xc1 are H.264, ADTS and AC-3 in SAMPLE-AES streams (Apple, "MPEG-2 Stream Encryption Format for HTTP
 /// Live Streaming"), which keep their type when they were decrypted.
 pub(super) fn kind_of(stream_type: u8) -> Option<TrackKind> {
     match stream_type {
         0x1b | 0xdb => Some(TrackKind::Video),
-        0x0f | 0xcf => Some(TrackKind::Audio),
+        _ => audio_codec(stream_type).map(|_| TrackKind::Audio),
+    }
+}
+
+fn audio_codec(stream_type: u8) -> Option<AudioCodec> {
+    match stream_type {
+        0x03 | 0x04 => Some(AudioCodec::Mpeg),
+        0x0f | 0xcf => Some(AudioCodec::Adts),
+        // ATSC A/53 part 3 §5.7.1, and the SAMPLE-AES variant.
+        0x81 | 0xc1 => Some(AudioCodec::Ac3),
         _ => None,
     }
 }
@@ -87,8 +97,7 @@ impl Assembler {
     fn new(info: &EsInfo) -> Option<Self> {
         match info.stream_type {
             0x1b | 0xdb => Some(Self::Avc(Box::new(AvcAssembler::new(info.language)))),
-            0x0f | 0xcf => Some(Self::Adts(Box::new(AdtsAssembler::new(info.language)))),
-            _ => None,
+            other => audio_codec(other).map(|codec| Self::Audio(Box::new(FrameAssembler::new(codec, info.language)))),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! AAC elementary streams in ADTS: from frames with headers, spread over PES packets anyhow, to access units.
+//! Audio elementary streams: from frames with headers, spread over PES packets anyhow, to access units.
 
 use std::sync::Arc;
 
@@ -7,7 +7,8 @@ use memchr::memchr;
 
 use super::stream::{Sink, Time, reserve};
 use crate::{
-    aac::{AdtsConfig, AdtsHeader, BLOCK_SAMPLES, HEADER},
+    aac::HEADER,
+    audio::{AudioCodec, AudioConfig, AudioHeader},
     time::{MPEG_HZ, rescale},
     track::{Language, Sample},
 };
@@ -18,7 +19,8 @@ const TOLERANCE: i64 = 2;
 
 /// Puts the frames of one stream together.
 #[derive(Debug)]
-pub(crate) struct AdtsAssembler {
+pub(crate) struct FrameAssembler {
+    codec: AudioCodec,
     language: Language,
     header: [u8; HEADER],
     /// Bytes of the header that are there.
@@ -29,7 +31,7 @@ pub(crate) struct AdtsAssembler {
     pes_time: Option<Time>,
     /// Of the frame in progress, if it is the first that begins in its PES packet.
     frame_time: Option<Time>,
-    config: Option<AdtsConfig>,
+    config: Option<AudioConfig>,
     /// In samples: when the next frame is due.
     next: Option<i64>,
     /// A frame ended where the next header should begin.
@@ -39,16 +41,17 @@ pub(crate) struct AdtsAssembler {
 
 #[derive(Debug, Clone, Copy)]
 struct Frame {
-    header: AdtsHeader,
-    /// Bytes of the CRC that are still to come.
+    header: AudioHeader,
+    /// Bytes of the header that are still to come, and do not belong into the sample.
     skip: usize,
     /// Bytes of the payload that are still to come.
     missing: usize,
 }
 
-impl AdtsAssembler {
-    pub(crate) fn new(language: Language) -> Self {
+impl FrameAssembler {
+    pub(crate) fn new(codec: AudioCodec, language: Language) -> Self {
         Self {
+            codec,
             language,
             header: [0; HEADER],
             have: 0,
@@ -136,7 +139,7 @@ impl AdtsAssembler {
     fn take_header<'a>(&mut self, mut piece: &'a [u8], sink: &mut Sink<'_>) -> &'a [u8] {
         if self.have == 0 {
             if !self.aligned {
-                let junk = memchr(0xff, piece).unwrap_or(piece.len());
+                let junk = memchr(self.codec.sync_byte(), piece).unwrap_or(piece.len());
                 sink.stats.skipped_audio_bytes += junk as u64;
                 piece = piece.get(junk..).unwrap_or(&[]);
                 if piece.is_empty() {
@@ -155,20 +158,22 @@ impl AdtsAssembler {
         if self.have < HEADER {
             return rest;
         }
-        match AdtsHeader::parse(&self.header) {
+        match self.codec.parse(&self.header) {
             // After junk, only the known configuration is believed.
             Some(header) if self.aligned || self.config.is_none_or(|config| config == header.config) => {
                 self.have = 0;
                 reserve(&mut self.buffer, header.frame_len, 64 << 10);
+                let kept = if header.strip == 0 { &self.header[..] } else { &[] };
+                self.buffer.extend_from_slice(kept);
                 self.frame = Some(Frame {
                     header,
-                    skip: header.header_len - HEADER,
-                    missing: header.frame_len - header.header_len,
+                    skip: header.strip.saturating_sub(HEADER),
+                    missing: header.frame_len - header.strip.max(HEADER),
                 });
             }
             _ => {
                 // The next candidate may begin within these bytes.
-                let next = memchr(0xff, self.header.get(1..).unwrap_or(&[])).map_or(HEADER, |at| at + 1);
+                let next = memchr(self.codec.sync_byte(), self.header.get(1..).unwrap_or(&[])).map_or(HEADER, |at| at + 1);
                 sink.stats.skipped_audio_bytes += next as u64;
                 self.header.copy_within(next.., 0);
                 self.have = HEADER - next;
@@ -178,7 +183,7 @@ impl AdtsAssembler {
         rest
     }
 
-    fn close(&mut self, header: AdtsHeader, sink: &mut Sink<'_>) {
+    fn close(&mut self, header: AudioHeader, sink: &mut Sink<'_>) {
         self.aligned = true;
         let data = self.buffer.split().freeze();
         let time = self.frame_time.take();
@@ -201,7 +206,7 @@ impl AdtsAssembler {
                 return;
             }
         };
-        let duration = header.blocks * BLOCK_SAMPLES;
+        let duration = header.samples;
         self.next = Some(dts.saturating_add(duration.into()));
         sink.sample(Sample {
             dts,
