@@ -15,7 +15,7 @@ use aqueduct_media::{
 /// Samples of different tracks lie this close together in the file, so that a player need not jump about.
 const INTERLEAVE_SECONDS: i64 = 1;
 
-/// Makes one progressive MP4 of its tracks: MPEG-TS with H.264 and AAC, packed AAC, or fragmented MP4
+/// Makes one progressive MP4 of its tracks: MPEG-TS with H.264 and AAC, AC-3 or MPEG audio, packed AAC, or fragmented MP4
 /// with any codec.
 ///
 /// Samples are stored as they come, segment by segment; the index follows at the end. Tracks are joined by their
@@ -506,11 +506,9 @@ impl OutputTrack {
 fn check_stream_types(demuxer: &ts::Demuxer) -> Result<(), MuxError> {
     let name = |stream_type: &u8| match stream_type {
         0x01 | 0x02 => Some("MPEG-2 video"),
-        0x03 | 0x04 => Some("MPEG audio"),
         0x10 => Some("MPEG-4 video"),
         0x11 => Some("AAC in LATM"),
         0x24 => Some("HEVC"),
-        0x81 | 0xc1 => Some("AC-3"),
         0x87 | 0xc2 => Some("E-AC-3"),
         0x82 | 0x85 | 0x8a => Some("DTS"),
         _ => None,
