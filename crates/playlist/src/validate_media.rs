@@ -123,7 +123,7 @@ impl MediaPlaylist {
             return;
         };
         let target = self.target_duration.unwrap_or_default();
-        if control.can_skip_until.is_some_and(|until| until < target * 6) {
+        if control.can_skip_until.is_some_and(|until| until < target.saturating_mul(6)) {
             linter.error("skip-too-late", "4.4.3.8", line, "CAN-SKIP-UNTIL is less than six Target Durations");
         }
         if control.can_skip_date_ranges && control.can_skip_until.is_none() {
@@ -134,7 +134,7 @@ impl MediaPlaylist {
                 "CAN-SKIP-DATERANGES without CAN-SKIP-UNTIL",
             );
         }
-        if control.hold_back.is_some_and(|hold| hold < target * 3) {
+        if control.hold_back.is_some_and(|hold| hold < target.saturating_mul(3)) {
             linter.error(
                 "hold-back-too-short",
                 "4.4.3.8",
@@ -143,14 +143,14 @@ impl MediaPlaylist {
             );
         }
         if let (Some(hold), Some(inf)) = (control.part_hold_back, &self.part_inf) {
-            if hold < inf.part_target * 2 {
+            if hold < inf.part_target.saturating_mul(2) {
                 linter.error(
                     "part-hold-back-too-short",
                     "4.4.3.8",
                     line,
                     "PART-HOLD-BACK is less than two Part Target Durations",
                 );
-            } else if hold < inf.part_target * 3 {
+            } else if hold < inf.part_target.saturating_mul(3) {
                 linter.warning(
                     "part-hold-back-short",
                     "4.4.3.8",
@@ -220,7 +220,10 @@ impl MediaPlaylist {
         for segment in &self.segments {
             let mut parts: Vec<&Part> = segment.parts().collect();
             parts.pop();
-            for part in parts.into_iter().filter(|p| p.duration * 100 < inf.part_target * 85) {
+            for part in parts
+                .into_iter()
+                .filter(|p| p.duration.saturating_mul(100) < inf.part_target.saturating_mul(85))
+            {
                 linter.error(
                     "part-too-short",
                     "4.4.4.9",
@@ -265,7 +268,7 @@ impl MediaPlaylist {
         if !self.is_complete()
             && self.skip.is_none()
             && let Some(target) = self.target_duration
-            && total < target * 3
+            && total < target.saturating_mul(3)
         {
             let message = "a live playlist should last at least three Target Durations";
             linter.warning("short-live-playlist", "6.2.2", SourceLine(0), message);

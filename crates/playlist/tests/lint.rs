@@ -111,6 +111,25 @@ fn media_playlists_are_checked() {
 }
 
 #[test]
+fn the_largest_numbers_are_checked_without_overflow() {
+    let huge = u64::MAX;
+    for lines in [
+        format!("#EXT-X-SERVER-CONTROL:CAN-SKIP-UNTIL={huge},HOLD-BACK={huge},PART-HOLD-BACK={huge}\n#EXT-X-PART-INF:PART-TARGET={huge}"),
+        format!("#EXT-X-PART:DURATION={huge},URI=\"p\"\n#EXTINF:{huge},\na\n#EXTINF:{huge},\na"),
+        format!(
+            "#EXT-X-PROGRAM-DATE-TIME:9999-01-01T00:00:00Z\n#EXTINF:{huge},\na\n#EXT-X-DATERANGE:ID=\"a\",START-DATE=\"9999-01-01T00:00:00Z\",END-DATE=\"9999-01-01T00:00:00Z\",DURATION={huge}"
+        ),
+    ] {
+        let text = format!(
+            "#EXTM3U\n#EXT-X-TARGETDURATION:{huge}\n#EXT-X-MEDIA-SEQUENCE:{huge}\n#EXT-X-DISCONTINUITY-SEQUENCE:{huge}\n{lines}\n#EXTINF:1,\na\n"
+        );
+        let playlist = read(&text).playlist;
+        playlist.validate();
+        assert_eq!(read(playlist.to_string()).playlist, playlist);
+    }
+}
+
+#[test]
 fn date_ranges_are_checked() {
     let start = "START-DATE=\"2026-11-20T00:00:00Z\"";
     for (attributes, found) in [
