@@ -9,7 +9,16 @@ use crate::walls;
 pub(crate) fn all() -> Result<Tally> {
     let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
     docs.env("RUSTDOCFLAGS", "-D warnings");
-    let clippy = cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]);
+    let clippy = cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--keep-going",
+        "--quiet",
+        "--",
+        "-D",
+        "warnings",
+    ]);
     Ok(step("formatting", cargo(&["fmt", "--all", "--check"]))? + step("lints", clippy)? + step("documentation", docs)? + walls::check()?)
 }
 

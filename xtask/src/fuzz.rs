@@ -57,10 +57,17 @@ fn targets(folder: &Path) -> Result<Vec<String>> {
 
 fn run(folder: &Path, target: &str, seconds: u64) -> Result<()> {
     let into = target_directory()?.join("fuzz");
+    // What is found goes beside the build; the committed seeds are only read.
+    let found = into.join("corpus").join(target);
+    std::fs::create_dir_all(&found)?;
     let mut command = cargo(&["fuzz", "run", "--target-dir"]);
+    command.arg(&into).arg(target).arg(&found);
+    let seeds = folder.join("fuzz/corpus").join(target);
+    if seeds.is_dir() {
+        command.arg(seeds);
+    }
     command
-        .arg(into)
-        .args([target, "--", &format!("-max_total_time={seconds}")])
+        .args(["--", &format!("-max_total_time={seconds}"), "-verbosity=0"])
         .current_dir(folder);
     // Sanitizer flags are unstable; with this the stable toolchain takes them.
     let status = command.env("RUSTC_BOOTSTRAP", "1").status().context("starting cargo-fuzz")?;

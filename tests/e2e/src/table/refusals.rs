@@ -78,6 +78,16 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             ..fails("refusals/broken-playlist", "/broken.m3u8")
         },
         Scenario {
+            exit: 4,
+            says: vec!["/s/plain-ts/index.m3u8"],
+            ..with("refusals/page-instead-of-a-playlist", Rule::new("*.m3u8", Fault::page()))
+        },
+        Scenario {
+            rules: vec![Rule::new("/s/variants/v1/index.m3u8", Fault::page())],
+            says: vec!["/s/variants/v1/index.m3u8"],
+            ..fails("refusals/page-instead-of-a-media-playlist", "/s/variants/index.m3u8")
+        },
+        Scenario {
             files: vec![("/empty.m3u8", EMPTY)],
             exit: 4,
             ..fails("refusals/empty-playlist", "/empty.m3u8")
