@@ -395,6 +395,92 @@ fn access_units_may_be_spread_over_pes_packets_in_any_way() {
     );
 }
 
+/// A section in one packet, with its CRC (ISO 13818-1 annex A).
+fn section(pid: u16, body: &[u8]) -> Vec<u8> {
+    let mut section = body.to_vec();
+    section[2] = u8::try_from(body.len() + 4 - 3).unwrap();
+    let crc = section.iter().fold(u32::MAX, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte) << 24, |crc, _| {
+            crc << 1 ^ if crc >> 31 == 1 { 0x04c1_1db7 } else { 0 }
+        })
+    });
+    section.extend_from_slice(&crc.to_be_bytes());
+    let [high, low] = pid.to_be_bytes();
+    let mut packet = [&[0x47, 0x40 | high, low, 0x10, 0], &section[..]].concat();
+    packet.resize(PACKET, 0xff);
+    packet
+}
+
+/// PAT and PMT of a program with one stream.
+fn tables(stream_type: u8, descriptors: &[u8]) -> Vec<u8> {
+    let pat = [0, 0xb0, 0, 0, 1, 0xc1, 0, 0, 0, 1, 0xf0, 0];
+    let info = u8::try_from(descriptors.len()).unwrap();
+    let pmt = [
+        &[2, 0xb0, 0, 0, 1, 0xc1, 0, 0, 0xe1, 1, 0xf0, 0, stream_type, 0xe1, 1, 0xf0, info],
+        descriptors,
+    ]
+    .concat();
+    [section(0, &pat), section(0x1000, &pmt)].concat()
+}
+
+#[test]
+fn every_kind_of_audio_frame_is_found_by_its_stream_type() {
+    // Header, bytes of the frame, samples in it.
+    const AC3: (&[u8], usize, u32) = (&[0x0b, 0x77, 0, 0, 0x14, 0x40, 0x40], 768, 1536);
+    const LAYER_3: (&[u8], usize, u32) = (&[0xff, 0xfb, 0x94, 0x64, 0, 0, 0], 384, 1152);
+    let cases: [(u8, &[u8], _, &[u8; 4]); 6] = [
+        (0x81, &[], AC3, b"ac-3"),
+        (0xc1, &[], AC3, b"ac-3"),
+        (0x06, &[0x6a, 1, 0], AC3, b"ac-3"),
+        (0x06, b"\x05\x04AC-3", AC3, b"ac-3"),
+        (0x03, &[], LAYER_3, b"mp4a"),
+        (0x04, &[0x0a, 4, b'f', b'r', b'a', 0], LAYER_3, b"mp4a"),
+    ];
+    for (stream_type, descriptors, (header, len, samples), kind) in cases {
+        let frame = |fill: u8| [header, &vec![fill; len - header.len()]].concat();
+        // Three frames, of which the second begins in one PES packet and ends in the next.
+        let stream = [frame(1), frame(2), frame(3)].concat();
+        let pes = |pts: u8| vec![0, 0, 1, 0xc0, 0, 0, 0x80, 0x80, 5, 0x21, 0, 1, 0, pts];
+        let mut packets = [(pes(1), stream[..len + 100].to_vec()), (pes(1), stream[len + 100..].to_vec())];
+        // The second stamp belongs to the third frame.
+        let third = u64::from(2 * samples) * 90_000 / 48_000;
+        packets[1].0[12] = u8::try_from(third >> 7 & 0xff).unwrap();
+        packets[1].0[13] = u8::try_from(third << 1 & 0xff).unwrap() | 1;
+        let bytes = [tables(stream_type, descriptors), packetize(&packets, AUDIO_PID)].concat();
+        let mut demuxer = Demuxer::default();
+        let mut events = Vec::new();
+        demuxer.push(&bytes, &mut events);
+        demuxer.finish(&mut events);
+        assert_eq!(demuxer.stats(), &Stats::default(), "{stream_type:#x}");
+        let Event::Config { config, .. } = &events[0] else {
+            panic!("configured first")
+        };
+        assert_eq!(&config.sample_entry[4..8], kind);
+        assert_eq!(config.language.as_str(), if stream_type == 0x04 { "fra" } else { "und" });
+        let found = sort(events, &demuxer);
+        let times: Vec<_> = found
+            .audio
+            .iter()
+            .map(|sample| (sample.dts, sample.duration, sample.data.len()))
+            .collect();
+        let step = i64::from(samples);
+        assert_eq!(times, [0, 1, 2].map(|n| (n * step, Some(samples), len)), "{stream_type:#x}");
+        assert_eq!(found.audio[1].data, frame(2));
+    }
+}
+
+#[test]
+fn a_stream_type_that_is_not_supported_is_skipped_and_named() {
+    let bytes = [
+        tables(0x24, &[]),
+        packetize(&[(vec![0, 0, 1, 0xe0, 0, 0, 0x80, 0, 0], vec![0; 500])], AUDIO_PID),
+    ]
+    .concat();
+    let found = demux([&bytes[..]]);
+    assert_eq!(found.configs, 0);
+    assert_eq!(found.stats.unsupported_stream_types.into_iter().collect::<Vec<_>>(), [0x24]);
+}
+
 #[test]
 fn a_discontinuity_begins_a_new_clock() {
     let segments = segments();
