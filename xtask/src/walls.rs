@@ -36,7 +36,6 @@ const ROOMS: &[(&str, &[&str])] = &[
 const OWNED: &[(&str, &[&str])] = &[
     ("reqwest", &["aqueduct-fetch"]),
     ("m3u8-rs", &["aqueduct-playlist"]),
-    ("lol_html", &["aqueduct-resolve"]),
     ("aes", &["aqueduct-decrypt", "fixture-server"]),
     ("cbc", &["aqueduct-decrypt", "fixture-server"]),
     ("ctr", &["aqueduct-decrypt", "fixture-server"]),

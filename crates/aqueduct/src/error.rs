@@ -24,9 +24,12 @@ pub enum Error {
     /// The output could not be written.
     #[error("failed to write")]
     Output(#[source] OutputError),
+    /// The stream has no segments.
+    #[error("nothing to fetch: the stream has no segments")]
+    Empty,
     /// The stream ended, and not one segment of it came.
     #[error("nothing was fetched: all {missing} segments are missing")]
-    Empty {
+    AllMissing {
         /// How many are missing.
         missing: u64,
     },

@@ -83,15 +83,22 @@ impl Pipeline {
     ///
     /// [`FetchError`] when the HTTP client cannot be made with these options.
     pub fn new(options: aqueduct_fetch::Options) -> Result<Self, FetchError> {
-        Ok(Self {
+        HttpFetcher::new(options).map(Self::over)
+    }
+}
+
+impl<F: Fetch> Pipeline<PageResolver, F> {
+    /// The bundled roles over any fetcher; several pipelines can share one in an [`Arc`].
+    pub fn over(fetcher: F) -> Self {
+        Self {
             resolver: Arc::default(),
-            fetcher: Arc::new(HttpFetcher::new(options)?),
+            fetcher: Arc::new(fetcher),
             decrypter: ClearKey::new(),
             muxer: Container::Mp4.muxer(),
             options: Options::default(),
             progress: Progress::new(),
             stop: Stop::new(),
-        })
+        }
     }
 }
 
@@ -428,11 +435,12 @@ impl Verdict {
             summaries: Vec::new(),
         };
         if segments == 0 {
-            return Err(self.ended.unwrap_or(if stop.is_draining() {
-                Error::Stopped
-            } else {
-                Error::Empty { missing }
-            }));
+            return Err(match self.ended {
+                Some(error) => error,
+                None if stop.is_draining() => Error::Stopped,
+                None if missing > 0 => Error::AllMissing { missing },
+                None => Error::Empty,
+            });
         }
         // Every segment of a complete playlist is in the output or named as missing.
         let expected: Option<u64> = presentation.tracks.iter().map(|track| track.segments).sum();

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use aqueduct::fetch::{OnMissing, ScopedHeader};
-use aqueduct::resolve::Subtitles;
+use aqueduct::resolve::Select;
 use aqueduct::{Container, Input, SafeUrl};
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use url::Url;
 
 /// From a web page to one playable file.
@@ -16,7 +16,11 @@ use url::Url;
 /// input. The file appears under its name when it is whole.
 #[derive(Debug, Parser)]
 #[command(name = "aqueduct", version, max_term_width = 110, after_help = EXIT_CODES)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
     /// What to fetch
     #[arg(required = true, value_name = "INPUT")]
     pub(crate) inputs: Vec<String>,
@@ -34,17 +38,64 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) overwrite: bool,
 
-    /// Subtitles, as .vtt files beside the output
-    #[arg(long, value_enum, default_value_t = Subs::None)]
-    pub(crate) subs: Subs,
-
     /// What to do about a segment that cannot be had: stop, or go on and name it
     #[arg(long, value_enum, default_value_t = Missing::Abort)]
     pub(crate) on_missing: Missing,
 
+    /// Which stream of a page with several, counted from 1 as `aqueduct list` does, or all
+    #[arg(long, value_name = "N|all", default_value = "1", value_parser = pick)]
+    pub(crate) pick: Pick,
+
+    /// How many requests are open at once
+    #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Transfer")]
+    pub(crate) concurrency: u16,
+
+    /// Memory for what is under way
+    #[arg(long, value_name = "BYTES", default_value = "64M", value_parser = bytes, help_heading = "Transfer")]
+    pub(crate) buffer: usize,
+
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Tell what an input has on offer, without fetching it
+    List {
+        /// A page, a playlist or a media file
+        input: String,
+
+        /// As JSON, with whole addresses
+        #[arg(long)]
+        json: bool,
+
+        #[command(flatten)]
+        source: SourceArgs,
+    },
+}
+
+/// How inputs are found and asked for.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SourceArgs {
+    /// Which video: best, worst, 720p, <=1080p, codec:hevc, all, none; words with spaces between them all hold
+    #[arg(long, value_name = "SELECT", default_value = "best", help_heading = "Tracks")]
+    pub(crate) video: Select,
+
+    /// Which audio: best, lang:en,ja, all, none
+    #[arg(long, value_name = "SELECT", default_value = "best", help_heading = "Tracks")]
+    pub(crate) audio: Select,
+
+    /// Which subtitles, as .vtt files beside the output: none, lang:en, all
+    #[arg(long, value_name = "SELECT", default_value = "none", help_heading = "Tracks")]
+    pub(crate) subs: Select,
+
     /// What relative addresses in a playlist on standard input are relative to
     #[arg(long, value_name = "URL")]
     pub(crate) base_url: Option<Url>,
+
+    /// Tell every document that was read and what was found there
+    #[arg(long)]
+    pub(crate) explain: bool,
 
     /// A header for the origin of the input
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", help_heading = "Requests")]
@@ -66,20 +117,12 @@ pub(crate) struct Args {
     #[arg(long, help_heading = "Requests")]
     pub(crate) allow_private: bool,
 
-    /// How many requests are open at once
-    #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Transfer")]
-    pub(crate) concurrency: u16,
-
-    /// Memory for what is under way
-    #[arg(long, value_name = "BYTES", default_value = "64M", value_parser = bytes, help_heading = "Transfer")]
-    pub(crate) buffer: usize,
-
     /// Patience with a silent request: to connect, for the first byte, between any two
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration, help_heading = "Transfer")]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration, help_heading = "Requests")]
     pub(crate) timeout: Duration,
 
     /// How often a failed request is tried again
-    #[arg(long, value_name = "N", default_value = "5", help_heading = "Transfer")]
+    #[arg(long, value_name = "N", default_value = "5", help_heading = "Requests")]
     pub(crate) retries: u16,
 
     /// Tell more: -v what is done, -vv details, -vvv everything
@@ -106,9 +149,10 @@ pub(crate) enum Format {
     Raw,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Subs {
-    None,
+/// Which of several streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pick {
+    Number(usize),
     All,
 }
 
@@ -129,15 +173,6 @@ impl From<Format> for Container {
     }
 }
 
-impl From<Subs> for Subtitles {
-    fn from(subs: Subs) -> Self {
-        match subs {
-            Subs::None => Self::None,
-            Subs::All => Self::All,
-        }
-    }
-}
-
 impl From<Missing> for OnMissing {
     fn from(missing: Missing) -> Self {
         match missing {
@@ -148,6 +183,16 @@ impl From<Missing> for OnMissing {
 }
 
 impl Args {
+    /// The options that every command has.
+    pub(crate) fn source(&self) -> &SourceArgs {
+        match &self.command {
+            Some(Command::List { source, .. }) => source,
+            None => &self.source,
+        }
+    }
+}
+
+impl SourceArgs {
     /// What to fetch: standard input is read here.
     pub(crate) fn input(&self, text: &str) -> anyhow::Result<Input> {
         if text != "-" {
@@ -182,6 +227,17 @@ impl Args {
         };
         self.headers.iter().map(parse).collect()
     }
+}
+
+fn pick(text: &str) -> Result<Pick, String> {
+    if text == "all" {
+        return Ok(Pick::All);
+    }
+    text.parse()
+        .ok()
+        .filter(|number| *number > 0)
+        .map(Pick::Number)
+        .ok_or_else(|| "a number from 1 on, or all".into())
 }
 
 /// Reads a number of bytes, with K, M or G for powers of 1024.

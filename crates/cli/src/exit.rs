@@ -39,11 +39,17 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// Tells an error, and gives its exit code.
+pub(crate) fn of(error: &anyhow::Error) -> Exit {
+    complain(error);
+    Exit::of(error)
+}
+
 impl Exit {
     /// The exit code of an error.
-    pub(crate) fn of(error: &anyhow::Error) -> Self {
+    fn of(error: &anyhow::Error) -> Self {
         match error.downcast_ref::<Error>() {
-            Some(Error::Resolve(ResolveError::NothingFound { .. })) => Self::NothingFound,
+            Some(Error::Resolve(ResolveError::NothingFound { .. } | ResolveError::TooDeep { .. }) | Error::Empty) => Self::NothingFound,
             Some(Error::Resolve(ResolveError::Input { .. }) | Error::Output(OutputError::Exists { .. })) => Self::Usage,
             Some(Error::Stopped) => Self::Interrupted,
             Some(error) if error.is_refusal() => Self::Refused,

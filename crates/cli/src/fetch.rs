@@ -2,154 +2,200 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use aqueduct::fetch::HttpFetcher;
-use aqueduct::mux::Auto;
 use aqueduct::resolve::PageResolver;
-use aqueduct::{Container, Error, Input, Outcome, Output, Outputs, Pipeline, Presentation, Progress, Report, Stop, TrackId, TrackKind};
+use aqueduct::{
+    Account, Container, Error, Input, Outcome, Output, Outputs, Pipeline, Presentation, Progress, Report, Stop, TrackId, TrackKind,
+};
 
-use crate::args::Args;
+use crate::args::{Args, Pick, SourceArgs};
 use crate::exit::{self, Exit};
-use crate::name;
 use crate::progress::{self, Display};
+use crate::{list, name};
 
 /// Fetches all inputs, one after the other. The worst end is the exit code.
-pub(crate) async fn all(args: &Args) -> Exit {
-    let stop = Stop::new();
-    let signals = tokio::spawn(watch_signals(stop.clone()));
+pub(crate) async fn all(args: &Args, stop: &Stop) -> Exit {
     let mut worst = Exit::Whole;
     for input in &args.inputs {
-        let ended = one(args, input, &stop).await.unwrap_or_else(|error| {
-            exit::complain(&error);
-            Exit::of(&error)
-        });
+        let ended = one(args, input, stop).await.unwrap_or_else(|error| exit::of(&error));
         worst = worst.max(ended);
         if stop.is_draining() {
             break;
         }
     }
-    signals.abort();
     worst
 }
 
-/// The first signal drains, the second aborts.
-async fn watch_signals(stop: Stop) {
-    interrupted().await;
-    tracing::warn!("stopping: what was fetched is finalised; once more to abort");
-    stop.drain();
-    interrupted().await;
-    stop.abort();
+/// An input, and what finds its streams.
+pub(crate) struct Source {
+    pub(crate) input: Input,
+    pub(crate) fetcher: Arc<HttpFetcher>,
+    pub(crate) resolver: PageResolver,
 }
 
-#[cfg(unix)]
-async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        (Ok(mut interrupt), Ok(mut terminate)) => {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
+impl Source {
+    pub(crate) fn open(args: &SourceArgs, text: &str) -> anyhow::Result<Self> {
+        let input = args.input(text)?;
+        let mut fetch = aqueduct::fetch::Options::default();
+        fetch.headers = args.headers(&input)?;
+        fetch.referer.clone_from(&args.referer);
+        fetch.proxy.clone_from(&args.proxy);
+        fetch.allow_private = args.allow_private;
+        fetch.timeout = args.timeout;
+        fetch.retries = args.retries.into();
+        if let Some(agent) = &args.user_agent {
+            fetch.user_agent.clone_from(agent);
         }
-        // The system's own handling remains.
-        _ => std::future::pending().await,
+        // A local playlist names files of its own folder.
+        let local = match &input {
+            Input::File(path) => path.canonicalize().ok(),
+            Input::Url(url) if url.url().scheme() == "file" => url.url().to_file_path().ok(),
+            _ => None,
+        };
+        fetch.local_root = local.and_then(|path| path.parent().map(Path::to_path_buf));
+        let mut resolve = aqueduct::resolve::Options::default();
+        resolve.selection.video = args.video.clone();
+        resolve.selection.audio = args.audio.clone();
+        resolve.selection.subtitles = args.subs.clone();
+        let fetcher = Arc::new(HttpFetcher::new(fetch).context("failed to set up requests")?);
+        Ok(Self {
+            input,
+            fetcher,
+            resolver: PageResolver::new(resolve),
+        })
+    }
+
+    /// Tells how the streams were found, if that is asked for.
+    pub(crate) fn explain(&self, args: &SourceArgs, account: &Account) {
+        if args.explain {
+            list::tell(account);
+        }
     }
 }
 
-#[cfg(not(unix))]
-async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending().await
+/// Where the output of a stream goes.
+enum Target {
+    Stdout,
+    File(PathBuf),
+    /// A folder, for a name that the stream gives.
+    Folder(PathBuf),
+}
+
+impl Target {
+    fn of(args: &Args) -> anyhow::Result<Self> {
+        let target = match &args.output {
+            None => Self::Folder(PathBuf::new()),
+            Some(path) if path.as_os_str() == "-" => Self::Stdout,
+            Some(path) if path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/") => Self::Folder(path.clone()),
+            Some(path) => Self::File(path.clone()),
+        };
+        if (args.inputs.len() > 1 || args.pick == Pick::All) && !matches!(target, Self::Folder(_)) {
+            bail!("several streams need a folder as --output, or none");
+        }
+        Ok(target)
     }
 }
 
 async fn one(args: &Args, text: &str, stop: &Stop) -> anyhow::Result<Exit> {
-    let input = args.input(text)?;
+    let target = Target::of(args)?;
     // Refused before anything is asked for, where the name is known already.
-    let named = match &args.output {
-        Some(path) if path.as_os_str() == "-" => Some(None),
-        Some(path) if !is_folder(path) => Some(Some(path.clone())),
-        _ => None,
-    };
-    if args.inputs.len() > 1 && named.is_some() {
-        bail!("several inputs need a folder as --output, or none");
-    }
-    let early = match &named {
-        Some(Some(path)) => {
+    let mut early = match &target {
+        Target::File(path) => {
             container(args, path)?;
             Some(Output::file(path, args.overwrite).map_err(Error::Output)?)
         }
         _ => None,
     };
-    let progress = Progress::new();
-    let pipeline = pipeline(args, &input)?.with_progress(progress.clone()).with_stop(stop.clone());
-    let presentation = pipeline.resolve(&input).await?;
+    let source = Source::open(&args.source, text)?;
+    let wanted = match args.pick {
+        Pick::Number(number) => number,
+        Pick::All => usize::MAX,
+    };
+    let mut streams = tokio::select! {
+        () = stop.draining() => return Err(Error::Stopped.into()),
+        found = source.resolver.streams(&source.input, &source.fetcher, wanted) => found.map_err(Error::Resolve)?,
+    };
+    if let Some(first) = streams.first() {
+        source.explain(&args.source, &first.account);
+    }
+    if let Pick::Number(number) = args.pick {
+        if streams.len() < number {
+            bail!("there is no stream number {number}: {} found, see aqueduct list", streams.len());
+        }
+        streams.drain(..number - 1);
+        streams.truncate(1);
+    }
+    let mut worst = Exit::Whole;
+    let several = streams.len() > 1;
+    for (number, presentation) in (1_usize..).zip(streams) {
+        let path = match &target {
+            Target::Stdout => None,
+            Target::File(path) => Some(path.clone()),
+            Target::Folder(folder) => Some(folder.join(name::of(&presentation, several.then_some(number)))),
+        };
+        let ended = stream(args, &source, presentation, path, early.take(), stop).await;
+        worst = worst.max(if several {
+            ended.unwrap_or_else(|error| exit::of(&error))
+        } else {
+            ended?
+        });
+        if stop.is_draining() {
+            break;
+        }
+    }
+    Ok(worst)
+}
+
+/// Fetches one stream to `path`, or to standard output.
+async fn stream(
+    args: &Args,
+    source: &Source,
+    presentation: Presentation,
+    path: Option<PathBuf>,
+    early: Option<Output>,
+    stop: &Stop,
+) -> anyhow::Result<Exit> {
     for warning in &presentation.warnings {
         tracing::info!("{warning}");
     }
     for track in &presentation.tracks {
         tracing::info!(kind = %track.kind, name = %track.name, segments = track.segments, live = track.live, "track");
     }
-    let target = match named {
-        Some(named) => named,
-        None => Some(args.output.clone().unwrap_or_default().join(name::of(&presentation))),
-    };
-    let container = match &target {
+    let container = match &path {
         Some(path) => container(args, path)?,
         None => args.format.map_or(Container::Raw, Container::from),
     };
-    let main = match (early, &target) {
+    let main = match (early, &path) {
         (Some(output), _) => output,
         (None, Some(path)) => Output::file(path, args.overwrite).map_err(Error::Output)?,
         (None, None) => Output::stdout(),
     };
-    let (subtitles, beside) = subtitles(args, &presentation, target.as_deref())?;
-    let display = Display::start(progress, args.quiet);
+    let (subtitles, beside) = subtitles(args, &presentation, path.as_deref())?;
     let muxer = container.muxer();
     let outputs = Outputs {
         main,
         subtitles,
         origin: Some(muxer.origin()),
     };
-    let report = pipeline.with_muxer(muxer).run(presentation, outputs).await;
-    drop(display);
-    let report = report?;
-    let targets: Vec<_> = target.into_iter().chain(beside).collect();
-    Ok(conclude(args, &report, &targets))
-}
-
-fn pipeline(args: &Args, input: &Input) -> anyhow::Result<Pipeline<PageResolver, HttpFetcher, aqueduct::decrypt::ClearKey, Auto>> {
-    let mut fetch = aqueduct::fetch::Options::default();
-    fetch.headers = args.headers(input)?;
-    fetch.referer.clone_from(&args.referer);
-    fetch.proxy.clone_from(&args.proxy);
-    fetch.allow_private = args.allow_private;
-    fetch.timeout = args.timeout;
-    fetch.retries = args.retries.into();
-    if let Some(agent) = &args.user_agent {
-        fetch.user_agent.clone_from(agent);
-    }
-    // A local playlist names files of its own folder.
-    fetch.local_root = match input {
-        Input::File(path) => path.canonicalize().ok().and_then(|path| path.parent().map(Path::to_path_buf)),
-        Input::Url(url) if url.url().scheme() == "file" => {
-            url.url().to_file_path().ok().and_then(|path| path.parent().map(Path::to_path_buf))
-        }
-        _ => None,
-    };
-    let mut resolve = aqueduct::resolve::Options::default();
-    resolve.selection.subtitles = args.subs.into();
+    let progress = Progress::new();
     let mut options = aqueduct::Options::default();
     options.concurrency = args.concurrency.into();
     options.budget_bytes = args.buffer;
     options.on_missing = args.on_missing.into();
-    let pipeline = Pipeline::new(fetch).context("failed to set up requests")?;
-    Ok(pipeline.with_resolver(PageResolver::new(resolve)).with_options(options))
-}
-
-fn is_folder(path: &Path) -> bool {
-    path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/")
+    let pipeline = Pipeline::over(Arc::clone(&source.fetcher))
+        .with_resolver(source.resolver.clone())
+        .with_muxer(muxer)
+        .with_options(options)
+        .with_progress(progress.clone())
+        .with_stop(stop.clone());
+    let display = Display::start(progress, args.source.quiet);
+    let report = pipeline.run(presentation, outputs).await;
+    drop(display);
+    let targets: Vec<_> = path.into_iter().chain(beside).collect();
+    Ok(conclude(args, &report?, &targets))
 }
 
 /// The container that the options and the name of the output ask for.
@@ -194,7 +240,7 @@ fn subtitles(args: &Args, presentation: &Presentation, target: Option<&Path>) ->
 /// Tells how it ended.
 fn conclude(args: &Args, report: &Report, targets: &[PathBuf]) -> Exit {
     let tell = |line: String| {
-        if !args.quiet {
+        if !args.source.quiet {
             // Without standard error there is nobody to tell.
             let _ = writeln!(progress::log_writer(), "{line}");
         }

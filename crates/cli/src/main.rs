@@ -3,15 +3,18 @@
 mod args;
 mod exit;
 mod fetch;
+mod list;
 mod name;
 mod progress;
+mod signals;
 
 use std::process::ExitCode;
 
+use aqueduct::Stop;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use crate::args::Args;
+use crate::args::{Args, Command, SourceArgs};
 use crate::exit::Exit;
 
 fn main() -> ExitCode {
@@ -27,7 +30,7 @@ fn main() -> ExitCode {
             };
         }
     };
-    start_log(&args);
+    start_log(args.source());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -35,13 +38,27 @@ fn main() -> ExitCode {
             return Exit::Failed.into();
         }
     };
-    let exit = runtime.block_on(fetch::all(&args));
+    let exit = runtime.block_on(run(&args));
     // A write to a pipe that nobody reads may block for ever.
     runtime.shutdown_background();
     exit.into()
 }
 
-fn start_log(args: &Args) {
+/// The first signal drains what is under way, the second aborts it.
+async fn run(args: &Args) -> Exit {
+    let stop = Stop::new();
+    let signals = tokio::spawn(signals::watch(stop.clone()));
+    let exit = match &args.command {
+        Some(Command::List { input, json, source }) => list::list(source, input, *json, &stop)
+            .await
+            .unwrap_or_else(|error| exit::of(&error)),
+        None => fetch::all(args, &stop).await,
+    };
+    signals.abort();
+    exit
+}
+
+fn start_log(args: &SourceArgs) {
     let level = match (args.quiet, args.verbose) {
         (true, _) => "error",
         (false, 0) => "warn",

@@ -8,8 +8,9 @@ const LONGEST: usize = 180;
 /// Names that Windows reserves, with any extension.
 const RESERVED: [&str; 4] = ["con", "prn", "aux", "nul"];
 
-/// The name for a presentation: its title or the last part of its address, made safe, with an extension.
-pub(crate) fn of(presentation: &Presentation) -> String {
+/// The name for a presentation: its title or the last part of its address, made safe, with its number among several
+/// and an extension.
+pub(crate) fn of(presentation: &Presentation, number: Option<usize>) -> String {
     let first = presentation.tracks.first();
     let path = first
         .and_then(|track| track.url.as_ref())
@@ -24,7 +25,8 @@ pub(crate) fn of(presentation: &Presentation) -> String {
     let title = presentation.title.as_deref().map(safe).filter(|title| !title.is_empty());
     let stem = title.unwrap_or_else(|| safe(if extension.is_empty() { last } else { stem }));
     let stem = if stem.is_empty() { "video".into() } else { stem };
-    format!("{stem}.{}", plain.unwrap_or("mp4"))
+    let number = number.map(|number| format!("-{number}")).unwrap_or_default();
+    format!("{stem}{number}.{}", plain.unwrap_or("mp4"))
 }
 
 /// Makes a name of any text: one that Linux, macOS and Windows accept, and that is no path.

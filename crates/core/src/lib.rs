@@ -67,7 +67,7 @@ pub use budget::{Budget, Slot};
 pub use error::{BoxError, DecryptError, FetchError, Located, MuxError, ResolveError, TimeoutPhase, Unit};
 pub use item::{Encryption, Gap, GapCause, InitId, InitInfo, Item, Iv, SegmentInfo};
 pub use payload::{Clear, Data, Grant, Lender, Sealed, Write, WriteAt};
-pub use presentation::{Account, DocumentRead, Input, Presentation, Track, TrackId, TrackKind};
+pub use presentation::{Account, DocumentRead, Input, Offer, OfferKind, Presentation, Track, TrackId, TrackKind};
 pub use progress::{Counters, Event, OpenRequest, Progress};
 pub use resource::{ByteRange, Kind, Limits, Resource, SafeUrl};
 pub use roles::{Decrypt, Fetch, Fetched, Mux, Resolve, Summary};

@@ -156,6 +156,108 @@ impl fmt::Debug for Track {
     }
 }
 
+/// What kind of thing a Multivariant Playlist offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OfferKind {
+    /// A Variant Stream.
+    Variant,
+    /// An alternative video Rendition.
+    Video,
+    /// An audio Rendition.
+    Audio,
+    /// A subtitle Rendition.
+    Subtitles,
+    /// Closed captions inside the video.
+    ClosedCaptions,
+}
+
+impl fmt::Display for OfferKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Variant => "variant",
+            Self::Video => "video",
+            Self::Audio => "audio",
+            Self::Subtitles => "subtitles",
+            Self::ClosedCaptions => "captions",
+        })
+    }
+}
+
+/// A Variant Stream or a Rendition that can be chosen (RFC 8216, 4.3.4). `Display` is a line for people.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Offer {
+    /// What it is.
+    pub kind: OfferKind,
+    /// NAME; empty where there is none.
+    pub name: String,
+    /// Width and height in pixels.
+    pub resolution: Option<(u32, u32)>,
+    /// Frames per second.
+    pub frame_rate: Option<f64>,
+    /// Peak bit rate in bits per second.
+    pub bandwidth: Option<u64>,
+    /// RFC 6381 names.
+    pub codecs: Vec<String>,
+    /// GROUP-ID of a Rendition; of a Variant Stream, the group of its audio.
+    pub group: Option<String>,
+    /// BCP 47 tag.
+    pub language: Option<String>,
+    /// CHANNELS.
+    pub channels: Option<String>,
+    /// CHARACTERISTICS: Media Characteristic Tags.
+    pub characteristics: Vec<String>,
+    /// DEFAULT.
+    pub default: bool,
+    /// FORCED.
+    pub forced: bool,
+    /// Its Media Playlist; none where it is inside a Variant Stream.
+    pub url: Option<SafeUrl>,
+}
+
+impl Offer {
+    /// An offer of which nothing else is known.
+    pub fn new(kind: OfferKind, name: impl Into<String>) -> Self {
+        Self {
+            kind,
+            name: name.into(),
+            resolution: None,
+            frame_rate: None,
+            bandwidth: None,
+            codecs: Vec::new(),
+            group: None,
+            language: None,
+            channels: None,
+            characteristics: Vec::new(),
+            default: false,
+            forced: false,
+            url: None,
+        }
+    }
+}
+
+impl fmt::Display for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut words = Vec::new();
+        words.extend(Some(&self.name).filter(|name| !name.is_empty()).cloned());
+        words.extend(self.resolution.map(|(width, height)| format!("{width}x{height}")));
+        words.extend(self.frame_rate.map(|rate| format!("{rate} fps")));
+        words.extend(Some(self.codecs.join(",")).filter(|codecs| !codecs.is_empty()));
+        words.extend(self.bandwidth.map(|bandwidth| format!("{} kbit/s", bandwidth / 1000)));
+        let mut marks = Vec::new();
+        marks.extend(self.language.clone());
+        marks.extend(self.channels.as_ref().map(|channels| format!("{channels} channels")));
+        marks.extend(self.default.then(|| "default".to_owned()));
+        marks.extend(self.forced.then(|| "forced".to_owned()));
+        f.write_str(&words.join(" "))?;
+        if !marks.is_empty() {
+            write!(f, " ({})", marks.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
 /// What an input turned out to be.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -164,6 +266,8 @@ pub struct Presentation {
     pub title: Option<String>,
     /// The tracks to fetch, in the order of their numbers.
     pub tracks: Vec<Track>,
+    /// All that the Multivariant Playlist offers, chosen or not; empty where there is none.
+    pub offers: Vec<Offer>,
     /// How they were found.
     pub account: Account,
     /// What is not as it should be in the documents, though it could be read.

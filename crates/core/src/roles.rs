@@ -63,6 +63,16 @@ pub trait Fetch: Send + Sync + 'static {
     }
 }
 
+impl<F: Fetch> Fetch for std::sync::Arc<F> {
+    fn fetch(&self, resource: &Resource, grant: Grant) -> impl Future<Output = Result<Fetched, FetchError>> + Send {
+        F::fetch(self, resource, grant)
+    }
+
+    fn stream(&self, resource: &Resource, lender: &Lender, outlet: &Sender<Sealed>) -> impl Future<Output = Result<(), FetchError>> + Send {
+        F::stream(self, resource, lender, outlet)
+    }
+}
+
 /// What a fetcher brings back.
 #[derive(Debug)]
 #[non_exhaustive]

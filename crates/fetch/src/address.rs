@@ -69,6 +69,12 @@ pub(crate) fn literal_special(url: &Url) -> Option<IpAddr> {
     is_special(address).then_some(address)
 }
 
+/// Whether a URL names this machine (RFC 6761, 6.3).
+pub(crate) fn is_localhost(url: &Url) -> bool {
+    let name = url.host_str().unwrap_or_default().trim_end_matches('.');
+    name == "localhost" || name.ends_with(".localhost")
+}
+
 /// A name resolver that leaves special addresses out, so that the connection cannot go there whatever a name
 /// server answers, or answers the second time.
 #[derive(Debug)]

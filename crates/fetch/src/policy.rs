@@ -40,8 +40,12 @@ impl Policy {
         if !matches!(url.url().scheme(), "http" | "https") {
             return refused(format!("scheme \"{}\" is not fetched", url.url().scheme()));
         }
-        // What the user gives, or a local playlist that the user gives, may go anywhere.
-        let from_user = resource.named_by.as_ref().is_none_or(|by| by.url().scheme() == "file");
+        // What the user gives, or a local playlist or text that the user gives, may go anywhere; so may a document that
+        // has such an address itself, which only somebody in that zone could read.
+        let from_user = resource.named_by.as_ref().is_none_or(|by| {
+            let by = by.url();
+            by.scheme() == "file" || by.as_str() == "data:," || address::literal_special(by).is_some() || address::is_localhost(by)
+        });
         if from_user || self.private_zone.load(Ordering::Relaxed) {
             return Ok(Zone::Any);
         }
@@ -127,6 +131,10 @@ mod tests {
         let named = page.names(Kind::Segment, safe("http://192.168.0.1/"));
         assert!(matches!(policy.check(&named, &named.url), Err(FetchError::Refused { .. })));
         assert_eq!(policy.check(&named, &safe("http://localhost/")).unwrap(), Zone::Public);
+        for near in ["http://192.168.0.1/list", "http://localhost:8080/list", "file:///list", "data:,"] {
+            let near = Resource::new(Kind::Document, safe(near)).names(Kind::Segment, safe("http://192.168.0.1/"));
+            assert_eq!(policy.check(&near, &near.url).unwrap(), Zone::Any, "{near}");
+        }
         let typed = Resource::new(Kind::Document, safe("http://192.168.0.1/"));
         assert_eq!(policy.check(&typed, &typed.url).unwrap(), Zone::Any);
         policy.connected(&named, Some("192.168.0.1:80".parse().unwrap()));

@@ -86,11 +86,12 @@ fn once(fault: Fault) -> Rule {
 
 #[tokio::test]
 async fn a_transfer_that_fails_at_first_is_whole_in_the_end() {
+    type Case = (&'static str, Vec<Rule>, Option<(u64, u64)>);
     let unavailable = Fault::Status {
         status: 503,
         retry_after: Some("0".into()),
     };
-    let cases: Vec<(&str, Vec<Rule>, Option<(u64, u64)>)> = vec![
+    let cases: Vec<Case> = vec![
         ("refused twice", vec![Rule::new("/f", Fault::status(500)).times(2)], None),
         ("asked to come back", vec![once(unavailable)], None),
         ("too many requests", vec![once(Fault::status(429))], None),

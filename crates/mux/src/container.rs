@@ -3,7 +3,7 @@
 use aqueduct_core::{Clear, Item, Mux, MuxError, Presentation, Summary, TrackId, TrackKind, Write};
 
 use aqueduct_media::time::{MPEG_HZ, rescale};
-use aqueduct_media::{Event, ts};
+use aqueduct_media::{Event, packed, ts};
 
 use crate::{Concat, Mp4Muxer, Origin};
 
@@ -49,7 +49,8 @@ impl Container {
 pub struct Auto {
     container: Container,
     begun: Option<(Presentation, bool)>,
-    chosen: Option<Chosen>,
+    /// The muxer, and the media that it was chosen for.
+    chosen: Option<(Chosen, Media)>,
     origin: Origin,
 }
 
@@ -71,6 +72,10 @@ enum Chosen {
 enum Media {
     MpegTs,
     IsoBmff,
+    /// AAC in ADTS, with ID3 tags or not (RFC 8216, 3.4).
+    PackedAac,
+    /// A page: the answer of a server that says 200 and means an error.
+    Page,
     Other,
 }
 
@@ -81,11 +86,20 @@ impl Media {
         if head.get(4..8).is_some_and(|kind| BOXES.iter().any(|known| known[..] == *kind)) {
             return Self::IsoBmff;
         }
+        let text = head.trim_ascii_start();
+        if [&b"<!doctype html"[..], b"<html", b"<head", b"<?xml"]
+            .iter()
+            .any(|tag| text.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag)))
+        {
+            return Self::Page;
+        }
         // Segments may begin with junk, so the sync byte is looked for, three times at its distance.
         let synced =
             |at: &usize| (0..3).all(|n| head.get(at + n * PACKET).is_none_or(|byte| *byte == 0x47)) && head.get(*at) == Some(&0x47);
         if head.len() >= PACKET && (0..head.len().min(4096)).any(|at| synced(&at)) {
             Self::MpegTs
+        } else if packed::is_adts(head) {
+            Self::PackedAac
         } else {
             Self::Other
         }
@@ -119,19 +133,16 @@ impl Auto {
 
     fn choose(&mut self, head: &[u8]) -> Result<&mut Chosen, MuxError> {
         let media = Media::of(head);
-        let plain_file = self
-            .begun
-            .as_ref()
-            .is_some_and(|(presentation, _)| presentation.tracks.iter().any(|track| track.kind == TrackKind::File));
         let unsupported = |what: &str| Err(MuxError::Unsupported { what: what.into() });
         let chosen = match (self.container, media) {
+            (_, Media::Page) if !self.plain_file() => return Err(page()),
             (Container::Raw, _) | (Container::Ts, Media::MpegTs) | (Container::Fmp4, Media::IsoBmff) => Chosen::Concat(Concat::new()),
-            (Container::Mp4, Media::MpegTs) => Chosen::Mp4(Box::default()),
+            (Container::Mp4, Media::MpegTs | Media::PackedAac) => Chosen::Mp4(Box::default()),
             // A plain file has its container already.
-            _ if plain_file => Chosen::Concat(Concat::new()),
+            _ if self.plain_file() => Chosen::Concat(Concat::new()),
             (Container::Mp4, Media::IsoBmff) => Chosen::Mp4(Box::default()),
-            (Container::Mp4, Media::Other) => {
-                return unsupported("the segments are neither MPEG-TS nor fragmented MP4; --format raw keeps them as they are");
+            (Container::Mp4, _) => {
+                return unsupported("the segments are neither MPEG-TS, fragmented MP4 nor AAC; --format raw keeps them as they are");
             }
             (Container::Ts, _) => {
                 return unsupported("the segments are not MPEG-TS; name the output .mp4, or keep them as they are with --format raw");
@@ -144,11 +155,39 @@ impl Auto {
         };
         self.origin.tell(if media == Media::MpegTs { first_time(head) } else { None });
         tracing::debug!(?media, container = ?self.container, "muxer chosen");
-        let chosen = self.chosen.insert(chosen);
+        let (chosen, _) = self.chosen.insert((chosen, media));
         if let Some((presentation, seekable)) = &self.begun {
             chosen.begin(presentation, *seekable)?;
         }
         Ok(chosen)
+    }
+
+    fn plain_file(&self) -> bool {
+        self.begun
+            .as_ref()
+            .is_some_and(|(presentation, _)| presentation.tracks.iter().any(|track| track.kind == TrackKind::File))
+    }
+
+    /// Whether a segment can be what it should be. A server that answers with a page, and says 200, would otherwise
+    /// leave its page in the film.
+    fn check(&self, segment: &[u8]) -> Result<(), MuxError> {
+        let Some((chosen, media)) = &self.chosen else { return Ok(()) };
+        if segment.is_empty() || self.plain_file() {
+            return Ok(());
+        }
+        match (chosen, media, Media::of(segment)) {
+            (_, _, Media::Page) => Err(page()),
+            (Chosen::Concat(_), Media::MpegTs, found) if found != Media::MpegTs => Err(MuxError::Media {
+                what: "it is not MPEG-TS, as the segments before it are".into(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn page() -> MuxError {
+    MuxError::Media {
+        what: "it is a web page, not media: the server may want a Referer, a cookie or a fresh address".into(),
     }
 }
 
@@ -168,8 +207,11 @@ impl Mux for Auto {
     }
 
     fn push(&mut self, track: TrackId, item: Item<Clear>, writes: &mut Vec<Write>) -> Result<(), MuxError> {
+        if let Item::Segment { payload, .. } = &item {
+            self.check(payload.as_slice())?;
+        }
         let chosen = match (&mut self.chosen, &item) {
-            (Some(chosen), _) => chosen,
+            (Some((chosen, _)), _) => chosen,
             // Nothing is lost: the driver names every gap, and there is no media yet that it would stand in.
             (None, Item::Gap { .. }) => return Ok(()),
             (None, Item::Init { payload, .. } | Item::Segment { payload, .. }) => self.choose(payload.as_slice())?,
@@ -182,8 +224,8 @@ impl Mux for Auto {
 
     fn finish(&mut self, writes: &mut Vec<Write>) -> Result<Summary, MuxError> {
         match &mut self.chosen {
-            Some(Chosen::Concat(muxer)) => muxer.finish(writes),
-            Some(Chosen::Mp4(muxer)) => muxer.finish(writes),
+            Some((Chosen::Concat(muxer), _)) => muxer.finish(writes),
+            Some((Chosen::Mp4(muxer), _)) => muxer.finish(writes),
             None => Ok(Summary::default()),
         }
     }
@@ -200,7 +242,11 @@ mod tests {
             packets[at] = 0x47;
         }
         let junk: Vec<u8> = b"\x89PNG junk".iter().copied().chain(packets.clone()).collect();
-        let cases: [(&[u8], Media); 7] = [
+        let cases: [(&[u8], Media); 10] = [
+            (b"\r\n<!DOCTYPE html><title>Log in</title>", Media::Page),
+            (b"<?xml version=\"1.0\"?><Error/>", Media::Page),
+            // ISO 14496-3, 1.A.2.2: an ADTS header, AAC LC at 48 kHz, stereo, 32 bytes.
+            (&[0xff, 0xf1, 0x4c, 0x80, 0x04, 0x1f, 0xfc, 0x00], Media::PackedAac),
             (&packets, Media::MpegTs),
             (&junk, Media::MpegTs),
             (b"\x00\x00\x00\x18ftypiso5", Media::IsoBmff),

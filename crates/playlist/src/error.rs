@@ -50,6 +50,17 @@ pub enum PlaylistError {
         /// What is wrong with it.
         source: url::ParseError,
     },
+    /// A value that decides what a Media Segment is cannot be read: its byte range (rfc8216bis, 4.4.4.2) or the IV of
+    /// its key (4.4.4.4). Going on without it would fetch or decrypt something else.
+    #[error("read a playlist: {position}: the {what} cannot be read\n{excerpt}")]
+    BadValue {
+        /// What cannot be read.
+        what: &'static str,
+        /// Where it stands.
+        position: Position,
+        /// The line.
+        excerpt: Excerpt,
+    },
     /// A Playlist Delta Update skips segments that the playlist before it does not have (rfc8216bis,
     /// 6.2.5.1): load the whole playlist.
     #[error("continue a playlist: segments {first} to {last} were skipped, but {}", held(*.have))]
@@ -78,6 +89,11 @@ impl PlaylistError {
             position: None,
             excerpt: None,
         }
+    }
+
+    pub(crate) fn bad_value(what: &'static str, line: Line<'_>, value: &str) -> Self {
+        let (position, excerpt) = line.locate(value);
+        Self::BadValue { what, position, excerpt }
     }
 
     /// Says where it happened, unless that is said already.

@@ -116,16 +116,25 @@ impl Key {
         if uri.is_none() {
             reader.tools.report.warn(WarningKind::KeyWithoutUri, reader.line, reader.line.text);
         }
+        let key_format = match reader.string("KEYFORMAT")? {
+            Some(format) if !format.is_empty() && format != IDENTITY => Cow::Owned(format),
+            _ => Cow::Borrowed(IDENTITY),
+        };
+        let key_format_versions = reader.versions("KEYFORMATVERSIONS")?;
+        let line = reader.line;
+        let other = reader.rest()?;
+        // What cannot be read is kept among the others. The IV of the sequence number in its place would decrypt the
+        // first block of each segment to something else, and nobody would notice.
+        if iv.is_none() && other.iter().any(|attribute| &*attribute.name == "IV") {
+            return Err(PlaylistError::bad_value("IV", line, iv_at));
+        }
         Ok(Some(Self {
             method,
             uri,
             iv,
-            key_format: match reader.string("KEYFORMAT")? {
-                Some(format) if !format.is_empty() && format != IDENTITY => Cow::Owned(format),
-                _ => Cow::Borrowed(IDENTITY),
-            },
-            key_format_versions: reader.versions("KEYFORMATVERSIONS")?,
-            other: reader.rest()?,
+            key_format,
+            key_format_versions,
+            other,
         }))
     }
 }

@@ -162,7 +162,7 @@ impl<'c, 't> MediaParser<'c, 't> {
                     self.lint.first("EXT-X-BYTERANGE", line.number);
                     self.pending.range = Some((range, line));
                 }
-                None => self.warn(WarningKind::BadTag("EXT-X-BYTERANGE"), line, value),
+                None => return Err(PlaylistError::bad_value("byte range", line, value)),
             },
             "EXT-X-DISCONTINUITY" => {
                 self.pending.discontinuity = true;
@@ -236,6 +236,10 @@ impl<'c, 't> MediaParser<'c, 't> {
         let range_at = reader.at("BYTERANGE");
         let range = reader.range("BYTERANGE")?;
         let other = reader.rest()?;
+        // What cannot be read is kept among the others.
+        if range.is_none() && other.iter().any(|attribute| &*attribute.name == "BYTERANGE") {
+            return Err(PlaylistError::bad_value("byte range", line, range_at));
+        }
         let byte_range = range.map(|(length, offset)| {
             if offset.is_none() {
                 self.warn(WarningKind::ByteRangeWithoutStart, line, range_at);

@@ -266,7 +266,6 @@ fn tags_that_come_twice_or_too_late_are_noted() {
         ("#EXTINF:1,\n#EXTINF:2,\na", vec!["duration-without-segment"]),
         ("#EXTINF:1,\na\n#EXTINF:2,", vec!["duration-without-segment"]),
         ("#EXT-X-PLAYLIST-TYPE:LIVE", vec!["bad-tag"]),
-        ("#EXT-X-BYTERANGE:x", vec!["bad-tag"]),
         ("#EXT-X-PROGRAM-DATE-TIME:yesterday", vec!["bad-tag"]),
         ("#EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:00", vec!["date-without-zone"]),
         ("#EXT-X-PROGRAM-DATE-TIME:2026-01-01 00:00:00Z", vec!["date-spelling"]),
@@ -373,6 +372,22 @@ fn what_is_no_playlist_is_an_error_that_shows_the_line() {
 }
 
 #[test]
+fn a_range_or_iv_that_cannot_be_read_is_an_error() {
+    for (line, expected) in [
+        ("#EXT-X-BYTERANGE:x", "byte range"),
+        ("#EXT-X-BYTERANGE:1@x", "byte range"),
+        ("#EXT-X-MAP:URI=\"i\",BYTERANGE=\"x\"", "byte range"),
+        ("#EXT-X-KEY:METHOD=AES-128,URI=\"k\",IV=0xZZ", "IV"),
+    ] {
+        let error = try_read(with_lines(&format!("{line}\n#EXTINF:1,\na"))).unwrap_err();
+        assert!(
+            matches!(error, PlaylistError::BadValue { what, position, .. } if position.line == 3 && what == expected),
+            "{line}: {error}"
+        );
+    }
+}
+
+#[test]
 fn a_segment_that_cannot_be_resolved_is_an_error_with_line_and_column() {
     let error = try_read(with_lines("#EXTINF:1,\nhttp://[x/a?sig=secret")).unwrap_err().to_string();
     assert!(
@@ -390,12 +405,14 @@ fn a_segment_that_cannot_be_resolved_is_an_error_with_line_and_column() {
 
 #[test]
 fn a_warning_says_where_and_shows_the_line() {
-    let parsed = read(with_lines("#EXT-X-KEY:METHOD=AES-128,URI=\"k\",IV=0xZZ\n#EXTINF:1,\na"));
+    let parsed = read(with_lines(
+        "#EXT-X-KEY:METHOD=AES-128,URI=\"k\",KEYFORMATVERSIONS=\"x\"\n#EXTINF:1,\na",
+    ));
     assert_eq!(
         parsed.warnings[0].to_string(),
-        "line 3, column 38: the value of IV cannot be read\n  \
-         #EXT-X-KEY:METHOD=AES-128,URI=\"k\",IV=0xZZ\n  \
-         \u{20}                                    ^"
+        "line 3, column 54: the value of KEYFORMATVERSIONS cannot be read\n  \
+         #EXT-X-KEY:METHOD=AES-128,URI=\"k\",KEYFORMATVERSIONS=\"x\"\n  \
+         \u{20}                                                    ^"
     );
 }
 

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use aqueduct_core::{Fetch, FetchError, Grant, Kind, Presentation, ResolveError, Resource, SafeUrl, Track, TrackId, TrackKind};
-use aqueduct_playlist::{Context, MediaPlaylist, MultivariantPlaylist, Parsed, Playlist, Rendition, Variables, VariantStream};
+use aqueduct_playlist::{
+    Context, MediaPlaylist, MultivariantPlaylist, Parsed, Playlist, Rendition, RenditionKind, Variables, VariantStream,
+};
 
 use crate::choose;
 use crate::resolver::Options;
+use crate::steering;
 
 /// How many Multivariant Playlists may lead to each other. The specification has no such thing; servers do.
 const MAX_NESTING: usize = 4;
@@ -66,48 +69,77 @@ async fn multivariant<F: Fetch>(
     playlist: MultivariantPlaylist,
     nesting: usize,
 ) -> Result<Presentation, ResolveError> {
-    let variants = choose::best_first(&playlist);
-    let Some(best) = variants.first() else {
-        return Err(ResolveError::Input {
-            what: format!("{}: a Multivariant Playlist without a Variant Stream", at.url),
-        });
+    let unusable = |what: String| ResolveError::Input {
+        what: format!("{}: {what}", at.url),
     };
-    let (variant, main) = variant(options, fetch, &at, &playlist, &variants, best).await?;
-    let main = match main {
-        Second::Media(layer) => layer,
-        Second::Multivariant(at, nested) => {
-            let Some(left) = nesting.checked_sub(1) else {
-                return Err(ResolveError::TooDeep {
-                    limit: MAX_NESTING,
-                    path: vec![at.url],
-                });
-            };
-            return Box::pin(multivariant(options, fetch, at, *nested, left)).await;
+    let Some(reference) = choose::best_first(&playlist).first().copied() else {
+        return Err(unusable("a Multivariant Playlist without a Variant Stream".into()));
+    };
+    let selection = &options.selection;
+    let pathways = steering::pathways(options, fetch, &at, &playlist).await;
+    let groups = choose::variants(&playlist, &selection.video, &pathways).map_err(unusable)?;
+    let mut lanes = Lanes::default();
+    let mut reference = groups.first().and_then(|group| group.first()).copied().unwrap_or(reference);
+    for (number, group) in groups.iter().enumerate() {
+        let (variant, second) = first_of(options, fetch, &at, &playlist, group).await?;
+        match second {
+            Second::Media(layer) => lanes.push(TrackKind::Main, variant_name(variant), None, layer),
+            Second::Multivariant(at, nested) => {
+                let Some(left) = nesting.checked_sub(1) else {
+                    return Err(ResolveError::TooDeep {
+                        limit: MAX_NESTING,
+                        path: vec![at.url],
+                    });
+                };
+                return Box::pin(multivariant(options, fetch, at, *nested, left)).await;
+            }
         }
-    };
-    let mut warnings = main.warnings;
-    let mut tracks = vec![describe(
-        Track::new(TrackId::new(0), TrackKind::Main, variant_name(variant)),
-        main.plan,
-    )];
-    let audio = choose::audio(&playlist, variant).map(|rendition| (TrackKind::Audio, rendition));
-    let subtitles = choose::subtitles(&playlist, variant, options.selection.subtitles);
-    for (kind, rendition) in audio
-        .into_iter()
-        .chain(subtitles.into_iter().map(|rendition| (TrackKind::Subtitles, rendition)))
-    {
-        let Some(layer) = self::rendition(options, fetch, &at, &playlist, rendition).await? else {
-            continue;
-        };
-        warnings.extend(layer.warnings);
-        let id = TrackId::new(u32::try_from(tracks.len()).unwrap_or(u32::MAX));
-        let mut track = Track::new(id, kind, rendition.name.clone());
-        track.language.clone_from(&rendition.language);
-        tracks.push(describe(track, layer.plan));
+        if number == 0 {
+            reference = variant;
+        }
     }
-    let mut presentation = Presentation::new(tracks);
-    presentation.warnings = warnings;
+    let kinds = [
+        (TrackKind::Audio, RenditionKind::Audio, &reference.audio, &selection.audio),
+        (
+            TrackKind::Subtitles,
+            RenditionKind::Subtitles,
+            &reference.subtitles,
+            &selection.subtitles,
+        ),
+    ];
+    for (kind, of, group, select) in kinds {
+        for rendition in choose::renditions(&playlist, of, group.as_deref(), select).map_err(unusable)? {
+            if let Some(layer) = self::rendition(options, fetch, &at, &playlist, rendition).await? {
+                lanes.push(kind, rendition.name.clone(), rendition.language.clone(), layer);
+            }
+        }
+    }
+    if lanes.tracks.is_empty() {
+        return Err(unusable(
+            "the selection leaves nothing; audio that is inside the video cannot be had without it".into(),
+        ));
+    }
+    let mut presentation = Presentation::new(lanes.tracks);
+    presentation.offers = choose::offers(&playlist);
+    presentation.warnings = lanes.warnings;
     Ok(presentation)
+}
+
+/// Tracks as they are found.
+#[derive(Default)]
+struct Lanes {
+    tracks: Vec<Track>,
+    warnings: Vec<String>,
+}
+
+impl Lanes {
+    fn push(&mut self, kind: TrackKind, name: String, language: Option<String>, layer: Layer) {
+        let id = TrackId::new(u32::try_from(self.tracks.len()).unwrap_or(u32::MAX));
+        let mut track = Track::new(id, kind, name);
+        track.language = language;
+        self.tracks.push(describe(track, layer.plan));
+        self.warnings.extend(layer.warnings);
+    }
 }
 
 /// What stands behind the URI of a Variant Stream.
@@ -116,17 +148,16 @@ enum Second {
     Multivariant(Resource, Box<MultivariantPlaylist>),
 }
 
-/// Reads the best Variant Stream, or one that is redundant to it where it cannot be had.
-async fn variant<'a, F: Fetch>(
+/// Reads the first of redundant Variant Streams that can be had.
+async fn first_of<'a, F: Fetch>(
     options: &Options,
     fetch: &F,
     at: &Resource,
     playlist: &MultivariantPlaylist,
-    variants: &[&'a VariantStream],
-    best: &VariantStream,
+    group: &[&'a VariantStream],
 ) -> Result<(&'a VariantStream, Second), ResolveError> {
     let mut failure = None;
-    for variant in variants.iter().filter(|variant| choose::redundant(variant, best)) {
+    for variant in group {
         let resource = at.names(Kind::Playlist, variant.uri.url());
         match load(options, fetch, &resource, &playlist.variables).await {
             Ok(second) => return Ok((variant, second)),

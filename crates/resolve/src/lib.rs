@@ -28,10 +28,13 @@ mod follow;
 mod hls;
 mod plain;
 mod resolver;
+mod select;
+mod steering;
 mod walk;
 
-pub use choose::{Selection, Subtitles};
+pub use choose::Selection;
 pub use resolver::{Options, PageResolver};
+pub use select::{Select, SelectError};
 
 /// The error of the role, shared with every other resolver.
 pub use aqueduct_core::ResolveError;

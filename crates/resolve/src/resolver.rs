@@ -17,6 +17,8 @@ pub struct Options {
     pub max_depth: usize,
     /// How many documents and candidates are read in all: 128.
     pub max_documents: usize,
+    /// Which stream of a page with several is taken, counted from 1.
+    pub pick: usize,
     /// Which tracks of a Multivariant Playlist are taken.
     pub selection: Selection,
     /// How long a live playlist may stay unchanged, beyond three target durations, before it is given up: 60 s.
@@ -32,6 +34,7 @@ impl Default for Options {
         Self {
             max_depth: 8,
             max_documents: 128,
+            pick: 1,
             selection: Selection::default(),
             stale_after: Duration::from_secs(60),
             limits: Limits::default(),
@@ -51,11 +54,16 @@ impl PageResolver {
     pub fn new(options: Options) -> Self {
         Self { options }
     }
-}
 
-impl Resolve for PageResolver {
-    async fn resolve<F: Fetch>(&self, input: &Input, fetch: &F) -> Result<Presentation, ResolveError> {
-        let mut walk = Walk::new(&self.options, fetch);
+    /// Finds up to `wanted` streams of an input, likely best first, and the tracks of each: a page may hold several
+    /// videos. They share one account.
+    ///
+    /// # Errors
+    ///
+    /// [`ResolveError`]: nothing found, or a document or playlist that cannot be had or read. A stream that turns out
+    /// to be unusable is passed over with a warning where others are left.
+    pub async fn streams<F: Fetch>(&self, input: &Input, fetch: &F, wanted: usize) -> Result<Vec<Presentation>, ResolveError> {
+        let mut walk = Walk::new(&self.options, fetch, wanted);
         let found = match input {
             Input::Url(url) => walk.address(Resource::new(Kind::Document, url.clone())).await?,
             Input::File(path) => walk.address(Resource::new(Kind::Document, file_url(path)?)).await?,
@@ -72,17 +80,49 @@ impl Resolve for PageResolver {
                 });
             }
         };
-        let mut presentation = match found {
+        let (mut presentations, mut failure) = (Vec::new(), None);
+        for found in found {
+            match self.present(fetch, found).await {
+                Ok(mut presentation) => {
+                    presentation.title.clone_from(&walk.title);
+                    presentation.account = walk.account.clone();
+                    presentations.push(presentation);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a stream was found and cannot be used");
+                    failure.get_or_insert(error);
+                }
+            }
+        }
+        match failure {
+            Some(error) if presentations.is_empty() => Err(error),
+            _ => Ok(presentations),
+        }
+    }
+
+    async fn present<F: Fetch>(&self, fetch: &F, found: Found) -> Result<Presentation, ResolveError> {
+        match found {
             Found::Playlist { at, playlist, warnings } => {
                 let mut presentation = hls::present(&self.options, fetch, at, *playlist).await?;
                 presentation.warnings.splice(0..0, warnings);
-                presentation
+                Ok(presentation)
             }
-            Found::File { at, total, ranges } => Presentation::new(vec![plain::track(&self.options, at, total, ranges)]),
-        };
-        presentation.title = walk.title.take();
-        presentation.account = walk.account;
-        Ok(presentation)
+            Found::File { at, total, ranges } => Ok(Presentation::new(vec![plain::track(&self.options, at, total, ranges)])),
+        }
+    }
+}
+
+impl Resolve for PageResolver {
+    async fn resolve<F: Fetch>(&self, input: &Input, fetch: &F) -> Result<Presentation, ResolveError> {
+        let pick = self.options.pick.max(1);
+        let mut streams = self.streams(input, fetch, pick).await?;
+        let found = streams.len();
+        match streams.pop() {
+            Some(presentation) if found == pick => Ok(presentation),
+            _ => Err(ResolveError::Input {
+                what: format!("there is no stream number {pick}: only {found} found"),
+            }),
+        }
     }
 
     async fn follow<F: Fetch>(&self, track: &Track, fetch: &F, outlet: Sender<Item<Resource>>, stop: Stop) -> Result<(), ResolveError> {

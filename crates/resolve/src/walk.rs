@@ -1,14 +1,16 @@
-//! The walk from a document through its frames to the first stream.
+//! The walk from a document through its frames to its streams.
 
 use std::collections::HashSet;
 
 use aqueduct_core::{Account, DocumentRead, Fetch, FetchError, Grant, Kind, ResolveError, Resource, SafeUrl};
 use aqueduct_playlist::{Context, Playlist, is_playlist};
 
-use crate::extract::{self, Document, Extraction, FrameSource};
+use url::Url;
+
+use crate::extract::{self, Candidate, Document, Extraction, Frame, FrameSource, Hint};
 use crate::resolver::Options;
 
-/// What a walk ends with.
+/// A stream that a walk found.
 pub(crate) enum Found {
     /// A playlist.
     Playlist {
@@ -30,11 +32,15 @@ pub(crate) struct Walk<'a, F> {
     read: usize,
     /// The first thing that was found and could not be used: a better answer than "nothing found".
     broken: Option<ResolveError>,
+    /// How many streams are wanted, and those that were found.
+    wanted: usize,
+    found: Vec<Found>,
 }
 
 /// What became of one address.
 enum Visit {
-    Found(Found),
+    /// A stream: it is among the found.
+    Stream,
     /// A document: what it names, and the resource it was, for its children to refer to.
     Page(Box<Extraction>, Resource),
     /// Nothing of use.
@@ -42,7 +48,7 @@ enum Visit {
 }
 
 impl<'a, F: Fetch> Walk<'a, F> {
-    pub(crate) fn new(options: &'a Options, fetch: &'a F) -> Self {
+    pub(crate) fn new(options: &'a Options, fetch: &'a F, wanted: usize) -> Self {
         Self {
             options,
             fetch,
@@ -51,149 +57,159 @@ impl<'a, F: Fetch> Walk<'a, F> {
             visited: HashSet::new(),
             read: 0,
             broken: None,
+            wanted: wanted.max(1),
+            found: Vec::new(),
         }
     }
 
     /// Searches from an address that the user gave.
-    pub(crate) async fn address(&mut self, resource: Resource) -> Result<Found, ResolveError> {
+    pub(crate) async fn address(&mut self, resource: Resource) -> Result<Vec<Found>, ResolveError> {
         self.visited.insert(resource.url.clone());
-        match self.visit(&resource, 0).await? {
-            Visit::Found(found) => Ok(found),
-            Visit::Page(extraction, page) => self.search(*extraction, page).await,
-            Visit::Nothing => Err(self.nothing()),
-        }
+        let visit = self.visit(&resource, None, 0).await?;
+        self.search(visit).await
     }
 
     /// Searches from a text that the user gave.
-    pub(crate) async fn text(&mut self, resource: &Resource, bytes: &[u8]) -> Result<Found, ResolveError> {
+    pub(crate) async fn text(&mut self, resource: &Resource, bytes: &[u8]) -> Result<Vec<Found>, ResolveError> {
         let entry = self.enter(resource.url.clone(), 0);
-        match self.look(resource, None, bytes, entry)? {
-            Visit::Found(found) => Ok(found),
-            Visit::Page(extraction, page) => self.search(*extraction, page).await,
-            Visit::Nothing => Err(self.nothing()),
-        }
+        let visit = self.look(resource, None, None, bytes, entry)?;
+        self.search(visit).await
     }
 
-    async fn search(&mut self, extraction: Extraction, page: Resource) -> Result<Found, ResolveError> {
-        self.title.clone_from(&extraction.title);
-        let path = vec![page.url.clone()];
-        match self.page(extraction, &page, 0, path).await? {
-            Some(found) => Ok(found),
-            None => Err(self.nothing()),
+    async fn search(&mut self, visit: Visit) -> Result<Vec<Found>, ResolveError> {
+        if let Visit::Page(extraction, page) = visit {
+            self.title.clone_from(&extraction.title);
+            let path = [page.url.clone()];
+            self.page(*extraction, &page, &path).await?;
         }
-    }
-
-    fn nothing(&mut self) -> ResolveError {
-        self.broken.take().unwrap_or_else(|| ResolveError::NothingFound {
+        if !self.found.is_empty() {
+            return Ok(std::mem::take(&mut self.found));
+        }
+        Err(self.broken.take().unwrap_or_else(|| ResolveError::NothingFound {
             account: self.account.clone(),
-        })
+        }))
     }
 
-    /// Searches one page: what it names plainly first, then its frames, then what something speaks against.
-    async fn page(
-        &mut self,
-        extraction: Extraction,
-        page: &Resource,
-        depth: usize,
-        path: Vec<SafeUrl>,
-    ) -> Result<Option<Found>, ResolveError> {
-        let (good, doubtful): (Vec<_>, Vec<_>) = extraction
-            .candidates
-            .into_iter()
-            .partition(|candidate| candidate.demerits.is_empty());
-        for candidate in good {
-            if let Some(found) = self.candidate(&candidate, page, depth + 1).await? {
-                return Ok(Some(found));
-            }
-        }
-        for frame in extraction.frames {
-            if let Some(found) = self.frame(frame.source, page, depth + 1, &path).await? {
-                return Ok(Some(found));
-            }
-        }
-        for candidate in doubtful {
-            if let Some(found) = self.candidate(&candidate, page, depth + 1).await? {
-                return Ok(Some(found));
-            }
-        }
-        Ok(None)
+    fn is_done(&self) -> bool {
+        self.found.len() >= self.wanted
     }
 
-    async fn candidate(&mut self, candidate: &extract::Candidate, page: &Resource, depth: usize) -> Result<Option<Found>, ResolveError> {
-        let url = SafeUrl::from(candidate.url.clone());
-        if !self.visited.insert(url.clone()) {
-            return Ok(None);
+    /// Searches one page: what it names plainly first, then its frames, then its linked scripts, and last what
+    /// something speaks against.
+    async fn page(&mut self, extraction: Extraction, page: &Resource, path: &[SafeUrl]) -> Result<(), ResolveError> {
+        let Extraction {
+            base,
+            candidates,
+            frames,
+            scripts,
+            ..
+        } = extraction;
+        let (good, doubtful): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|candidate| candidate.demerits.is_empty());
+        let (good_frames, doubtful_frames): (Vec<_>, Vec<_>) = frames.into_iter().partition(|frame| frame.demerits.is_empty());
+        self.candidates(&good, page, path).await?;
+        self.frames(good_frames, page, &base, path).await?;
+        for script in scripts {
+            self.script(script.into(), page, &base, path).await?;
         }
-        let resource = page.names(Kind::Document, url);
-        match self.visit(&resource, depth).await {
-            Ok(Visit::Found(found)) => Ok(Some(found)),
-            // A candidate that is a page was found by its name or place; pages are reached through frames.
-            Ok(Visit::Page(..) | Visit::Nothing) => Ok(None),
-            Err(error) => self.pass_over(error),
-        }
+        self.candidates(&doubtful, page, path).await?;
+        self.frames(doubtful_frames, page, &base, path).await
     }
 
-    async fn frame(&mut self, source: FrameSource, page: &Resource, depth: usize, path: &[SafeUrl]) -> Result<Option<Found>, ResolveError> {
-        let visit = match source {
-            FrameSource::Srcdoc(text) => {
-                let entry = self.enter(page.url.clone(), depth);
-                self.note(entry, "the text of a srcdoc");
-                self.look(page, Some("text/html"), text.as_bytes(), entry)?
+    async fn candidates(&mut self, candidates: &[Candidate], page: &Resource, path: &[SafeUrl]) -> Result<(), ResolveError> {
+        for candidate in candidates {
+            let url = SafeUrl::from(candidate.url.clone());
+            if self.is_done() || !self.visited.insert(url.clone()) {
+                continue;
             }
-            FrameSource::Url(url) => {
-                let url = SafeUrl::from(url);
-                if depth > self.options.max_depth {
-                    let path = path.iter().cloned().chain([url]).collect();
-                    self.broken.get_or_insert(ResolveError::TooDeep {
-                        limit: self.options.max_depth,
-                        path,
-                    });
-                    return Ok(None);
-                }
-                if !self.visited.insert(url.clone()) {
-                    let entry = self.enter(url.clone(), depth);
-                    let loops = path.contains(&url);
-                    self.note(
-                        entry,
-                        if loops {
-                            "leads back to itself: not read again"
-                        } else {
-                            "read already"
-                        },
-                    );
-                    return Ok(None);
-                }
-                match self.visit(&page.names(Kind::Document, url), depth).await {
-                    Ok(visit) => visit,
-                    Err(error) => return self.pass_over(error),
-                }
+            let visit = self.visit(&page.names(Kind::Document, url), None, path.len()).await;
+            // A name that promises nothing may stand for an embedded player; one that promises a stream and is a page
+            // is most likely an error page.
+            if let Some(Visit::Page(extraction, found)) = self.pass_over(visit)?
+                && candidate.hint == Hint::Unknown
+            {
+                self.descend(*extraction, &found, path).await?;
             }
-        };
-        match visit {
-            Visit::Found(found) => Ok(Some(found)),
-            Visit::Page(extraction, page) => {
-                let mut path = path.to_vec();
-                path.push(page.url.clone());
-                // Depth bounds the recursion.
-                Box::pin(self.page(*extraction, &page, depth, path)).await
-            }
-            Visit::Nothing => Ok(None),
         }
+        Ok(())
+    }
+
+    /// Reads a linked script: what it names is relative to the page that it runs in.
+    async fn script(&mut self, url: SafeUrl, page: &Resource, base: &Url, path: &[SafeUrl]) -> Result<(), ResolveError> {
+        if self.is_done() || !self.visited.insert(url.clone()) {
+            return Ok(());
+        }
+        let visit = self.visit(&page.names(Kind::Document, url), Some(base), path.len()).await;
+        if let Some(Visit::Page(extraction, _)) = self.pass_over(visit)? {
+            self.candidates(&extraction.candidates, page, path).await?;
+            self.frames(extraction.frames, page, base, path).await?;
+        }
+        Ok(())
+    }
+
+    async fn frames(&mut self, frames: Vec<Frame>, page: &Resource, base: &Url, path: &[SafeUrl]) -> Result<(), ResolveError> {
+        for frame in frames {
+            if self.is_done() {
+                break;
+            }
+            let visit = match frame.source {
+                FrameSource::Srcdoc(text) => {
+                    let entry = self.enter(page.url.clone(), path.len());
+                    self.note(entry, "the text of a srcdoc");
+                    self.look(page, Some(base), Some("text/html"), text.as_bytes(), entry)
+                }
+                FrameSource::Url(url) => {
+                    let url = SafeUrl::from(url);
+                    if !self.visited.insert(url.clone()) {
+                        let entry = self.enter(url.clone(), path.len());
+                        self.note(
+                            entry,
+                            if path.contains(&url) {
+                                "leads back to itself: not read again"
+                            } else {
+                                "read already"
+                            },
+                        );
+                        continue;
+                    }
+                    self.visit(&page.names(Kind::Document, url), None, path.len()).await
+                }
+            };
+            if let Some(Visit::Page(extraction, found)) = self.pass_over(visit)? {
+                self.descend(*extraction, &found, path).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Searches a page that another one led to, unless that is too deep.
+    async fn descend(&mut self, extraction: Extraction, page: &Resource, path: &[SafeUrl]) -> Result<(), ResolveError> {
+        let path: Vec<SafeUrl> = path.iter().cloned().chain([page.url.clone()]).collect();
+        if path.len() > self.options.max_depth {
+            self.broken.get_or_insert(ResolveError::TooDeep {
+                limit: self.options.max_depth,
+                path,
+            });
+            return Ok(());
+        }
+        // Depth bounds the recursion.
+        Box::pin(self.page(extraction, page, &path)).await
     }
 
     /// Goes on after something that cannot be used, and remembers what is worth telling if nothing else is found.
-    fn pass_over(&mut self, error: ResolveError) -> Result<Option<Found>, ResolveError> {
-        match error {
-            ResolveError::Playlist { .. } | ResolveError::Fetch(FetchError::Refused { .. }) => {
+    fn pass_over(&mut self, visit: Result<Visit, ResolveError>) -> Result<Option<Visit>, ResolveError> {
+        match visit {
+            Ok(visit) => Ok(Some(visit)),
+            Err(error @ (ResolveError::Playlist { .. } | ResolveError::Fetch(FetchError::Refused { .. }))) => {
                 self.broken.get_or_insert(error);
                 Ok(None)
             }
-            ResolveError::Fetch(_) => Ok(None),
-            fatal => Err(fatal),
+            Err(ResolveError::Fetch(_)) => Ok(None),
+            Err(fatal) => Err(fatal),
         }
     }
 
-    async fn visit(&mut self, resource: &Resource, depth: usize) -> Result<Visit, ResolveError> {
+    /// Reads one address. With `base`, what it names is relative to that instead.
+    async fn visit(&mut self, resource: &Resource, base: Option<&Url>, depth: usize) -> Result<Visit, ResolveError> {
         let entry = self.enter(resource.url.clone(), depth);
         self.read += 1;
         if self.read > self.options.max_documents {
@@ -219,17 +235,25 @@ impl<'a, F: Fetch> Walk<'a, F> {
         if !fetched.whole || extract_media(head) {
             let ranges = fetched.accepts_ranges;
             self.note(entry, describe_file(fetched.total_length, ranges));
-            return Ok(Visit::Found(Found::File {
+            self.found.push(Found::File {
                 at,
                 total: fetched.total_length,
                 ranges,
-            }));
+            });
+            return Ok(Visit::Stream);
         }
-        self.look(&at, fetched.content_type.as_deref(), head, entry)
+        self.look(&at, base, fetched.content_type.as_deref(), head, entry)
     }
 
-    /// Looks at the whole text of a document.
-    fn look(&mut self, at: &Resource, content_type: Option<&str>, bytes: &[u8], entry: usize) -> Result<Visit, ResolveError> {
+    /// Looks at the whole text of a document. What it names is relative to `base`, or to its own address.
+    fn look(
+        &mut self,
+        at: &Resource,
+        base: Option<&Url>,
+        content_type: Option<&str>,
+        bytes: &[u8],
+        entry: usize,
+    ) -> Result<Visit, ResolveError> {
         if is_playlist(bytes) {
             let parsed = match aqueduct_playlist::parse(bytes, &Context::new(at.url.url().clone())) {
                 Ok(parsed) => parsed,
@@ -243,14 +267,15 @@ impl<'a, F: Fetch> Walk<'a, F> {
             };
             self.note(entry, describe_playlist(&parsed.playlist));
             let warnings = parsed.warnings.iter().map(|warning| format!("{}: {warning}", at.url)).collect();
-            return Ok(Visit::Found(Found::Playlist {
+            self.found.push(Found::Playlist {
                 at: at.clone(),
                 playlist: Box::new(parsed.playlist),
                 warnings,
-            }));
+            });
+            return Ok(Visit::Stream);
         }
         let document = Document {
-            url: at.url.url(),
+            url: base.unwrap_or_else(|| at.url.url()),
             content_type,
             bytes,
         };
@@ -324,7 +349,7 @@ fn describe_page(bytes: usize, extraction: &Extraction) -> String {
     )
 }
 
-fn describe_candidate(candidate: &extract::Candidate) -> String {
+fn describe_candidate(candidate: &Candidate) -> String {
     let mut text = format!("{} in {}", SafeUrl::from(candidate.url.clone()), candidate.via);
     for step in &candidate.steps {
         text = format!("{text}, {step}");

@@ -38,7 +38,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             ..to_ts("pages/loop-ends", "/p/loop/a.html")
         },
         Scenario {
-            exit: 1,
+            exit: 4,
             outcome: Outcome::Nothing,
             says: vec!["deeper", "/p/deep/index.html"],
             asked: vec![Asked::at_most("/p/deep/index.html", 64)],

@@ -31,7 +31,6 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         },
         to_mp4("streams/best-variant-to-mp4", "/s/variants/index.m3u8", film()),
         Scenario {
-            awaits: Some("the selection language"),
             args: vec!["--video", "worst"],
             outcome: Outcome::Concatenation(Reference::all("low-ts")),
             ..to_ts("streams/worst-variant-on-demand", "/s/variants/index.m3u8")
@@ -63,7 +62,6 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             picture_and("main-audio-ts"),
         ),
         Scenario {
-            awaits: Some("the selection language"),
             args: vec!["--audio", "lang:de"],
             ..to_mp4(
                 "streams/alternate-audio-by-language",

@@ -1,0 +1,34 @@
+//! Signals: the first drains, the second aborts.
+
+use aqueduct::Stop;
+
+/// Turns interrupts and terminations into the two phases of `stop`.
+pub(crate) async fn watch(stop: Stop) {
+    interrupted().await;
+    tracing::warn!("stopping: what was fetched is finalised; once more to abort");
+    stop.drain();
+    interrupted().await;
+    stop.abort();
+}
+
+#[cfg(unix)]
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(mut interrupt), Ok(mut terminate)) => {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        // The system's own handling remains.
+        _ => std::future::pending().await,
+    }
+}
+
+#[cfg(not(unix))]
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending().await
+    }
+}
