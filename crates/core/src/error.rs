@@ -226,12 +226,14 @@ pub enum DecryptError {
     #[error("no key")]
     Key(#[source] FetchError),
     /// What is at the key's address is no key.
-    #[error("key {url}: {length} bytes where a key has 16{hint}")]
+    #[error("key {url}: {length} bytes where a key has {expected}{hint}")]
     KeyLength {
         /// Where the key should be.
         url: SafeUrl,
-        /// Length of what is there.
+        /// Length of what is there, in bytes.
         length: usize,
+        /// Length of a key, in bytes.
+        expected: usize,
         /// What it looks like, as an appended fragment; empty when it looks like nothing known.
         hint: &'static str,
     },
@@ -247,6 +249,18 @@ pub enum DecryptError {
     /// An initialization section is encrypted without an IV.
     #[error("encrypted initialization section without an IV")]
     NoIv,
+    /// No key opens this: neither the playlist nor the user has one.
+    #[error("no key for {}", .kids.join(", "))]
+    NoKey {
+        /// The key identifiers (KID) of what is encrypted, in hexadecimal, or what else needs a key.
+        kids: Vec<String>,
+    },
+    /// Protected media that cannot be read.
+    #[error("protected media: {what}")]
+    Media {
+        /// What is wrong.
+        what: String,
+    },
     /// The method is not one that this decrypter knows.
     #[error("no usable key among {}", methods(.keys))]
     Unsupported {

@@ -150,12 +150,59 @@ pub enum Encryption {
         /// specification forbids.
         iv: Option<Iv>,
     },
-    /// A way that the resolver has no variant for, as the playlist names it: one entry for each key in
-    /// force. The bundled decrypter refuses it.
+    /// The whole in AES-256-CBC with PKCS #7 padding: `METHOD=AES-256`, which is in use and not in the
+    /// specification.
+    Aes256 {
+        /// Where the key is.
+        key: Resource,
+        /// As for [`Aes128`](Self::Aes128).
+        iv: Option<Iv>,
+    },
+    /// Single samples in AES-128-CBC: `METHOD=SAMPLE-AES` (RFC 8216, 4.3.2.4). What is encrypted, the container
+    /// tells.
+    SampleAes {
+        /// Where the key is.
+        key: Resource,
+        /// As for [`Aes128`](Self::Aes128). Fragmented MP4 has IVs of its own.
+        iv: Option<Iv>,
+    },
+    /// Single samples in AES-128-CTR, in fragmented MP4: `METHOD=SAMPLE-AES-CTR` (rfc8216bis, 4.4.4.4).
+    SampleAesCtr {
+        /// Where the key is.
+        key: Resource,
+        /// As for [`SampleAes`](Self::SampleAes).
+        iv: Option<Iv>,
+    },
+    /// A way that the resolver has no variant for, or keys that it cannot fetch, as the playlist names them: one
+    /// entry for each key in force. The bundled decrypter refuses it, unless the user holds the key.
     Other {
         /// The `METHOD` of each key in force, with its `KEYFORMAT`.
         keys: Arc<[(String, String)]>,
+        /// The first `IV` among them.
+        iv: Option<Iv>,
     },
+}
+
+impl Encryption {
+    /// Where the key is, for those that have one that can be fetched.
+    pub fn key(&self) -> Option<&Resource> {
+        match self {
+            Self::Aes128 { key, .. } | Self::Aes256 { key, .. } | Self::SampleAes { key, .. } | Self::SampleAesCtr { key, .. } => Some(key),
+            Self::None | Self::Other { .. } => None,
+        }
+    }
+
+    /// The initialization vector, as far as it is known.
+    pub fn iv(&self) -> Option<Iv> {
+        match self {
+            Self::None => None,
+            Self::Aes128 { iv, .. }
+            | Self::Aes256 { iv, .. }
+            | Self::SampleAes { iv, .. }
+            | Self::SampleAesCtr { iv, .. }
+            | Self::Other { iv, .. } => *iv,
+        }
+    }
 }
 
 /// Why a segment is missing.

@@ -112,10 +112,7 @@ impl Fetched {
 pub trait Decrypt: Clone + Send + 'static {
     /// The resource whose bytes [`decrypt`](Decrypt::decrypt) needs as `key`; `None` when it needs none.
     fn key<'a>(&self, encryption: &'a Encryption) -> Option<&'a Resource> {
-        match encryption {
-            Encryption::Aes128 { key, .. } => Some(key),
-            _ => None,
-        }
+        encryption.key()
     }
 
     /// Decrypts one whole segment or initialization section. `key` holds the bytes of the resource that
@@ -180,13 +177,15 @@ impl Summary {
 impl Encryption {
     /// The same with the IV filled in for the segment `msn`, where the playlist gives none (RFC 8216, 5.2).
     #[must_use]
-    pub fn for_segment(self, msn: u64) -> Self {
-        match self {
-            Self::Aes128 { key, iv } => Self::Aes128 {
-                key,
-                iv: iv.or(Some(Iv::from_media_sequence_number(msn))),
-            },
-            other => other,
+    pub fn for_segment(mut self, msn: u64) -> Self {
+        match &mut self {
+            Self::None => {}
+            Self::Aes128 { iv, .. }
+            | Self::Aes256 { iv, .. }
+            | Self::SampleAes { iv, .. }
+            | Self::SampleAesCtr { iv, .. }
+            | Self::Other { iv, .. } => *iv = iv.or(Some(Iv::from_media_sequence_number(msn))),
         }
+        self
     }
 }

@@ -1,21 +1,29 @@
-//! AES-128-CBC over whole segments.
+//! The bundled decrypter.
 
 use std::fmt;
+use std::sync::Arc;
 
-use aes::Aes128;
-use aes::cipher::{BlockModeDecrypt, InnerIvInit, KeyInit};
-use aqueduct_core::{Decrypt, DecryptError, Encryption};
-use bytes::BytesMut;
+use aes::cipher::KeyInit;
+use aes::{Aes128, Aes256};
+use aqueduct_core::{Decrypt, DecryptError, Encryption, Iv, Resource};
+use bytes::{Buf, BytesMut};
 use zeroize::Zeroizing;
 
-const BLOCK: usize = 16;
+use crate::whole::{self, Padding};
+use crate::{UserKeys, Warning, disguise, key_text};
 
-/// Decrypts what a clear key opens: METHOD=AES-128 (RFC 8216, 4.3.2.4).
+/// Warnings that are kept: a server may rotate its keys for ever.
+const WARNINGS: usize = 64;
+
+/// Decrypts what a clear key opens: METHOD=AES-128 (RFC 8216, 4.3.2.4) and AES-256.
 ///
-/// It keeps the key schedule of the last key, since most streams have one key for all their segments.
+/// It takes pictures and web pages off that stand in front of the media, and keeps the key schedule of the last key,
+/// since most streams have one key for all their segments.
 #[derive(Clone, Default)]
 pub struct ClearKey {
-    last: Option<(Zeroizing<[u8; BLOCK]>, Aes128)>,
+    user: Arc<UserKeys>,
+    schedules: Schedules,
+    warnings: Vec<Warning>,
 }
 
 impl ClearKey {
@@ -24,58 +32,182 @@ impl ClearKey {
         Self::default()
     }
 
-    fn schedule(&mut self, key: [u8; BLOCK]) -> Aes128 {
-        match &self.last {
-            Some((last, schedule)) if **last == key => schedule.clone(),
-            _ => {
-                let schedule = Aes128::new(&key.into());
-                self.last = Some((Zeroizing::new(key), schedule.clone()));
-                schedule
+    /// Puts keys of the user before those that a playlist names. A key that the user holds is not fetched.
+    #[must_use]
+    pub fn with_keys(mut self, keys: UserKeys) -> Self {
+        self.user = Arc::new(keys);
+        self
+    }
+
+    /// What was odd and went well all the same, each once. The log has it too.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    fn warn(&mut self, warning: Warning) {
+        if self.warnings.len() < WARNINGS && !self.warnings.contains(&warning) {
+            tracing::warn!("{warning}");
+            self.warnings.push(warning);
+        }
+    }
+
+    /// A whole segment in CBC mode.
+    fn whole(&mut self, encryption: &Encryption, length: usize, fetched: &[u8], mut bytes: BytesMut) -> Result<BytesMut, DecryptError> {
+        let key = self.usable(encryption, length, fetched)?;
+        let iv = self.iv(encryption)?;
+        if let Some(found) = disguise::ends(&bytes) {
+            // Media in the clear, whatever the playlist says: in ciphertext it is not found.
+            self.warn(Warning::Disguised { name: found.name });
+            self.warn(Warning::NotEncrypted);
+            bytes.advance(found.length);
+            return Ok(bytes);
+        }
+        if let Some(found) = disguise::ends_before_blocks(&bytes, whole::BLOCK) {
+            self.warn(Warning::Disguised { name: found.name });
+            bytes.advance(found.length);
+        }
+        let padding = match length {
+            KEY_256 => whole::decrypt(self.schedules.aes256(&key)?, iv, &mut bytes)?,
+            _ => whole::decrypt(self.schedules.aes128(&key)?, iv, &mut bytes)?,
+        };
+        if padding == Padding::Missing {
+            let url = encryption.key().map(|key| key.url.clone());
+            self.warn(Warning::Unpadded { url });
+        }
+        Ok(self.undisguised(bytes))
+    }
+
+    /// Takes off what stands in front of the media.
+    fn undisguised(&mut self, mut bytes: BytesMut) -> BytesMut {
+        if let Some(found) = disguise::ends(&bytes) {
+            self.warn(Warning::Disguised { name: found.name });
+            bytes.advance(found.length);
+        }
+        bytes
+    }
+
+    /// The key for `encryption`: the user's, or what was fetched, decoded where a server sends it as text.
+    fn usable(&mut self, encryption: &Encryption, length: usize, fetched: &[u8]) -> Result<Zeroizing<Vec<u8>>, DecryptError> {
+        if let Some(key) = self.user.plain(length) {
+            return Ok(Zeroizing::new(key.to_vec()));
+        }
+        let Some(address) = encryption.key() else {
+            return Err(unsupported(encryption));
+        };
+        if fetched.len() == length {
+            return Ok(Zeroizing::new(fetched.to_vec()));
+        }
+        match key_text::decode(fetched, |decoded| decoded == length) {
+            Some(key) => {
+                self.warn(Warning::KeyAsText { url: address.url.clone() });
+                Ok(key)
             }
+            None => Err(DecryptError::KeyLength {
+                url: address.url.clone(),
+                length: fetched.len(),
+                expected: length,
+                hint: looks_like(fetched),
+            }),
+        }
+    }
+
+    fn iv(&self, encryption: &Encryption) -> Result<Iv, DecryptError> {
+        self.user.iv().or(encryption.iv()).ok_or(DecryptError::NoIv)
+    }
+
+    /// Whether a key of the user takes the place of the one that `encryption` names.
+    fn holds(&self, encryption: &Encryption) -> bool {
+        match method(encryption) {
+            Some(Method::Whole(length)) => self.user.plain(length).is_some(),
+            None => false,
         }
     }
 }
 
 impl fmt::Debug for ClearKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClearKey").finish_non_exhaustive()
+        f.debug_struct("ClearKey")
+            .field("user", &self.user)
+            .field("warnings", &self.warnings)
+            .finish_non_exhaustive()
     }
 }
 
 impl Decrypt for ClearKey {
-    fn decrypt(&mut self, encryption: &Encryption, key: &[u8], mut bytes: BytesMut) -> Result<BytesMut, DecryptError> {
-        match encryption {
-            Encryption::None => Ok(bytes),
-            Encryption::Aes128 { key: address, iv } => {
-                let key: [u8; BLOCK] = key.try_into().map_err(|_| DecryptError::KeyLength {
-                    url: address.url.clone(),
-                    length: key.len(),
-                    hint: looks_like(key),
-                })?;
-                let iv = iv.ok_or(DecryptError::NoIv)?;
-                let length = bytes.len();
-                // Padding always adds something, so no ciphertext is empty (RFC 8216, 4.3.2.4; RFC 5652, 6.3).
-                if length == 0 || !length.is_multiple_of(BLOCK) {
-                    return Err(DecryptError::Length { length });
-                }
-                let (blocks, _) = aes::Block::slice_as_chunks_mut(&mut bytes);
-                cbc::Decryptor::inner_iv_init(self.schedule(key), &iv.0.into()).decrypt_blocks(blocks);
-                let clear = unpadded_length(&bytes).ok_or(DecryptError::Padding)?;
-                bytes.truncate(clear);
-                Ok(bytes)
-            }
-            Encryption::Other { keys } => Err(DecryptError::Unsupported { keys: keys.to_vec() }),
-            // A variant that a newer core has and this crate does not.
-            _ => Err(DecryptError::Unsupported { keys: Vec::new() }),
+    fn key<'a>(&self, encryption: &'a Encryption) -> Option<&'a Resource> {
+        encryption.key().filter(|_| !self.holds(encryption))
+    }
+
+    fn decrypt(&mut self, encryption: &Encryption, key: &[u8], bytes: BytesMut) -> Result<BytesMut, DecryptError> {
+        if matches!(encryption, Encryption::None) {
+            return Ok(self.undisguised(bytes));
+        }
+        match method(encryption) {
+            Some(Method::Whole(length)) => self.whole(encryption, length, key, bytes),
+            None => Err(unsupported(encryption)),
         }
     }
 }
 
-/// Length without PKCS #7 padding (RFC 5652, 6.3); `None` when there is none.
-fn unpadded_length(bytes: &[u8]) -> Option<usize> {
-    let padding = usize::from(*bytes.last()?);
-    let clear = bytes.len().checked_sub(padding)?;
-    ((1..=BLOCK).contains(&padding) && bytes[clear..].iter().all(|byte| usize::from(*byte) == padding)).then_some(clear)
+/// Bytes of an AES key (FIPS 197, 5).
+const KEY_128: usize = 16;
+const KEY_256: usize = 32;
+
+/// What is to be done, whoever holds the key.
+enum Method {
+    /// CBC over the whole, with a key of so many bytes.
+    Whole(usize),
+}
+
+fn method(encryption: &Encryption) -> Option<Method> {
+    match encryption {
+        Encryption::Aes128 { .. } => Some(Method::Whole(KEY_128)),
+        Encryption::Aes256 { .. } => Some(Method::Whole(KEY_256)),
+        Encryption::Other { keys, .. } => keys.iter().find_map(|(method, _)| match method.as_str() {
+            "AES-128" => Some(Method::Whole(KEY_128)),
+            "AES-256" => Some(Method::Whole(KEY_256)),
+            _ => None,
+        }),
+        _ => None,
+    }
+}
+
+fn unsupported(encryption: &Encryption) -> DecryptError {
+    let keys = match encryption {
+        Encryption::Other { keys, .. } => keys.to_vec(),
+        _ => Vec::new(),
+    };
+    DecryptError::Unsupported { keys }
+}
+
+/// Key schedules of the last keys. The ciphers wipe themselves.
+#[derive(Clone, Default)]
+struct Schedules {
+    aes128: Option<(Zeroizing<[u8; KEY_128]>, Aes128)>,
+    aes256: Option<(Zeroizing<[u8; KEY_256]>, Aes256)>,
+}
+
+impl Schedules {
+    fn aes128(&mut self, key: &[u8]) -> Result<Aes128, DecryptError> {
+        schedule(&mut self.aes128, key)
+    }
+
+    fn aes256(&mut self, key: &[u8]) -> Result<Aes256, DecryptError> {
+        schedule(&mut self.aes256, key)
+    }
+}
+
+fn schedule<const N: usize, C: KeyInit + Clone>(last: &mut Option<(Zeroizing<[u8; N]>, C)>, key: &[u8]) -> Result<C, DecryptError> {
+    let cannot = || DecryptError::NoKey {
+        kids: vec![format!("{N} bytes of key")],
+    };
+    if let Some((_, cipher)) = last.as_ref().filter(|(last, _)| last[..] == *key) {
+        return Ok(cipher.clone());
+    }
+    let bytes = Zeroizing::new(<[u8; N]>::try_from(key).map_err(|_| cannot())?);
+    let cipher = C::new_from_slice(&bytes[..]).map_err(|_| cannot())?;
+    *last = Some((bytes, cipher.clone()));
+    Ok(cipher)
 }
 
 fn looks_like(key: &[u8]) -> &'static str {
@@ -86,8 +218,8 @@ fn looks_like(key: &[u8]) -> &'static str {
         ": it looks like a web page or XML, perhaps an error or a login page"
     } else if text.starts_with(b"{") {
         ": it looks like JSON"
-    } else if text.len() == 2 * BLOCK && text.iter().all(u8::is_ascii_hexdigit) {
-        ": it looks like the key in hexadecimal"
+    } else if text.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') {
+        ": it looks like text, but not like a key in hexadecimal or base64"
     } else {
         ""
     }
@@ -96,14 +228,18 @@ fn looks_like(key: &[u8]) -> &'static str {
 #[cfg(test)]
 mod tests {
     use aes::cipher::{BlockModeEncrypt, KeyIvInit};
-    use aqueduct_core::{Iv, Kind, Resource};
+    use aqueduct_core::Kind;
     use proptest::prelude::*;
     use url::Url;
 
     use super::*;
 
+    fn address() -> Resource {
+        Resource::new(Kind::Key, Url::parse("http://host.example/key").unwrap())
+    }
+
     fn aes128(iv: Option<[u8; 16]>) -> Encryption {
-        let key = Resource::new(Kind::Key, Url::parse("http://host.example/key").unwrap());
+        let key = address();
         Encryption::Aes128 { key, iv: iv.map(Iv) }
     }
 
@@ -148,12 +284,113 @@ mod tests {
         );
         let other = Encryption::Other {
             keys: [("SAMPLE-AES".to_owned(), "com.apple.streamingkeydelivery".to_owned())].into(),
+            iv: None,
         };
         assert!(
             decrypt(&other, &[], &[0; 16])
                 .to_string()
                 .contains("METHOD=SAMPLE-AES KEYFORMAT=\"com.apple.streamingkeydelivery\"")
         );
+    }
+
+    // printf 'clear media, 256 bits' | openssl enc -aes-256-cbc -iv 00000000000000000000000000000014 \
+    //     -K 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f | xxd -p
+    const SEALED_256: &str = "5a4e71ec6c87a12d671af46992de6f2000f40cd7a679b7fbf09e64d566cee6a8";
+
+    #[test]
+    fn a_key_of_256_bits_opens_what_openssl_sealed() {
+        let key: Vec<u8> = (0..32).collect();
+        let encryption = Encryption::Aes256 { key: address(), iv: None };
+        let opened = ClearKey::new().decrypt(&encryption.for_segment(20), &key, BytesMut::from(&hex(SEALED_256)[..]));
+        assert_eq!(opened.unwrap(), &b"clear media, 256 bits"[..]);
+    }
+
+    /// Two packets of MPEG-TS that end like padding, and 8 bytes of nothing: 24 blocks.
+    fn ts() -> Vec<u8> {
+        let mut ts = vec![1; 4 * 188];
+        ts.iter_mut().step_by(188).for_each(|byte| *byte = 0x47);
+        ts
+    }
+
+    fn seal(clear: &[u8], padded: bool) -> Vec<u8> {
+        let mut sealed = clear.to_vec();
+        if padded {
+            let padding = 16 - clear.len() % 16;
+            sealed.resize(clear.len() + padding, u8::try_from(padding).unwrap());
+        }
+        let (blocks, rest) = aes::Block::slice_as_chunks_mut(&mut sealed);
+        assert!(rest.is_empty());
+        cbc::Encryptor::<Aes128>::new(&[7; 16].into(), &[0; 16].into()).encrypt_blocks(blocks);
+        sealed
+    }
+
+    #[test]
+    fn a_server_that_does_not_pad_keeps_all_its_bytes_with_a_warning() {
+        let fmp4 = [&b"\0\0\0\x08styp\0\0\0\x28mdat"[..], &[3; 32]].concat();
+        for clear in [ts(), fmp4] {
+            let mut clear_key = ClearKey::new();
+            for _ in 0..3 {
+                let opened = clear_key.decrypt(&aes128(Some([0; 16])), &[7; 16], BytesMut::from(&seal(&clear, false)[..]));
+                assert_eq!(opened.unwrap(), clear);
+            }
+            let url = Some(address().url);
+            assert_eq!(clear_key.warnings(), [Warning::Unpadded { url }]);
+            let mut clear_key = ClearKey::new();
+            let opened = clear_key.decrypt(&aes128(Some([0; 16])), &[7; 16], BytesMut::from(&seal(&clear, true)[..]));
+            assert_eq!(opened.unwrap(), clear);
+            assert_eq!(clear_key.warnings(), []);
+        }
+    }
+
+    #[test]
+    fn a_key_that_comes_as_text_is_decoded_with_a_warning() {
+        for key in ["07070707070707070707070707070707\n", "BwcHBwcHBwcHBwcHBwcHBw=="] {
+            let mut clear_key = ClearKey::new();
+            let opened = clear_key.decrypt(&aes128(Some([0; 16])), key.as_bytes(), BytesMut::from(&seal(b"media", true)[..]));
+            assert_eq!(opened.unwrap(), &b"media"[..]);
+            assert_eq!(clear_key.warnings(), [Warning::KeyAsText { url: address().url }]);
+        }
+    }
+
+    #[test]
+    fn a_picture_is_taken_off_before_and_after_decryption() {
+        let gif = b"GIF89a\x01\0\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
+        let clear = ts();
+        let disguised = [&gif[..], &clear].concat();
+        let mut clear_key = ClearKey::new();
+        for (name, encryption, bytes) in [
+            ("in the clear", Encryption::None, disguised.clone()),
+            ("before decryption", aes128(Some([0; 16])), [&gif[..], &seal(&clear, true)].concat()),
+            ("after decryption", aes128(Some([0; 16])), seal(&disguised, true)),
+            ("not encrypted at all", aes128(Some([0; 16])), disguised),
+        ] {
+            let opened = clear_key.decrypt(&encryption, &[7; 16], BytesMut::from(&bytes[..]));
+            assert_eq!(opened.unwrap(), clear, "{name}");
+        }
+        assert_eq!(clear_key.warnings(), [Warning::Disguised { name: "GIF" }, Warning::NotEncrypted]);
+    }
+
+    #[test]
+    fn a_key_of_the_user_goes_first_and_is_not_fetched() {
+        let mut keys = UserKeys::new();
+        keys.add("07070707070707070707070707070707").unwrap();
+        let mut clear_key = ClearKey::new().with_keys(keys.clone());
+        let other = Encryption::Other {
+            keys: [("AES-128".to_owned(), "com.example".to_owned())].into(),
+            iv: None,
+        };
+        for encryption in [aes128(Some([0; 16])), other.for_segment(0)] {
+            assert_eq!(clear_key.key(&encryption), None);
+            let opened = clear_key.decrypt(&encryption, &[], BytesMut::from(&seal(b"media", true)[..]));
+            assert_eq!(opened.unwrap(), &b"media"[..]);
+        }
+        let aes256 = Encryption::Aes256 { key: address(), iv: None };
+        assert!(clear_key.key(&aes256).is_some(), "that key is too short");
+        keys.set_iv("0").unwrap();
+        let opened = ClearKey::new()
+            .with_keys(keys)
+            .decrypt(&aes128(Some([9; 16])), &[], BytesMut::from(&seal(b"media", true)[..]));
+        assert_eq!(opened.unwrap(), &b"media"[..], "and so does the IV");
     }
 
     #[test]
@@ -170,7 +407,7 @@ mod tests {
             let mut clear_key = ClearKey::new();
             for key in keys.into_iter().take(4) {
                 let mut sealed = clear.clone();
-                let padding = BLOCK - clear.len() % BLOCK;
+                let padding = 16 - clear.len() % 16;
                 sealed.resize(clear.len() + padding, u8::try_from(padding).unwrap());
                 let (blocks, _) = aes::Block::slice_as_chunks_mut(&mut sealed);
                 cbc::Encryptor::<Aes128>::new(&key.into(), &iv.into()).encrypt_blocks(blocks);

@@ -27,12 +27,20 @@
 //! ```
 
 mod clear_key;
+mod disguise;
 mod driver;
+mod key_text;
+mod media;
 mod store;
+mod user_keys;
+mod warning;
+mod whole;
 
 pub use clear_key::ClearKey;
 pub use driver::run;
 pub use store::{KeyBytes, KeyStore};
+pub use user_keys::{KeyTextError, UserKeys};
+pub use warning::Warning;
 
 /// The error of this crate, shared with every other decrypter.
 pub use aqueduct_core::DecryptError;

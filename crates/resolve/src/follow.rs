@@ -247,24 +247,29 @@ fn began_again(next: u64, first: u64, behind: u64) -> bool {
     behind.saturating_add(window) < next
 }
 
-/// How the keys in force encrypt what they are in force for: the clear key if there is one (RFC 8216, 4.3.2.4).
+/// How the keys in force encrypt what they are in force for: by the first key that lies open at its URI, KEYFORMAT
+/// `identity` (RFC 8216, 4.3.2.4).
 fn encryption(at: &Resource, keys: &[Key]) -> Encryption {
     if keys.is_empty() {
         return Encryption::None;
     }
-    for key in keys.iter().filter(|key| key.method == Method::Aes128 && key.is_identity()) {
-        if let Some(uri) = &key.uri {
-            return Encryption::Aes128 {
-                key: at.names(Kind::Key, uri.url()),
-                iv: key.iv.map(Iv),
-            };
-        }
+    for key in keys.iter().filter(|key| key.is_identity()) {
+        let Some(uri) = &key.uri else { continue };
+        let (address, iv) = (at.names(Kind::Key, uri.url()), key.iv.map(Iv));
+        return match key.method {
+            Method::Aes128 => Encryption::Aes128 { key: address, iv },
+            Method::Aes256 => Encryption::Aes256 { key: address, iv },
+            Method::SampleAes => Encryption::SampleAes { key: address, iv },
+            Method::SampleAesCtr => Encryption::SampleAesCtr { key: address, iv },
+            _ => continue,
+        };
     }
     Encryption::Other {
         keys: keys
             .iter()
             .map(|key| (key.method.as_str().to_owned(), key.key_format.to_string()))
             .collect(),
+        iv: keys.iter().find_map(|key| key.iv).map(Iv),
     }
 }
 
