@@ -76,12 +76,16 @@ impl Budget {
                     let age = state.opened;
                     state.opened += 1;
                     state.live.entry(track).or_default().insert(age);
+                    // Before the bytes that are taken now push spare buffers out: one of them will hold these bytes.
+                    let spare = state.spare.pop();
+                    state.spare_bytes -= spare.as_ref().map_or(0, BytesMut::capacity);
                     state.take(expected, self.0.limit);
                     return Slot {
                         shared: Arc::clone(&self.0),
                         track,
                         age,
                         bytes: expected,
+                        spare,
                     };
                 }
             }
@@ -127,6 +131,8 @@ pub struct Slot {
     track: TrackId,
     age: u64,
     bytes: usize,
+    /// A used buffer for these bytes.
+    spare: Option<BytesMut>,
 }
 
 impl Slot {
@@ -166,16 +172,9 @@ impl Slot {
         self.bytes
     }
 
-    /// A buffer with room for about `capacity` bytes: a used one, if one is there.
-    pub(crate) fn buffer(&self, capacity: usize) -> BytesMut {
-        let mut state = self.shared.lock();
-        match state.spare.pop() {
-            Some(buffer) => {
-                state.spare_bytes -= buffer.capacity();
-                buffer
-            }
-            None => BytesMut::with_capacity(capacity),
-        }
+    /// A buffer with room for about `capacity` bytes: a used one, if one was there.
+    pub(crate) fn buffer(&mut self, capacity: usize) -> BytesMut {
+        self.spare.take().unwrap_or_else(|| BytesMut::with_capacity(capacity))
     }
 
     /// Gives the bytes back, and the buffer for the next payload.
@@ -271,11 +270,11 @@ mod tests {
     #[tokio::test]
     async fn spare_buffers_stay_within_the_budget() {
         let budget = Budget::new(1 << 20);
-        let slot = budget.open(VIDEO, 1 << 20).await;
+        let mut slot = budget.open(VIDEO, 1 << 20).await;
         let buffer = slot.buffer(1 << 20);
         let address = buffer.as_ptr();
         slot.release(buffer);
-        let slot = budget.open(VIDEO, 0).await;
+        let mut slot = budget.open(VIDEO, 1 << 20).await;
         let again = slot.buffer(16);
         assert_eq!(again.as_ptr(), address, "the buffer is used again");
         slot.release(again);

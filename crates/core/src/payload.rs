@@ -195,7 +195,7 @@ impl Grant {
     fn allocate(&mut self, expected: usize) {
         if self.payload.bytes.capacity() == 0 {
             let capacity = expected.min(FIRST_ALLOCATION);
-            self.payload.bytes = match &self.payload.slot {
+            self.payload.bytes = match &mut self.payload.slot {
                 Some(slot) => slot.buffer(capacity),
                 None => BytesMut::with_capacity(capacity),
             };
