@@ -103,10 +103,7 @@ async fn one(args: &Args, text: &str, stop: &Stop) -> anyhow::Result<Exit> {
     let target = Target::of(args)?;
     // Refused before anything is asked for, where the name is known already.
     let mut early = match &target {
-        Target::File(path) => {
-            container(args, path)?;
-            Some(Output::file(path, args.overwrite).map_err(Error::Output)?)
-        }
+        Target::File(path) => Some(Output::file(path, args.overwrite).map_err(Error::Output)?),
         _ => None,
     };
     let source = Source::open(&args.source, text)?;
@@ -165,7 +162,7 @@ async fn stream(
         tracing::info!(kind = %track.kind, name = %track.name, segments = track.segments, live = track.live, "track");
     }
     let container = match &path {
-        Some(path) => container(args, path)?,
+        Some(path) => container(args, path, &presentation)?,
         None => args.format.map_or(Container::Raw, Container::from),
     };
     let main = match (early, &path) {
@@ -198,17 +195,16 @@ async fn stream(
     Ok(conclude(args, &report?, &targets))
 }
 
-/// The container that the options and the name of the output ask for.
-fn container(args: &Args, path: &Path) -> anyhow::Result<Container> {
+/// The container that the options and the name of the output ask for. A plain file has one already.
+fn container(args: &Args, path: &Path, presentation: &Presentation) -> anyhow::Result<Container> {
     if let Some(format) = args.format {
         return Ok(format.into());
     }
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
-    match extension.as_deref() {
-        Some(known) if Container::from_extension(known).is_some() => Ok(Container::from_extension(known).unwrap_or(Container::Raw)),
-        // A name that was made for a plain file has the file's own extension.
-        _ if args.output.as_deref() != Some(path) => Ok(Container::Raw),
-        _ => bail!(
+    match extension.as_deref().and_then(Container::from_extension) {
+        Some(container) => Ok(container),
+        None if presentation.tracks.iter().all(|track| track.kind == TrackKind::File) => Ok(Container::Raw),
+        None => bail!(
             "{}: no container for this extension: use .mp4 or .ts, or say --format",
             path.display()
         ),

@@ -13,8 +13,6 @@ use crate::Reference;
 pub struct Scenario {
     /// Its name in reports and filters: `subject/rule-that-it-shows`.
     pub name: &'static str,
-    /// What the binary cannot do yet; until it can, the scenario is only listed.
-    pub awaits: Option<&'static str>,
     /// What the binary is given.
     pub input: Input,
     /// Arguments besides the input and `-o`.
@@ -57,7 +55,6 @@ impl Default for Scenario {
     fn default() -> Self {
         Self {
             name: "",
-            awaits: None,
             input: Input::Served(""),
             args: Vec::new(),
             output: "out.ts",

@@ -4,6 +4,7 @@ use super::*;
 
 const LOCAL_PLAYLIST: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{{origin}}/s/plain-ts/0.ts\n\
     #EXTINF:2,\n{{origin}}/s/plain-ts/1.ts\n#EXT-X-ENDLIST\n";
+const RELATIVE_PLAYLIST: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n0.ts\n#EXTINF:2,\n1.ts\n#EXT-X-ENDLIST\n";
 const PLAYLIST_OF_FILES: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfirst.ts\n#EXTINF:2,\nsecond.ts\n#EXT-X-ENDLIST\n";
 
 pub(super) fn scenarios() -> Vec<Scenario> {
@@ -89,6 +90,12 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             ..to_ts("streams/plain-file-with-ranges", "/media/film.mp4")
         },
         Scenario {
+            // A plain file has its container already, whatever it is called.
+            output: "out.jpg",
+            outcome: Outcome::Bytes("pictures/1.jpg"),
+            ..to_ts("streams/picture", "/media/pictures/1.jpg")
+        },
+        Scenario {
             output: "out.mp4",
             outcome: Outcome::Bytes("film.mp4"),
             rules: vec![fixture_server::Rule::new("/media/film.mp4", fixture_server::Fault::IgnoreRange)],
@@ -97,8 +104,6 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         Scenario {
             input: Input::File("list.m3u8", LOCAL_PLAYLIST),
             outcome: two(),
-            // The person named the file, and the file names a loopback address.
-            args: vec!["--allow-private"],
             ..to_ts("streams/local-playlist-of-urls", "")
         },
         Scenario {
@@ -110,8 +115,13 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         Scenario {
             input: Input::Stdin(LOCAL_PLAYLIST),
             outcome: two(),
-            args: vec!["--allow-private"],
             ..to_ts("streams/playlist-on-standard-input", "")
+        },
+        Scenario {
+            input: Input::Stdin(RELATIVE_PLAYLIST),
+            outcome: two(),
+            args: vec!["--base-url", "{{origin}}/s/plain-ts/index.m3u8"],
+            ..to_ts("streams/playlist-on-standard-input-with-base", "")
         },
     ]
 }
