@@ -9,6 +9,8 @@ use aqueduct_core::{Decrypt, DecryptError, Encryption, Iv, Resource};
 use bytes::{Buf, BytesMut};
 use zeroize::Zeroizing;
 
+use crate::cenc::{Fragments, Protected, Scheme};
+use crate::media::{self, Format};
 use crate::whole::{self, Padding};
 use crate::{UserKeys, Warning, disguise, key_text};
 
@@ -23,6 +25,7 @@ const WARNINGS: usize = 64;
 pub struct ClearKey {
     user: Arc<UserKeys>,
     schedules: Schedules,
+    fragments: Fragments,
     warnings: Vec<Warning>,
 }
 
@@ -77,6 +80,55 @@ impl ClearKey {
         Ok(self.undisguised(bytes))
     }
 
+    /// Single samples.
+    fn samples(&mut self, encryption: &Encryption, scheme: Scheme, fetched: &[u8], bytes: BytesMut) -> Result<BytesMut, DecryptError> {
+        let bytes = self.undisguised(bytes);
+        match media::format(&bytes) {
+            Some(Format::Fmp4) => self.fragments(encryption, Some(scheme), fetched, bytes),
+            Some(Format::WebVtt) => Ok(bytes),
+            _ => Err(DecryptError::Media {
+                what: "neither fragmented MP4 nor text".to_owned(),
+            }),
+        }
+    }
+
+    /// Fragmented MP4, where the initialization section tells what is protected.
+    fn fragments(
+        &mut self,
+        encryption: &Encryption,
+        scheme: Option<Scheme>,
+        fetched: &[u8],
+        bytes: BytesMut,
+    ) -> Result<BytesMut, DecryptError> {
+        let key = match fetched {
+            [] => None,
+            _ => Some(self.usable(encryption, KEY_128, fetched)?),
+        };
+        let iv = self.user.iv().or(encryption.iv());
+        let Self {
+            user,
+            schedules,
+            fragments,
+            ..
+        } = self;
+        let mut cipher = |kid: &[u8; 16]| match user.by_kid(kid) {
+            Some(known) => schedules.aes128(known),
+            None => match user.plain(KEY_128).or(key.as_ref().map(|key| &key[..])) {
+                Some(key) => schedules.aes128(key),
+                None => Err(DecryptError::NoKey { kids: vec![kid_text(kid)] }),
+            },
+        };
+        fragments.decrypt(
+            bytes,
+            &mut Protected {
+                scheme,
+                told: scheme.is_some(),
+                iv,
+                cipher: &mut cipher,
+            },
+        )
+    }
+
     /// Takes off what stands in front of the media.
     fn undisguised(&mut self, mut bytes: BytesMut) -> BytesMut {
         if let Some(found) = disguise::ends(&bytes) {
@@ -119,8 +171,17 @@ impl ClearKey {
     fn holds(&self, encryption: &Encryption) -> bool {
         match method(encryption) {
             Some(Method::Whole(length)) => self.user.plain(length).is_some(),
+            Some(Method::Samples(_)) => self.user.plain(KEY_128).is_some() || self.holds_kids(),
             None => false,
         }
+    }
+}
+
+impl ClearKey {
+    /// Whether the user has a key for each key identifier of the initialization section.
+    fn holds_kids(&self) -> bool {
+        let mut kids = self.fragments.kids().peekable();
+        kids.peek().is_some() && kids.all(|kid| self.user.by_kid(kid).is_some())
     }
 }
 
@@ -140,9 +201,19 @@ impl Decrypt for ClearKey {
 
     fn decrypt(&mut self, encryption: &Encryption, key: &[u8], bytes: BytesMut) -> Result<BytesMut, DecryptError> {
         if matches!(encryption, Encryption::None) {
-            return Ok(self.undisguised(bytes));
+            let bytes = self.undisguised(bytes);
+            return match media::format(&bytes) {
+                // An initialization section may stand before the key of its segments, and a key of the user opens
+                // what no playlist speaks of.
+                Some(Format::Fmp4) => self.fragments(encryption, None, &[], bytes),
+                _ => Ok(bytes),
+            };
         }
         match method(encryption) {
+            Some(Method::Samples(_)) if encryption.key().is_none() && self.user.plain(KEY_128).is_none() && !self.user.has_kids() => {
+                Err(unsupported(encryption))
+            }
+            Some(Method::Samples(scheme)) => self.samples(encryption, scheme, key, bytes),
             Some(Method::Whole(length)) => self.whole(encryption, length, key, bytes),
             None => Err(unsupported(encryption)),
         }
@@ -157,19 +228,29 @@ const KEY_256: usize = 32;
 enum Method {
     /// CBC over the whole, with a key of so many bytes.
     Whole(usize),
+    /// Single samples; in fragmented MP4 by this scheme where it names none itself.
+    Samples(Scheme),
 }
 
 fn method(encryption: &Encryption) -> Option<Method> {
     match encryption {
         Encryption::Aes128 { .. } => Some(Method::Whole(KEY_128)),
         Encryption::Aes256 { .. } => Some(Method::Whole(KEY_256)),
+        Encryption::SampleAes { .. } => Some(Method::Samples(Scheme::Cbcs)),
+        Encryption::SampleAesCtr { .. } => Some(Method::Samples(Scheme::Cenc)),
         Encryption::Other { keys, .. } => keys.iter().find_map(|(method, _)| match method.as_str() {
             "AES-128" => Some(Method::Whole(KEY_128)),
             "AES-256" => Some(Method::Whole(KEY_256)),
+            "SAMPLE-AES" => Some(Method::Samples(Scheme::Cbcs)),
+            "SAMPLE-AES-CTR" => Some(Method::Samples(Scheme::Cenc)),
             _ => None,
         }),
         _ => None,
     }
+}
+
+fn kid_text(kid: &[u8; 16]) -> String {
+    format!("KID {:032x}", u128::from_be_bytes(*kid))
 }
 
 fn unsupported(encryption: &Encryption) -> DecryptError {

@@ -26,6 +26,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod cenc;
+mod chain;
 mod clear_key;
 mod disguise;
 mod driver;

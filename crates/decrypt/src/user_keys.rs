@@ -127,9 +127,12 @@ impl UserKeys {
     }
 
     /// The key of a key identifier.
-    #[expect(dead_code, reason = "for protected samples, which are refused until they can be read")]
     pub(crate) fn by_kid(&self, kid: &[u8; 16]) -> Option<&[u8; 16]> {
         self.by_kid.iter().rev().find(|(known, _)| known == kid).map(|(_, key)| &**key)
+    }
+
+    pub(crate) fn has_kids(&self) -> bool {
+        !self.by_kid.is_empty()
     }
 
     pub(crate) fn iv(&self) -> Option<Iv> {

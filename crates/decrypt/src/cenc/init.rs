@@ -1,0 +1,186 @@
+//! The initialization section: what it says of protection, and the same without it (ISO 23001-7, 4 and 8).
+
+use aqueduct_core::DecryptError;
+
+use super::boxes::{BoxAt, Boxes, Reader};
+use super::protection::{Protection, Scheme, descriptions, is_seig};
+use super::unreadable;
+
+/// Tracks and sample entries that are read; more is an attack.
+const MOST: usize = 64;
+
+/// A track as far as decryption needs it.
+#[derive(Clone, Debug)]
+pub(super) struct Track {
+    pub(super) id: u32,
+    /// For each sample entry, whether and how it is protected.
+    pub(super) entries: Vec<Option<Protection>>,
+    /// `seig` entries that fragments may refer to.
+    pub(super) groups: Vec<Option<Protection>>,
+    /// Defaults of `trex` (ISO 14496-12 §8.8.3).
+    pub(super) entry: u32,
+    pub(super) sample_size: u32,
+}
+
+impl Track {
+    pub(super) fn is_protected(&self) -> bool {
+        self.entries.iter().any(Option::is_some)
+    }
+}
+
+/// Reads the tracks of a `moov` box. `default` is the scheme of tracks that name none.
+pub(super) fn tracks(moov: &BoxAt<'_>, default: Option<Scheme>) -> Result<Vec<Track>, DecryptError> {
+    let mut tracks = Vec::new();
+    for trak in moov.children().filter(|child| &child.kind == b"trak").take(MOST) {
+        tracks.push(track(&trak, default)?);
+    }
+    let extends = moov.child(b"mvex");
+    for trex in extends.iter().flat_map(BoxAt::children).filter(|child| &child.kind == b"trex") {
+        let mut reader = Reader(trex.body());
+        let numbers = (|| {
+            reader.full()?;
+            let (id, entry) = (reader.u32()?, reader.u32()?);
+            reader.u32()?;
+            Some((id, entry, reader.u32()?))
+        })();
+        let Some((id, entry, size)) = numbers else { continue };
+        if let Some(track) = tracks.iter_mut().find(|track| track.id == id) {
+            (track.entry, track.sample_size) = (entry, size);
+        }
+    }
+    Ok(tracks)
+}
+
+fn track(trak: &BoxAt<'_>, default: Option<Scheme>) -> Result<Track, DecryptError> {
+    let id = trak.child(b"tkhd").and_then(|tkhd| {
+        let mut reader = Reader(tkhd.body());
+        let (version, _) = reader.full()?;
+        reader.take(if version == 1 { 16 } else { 8 })?;
+        reader.u32()
+    });
+    let stbl = [b"mdia", b"minf", b"stbl"]
+        .iter()
+        .try_fold(*trak, |parent, kind| parent.child(kind))
+        .ok_or_else(|| unreadable("a track without its tables"))?;
+    let mut entries = Vec::new();
+    if let Some(stsd) = stbl.child(b"stsd") {
+        for entry in Boxes::new(stsd.body().get(8..).unwrap_or(&[])).take(MOST) {
+            entries.push(match children_of(&entry) {
+                Some(children) => Some(protection(&entry, children, default)?),
+                None => None,
+            });
+        }
+    }
+    let scheme = entries.iter().flatten().map(|protection| protection.scheme).next();
+    let groups = stbl.children().filter(|child| &child.kind == b"sgpd");
+    Ok(Track {
+        id: id.ok_or_else(|| unreadable("a track without a number"))?,
+        groups: scheme
+            .and_then(|scheme| groups.filter_map(|sgpd| descriptions(&sgpd, scheme)).next())
+            .unwrap_or_default(),
+        entries,
+        entry: 1,
+        sample_size: 0,
+    })
+}
+
+/// What the first `sinf` of a scheme that is known says (ISO 14496-12 §8.12).
+fn protection(entry: &BoxAt<'_>, children: usize, default: Option<Scheme>) -> Result<Protection, DecryptError> {
+    let mut named = None;
+    for sinf in Boxes::new(entry.whole.get(children..).unwrap_or(&[])).filter(|child| &child.kind == b"sinf") {
+        let scheme = sinf
+            .child(b"schm")
+            .and_then(|schm| schm.body().get(4..8).and_then(<[u8]>::first_chunk).copied());
+        named = named.or(scheme);
+        let Some(scheme) = scheme.map_or(default, Scheme::new) else {
+            continue;
+        };
+        let tenc = sinf.child(b"schi").and_then(|schi| schi.child(b"tenc"));
+        let tenc = tenc.and_then(|tenc| Protection::tenc(scheme, tenc.body()));
+        return tenc.ok_or_else(|| unreadable("a protected sample entry without readable track encryption (tenc)"));
+    }
+    Err(unreadable(&match named {
+        Some(name) => format!("protection scheme {:?} is not known", name.escape_ascii().to_string()),
+        None => "a protected sample entry that names no scheme".to_owned(),
+    }))
+}
+
+/// Where the boxes of a protected sample entry begin, from the entry's start; `None` for a plain one.
+fn children_of(entry: &BoxAt<'_>) -> Option<usize> {
+    let body = entry.body();
+    // ISO 14496-12 §12.1.3, §12.2.3, §8.5.2; QuickTime's sound descriptions of version 1 and 2 are longer.
+    let skip = match &entry.kind {
+        b"encv" => 78,
+        b"enca" => match body.get(8..10) {
+            Some([0, 1]) if has_sinf(body, 44) => 44,
+            Some([0, 2]) if has_sinf(body, 64) => 64,
+            _ => 28,
+        },
+        b"enct" | b"encs" | b"encm" | b"encu" => 8,
+        _ => return None,
+    };
+    // Text may stand in front of a subtitle's boxes: they begin at the first place from which a walk finds sinf.
+    let longest = if skip == 8 { body.len().min(1024) } else { skip };
+    (skip..=longest)
+        .find(|skip| has_sinf(body, *skip))
+        .or(Some(skip))
+        .map(|skip| entry.header + skip)
+}
+
+fn has_sinf(body: &[u8], skip: usize) -> bool {
+    Boxes::new(body.get(skip..).unwrap_or(&[]))
+        .take(MOST)
+        .any(|child| &child.kind == b"sinf")
+}
+
+/// Appends the box to `out` without what tells of protection: sample entries get their own names back
+/// (`frma`, ISO 14496-12 §8.12.2), and `sinf`, `pssh` and `seig` groups are gone.
+pub(super) fn plain(found: &BoxAt<'_>, out: &mut Vec<u8>) {
+    match &found.kind {
+        b"pssh" => {}
+        b"moov" | b"trak" | b"mdia" | b"minf" | b"stbl" => wrap(out, found.kind, |out| {
+            found.children().for_each(|child| plain(&child, out));
+            // Padding that is no box stays.
+            let mut rest = found.children();
+            rest.by_ref().for_each(drop);
+            out.extend_from_slice(rest.rest());
+        }),
+        b"sgpd" | b"sbgp" if is_seig(found) => {}
+        b"stsd" => wrap(out, found.kind, |out| {
+            let (head, entries) = found.body().split_at(found.body().len().min(8));
+            out.extend_from_slice(head);
+            Boxes::new(entries).for_each(|entry| plain_entry(&entry, out));
+        }),
+        _ => out.extend_from_slice(found.whole),
+    }
+}
+
+fn plain_entry(entry: &BoxAt<'_>, out: &mut Vec<u8>) {
+    let Some(children) = children_of(entry) else {
+        out.extend_from_slice(entry.whole);
+        return;
+    };
+    let (head, boxes) = entry.whole.split_at(children.min(entry.whole.len()));
+    let original = Boxes::new(boxes)
+        .filter(|child| &child.kind == b"sinf")
+        .find_map(|sinf| sinf.child(b"frma")?.body().first_chunk().copied());
+    wrap(out, original.unwrap_or(entry.kind), |out| {
+        out.extend_from_slice(head.get(entry.header..).unwrap_or(&[]));
+        Boxes::new(boxes)
+            .filter(|child| &child.kind != b"sinf")
+            .for_each(|child| out.extend_from_slice(child.whole));
+    });
+}
+
+/// A box around what `content` appends.
+fn wrap(out: &mut Vec<u8>, kind: [u8; 4], content: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&kind);
+    content(out);
+    // What it is made of had a size of 32 bits, or is cut where it cannot be one: no such box is in memory.
+    let size = u32::try_from(out.len() - start).unwrap_or(u32::MAX);
+    if let Some(field) = out.get_mut(start..start + 4) {
+        field.copy_from_slice(&size.to_be_bytes());
+    }
+}

@@ -1,0 +1,212 @@
+//! Fragmented MP4 that Shaka's packager encrypted in every scheme, beside the same without encryption
+//! (`tests/data/make.sh`).
+
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+use aqueduct_core::{Decrypt, DecryptError, Encryption, Kind, Resource};
+use aqueduct_decrypt::{ClearKey, UserKeys};
+use bytes::BytesMut;
+use url::Url;
+
+const KID: &str = "eb676abbcb345e96bbcf616630f1a3da";
+const KEY: &str = "100b6c20940f779a4589152b57d2dacb";
+/// What must not be in the output, anywhere.
+const PROTECTION: [&[u8; 4]; 12] = [
+    b"sinf", b"schm", b"schi", b"tenc", b"frma", b"pssh", b"senc", b"saiz", b"saio", b"seig", b"encv", b"enca",
+];
+
+fn vector(name: &str) -> Vec<u8> {
+    std::fs::read(format!("{}/tests/data/{name}.mp4", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    u128::from_str_radix(text, 16).unwrap().to_be_bytes().to_vec()
+}
+
+fn sample_aes(scheme: &str) -> Encryption {
+    let key = Resource::new(Kind::Key, Url::parse("http://host.example/key").unwrap());
+    match scheme {
+        "cenc" | "cens" => Encryption::SampleAesCtr { key, iv: None },
+        _ => Encryption::SampleAes { key, iv: None },
+    }
+}
+
+fn boxes(mut bytes: &[u8]) -> Vec<([u8; 4], &[u8])> {
+    let mut found = Vec::new();
+    while let Some((size, rest)) = bytes.split_first_chunk::<4>() {
+        let (whole, next) = bytes.split_at(u32::from_be_bytes(*size).try_into().unwrap());
+        found.push((*rest.first_chunk().unwrap(), whole));
+        bytes = next;
+    }
+    found
+}
+
+fn of_kind<'a>(bytes: &'a [u8], kind: &[u8; 4]) -> Vec<&'a [u8]> {
+    boxes(bytes)
+        .into_iter()
+        .filter(|(found, _)| found == kind)
+        .map(|(_, whole)| whole)
+        .collect()
+}
+
+/// The initialization section, and each fragment.
+fn parts(bytes: &[u8]) -> Vec<&[u8]> {
+    let mut cuts = vec![0];
+    let mut at = 0;
+    for (kind, whole) in boxes(bytes) {
+        if &kind == b"moof" {
+            cuts.push(at);
+        }
+        at += whole.len();
+    }
+    cuts.push(at);
+    cuts.windows(2).map(|cut| &bytes[cut[0]..cut[1]]).collect()
+}
+
+fn assert_plain(name: &str, bytes: &[u8]) {
+    for kind in PROTECTION {
+        assert!(!bytes.windows(4).any(|window| window == kind), "{name}: {}", kind.escape_ascii());
+    }
+}
+
+/// By parts as they come from a playlist: the initialization section, then each segment.
+fn decrypt_parts(clear_key: &mut ClearKey, encryption: &Encryption, key: &[u8], sealed: &[u8]) -> Result<Vec<u8>, DecryptError> {
+    let mut clear = Vec::new();
+    for part in parts(sealed) {
+        clear.extend_from_slice(&clear_key.decrypt(encryption, key, BytesMut::from(part))?);
+    }
+    Ok(clear)
+}
+
+#[test]
+fn every_scheme_gives_back_the_samples_and_the_sample_entries() {
+    for kind in ["video", "audio"] {
+        let clear = vector(&format!("clear-{kind}"));
+        for scheme in ["cenc", "cens", "cbc1", "cbcs"] {
+            let name = format!("{scheme}-{kind}");
+            let sealed = vector(&name);
+            assert_ne!(of_kind(&sealed, b"mdat"), of_kind(&clear, b"mdat"), "{name}");
+            let opened = decrypt_parts(&mut ClearKey::new(), &sample_aes(scheme), &hex(KEY), &sealed).unwrap();
+            assert_plain(&name, &opened);
+            assert_eq!(of_kind(&opened, b"mdat"), of_kind(&clear, b"mdat"), "{name}");
+            assert_eq!(of_kind(&opened, b"moov"), of_kind(&clear, b"moov"), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_whole_file_keeps_its_size_and_every_offset() {
+    for name in ["cenc-video", "cbcs-audio", "lead-video"] {
+        let sealed = vector(name);
+        let mut keys = UserKeys::new();
+        keys.add(KEY).unwrap();
+        let mut clear_key = ClearKey::new().with_keys(keys);
+        let opened = clear_key.decrypt(&Encryption::None, &[], BytesMut::from(&sealed[..])).unwrap();
+        assert_plain(name, &opened);
+        assert_eq!(opened.len(), sealed.len(), "{name}");
+        let clear = if name.ends_with("video") { "clear-video" } else { "clear-audio" };
+        assert_eq!(of_kind(&opened, b"mdat"), of_kind(&vector(clear), b"mdat"), "{name}");
+    }
+}
+
+#[test]
+fn a_clear_lead_stays_as_it_is() {
+    let opened = decrypt_parts(&mut ClearKey::new(), &sample_aes("cbcs"), &hex(KEY), &vector("lead-video")).unwrap();
+    assert_plain("lead-video", &opened);
+    assert_eq!(of_kind(&opened, b"mdat"), of_kind(&vector("clear-video"), b"mdat"));
+}
+
+// With each crypto period the packager turns the key and its identifier by a byte to the left; fragments say which one
+// they have in seig sample groups.
+#[test]
+fn keys_that_rotate_are_found_by_their_sample_groups() {
+    let (mut kid, mut key, mut keys) = (hex(KID), hex(KEY), UserKeys::new());
+    for _ in 0..16 {
+        let text = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        keys.add(&format!("{}:{}", text(&kid), text(&key))).unwrap();
+        kid.rotate_left(1);
+        key.rotate_left(1);
+    }
+    let sealed = vector("rotated-video");
+    let opened = decrypt_parts(&mut ClearKey::new().with_keys(keys.clone()), &sample_aes("cbcs"), &[], &sealed).unwrap();
+    assert_plain("rotated-video", &opened);
+    assert_eq!(of_kind(&opened, b"mdat"), of_kind(&vector("clear-video"), b"mdat"));
+    let opened = ClearKey::new()
+        .with_keys(keys)
+        .decrypt(&Encryption::None, &[], BytesMut::from(&sealed[..]))
+        .unwrap();
+    assert_eq!(of_kind(&opened, b"mdat"), of_kind(&vector("clear-video"), b"mdat"), "in one piece");
+}
+
+#[test]
+fn a_key_of_the_user_opens_its_kid_and_no_other() {
+    let sealed = vector("cenc-video");
+    let mut keys = UserKeys::new();
+    keys.add(&format!("{KID}:{KEY}")).unwrap();
+    let widevine = Encryption::Other {
+        keys: [(
+            "SAMPLE-AES-CTR".to_owned(),
+            "urn:uuid:edef8ba9-79d6-4ace-a3c8-27dcd51d21ed".to_owned(),
+        )]
+        .into(),
+        iv: None,
+    };
+    for encryption in [Encryption::None, widevine.clone(), sample_aes("cenc")] {
+        let mut clear_key = ClearKey::new().with_keys(keys.clone());
+        let opened = decrypt_parts(&mut clear_key, &encryption, &[], &sealed).unwrap();
+        assert_eq!(of_kind(&opened, b"mdat"), of_kind(&vector("clear-video"), b"mdat"));
+        assert_eq!(clear_key.key(&encryption), None, "no key is fetched that the user holds");
+    }
+    let mut other = UserKeys::new();
+    other.add(&format!("00000000000000000000000000000000:{KEY}")).unwrap();
+    for encryption in [Encryption::None, widevine.clone()] {
+        let error = decrypt_parts(&mut ClearKey::new().with_keys(other.clone()), &encryption, &[], &sealed).unwrap_err();
+        assert_eq!(error.to_string(), format!("no key for KID {KID}"));
+    }
+    let error = decrypt_parts(&mut ClearKey::new(), &widevine, &[], &sealed).unwrap_err();
+    assert!(error.to_string().contains("edef8ba9"), "{error}");
+}
+
+#[test]
+fn an_initialization_section_before_the_key_is_made_plain_too() {
+    let sealed = vector("cbcs-audio");
+    let mut clear_key = ClearKey::new();
+    let mut clear = Vec::new();
+    for (number, part) in parts(&sealed).into_iter().enumerate() {
+        let encryption = if number == 0 { Encryption::None } else { sample_aes("cbcs") };
+        clear.extend_from_slice(&clear_key.decrypt(&encryption, &hex(KEY), BytesMut::from(part)).unwrap());
+    }
+    assert_plain("cbcs-audio", &clear);
+    assert_eq!(of_kind(&clear, b"mdat"), of_kind(&vector("clear-audio"), b"mdat"));
+}
+
+#[test]
+fn clear_boxes_are_not_touched() {
+    for name in ["clear-video", "clear-audio"] {
+        let clear = vector(name);
+        for encryption in [Encryption::None, sample_aes("cbcs")] {
+            let opened = ClearKey::new().decrypt(&encryption, &hex(KEY), BytesMut::from(&clear[..])).unwrap();
+            assert_eq!(opened, clear, "{name}");
+        }
+        // A piece of a plain file ends anywhere.
+        let sealed = vector("cenc-video");
+        let cut = &sealed[..sealed.len() - 1];
+        assert_eq!(ClearKey::new().decrypt(&Encryption::None, &[], BytesMut::from(cut)).unwrap(), cut);
+    }
+}
+
+#[test]
+fn damage_is_an_error_or_harmless() {
+    for name in ["cenc-audio", "cbcs-audio", "rotated-video"] {
+        let sealed = vector(name);
+        let cut = parts(&sealed).concat();
+        for at in (0..cut.len().min(4000)).step_by(7) {
+            let mut damaged = cut.clone();
+            damaged[at] ^= 0xff;
+            for encryption in [Encryption::None, sample_aes("cbcs")] {
+                let _ = ClearKey::new().decrypt(&encryption, &hex(KEY), BytesMut::from(&damaged[..]));
+                let _ = ClearKey::new().decrypt(&encryption, &hex(KEY), BytesMut::from(&damaged[..at]));
+            }
+        }
+    }
+}
