@@ -80,7 +80,7 @@ impl PageResolver {
                 });
             }
         };
-        let (mut presentations, mut failure) = (Vec::new(), None);
+        let (mut presentations, mut failures) = (Vec::new(), Vec::new());
         for found in found {
             match self.present(fetch, found).await {
                 Ok(mut presentation) => {
@@ -88,16 +88,16 @@ impl PageResolver {
                     presentation.account = walk.account.clone();
                     presentations.push(presentation);
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "a stream was found and cannot be used");
-                    failure.get_or_insert(error);
-                }
+                Err(error) => failures.push(error),
             }
         }
-        match failure {
-            Some(error) if presentations.is_empty() => Err(error),
-            _ => Ok(presentations),
+        if presentations.is_empty() && !failures.is_empty() {
+            return Err(failures.swap_remove(0));
         }
+        for error in failures {
+            tracing::warn!(%error, "a stream was found and cannot be used");
+        }
+        Ok(presentations)
     }
 
     async fn present<F: Fetch>(&self, fetch: &F, found: Found) -> Result<Presentation, ResolveError> {
