@@ -10,7 +10,9 @@ use bytes::{Buf, BytesMut};
 use zeroize::Zeroizing;
 
 use crate::cenc::{Fragments, Protected, Scheme};
+use crate::chain::Chains;
 use crate::media::{self, Format};
+use crate::sample::{self, Ts};
 use crate::whole::{self, Padding};
 use crate::{UserKeys, Warning, disguise, key_text};
 
@@ -26,6 +28,8 @@ pub struct ClearKey {
     user: Arc<UserKeys>,
     schedules: Schedules,
     fragments: Fragments,
+    ts: Ts,
+    chains: Chains,
     warnings: Vec<Warning>,
 }
 
@@ -82,14 +86,32 @@ impl ClearKey {
 
     /// Single samples.
     fn samples(&mut self, encryption: &Encryption, scheme: Scheme, fetched: &[u8], bytes: BytesMut) -> Result<BytesMut, DecryptError> {
-        let bytes = self.undisguised(bytes);
-        match media::format(&bytes) {
-            Some(Format::Fmp4) => self.fragments(encryption, Some(scheme), fetched, bytes),
-            Some(Format::WebVtt) => Ok(bytes),
-            _ => Err(DecryptError::Media {
-                what: "neither fragmented MP4 nor text".to_owned(),
-            }),
+        let mut bytes = self.undisguised(bytes);
+        let format = media::format(&bytes);
+        match format {
+            Some(Format::Fmp4) => return self.fragments(encryption, Some(scheme), fetched, bytes),
+            // Text has no samples.
+            Some(Format::WebVtt) => return Ok(bytes),
+            Some(Format::Ts | Format::PackedAudio) if scheme == Scheme::Cbcs => {}
+            Some(Format::Ts | Format::PackedAudio) => {
+                return Err(DecryptError::Media {
+                    what: "counter mode is for fragmented MP4, and this is not".to_owned(),
+                });
+            }
+            None => {
+                return Err(DecryptError::Media {
+                    what: "neither MPEG-TS nor fragmented MP4 nor packed audio".to_owned(),
+                });
+            }
         }
+        let key = self.usable(encryption, KEY_128, fetched)?;
+        let iv = self.iv(encryption)?;
+        let cipher = self.schedules.aes128(&key)?;
+        match format {
+            Some(Format::Ts) => self.ts.decrypt(&mut bytes, &cipher, iv.0, &mut self.chains),
+            _ => sample::decrypt_packed(&mut bytes, &cipher, iv.0, &mut self.chains),
+        }
+        Ok(bytes)
     }
 
     /// Fragmented MP4, where the initialization section tells what is protected.

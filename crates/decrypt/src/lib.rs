@@ -33,6 +33,7 @@ mod disguise;
 mod driver;
 mod key_text;
 mod media;
+mod sample;
 mod store;
 mod user_keys;
 mod warning;

@@ -14,8 +14,9 @@ kid=eb676abbcb345e96bbcf616630f1a3da
 key=100b6c20940f779a4589152b57d2dacb
 iv=d5fbd6b82ed93e4ef98ae40931ee33b7
 
-# Noise, so that emulation prevention is needed; two slices a frame and a key frame in the middle.
-ff -f lavfi -i "nullsrc=size=80x48:rate=6:duration=2,geq=random(1)*255:128:128" -c:v libx264 -profile:v high -threads 1 \
+# Noise of which one slice needs emulation prevention, so that in MPEG-TS it has it twice; two slices a frame and a
+# key frame in the middle.
+ff -f lavfi -i "color=gray:size=80x48:rate=6:duration=2,noise=alls=100:allf=t:all_seed=5" -c:v libx264 -profile:v high -threads 1 \
     -preset medium -pix_fmt yuv420p -b:v 40k -g 6 -bf 1 -sc_threshold 0 -x264-params "slices=2:threads=1" "$work/video.mp4"
 tone="sine=frequency=440:sample_rate=48000:duration=0.4"
 ff -f lavfi -i "$tone" -c:a aac -ac 1 -b:a 48k "$work/aac.mp4"
