@@ -13,7 +13,7 @@ use tracing::Instrument;
 
 /// Segments that may be under way or wait for their turn, for each track. The byte budget is what bounds memory;
 /// this bounds the bookkeeping.
-const AHEAD: usize = 256;
+const AHEAD: usize = 64;
 
 /// Pieces of a streamed file that may wait for their turn.
 const PIECES: usize = 4;

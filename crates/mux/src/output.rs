@@ -139,7 +139,12 @@ impl PartFile {
             // Some file systems have no locks; the rename stays atomic without one.
             Err(TryLockError::Error(error)) => tracing::debug!(path = %path.display(), %error, "no lock"),
         }
-        file.set_len(0).map_err(|source| error("cannot be emptied", source))?;
+        // Left by a process that was killed. An empty file is left alone: ext4 takes truncation for a replacement, and
+        // makes closing the file wait for the allocation of all its blocks.
+        let length = file.metadata().map_err(|source| error("cannot be read", source))?.len();
+        if length > 0 {
+            file.set_len(0).map_err(|source| error("cannot be emptied", source))?;
+        }
         Ok(Self {
             file,
             path,
