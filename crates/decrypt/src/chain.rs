@@ -52,66 +52,105 @@ impl Pattern {
 type Iv = [u8; BLOCK];
 
 /// Gathers, decrypts and scatters. It is used again, for its memory.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Chains {
-    blocks: Vec<aes::Block>,
+    /// The first `count` are in use.
+    blocks: Box<[aes::Block; GATHERED]>,
     /// Where each block is from.
-    places: Vec<usize>,
+    places: Box<[usize; GATHERED]>,
+    count: usize,
     /// Chains that begin, each before the block of this number.
     begins: Vec<(usize, Iv)>,
     previous: Iv,
 }
 
+impl Default for Chains {
+    fn default() -> Self {
+        Self {
+            blocks: Box::new([aes::Block::default(); GATHERED]),
+            places: Box::new([0; GATHERED]),
+            count: 0,
+            begins: Vec::new(),
+            previous: [0; BLOCK],
+        }
+    }
+}
+
 impl Chains {
     /// A chain begins.
     pub(crate) fn begin(&mut self, iv: Iv) {
-        self.begins.push((self.blocks.len(), iv));
+        // Chains without a block could begin without end.
+        if self.begins.last().is_some_and(|(at, _)| *at == self.count) {
+            self.begins.pop();
+        }
+        self.begins.push((self.count, iv));
     }
 
     /// The next bytes of the chain: `length` of them from `at` on, as far as `data` reaches.
     pub(crate) fn add(&mut self, cipher: &Aes128, data: &mut [u8], at: usize, length: usize, pattern: Pattern) {
         let length = length.min(data.len().saturating_sub(at));
-        for (offset, count) in pattern.runs(length) {
-            let from = at + offset;
-            if count >= LONG_RUN {
+        if pattern.skip == 0 {
+            let blocks = length / BLOCK;
+            if blocks >= LONG_RUN {
                 self.flush(cipher, data);
-                self.run(cipher, data, from, count);
-                continue;
+                self.run(cipher, data, at, blocks);
+            } else {
+                self.gather(cipher, data, at, blocks);
             }
-            for place in (from..from + count * BLOCK).step_by(BLOCK) {
-                let Some(block) = data.get(place..).and_then(<[u8]>::first_chunk::<BLOCK>) else {
-                    return;
-                };
-                self.blocks.push((*block).into());
-                self.places.push(place);
-            }
-            if self.blocks.len() >= GATHERED {
+            return;
+        }
+        let period = (pattern.crypt + pattern.skip) * BLOCK;
+        let whole = length / period;
+        for number in 0..whole {
+            self.gather(cipher, data, at + number * period, pattern.crypt);
+        }
+        let rest = length - whole * period;
+        self.gather(cipher, data, at + whole * period, pattern.crypt.min(rest / BLOCK));
+    }
+
+    /// Takes in `count` blocks from `at` on.
+    #[inline]
+    fn gather(&mut self, cipher: &Aes128, data: &mut [u8], at: usize, count: usize) {
+        for place in (at..at + count * BLOCK).step_by(BLOCK) {
+            if self.count == GATHERED {
                 self.flush(cipher, data);
             }
+            let block = data.get(place..).and_then(<[u8]>::first_chunk::<BLOCK>);
+            let (Some(block), Some(target), Some(from)) = (block, self.blocks.get_mut(self.count), self.places.get_mut(self.count)) else {
+                return;
+            };
+            *target = (*block).into();
+            *from = place;
+            self.count += 1;
         }
     }
 
     /// Decrypts what was gathered. `data` must be the bytes that it came from.
     pub(crate) fn flush(&mut self, cipher: &Aes128, data: &mut [u8]) {
-        cipher.decrypt_blocks(&mut self.blocks);
+        let blocks = self.blocks.get_mut(..self.count).unwrap_or(&mut []);
+        cipher.decrypt_blocks(blocks);
         let mut previous = self.previous;
-        let mut begins = self.begins.drain(..).peekable();
-        for (number, (block, place)) in self.blocks.iter().zip(&self.places).enumerate() {
-            // A chain may be empty, so several may begin here.
-            while let Some((_, iv)) = begins.next_if(|(at, _)| *at <= number) {
-                previous = iv;
-            }
-            let Some(target) = data.get_mut(*place..).and_then(<[u8]>::first_chunk_mut::<BLOCK>) else {
-                break;
-            };
-            let sealed = u128::from_ne_bytes(*target);
-            let clear = u128::from_ne_bytes((*block).into()) ^ u128::from_ne_bytes(previous);
-            *target = clear.to_ne_bytes();
-            previous = sealed.to_ne_bytes();
+        let mut from = 0;
+        let mut scatter = |until: usize, previous: Iv| {
+            let blocks = blocks.get(from..until).unwrap_or(&[]);
+            let places = self.places.get(from..until).unwrap_or(&[]);
+            from = until;
+            blocks.iter().zip(places).fold(previous, |previous, (block, place)| {
+                let Some(target) = data.get_mut(*place..).and_then(<[u8]>::first_chunk_mut::<BLOCK>) else {
+                    return previous;
+                };
+                let sealed = *target;
+                let clear = u128::from_ne_bytes((*block).into()) ^ u128::from_ne_bytes(previous);
+                *target = clear.to_ne_bytes();
+                sealed
+            })
+        };
+        for (at, iv) in self.begins.drain(..) {
+            scatter(at, previous);
+            previous = iv;
         }
-        self.previous = begins.last().map_or(previous, |(_, iv)| iv);
-        self.blocks.clear();
-        self.places.clear();
+        self.previous = scatter(self.count, previous);
+        self.count = 0;
     }
 
     /// A long run, where it is.
