@@ -36,7 +36,7 @@ fn main() {
     let time = median(&ClearKey::new(), &whole, &sealed);
     row("AES-128 CBC, whole segment", MIB, time);
 
-    let samples = Encryption::SampleAes { key: key.clone(), iv };
+    let samples = Encryption::SampleAes { key, iv };
     for (name, scheme, pattern, sample) in [
         ("cbcs 1:9, samples of 64 KiB", b"cbcs", (1, 9), 64 << 10),
         ("cbcs 1:9, samples of 4 KiB", b"cbcs", (1, 9), 4 << 10),

@@ -19,10 +19,12 @@ use crate::{UserKeys, Warning, disguise, key_text};
 /// Warnings that are kept: a server may rotate its keys for ever.
 const WARNINGS: usize = 64;
 
-/// Decrypts what a clear key opens: METHOD=AES-128 (RFC 8216, 4.3.2.4) and AES-256.
+/// Decrypts what a clear key opens: METHOD=AES-128 and SAMPLE-AES (RFC 8216, 4.3.2.4), SAMPLE-AES-CTR (rfc8216bis,
+/// 4.4.4.4), and AES-256.
 ///
-/// It takes pictures and web pages off that stand in front of the media, and keeps the key schedule of the last key,
-/// since most streams have one key for all their segments.
+/// For fragmented MP4 it must see the initialization section first, under whatever encryption the playlist names for
+/// it. It takes pictures and web pages off that stand in front of the media, and keeps the key schedule of the last
+/// key, since most streams have one key for all their segments.
 #[derive(Clone, Default)]
 pub struct ClearKey {
     user: Arc<UserKeys>,

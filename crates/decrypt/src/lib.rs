@@ -1,11 +1,28 @@
 //! Decryption: what the owner of a key may read.
 //!
-//! [`ClearKey`] is the bundled [`Decrypt`](aqueduct_core::Decrypt): AES-128 in CBC mode with PKCS #7 padding over
-//! whole segments and initialization sections (RFC 8216, 4.3.2.4 and 5.2), in place. [`KeyStore`] fetches each key
-//! once, however many tracks ask for it. [`run`] is the stage between an inlet and an outlet.
+//! [`ClearKey`] is the bundled [`Decrypt`](aqueduct_core::Decrypt); it works in place. [`UserKeys`] are keys that the
+//! user holds, and go before those of a playlist. [`KeyStore`] fetches each key once, however many tracks ask for it.
+//! [`run`] is the stage between an inlet and an outlet.
 //!
-//! Keys come from a playlist's own key address. There is no DRM licence exchange here, and a method that is not
-//! known is refused by name.
+//! | METHOD | what is encrypted | defined by |
+//! |---|---|---|
+//! | `AES-128` | the whole, CBC with PKCS #7 padding | RFC 8216, 4.3.2.4 and 5.2 |
+//! | `AES-256` | the same with a key of 32 bytes | use |
+//! | `SAMPLE-AES` | slices of H.264, frames of AAC, AC-3 and E-AC-3, in MPEG-TS and packed audio | RFC 8216, 4.3.2.4; Apple, "MPEG-2 Stream Encryption Format for HTTP Live Streaming" |
+//! | `SAMPLE-AES`, `SAMPLE-AES-CTR` | samples in fragmented MP4: `cenc`, `cens`, `cbc1`, `cbcs` | rfc8216bis, 4.4.4.4; ISO 23001-7 |
+//!
+//! What comes out is as if it never had been encrypted: MPEG-TS names plain stream types, MP4 has plain sample entries
+//! and no box of protection. In fragments such boxes become free space, so that no offset changes.
+//!
+//! Where servers stray from the specification and the meaning is clear, a [`Warning`] is all that comes of it: keys as
+//! text, segments without padding, pictures in front of media.
+//!
+//! # Limits
+//!
+//! There is no DRM licence exchange here, and a method that is not known is refused by name; `AES-256-GCM` is one.
+//! An MP4 that is not fragmented is not decrypted. A frame of audio that reaches from one segment into the next stays
+//! encrypted. No input makes this crate panic or allocate what a length field claims; SAMPLE-AES in MPEG-TS holds a copy
+//! of one elementary stream of one segment.
 //!
 //! # Example
 //!

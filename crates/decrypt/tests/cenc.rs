@@ -109,6 +109,84 @@ fn a_whole_file_keeps_its_size_and_every_offset() {
     }
 }
 
+// `saiz` and `saio` point into `senc`, so without its name they have to do alone.
+#[test]
+fn auxiliary_information_is_found_without_senc() {
+    for kind in ["video", "audio"] {
+        for scheme in ["cenc", "cens", "cbc1", "cbcs"] {
+            let name = format!("{scheme}-{kind}");
+            let mut sealed = vector(&name);
+            let places: Vec<usize> = sealed
+                .windows(4)
+                .enumerate()
+                .filter(|(_, kind)| *kind == b"senc")
+                .map(|(at, _)| at)
+                .collect();
+            assert!(!places.is_empty(), "{name}");
+            for at in places {
+                sealed[at..at + 4].copy_from_slice(b"skip");
+            }
+            let opened = decrypt_parts(&mut ClearKey::new(), &sample_aes(scheme), &hex(KEY), &sealed).unwrap();
+            assert_plain(&name, &opened);
+            assert_eq!(
+                of_kind(&opened, b"mdat"),
+                of_kind(&vector(&format!("clear-{kind}")), b"mdat"),
+                "{name}"
+            );
+        }
+    }
+}
+
+// Fragments of two tracks by turns, as in a file of picture and sound, each with a key of its own.
+#[test]
+fn tracks_have_their_own_keys() {
+    let (mut video, audio) = (vector("cbcs-video"), vector("cenc-audio"));
+    // Another key identifier and another track number for the video.
+    let kid = hex(KID);
+    let places = |bytes: &[u8], what: &[u8]| -> Vec<usize> {
+        let found = bytes.windows(what.len()).enumerate().filter(|(_, window)| *window == what);
+        found.map(|(at, _)| at).collect()
+    };
+    for at in places(&video, &kid) {
+        video[at] = 0;
+    }
+    for (kind, number) in [(b"tkhd", 19), (b"trex", 11), (b"tfhd", 11)] {
+        for at in places(&video, kind) {
+            // Version 1 has longer times in front of it.
+            let number = if kind == b"tkhd" && video[at + 4] == 1 { 27 } else { number };
+            assert_eq!(std::mem::replace(&mut video[at + number], 2), 1, "{}", kind.escape_ascii());
+        }
+    }
+    let tracks = |file: &[u8], kind: &[u8; 4]| of_kind(&of_kind(file, b"moov")[0][8..], kind).concat();
+    let extends = [&tracks(&audio, b"mvex")[8..], &tracks(&video, b"mvex")[8..]].concat();
+    let wrap = |kind: &[u8; 4], content: &[u8]| [&u32::try_from(content.len() + 8).unwrap().to_be_bytes(), &kind[..], content].concat();
+    let moov = wrap(
+        b"moov",
+        &[tracks(&audio, b"trak"), tracks(&video, b"trak"), wrap(b"mvex", &extends)].concat(),
+    );
+    let fragments = |file: &[u8]| parts(file)[1..].iter().map(|part| part.to_vec()).collect::<Vec<_>>();
+    let mut keys = UserKeys::new();
+    keys.add(&format!("{KID}:{KEY}")).unwrap();
+    keys.add(&format!("00{}:{KEY}", &KID[2..])).unwrap();
+    let mut clear_key = ClearKey::new().with_keys(keys);
+    clear_key.decrypt(&sample_aes("cbcs"), &[], BytesMut::from(&moov[..])).unwrap();
+    assert_eq!(clear_key.key(&sample_aes("cbcs")), None);
+    let mixed: Vec<u8> = fragments(&video)
+        .into_iter()
+        .zip(fragments(&audio))
+        .flat_map(|(video, audio)| [video, audio].concat())
+        .collect();
+    let opened = clear_key.decrypt(&sample_aes("cbcs"), &[], BytesMut::from(&mixed[..])).unwrap();
+    let (video, audio) = (vector("clear-video"), vector("clear-audio"));
+    let expected: Vec<&[u8]> = of_kind(&video, b"mdat")
+        .into_iter()
+        .zip(of_kind(&audio, b"mdat"))
+        .flat_map(|(video, audio)| [video, audio])
+        .collect();
+    assert_eq!(of_kind(&opened, b"mdat"), expected);
+    assert_plain("mixed", &opened);
+}
+
 #[test]
 fn a_clear_lead_stays_as_it_is() {
     let opened = decrypt_parts(&mut ClearKey::new(), &sample_aes("cbcs"), &hex(KEY), &vector("lead-video")).unwrap();
