@@ -107,7 +107,8 @@ impl ClearKey {
             }
         }
         let key = self.usable(encryption, KEY_128, fetched)?;
-        let iv = self.iv(encryption)?;
+        // A segment always has one. An initialization section has no samples, only tables.
+        let iv = self.user.iv().or(encryption.iv()).unwrap_or(Iv([0; 16]));
         let cipher = self.schedules.aes128(&key)?;
         match format {
             Some(Format::Ts) => self.ts.decrypt(&mut bytes, &cipher, iv.0, &mut self.chains),
@@ -129,6 +130,7 @@ impl ClearKey {
             _ => Some(self.usable(encryption, KEY_128, fetched)?),
         };
         let iv = self.user.iv().or(encryption.iv());
+        let held = self.user.plain(KEY_128).is_some() || self.user.has_kids();
         let Self {
             user,
             schedules,
@@ -147,6 +149,7 @@ impl ClearKey {
             &mut Protected {
                 scheme,
                 told: scheme.is_some(),
+                held,
                 iv,
                 cipher: &mut cipher,
             },

@@ -15,16 +15,26 @@ pub(crate) struct Disguise {
     pub(crate) length: usize,
 }
 
+/// How a web page begins.
+const PAGES: [&[u8]; 5] = [b"<!doctype", b"<html", b"<head", b"<body", b"<script"];
+
 /// What the bytes pose as, if they do.
 fn pose(bytes: &[u8]) -> Option<&'static str> {
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
     match bytes {
         [0x89, b'P', b'N', b'G', ..] => Some("PNG"),
-        [0xff, 0xd8, 0xff, ..] => Some("JPEG"),
+        // The first segment is an application's, a table, a comment or the frame.
+        [0xff, 0xd8, 0xff, 0xc0..=0xc4 | 0xdb | 0xe0..=0xef | 0xfe, ..] => Some("JPEG"),
         [b'G', b'I', b'F', b'8', ..] => Some("GIF"),
         // Two letters are little: the reserved fields are zero, and pixels begin behind both headers.
         [b'B', b'M', _, _, _, _, 0, 0, 0, 0, pixels, _, 0, 0, ..] if *pixels >= 26 => Some("BMP"),
-        _ if text.starts_with(b"<") => Some("web page"),
+        // One character would be too little: a piece of anything may begin with it.
+        _ if PAGES
+            .iter()
+            .any(|page| text.get(..page.len()).is_some_and(|text| text.eq_ignore_ascii_case(page))) =>
+        {
+            Some("web page")
+        }
         _ => None,
     }
 }
@@ -40,8 +50,11 @@ pub(crate) fn ends(bytes: &[u8]) -> Option<Disguise> {
     let behind = end.and_then(|end| media::format(bytes.get(end..)?));
     let length = match behind {
         Some(Format::Ts | Format::Fmp4) => end,
-        // Audio frames and text are too little to be searched for, and enough where a picture ends.
-        _ => media::find(bytes).or(behind.and(end)),
+        // Bytes may be a piece of a plain file, which begins with anything: what is searched for must be whole. Audio
+        // frames and text are too little for that, and enough where a picture ends.
+        _ => media::find(bytes)
+            .filter(|at| bytes.get(*at..).is_some_and(media::ends_whole))
+            .or(behind.and(end)),
     }?;
     Some(Disguise { name, length })
 }
@@ -193,6 +206,23 @@ mod tests {
             JPEG,
         ] {
             assert_eq!(ends(bytes), None, "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_piece_of_a_plain_file_stays_whole_whatever_it_begins_with() {
+        let film = ts(9);
+        for begin in [
+            &b"<"[..],
+            b"< html",
+            b"\xff\xd8\xff\xff",
+            b"\xff\xd8\xff\xe0",
+            b"BM\0\0\0\0\0\0\0\0\x36",
+            b"GIF89a",
+        ] {
+            // Neither end is that of a packet.
+            let piece = [begin, &film[70..film.len() - 50]].concat();
+            assert_eq!(ends(&piece), None, "{}", begin.escape_ascii());
         }
     }
 

@@ -113,7 +113,11 @@ fn a_segment_without_tables_uses_those_of_its_initialization_section() {
         let (tables, rest): (Vec<&[u8]>, Vec<&[u8]>) = sealed.chunks(188).partition(is_table);
         assert_eq!(tables.len(), 2);
         let mut clear_key = ClearKey::new();
-        decrypt(&mut clear_key, &tables.concat());
+        let key = Resource::new(Kind::Key, Url::parse("http://host.example/key").unwrap());
+        let without_iv = Encryption::SampleAes { key, iv: None };
+        clear_key
+            .decrypt(&without_iv, &KEY.to_be_bytes(), BytesMut::from(&tables.concat()[..]))
+            .unwrap();
         let opened = decrypt(&mut clear_key, &rest.concat());
         assert_eq!(pes(&opened), pes(&clear), "{name}");
     }

@@ -31,6 +31,8 @@ pub(crate) struct Protected<'a> {
     pub(crate) scheme: Option<Scheme>,
     /// Whether the playlist says that it is protected. If not, what is no whole row of boxes is none of ours.
     pub(crate) told: bool,
+    /// Whether the user holds a key. If not, a file that no playlist speaks of stays as it is.
+    pub(crate) held: bool,
     /// The IV of samples that have none.
     pub(crate) iv: Option<Iv>,
     /// The cipher for a key identifier.
@@ -40,7 +42,7 @@ pub(crate) struct Protected<'a> {
 impl Fragments {
     /// Decrypts an initialization section, fragments, or a file of both, where they are.
     pub(crate) fn decrypt(&mut self, mut bytes: BytesMut, protected: &mut Protected<'_>) -> Result<BytesMut, DecryptError> {
-        if !protected.told && !is_row(&bytes) {
+        if !protected.told && (!is_row(&bytes) || !protected.held && is_file(&bytes)) {
             return Ok(bytes);
         }
         let mut keys = fragment::Keys {
@@ -115,6 +117,12 @@ fn whole(bytes: &[u8]) -> Result<BoxAt<'_>, DecryptError> {
 fn next(bytes: &[u8], at: usize) -> Option<([u8; 4], usize)> {
     let found = Boxes::new(bytes.get(at..)?).next()?;
     Some((found.kind, found.end()))
+}
+
+/// Whether these are initialization section and media in one.
+fn is_file(bytes: &[u8]) -> bool {
+    let has = |kind: &[u8; 4]| Boxes::new(bytes).any(|found| found.kind == *kind);
+    has(b"moov") && has(b"moof")
 }
 
 /// Whether the bytes are boxes from end to end.
