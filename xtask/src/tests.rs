@@ -43,6 +43,11 @@ pub(crate) fn end_to_end(filter: Option<&str>) -> Result<Tally> {
     command.args(filter).env("AQUEDUCT_BIN", binary);
     let runner = if nextest { Runner::Nextest } else { Runner::Libtest };
     let tally = tests("end-to-end scenarios", runner, command)?;
+    anyhow::ensure!(
+        tally.passed + tally.failed > 0,
+        "no scenario is called {:?}",
+        filter.unwrap_or_default()
+    );
     if has_ffmpeg() {
         return Ok(tally);
     }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use aqueduct_core::{
-    Budget, Decrypt, Fetch, Input, Lender, Limits, Mux, Presentation, Progress, Resolve, ResolveError, Stop, Track, TrackId, TrackKind,
-    channel,
+    Budget, Clear, Decrypt, Fetch, Input, Item, Lender, Limits, Mux, Presentation, Progress, Receiver, Resolve, ResolveError, Stop, Track,
+    TrackId, TrackKind, channel,
 };
 use aqueduct_decrypt::{ClearKey, KeyStore};
 use aqueduct_fetch::{FetchError, HttpFetcher, OnMissing, Permits};
 use aqueduct_mux::{Auto, Container, Finished, Origin, Output, StageError, WebVtt};
 use aqueduct_resolve::PageResolver;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 
 use crate::{Error, Outcome, Report};
 
@@ -232,9 +232,14 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
     ///
     /// # Errors
     ///
-    /// The earliest real error of any stage; nothing stands under a final name then.
+    /// The earliest real error of any stage; nothing stands under a final name then. Only when the outputs themselves
+    /// cannot be renamed may some of several have their names already.
     pub async fn run(self, presentation: Presentation, outputs: impl Into<Outputs>) -> Result<Report, Error> {
-        let Outputs { main, subtitles, origin } = outputs.into();
+        let Outputs {
+            main,
+            mut subtitles,
+            origin,
+        } = outputs.into();
         let Self {
             resolver,
             fetcher,
@@ -304,17 +309,21 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             presentation: Arc::clone(&presentation),
             progress: progress.clone(),
             stop: stop.clone(),
-            running: Vec::new(),
+            running: JoinSet::new(),
         };
-        for (track, output) in subtitles {
-            let own = lanes
-                .extract_if(.., |(lane, ..)| *lane == track)
-                .map(|(lane, _, inlet)| (lane, inlet))
-                .collect();
-            muxers.spawn(WebVtt::new(origin.clone()), own, output);
+        let lane = |(track, _, inlet): (TrackId, TrackKind, Receiver<Item<Clear>>)| (track, inlet);
+        let beside: Vec<_> = lanes
+            .extract_if(.., |(_, kind, _)| *kind == TrackKind::Subtitles)
+            .map(lane)
+            .collect();
+        // First: subtitles wait for what it tells of the time.
+        muxers.spawn(muxer, lanes.into_iter().map(lane).collect(), main);
+        for (track, inlet) in beside {
+            if let Some(at) = subtitles.iter().position(|(known, _)| *known == track) {
+                let (_, output) = subtitles.swap_remove(at);
+                muxers.spawn(WebVtt::new(origin.clone()), vec![(track, inlet)], output);
+            }
         }
-        lanes.retain(|(_, kind, _)| *kind != TrackKind::Subtitles);
-        muxers.spawn(muxer, lanes.into_iter().map(|(lane, _, inlet)| (lane, inlet)).collect(), main);
 
         let mut verdict = Verdict::default();
         let mut finished = Vec::new();
@@ -324,24 +333,22 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                 Some(stage) = stages.join_next() => match stage.map_err(panicked) {
                     Ok(Ok(())) => {}
                     Ok(Err(Failure::Live(error))) if progress.counters().segments_written() > 0 => {
-                        tracing::warn!(%error, "the live stream can no longer be followed");
+                        tracing::warn!("the live stream can no longer be followed: {}", chain(&error));
                         verdict.ended.get_or_insert(error);
                         stop.drain();
                     }
                     Ok(Err(Failure::Live(error) | Failure::Fatal(error))) | Err(error) => verdict.fail(error, &stop),
                 },
-                (number, muxed) = next(&mut running), if !running.is_empty() => {
-                    drop(running.remove(number));
-                    match muxed {
-                        Ok(Ok(done)) => finished.push(done),
-                        Ok(Err(error)) => verdict.fail(error.into(), &stop),
-                        Err(error) => verdict.fail(panicked(error), &stop),
-                    }
-                }
+                Some(muxed) = running.join_next() => match muxed.map_err(panicked) {
+                    Ok(Ok(done)) => finished.push(done),
+                    Ok(Err(error)) => verdict.fail(error.into(), &stop),
+                    Err(error) => verdict.fail(error, &stop),
+                },
                 // A blocked write to a pipe cannot be interrupted.
                 () = stop.aborted(), if !on_disk && stages.is_empty() => break,
             }
         }
+        running.detach_all();
         verdict.conclude(&presentation, finished, &progress, &stop)
     }
 }
@@ -368,34 +375,21 @@ struct Muxers {
     presentation: Arc<Presentation>,
     progress: Progress,
     stop: Stop,
-    running: Vec<JoinHandle<Result<Finished, StageError>>>,
+    running: JoinSet<Result<Finished, StageError>>,
 }
 
 impl Muxers {
-    fn spawn<M: Mux>(
-        &mut self,
-        muxer: M,
-        lanes: Vec<(TrackId, aqueduct_core::Receiver<aqueduct_core::Item<aqueduct_core::Clear>>)>,
-        output: Output,
-    ) {
+    fn spawn<M: Mux>(&mut self, muxer: M, lanes: Vec<(TrackId, Receiver<Item<Clear>>)>, output: Output) {
         let (presentation, progress, stop) = (Arc::clone(&self.presentation), self.progress.clone(), self.stop.clone());
-        self.running.push(tokio::task::spawn_blocking(move || {
-            aqueduct_mux::run(muxer, &presentation, lanes, output, &progress, &stop)
-        }));
+        self.running
+            .spawn_blocking(move || aqueduct_mux::run(muxer, &presentation, lanes, output, &progress, &stop));
     }
 }
 
-/// Waits for the first of `running` to end.
-async fn next<T>(running: &mut [JoinHandle<T>]) -> (usize, Result<T, tokio::task::JoinError>) {
-    std::future::poll_fn(|context| {
-        for (number, handle) in running.iter_mut().enumerate() {
-            if let std::task::Poll::Ready(result) = std::pin::Pin::new(handle).poll(context) {
-                return std::task::Poll::Ready((number, result));
-            }
-        }
-        std::task::Poll::Pending
-    })
-    .await
+/// An error with all its sources, for a log.
+fn chain(error: &Error) -> String {
+    let chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn panicked(error: tokio::task::JoinError) -> Error {
@@ -455,6 +449,11 @@ impl Verdict {
                 _ => Outcome::Whole,
             },
         };
+        // Half a plain file is rarely of use, and looks like a whole one. One without a known end has no other half.
+        let half = |track: &Track| track.kind == TrackKind::File && track.bytes.is_some();
+        if matches!(report.outcome, Outcome::Interrupted) && presentation.tracks.iter().any(half) {
+            return Err(Error::Stopped);
+        }
         for done in finished {
             done.output.commit().map_err(Error::Output)?;
             report.gaps.extend(done.gaps);

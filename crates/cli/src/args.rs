@@ -193,14 +193,20 @@ impl Args {
 }
 
 impl SourceArgs {
-    /// What to fetch: standard input is read here.
-    pub(crate) fn input(&self, text: &str) -> anyhow::Result<Input> {
+    /// What to fetch. Standard input is read here, to its end.
+    pub(crate) async fn input(&self, text: &str) -> anyhow::Result<Input> {
         if text != "-" {
             return Ok(Input::parse(text));
         }
-        let mut bytes = Vec::new();
         let limit = aqueduct::Limits::default().playlist_bytes;
-        std::io::Read::read_to_end(&mut std::io::Read::take(std::io::stdin(), limit), &mut bytes).context("cannot read standard input")?;
+        let read = move || {
+            let mut bytes = Vec::new();
+            std::io::Read::read_to_end(&mut std::io::Read::take(std::io::stdin(), limit + 1), &mut bytes).map(|_| bytes)
+        };
+        let bytes = tokio::task::spawn_blocking(read).await?.context("cannot read standard input")?;
+        if bytes.len() as u64 > limit {
+            bail!("standard input is larger than {limit} bytes");
+        }
         Ok(Input::Text {
             bytes,
             base: self.base_url.clone().map(SafeUrl::from),

@@ -59,11 +59,24 @@ impl Exit {
     }
 }
 
+/// Text with what would steer a terminal made visible: names and messages come from servers.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars()
+        .map(|character| {
+            if character.is_control() && character != '\n' {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                character
+            }
+        })
+        .collect()
+}
+
 /// Tells an error, with its chain, and what a person can do next.
 pub(crate) fn complain(error: &anyhow::Error) {
     let mut stderr = crate::progress::log_writer();
     // Without standard error there is nobody to tell.
-    let _ = writeln!(stderr, "error: {error:#}");
+    let _ = writeln!(stderr, "error: {}", printable(&format!("{error:#}")));
     if let Some(hint) = error.downcast_ref::<Error>().and_then(hint) {
         let _ = writeln!(stderr, "hint: {hint}");
     }

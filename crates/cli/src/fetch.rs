@@ -37,8 +37,11 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    pub(crate) fn open(args: &SourceArgs, text: &str) -> anyhow::Result<Self> {
-        let input = args.input(text)?;
+    pub(crate) async fn open(args: &SourceArgs, text: &str, stop: &Stop) -> anyhow::Result<Self> {
+        let input = tokio::select! {
+            () = stop.draining() => return Err(Error::Stopped.into()),
+            input = args.input(text) => input?,
+        };
         let mut fetch = aqueduct::fetch::Options::default();
         fetch.headers = args.headers(&input)?;
         fetch.referer.clone_from(&args.referer);
@@ -106,7 +109,7 @@ async fn one(args: &Args, text: &str, stop: &Stop) -> anyhow::Result<Exit> {
         Target::File(path) => Some(Output::file(path, args.overwrite).map_err(Error::Output)?),
         _ => None,
     };
-    let source = Source::open(&args.source, text)?;
+    let source = Source::open(&args.source, text, stop).await?;
     let wanted = match args.pick {
         Pick::Number(number) => number,
         Pick::All => usize::MAX,
@@ -131,7 +134,7 @@ async fn one(args: &Args, text: &str, stop: &Stop) -> anyhow::Result<Exit> {
         let path = match &target {
             Target::Stdout => None,
             Target::File(path) => Some(path.clone()),
-            Target::Folder(folder) => Some(folder.join(name::of(&presentation, several.then_some(number)))),
+            Target::Folder(folder) => Some(folder.join(name::of(&presentation, several.then_some(number), args.format))),
         };
         let ended = stream(args, &source, presentation, path, early.take(), stop).await;
         worst = worst.max(if several {
@@ -168,7 +171,7 @@ async fn stream(
     let main = match (early, &path) {
         (Some(output), _) => output,
         (None, Some(path)) => Output::file(path, args.overwrite).map_err(Error::Output)?,
-        (None, None) => Output::stdout(),
+        (None, None) => Output::stdout().map_err(Error::Output)?,
     };
     let (subtitles, beside) = subtitles(args, &presentation, path.as_deref())?;
     let muxer = container.muxer();
@@ -233,48 +236,45 @@ fn subtitles(args: &Args, presentation: &Presentation, target: Option<&Path>) ->
     Ok((outputs, paths))
 }
 
-/// Tells how it ended.
+/// Tells how it ended. What is missing is an error, and told even to those who want to hear of errors only.
 fn conclude(args: &Args, report: &Report, targets: &[PathBuf]) -> Exit {
-    let tell = |line: String| {
-        if !args.source.quiet {
-            // Without standard error there is nobody to tell.
-            let _ = writeln!(progress::log_writer(), "{line}");
-        }
+    let tell = |line: &str| {
+        // Without standard error there is nobody to tell.
+        let _ = writeln!(progress::log_writer(), "{}", exit::printable(line));
     };
+    let (verdict, exit) = match &report.outcome {
+        Outcome::Whole => ("whole".to_owned(), Exit::Whole),
+        Outcome::Gaps => (format!("{} segments missing", report.missing), Exit::Gaps),
+        Outcome::Interrupted => ("interrupted".to_owned(), Exit::Interrupted),
+        Outcome::Ended(error) => {
+            let chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+            (
+                format!("incomplete: {}", chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")),
+                Exit::Failed,
+            )
+        }
+        _ => ("incomplete".to_owned(), Exit::Failed),
+    };
+    if args.source.quiet && exit == Exit::Whole {
+        return exit;
+    }
     for gap in &report.gaps {
-        let last = gap.first_msn + gap.segments.saturating_sub(1);
+        let last = gap.first_msn.saturating_add(gap.segments.saturating_sub(1));
         let which = if gap.segments == 1 {
             format!("segment {last}")
         } else {
             format!("segments {} to {last}", gap.first_msn)
         };
-        tell(format!("missing: {which} of {}: {}", gap.track, gap.cause));
+        tell(&format!("missing: {which} of {}: {}", gap.track, gap.cause));
     }
     for note in report.summaries.iter().flat_map(|summary| &summary.notes) {
-        tell(format!("note: {note}"));
+        tell(&format!("note: {note}"));
     }
     let where_to = targets.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
-    let where_to = if where_to.is_empty() { "standard output".into() } else { where_to };
-    let what = format!("{} segments, {} bytes: {where_to}", report.segments, report.bytes);
-    match &report.outcome {
-        Outcome::Whole => {
-            tell(format!("whole: {what}"));
-            Exit::Whole
-        }
-        Outcome::Gaps => {
-            tell(format!("{} segments missing: {what}", report.missing));
-            Exit::Gaps
-        }
-        Outcome::Interrupted => {
-            tell(format!("interrupted: {what}"));
-            Exit::Interrupted
-        }
-        Outcome::Ended(error) => {
-            let chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-            let why = chain.map(ToString::to_string).collect::<Vec<_>>().join(": ");
-            tell(format!("incomplete: {what}: {why}"));
-            Exit::Failed
-        }
-        _ => Exit::Failed,
-    }
+    let where_to = if where_to.is_empty() { "standard output" } else { &where_to };
+    tell(&format!(
+        "{verdict}: {} segments, {} bytes: {where_to}",
+        report.segments, report.bytes
+    ));
+    exit
 }

@@ -2,12 +2,11 @@
 
 use std::io::Write;
 
-use anyhow::Context;
 use aqueduct::{Account, Error, Offer, Presentation, SafeUrl, Stop, Track};
 use serde_json::{Value, json};
 
 use crate::args::SourceArgs;
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
 use crate::fetch::Source;
 
 /// Every stream that is found is listed, up to this many.
@@ -15,7 +14,7 @@ const MOST: usize = 100;
 
 /// Lists what `input` has on offer.
 pub(crate) async fn list(args: &SourceArgs, input: &str, as_json: bool, stop: &Stop) -> anyhow::Result<Exit> {
-    let source = Source::open(args, input)?;
+    let source = Source::open(args, input, stop).await?;
     let streams = tokio::select! {
         () = stop.draining() => return Err(Error::Stopped.into()),
         found = source.resolver.streams(&source.input, &source.fetcher, MOST) => found.map_err(Error::Resolve)?,
@@ -28,10 +27,14 @@ pub(crate) async fn list(args: &SourceArgs, input: &str, as_json: bool, stop: &S
     } else {
         table(&streams)
     };
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .context("cannot write to standard output")?;
-    Ok(Exit::Whole)
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // A reader that went away has seen what it wanted.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            exit::complain(&anyhow::Error::new(error).context("cannot write to standard output"));
+            Ok(Exit::Failed)
+        }
+        _ => Ok(Exit::Whole),
+    }
 }
 
 /// Addresses are whole here: whoever asks for them wants to use them.
@@ -83,7 +86,7 @@ fn table(streams: &[Presentation]) -> String {
             text.push('\n');
         }
     }
-    text
+    exit::printable(&text)
 }
 
 fn chosen(track: &Track) -> [String; 7] {
@@ -132,5 +135,5 @@ fn offered(offer: &Offer) -> [String; 7] {
 /// The account of a search, for people.
 pub(crate) fn tell(account: &Account) {
     // Without standard error there is nobody to tell.
-    let _ = writeln!(crate::progress::log_writer(), "{account}");
+    let _ = writeln!(crate::progress::log_writer(), "{}", exit::printable(&account.to_string()));
 }

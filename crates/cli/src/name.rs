@@ -2,6 +2,8 @@
 
 use aqueduct::{Presentation, TrackKind};
 
+use crate::args::Format;
+
 /// The longest name that is made, in bytes: file systems take 255, and extensions and `.part` need room.
 const LONGEST: usize = 180;
 
@@ -9,8 +11,8 @@ const LONGEST: usize = 180;
 const RESERVED: [&str; 4] = ["con", "prn", "aux", "nul"];
 
 /// The name for a presentation: its title or the last part of its address, made safe, with its number among several
-/// and an extension.
-pub(crate) fn of(presentation: &Presentation, number: Option<usize>) -> String {
+/// and the extension of its format.
+pub(crate) fn of(presentation: &Presentation, number: Option<usize>, format: Option<Format>) -> String {
     let first = presentation.tracks.first();
     let path = first
         .and_then(|track| track.url.as_ref())
@@ -26,7 +28,14 @@ pub(crate) fn of(presentation: &Presentation, number: Option<usize>) -> String {
     let stem = title.unwrap_or_else(|| safe(if extension.is_empty() { last } else { stem }));
     let stem = if stem.is_empty() { "video".into() } else { stem };
     let number = number.map(|number| format!("-{number}")).unwrap_or_default();
-    format!("{stem}{number}.{}", plain.unwrap_or("mp4"))
+    let segments = first.and_then(|track| track.extension.as_deref()).unwrap_or("bin");
+    let extension = match format {
+        Some(Format::Mp4 | Format::Fmp4) => "mp4",
+        Some(Format::Ts) => "ts",
+        Some(Format::Raw) => segments,
+        None => plain.unwrap_or("mp4"),
+    };
+    format!("{stem}{number}.{extension}")
 }
 
 /// Makes a name of any text: one that Linux, macOS and Windows accept, and that is no path.

@@ -5,8 +5,9 @@ use aqueduct::Stop;
 /// Turns interrupts and terminations into the two phases of `stop`.
 pub(crate) async fn watch(stop: Stop) {
     interrupted().await;
-    tracing::warn!("stopping: what was fetched is finalised; once more to abort");
+    // Before it is told: standard error may be a pipe that nobody reads.
     stop.drain();
+    tracing::warn!("stopping: what was fetched is finalised; once more to abort");
     interrupted().await;
     stop.abort();
 }

@@ -15,8 +15,8 @@ use crate::TrackId;
 /// the budget is spent, with one exception that keeps a budget smaller than a single segment going: the
 /// oldest live slot of each track is never refused. So at most one segment per track stands above the bound.
 ///
-/// Buffers of dropped payloads are kept for the next ones, within the same bound: fresh memory costs a page
-/// fault every 4 KiB.
+/// Buffers of dropped payloads are kept for the next ones of about their size, within the same bound: fresh memory
+/// costs a page fault every 4 KiB. A slot with a used buffer counts for as much as the buffer can hold.
 #[derive(Clone)]
 pub struct Budget(Arc<Shared>);
 
@@ -41,6 +41,16 @@ struct State {
 impl State {
     fn is_oldest(&self, track: TrackId, age: u64) -> bool {
         self.live.get(&track).and_then(BTreeSet::first) == Some(&age)
+    }
+
+    /// A spare buffer for `expected` bytes: neither much too small nor so large that it would waste the budget.
+    fn take_spare(&mut self, expected: usize) -> Option<BytesMut> {
+        let sizes = expected / 2..=expected.saturating_add(expected / 2).saturating_add(4096);
+        let fits = |buffer: &BytesMut| sizes.contains(&buffer.capacity());
+        let at = self.spare.iter().rposition(fits)?;
+        let buffer = self.spare.swap_remove(at);
+        self.spare_bytes -= buffer.capacity();
+        Some(buffer)
     }
 
     fn take(&mut self, bytes: usize, limit: usize) {
@@ -77,15 +87,17 @@ impl Budget {
                     state.opened += 1;
                     state.live.entry(track).or_default().insert(age);
                     // Before the bytes that are taken now push spare buffers out: one of them will hold these bytes.
-                    let spare = state.spare.pop();
-                    state.spare_bytes -= spare.as_ref().map_or(0, BytesMut::capacity);
-                    state.take(expected, self.0.limit);
+                    let spare = state.take_spare(expected);
+                    let floor = spare.as_ref().map_or(0, BytesMut::capacity);
+                    let bytes = expected.max(floor);
+                    state.take(bytes, self.0.limit);
                     return Slot {
                         shared: Arc::clone(&self.0),
                         track,
                         age,
-                        bytes: expected,
+                        bytes,
                         spare,
+                        floor,
                     };
                 }
             }
@@ -131,8 +143,9 @@ pub struct Slot {
     track: TrackId,
     age: u64,
     bytes: usize,
-    /// A used buffer for these bytes.
+    /// A used buffer for these bytes, and what it can hold: so much of it is memory in use, filled or not.
     spare: Option<BytesMut>,
+    floor: usize,
 }
 
 impl Slot {
@@ -158,8 +171,9 @@ impl Slot {
         }
     }
 
-    /// Shrinks the slot to `total` bytes.
+    /// Shrinks the slot to `total` bytes, or to what its used buffer can hold.
     pub fn shrink(&mut self, total: usize) {
+        let total = total.max(self.floor);
         if let Some(less) = self.bytes.checked_sub(total).filter(|less| *less > 0) {
             self.bytes = total;
             self.shared.lock().used -= less;
@@ -275,10 +289,13 @@ mod tests {
         let address = buffer.as_ptr();
         slot.release(buffer);
         let mut slot = budget.open(VIDEO, 1 << 20).await;
-        let again = slot.buffer(16);
+        let again = slot.buffer(1 << 20);
         assert_eq!(again.as_ptr(), address, "the buffer is used again");
         slot.release(again);
-        let full = budget.open(VIDEO, 1 << 20).await;
+        let small = budget.open(AUDIO, 1000).await;
+        assert!(small.spare.is_none(), "a large buffer is no place for a few bytes");
+        drop(small);
+        let full = budget.open(VIDEO, 2 << 20).await;
         assert_eq!(budget.0.lock().spare_bytes, 0, "live bytes push spare buffers out");
         drop(full);
     }

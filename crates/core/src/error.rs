@@ -83,6 +83,12 @@ pub enum FetchError {
         /// Bytes announced.
         expected: u64,
     },
+    /// The answer is a success without a body, where media or a key should be.
+    #[error("{url}: an empty answer")]
+    Empty {
+        /// What was asked for.
+        url: SafeUrl,
+    },
     /// The connection broke.
     #[error("{url}: connection broke after {received} bytes")]
     Broken {
@@ -145,7 +151,7 @@ impl FetchError {
     /// Whether the same request may succeed a little later.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::Timeout { .. } | Self::Truncated { .. } | Self::Broken { .. } => true,
+            Self::Connect { .. } | Self::Timeout { .. } | Self::Truncated { .. } | Self::Empty { .. } | Self::Broken { .. } => true,
             Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
             _ => false,
         }
@@ -197,7 +203,15 @@ pub enum ResolveError {
         /// How long.
         after: Duration,
     },
-    /// The input itself cannot be used.
+    /// What the server has is no stream that can be followed.
+    #[error("{url}: {what}")]
+    Unusable {
+        /// Where it is.
+        url: SafeUrl,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The input itself, or what is asked of it, cannot be used.
     #[error("{what}")]
     Input {
         /// What is wrong, and what to try.

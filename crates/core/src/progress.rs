@@ -70,8 +70,6 @@ pub enum Event {
     },
     /// A segment is missing from the output.
     Missing(Gap),
-    /// Something is not as it should be, though the work goes on.
-    Warning(String),
 }
 
 macro_rules! counters {

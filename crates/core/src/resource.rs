@@ -53,9 +53,9 @@ impl fmt::Display for SafeUrl {
             for (n, parameter) in query.split('&').enumerate() {
                 f.write_str(if n == 0 { "?" } else { "&" })?;
                 match parameter.split_once('=') {
-                    Some((name, _)) => write!(f, "{name}=…")?,
-                    // A parameter without a name may be the token itself.
-                    None => f.write_str("…")?,
+                    Some((name, value)) if !value.trim_matches('=').is_empty() => write!(f, "{name}=…")?,
+                    // A parameter without a value may be the token itself, with the padding of its base64.
+                    _ => f.write_str("…")?,
                 }
             }
         }
@@ -116,7 +116,7 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// A page: 16 MiB.
+    /// A page, or a playlist that is given in its place: 64 MiB.
     pub document_bytes: u64,
     /// A playlist: 64 MiB.
     pub playlist_bytes: u64,
@@ -132,7 +132,7 @@ impl Default for Limits {
     fn default() -> Self {
         const MIB: u64 = 1 << 20;
         Self {
-            document_bytes: 16 * MIB,
+            document_bytes: 64 * MIB,
             playlist_bytes: 64 * MIB,
             key_bytes: 64 << 10,
             init_bytes: 16 * MIB,
@@ -155,6 +155,10 @@ impl Limits {
     }
 }
 
+/// What relative addresses in a text without a base are relative to: an address that names nothing, and that only
+/// such a text has.
+pub const NOWHERE: &str = "data:,";
+
 /// Something to fetch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Resource {
@@ -169,6 +173,9 @@ pub struct Resource {
     /// The document or playlist that holds this address; `None` when the user gave it. Policy depends on
     /// it: what a remote document names never reaches a local file.
     pub named_by: Option<SafeUrl>,
+    /// What tells the version of the resource that is wanted, as [`Fetched::version`](crate::Fetched::version) told
+    /// it: another one is an error. The ranges of a plain file must be of one file.
+    pub version: Option<Arc<str>>,
 }
 
 impl Resource {
@@ -180,6 +187,7 @@ impl Resource {
             kind,
             referrer: None,
             named_by: None,
+            version: None,
         }
     }
 
@@ -192,6 +200,7 @@ impl Resource {
             kind,
             referrer: self.referrer.clone(),
             named_by: Some(self.url.clone()),
+            version: None,
         }
     }
 
@@ -232,6 +241,7 @@ mod tests {
                 "https://host.example:8443/a/b.m3u8?token=…&n=…",
             ),
             ("http://host.example/?c2VjcmV0", "http://host.example/?…"),
+            ("http://host.example/?U0VDUkVUMQ==", "http://host.example/?…"),
             ("data:application/octet-stream;base64,AAECAw==", "data:application/octet-stream,…"),
             ("file:///home/me/list.m3u8", "file:///home/me/list.m3u8"),
             ("http://[::1]:80/x", "http://[::1]/x"),

@@ -1,5 +1,7 @@
 //! The four roles. A pipeline is generic over them, so any one can be replaced.
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
 
 use crate::{
@@ -63,7 +65,7 @@ pub trait Fetch: Send + Sync + 'static {
     }
 }
 
-impl<F: Fetch> Fetch for std::sync::Arc<F> {
+impl<F: Fetch> Fetch for Arc<F> {
     fn fetch(&self, resource: &Resource, grant: Grant) -> impl Future<Output = Result<Fetched, FetchError>> + Send {
         F::fetch(self, resource, grant)
     }
@@ -87,6 +89,8 @@ pub struct Fetched {
     pub total_length: Option<u64>,
     /// Whether the server says that it serves byte ranges.
     pub accepts_ranges: bool,
+    /// What tells this version of the resource from others: its `ETag`, or its `Last-Modified`.
+    pub version: Option<Arc<str>>,
     /// Whether `body` is all that was asked for. Only a [`Kind::Document`](crate::Kind::Document) that turned
     /// out to be media may be cut.
     pub whole: bool,
@@ -101,6 +105,7 @@ impl Fetched {
             content_type: None,
             total_length: None,
             accepts_ranges: false,
+            version: None,
             whole: true,
         }
     }

@@ -1,5 +1,6 @@
 //! Which addresses a public document may not name.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -39,6 +40,7 @@ fn is_special_v6(v6: Ipv6Addr) -> bool {
         || v6.is_unicast_link_local()
         || a & 0xffc0 == 0xfec0
         || a == 0x100
+        || (a == 0x64 && b == 0xff9b)
         || (a == 0x2001 && (b < 0x200 || b == 0xdb8))
         || a == 0x3fff
         || a == 0x5f00
@@ -75,6 +77,24 @@ pub(crate) fn is_localhost(url: &Url) -> bool {
     name == "localhost" || name.ends_with(".localhost")
 }
 
+/// A name that a public document names has no public address.
+#[derive(Debug)]
+pub(crate) struct NotPublic {
+    name: String,
+}
+
+impl fmt::Display for NotPublic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} has no public address, and a public document names it; --allow-private permits it",
+            self.name
+        )
+    }
+}
+
+impl std::error::Error for NotPublic {}
+
 /// A name resolver that leaves special addresses out, so that the connection cannot go there whatever a name
 /// server answers, or answers the second time.
 #[derive(Debug)]
@@ -86,7 +106,10 @@ impl Resolve for PublicOnly {
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
             let public: Vec<SocketAddr> = found.iter().copied().filter(|found| !is_special(found.ip())).collect();
             if public.is_empty() {
-                return Err(format!("{} has no public address; --allow-private permits others", name.as_str()).into());
+                return Err(NotPublic {
+                    name: name.as_str().into(),
+                }
+                .into());
             }
             Ok(Box::new(public.into_iter()) as Addrs)
         })
@@ -124,6 +147,7 @@ mod tests {
             "64:ff9b::7f00:1",
             "2002:7f00:1::",
             "::127.0.0.1",
+            "64:ff9b:1::1",
             "2001:db8::1",
         ];
         for text in special {

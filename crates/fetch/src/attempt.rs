@@ -1,5 +1,6 @@
 //! One try at one resource: redirects, headers, the checks on the answer, and its body.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_core::{FetchError, Kind, Resource, SafeUrl, TimeoutPhase};
@@ -7,6 +8,7 @@ use reqwest::header::{self, HeaderMap};
 use reqwest::{Response, StatusCode};
 use tokio::time::timeout;
 
+use crate::address::NotPublic;
 use crate::fetcher::HttpFetcher;
 use crate::range::ContentRange;
 use crate::sink::Sink;
@@ -28,6 +30,7 @@ pub(crate) struct Head {
     pub(crate) content_type: Option<String>,
     pub(crate) total_length: Option<u64>,
     pub(crate) accepts_ranges: bool,
+    pub(crate) version: Option<Arc<str>>,
     pub(crate) whole: bool,
 }
 
@@ -58,6 +61,8 @@ pub(crate) async fn attempt(
     let status = response.status();
     let headers = response.headers();
     let validator = validator(headers);
+    check_version(resource, &url, validator.as_deref())?;
+    check_encoding(resource, &url, headers)?;
     let whole_length = match status {
         StatusCode::PARTIAL_CONTENT => text(headers, header::CONTENT_RANGE)
             .and_then(ContentRange::parse)
@@ -112,12 +117,38 @@ pub(crate) async fn attempt(
     let head = Head {
         content_type: text(headers, header::CONTENT_TYPE).map(Into::into),
         total_length: whole_length,
+        version: memory.validator.as_deref().map(Into::into),
         accepts_ranges: status == StatusCode::PARTIAL_CONTENT
             || text(headers, header::ACCEPT_RANGES).is_some_and(|value| value.trim() == "bytes"),
         whole: true,
         url,
     };
     receive(fetcher, resource, response, part, sink, head).await
+}
+
+/// Checks that the resource is the version that is wanted.
+fn check_version(resource: &Resource, url: &SafeUrl, version: Option<&str>) -> Result<(), FetchError> {
+    match &resource.version {
+        Some(wanted) if version.is_some_and(|version| *version != **wanted) => Err(FetchError::Invalid {
+            url: url.clone(),
+            what: "it changed on the server while it was fetched".into(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Media is asked for as it is; a server that compresses it all the same sends something else.
+fn check_encoding(resource: &Resource, url: &SafeUrl, headers: &HeaderMap) -> Result<(), FetchError> {
+    let coding = text(headers, header::CONTENT_ENCODING)
+        .map(str::trim)
+        .filter(|coding| !coding.eq_ignore_ascii_case("identity"));
+    match coding {
+        Some(coding) if !matches!(resource.kind, Kind::Document | Kind::Playlist) => Err(FetchError::Invalid {
+            url: url.clone(),
+            what: format!("it comes with Content-Encoding {coding}, which was not asked for"),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The resource is no longer the one that was begun.
@@ -146,8 +177,9 @@ async fn send(
 ) -> Result<(SafeUrl, Response), FetchError> {
     let options = &fetcher.options;
     let mut url = resource.url.clone();
+    let mut named_by = resource.named_by.clone();
     for _ in 0..=options.max_redirects {
-        let zone = fetcher.policy.check(resource, &url)?;
+        let zone = fetcher.policy.check(named_by.as_ref(), &url)?;
         let mut request = fetcher.client(zone, resource.kind).get(url.url().clone());
         let range = range::header(resource.range, received);
         if let Some(range) = &range {
@@ -189,7 +221,10 @@ async fn send(
                 });
             }
         };
-        fetcher.policy.connected(resource, response.remote_addr());
+        // Behind a proxy the address is the proxy's.
+        if !fetcher.proxied {
+            fetcher.policy.connected(named_by.as_ref(), response.remote_addr());
+        }
         if !is_redirect(response.status()) {
             return Ok((url, response));
         }
@@ -215,7 +250,8 @@ async fn send(
         };
         policy::check_redirect(&url, &next)?;
         tracing::debug!(from = %url, to = %next, "redirected");
-        url = next;
+        // Where a redirect leads is what the server says, not what the user gave.
+        named_by = Some(std::mem::replace(&mut url, next));
     }
     Err(FetchError::Invalid {
         url,
@@ -287,6 +323,10 @@ async fn receive(
             }
         }
     }
+    // Media and keys are never empty, but answers to requests that fail often are.
+    if sink.received() == 0 && matches!(resource.kind, Kind::Init | Kind::Segment | Kind::Key) {
+        return Err(FetchError::Empty { url: head.url });
+    }
     match goal {
         Some(goal) if sink.received() < goal => Err(FetchError::Truncated {
             url: head.url,
@@ -302,6 +342,12 @@ fn classify(url: &SafeUrl, error: reqwest::Error, received: u64, claimed: Option
     let url = url.clone();
     // The library's message repeats the URL, secrets and all.
     let error = error.without_url();
+    if let Some(refusal) = sources(&error).find_map(|source| source.downcast_ref::<NotPublic>()) {
+        return FetchError::Refused {
+            url,
+            reason: refusal.to_string(),
+        };
+    }
     if error.is_timeout() {
         let phase = if error.is_connect() {
             TimeoutPhase::Connect

@@ -91,7 +91,7 @@ pub async fn run<F: Fetch>(
 ) -> Result<(), Located<FetchError>> {
     let (queue, pending) = channel(AHEAD);
     let dispatch = dispatch(fetch, &lender, &permits, inlet, queue);
-    let emit = emit(lender.track, on_missing, pending, outlet);
+    let emit = emit(lender.track, on_missing, pending, outlet, &stop);
     let (mut dispatch, mut emit) = (std::pin::pin!(dispatch), std::pin::pin!(emit));
     tokio::select! {
         () = stop.aborted() => Ok(()),
@@ -202,6 +202,7 @@ async fn emit(
     on_missing: OnMissing,
     pending: Receiver<Pending>,
     outlet: Sender<Item<Sealed>>,
+    stop: &Stop,
 ) -> Result<(), Located<FetchError>> {
     while let Ok(next) = pending.recv().await {
         let item = match next {
@@ -224,7 +225,14 @@ async fn emit(
             }
             Pending::Streaming { info, pieces, end } => {
                 let mut msn = info.msn;
-                while let Ok(payload) = pieces.recv().await {
+                loop {
+                    // One request is the whole of the file, so that draining ends it.
+                    let payload = tokio::select! {
+                        biased;
+                        () = stop.draining() => return Ok(()),
+                        piece = pieces.recv() => piece,
+                    };
+                    let Ok(payload) = payload else { break };
                     let info = Arc::new(SegmentInfo {
                         msn,
                         ..SegmentInfo::clone(&info)

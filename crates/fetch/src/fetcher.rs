@@ -17,6 +17,9 @@ use crate::sink::Sink;
 /// A `Retry-After` longer than this ends the tries: whoever waits should know.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
+/// So many more bytes, and a request that failed has all its tries again.
+const PROGRESS: u64 = 256 << 10;
+
 /// A header that goes to one origin only.
 #[derive(Clone, Debug)]
 pub struct ScopedHeader {
@@ -80,6 +83,8 @@ impl Default for Options {
 pub struct HttpFetcher {
     pub(crate) options: Options,
     pub(crate) policy: Policy,
+    /// Whether requests go through a proxy: it resolves the names, and its address is the one that is connected to.
+    pub(crate) proxied: bool,
     any: Clients,
     public: Clients,
 }
@@ -101,6 +106,9 @@ impl HttpFetcher {
     /// [`FetchError::Other`] when the proxy or the user agent cannot be used, or the system's certificates
     /// cannot be read.
     pub fn new(options: Options) -> Result<Self, FetchError> {
+        if let Some(proxy) = &options.proxy {
+            check_proxy(proxy)?;
+        }
         let cookies = Arc::new(reqwest::cookie::Jar::default());
         let build = |public: bool| -> Result<Clients, FetchError> {
             let base = || -> Result<ClientBuilder, FetchError> {
@@ -124,19 +132,21 @@ impl HttpFetcher {
                 media: base()?.no_gzip().no_brotli().no_zstd().no_deflate().build().map_err(other)?,
             })
         };
+        let proxied = options.proxy.is_some() || environment_proxy();
         let policy = Policy::new(options.allow_private, options.local_root.clone());
         Ok(Self {
             any: build(false)?,
             public: build(true)?,
             policy,
+            proxied,
             options,
         })
     }
 
     pub(crate) fn client(&self, zone: Zone, kind: Kind) -> &Client {
         let clients = match zone {
-            Zone::Any => &self.any,
-            Zone::Public => &self.public,
+            Zone::Public if !self.proxied => &self.public,
+            _ => &self.any,
         };
         match kind {
             Kind::Document | Kind::Playlist => &clients.text,
@@ -154,6 +164,7 @@ impl HttpFetcher {
                     content_type: Some(media_type),
                     total_length: Some(bytes.len() as u64),
                     accepts_ranges: true,
+                    version: None,
                     whole: true,
                 }
             }
@@ -164,24 +175,30 @@ impl HttpFetcher {
         fetched.content_type = head.content_type;
         fetched.total_length = head.total_length;
         fetched.accepts_ranges = head.accepts_ranges;
+        fetched.version = head.version;
         fetched.whole = head.whole;
         Ok(fetched)
     }
 
     /// Tries until it succeeds, the error is final or the tries are used up.
     async fn persist(&self, resource: &Resource, sink: &mut Sink<'_>, progress: &Progress) -> Result<Head, FetchError> {
-        let mut delays = ExponentialBuilder::new()
+        let allowance = ExponentialBuilder::new()
             .with_min_delay(self.options.first_delay)
             .with_max_delay(self.options.longest_delay)
             .with_max_times(self.options.retries)
-            .with_jitter()
-            .build();
+            .with_jitter();
+        let (mut delays, mut reached) = (allowance.build(), 0);
         let mut memory = Memory::default();
         for tried in 1_u32.. {
             let error = match attempt(self, resource, sink, &mut memory).await {
                 Ok(head) => return Ok(head),
                 Err(error) => error,
             };
+            // A long transfer that gets on, break by break, is not a failing one.
+            if sink.received() >= reached + PROGRESS {
+                reached = sink.received();
+                delays = allowance.build();
+            }
             let asked = match &error {
                 FetchError::Status { retry_after, .. } => *retry_after,
                 _ => None,
@@ -216,6 +233,7 @@ impl HttpFetcher {
             content_type: None,
             total_length: Some(file.total),
             accepts_ranges: true,
+            version: None,
             whole: true,
         };
         let mut piece = Vec::new();
@@ -238,6 +256,27 @@ impl HttpFetcher {
         }
         Ok(head)
     }
+}
+
+/// Whether the environment names a proxy, as the HTTP library reads it.
+fn environment_proxy() -> bool {
+    ["http_proxy", "https_proxy", "all_proxy"].iter().any(|name| {
+        [(*name).to_owned(), name.to_uppercase()]
+            .iter()
+            .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+    })
+}
+
+/// Proxies that the HTTP library knows. It passes over others without a word, and goes out directly.
+fn check_proxy(proxy: &str) -> Result<(), FetchError> {
+    const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
+    let scheme = proxy.split_once("://").map_or("http", |(scheme, _)| scheme).to_ascii_lowercase();
+    if SCHEMES.contains(&scheme.as_str()) {
+        return Ok(());
+    }
+    Err(FetchError::Other(
+        format!("a proxy of scheme {scheme:?} is not known: use {}", SCHEMES.join(", ")).into(),
+    ))
 }
 
 fn other(error: reqwest::Error) -> FetchError {

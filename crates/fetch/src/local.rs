@@ -73,11 +73,12 @@ impl LocalFile {
                 return Err(refused("it lies outside the folder of the playlist"));
             }
         }
-        let mut file = std::fs::File::open(&path).map_err(io)?;
-        let metadata = file.metadata().map_err(io)?;
+        // Before it is opened: opening a pipe would wait for its writer.
+        let metadata = std::fs::metadata(&path).map_err(io)?;
         if !metadata.is_file() {
             return Err(refused("it is no regular file"));
         }
+        let mut file = std::fs::File::open(&path).map_err(io)?;
         let total = metadata.len();
         let length = match resource.range {
             None => total,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use aqueduct_core::{FetchError, Resource, SafeUrl};
+use aqueduct_core::{FetchError, NOWHERE, SafeUrl};
 use url::Url;
 
 use crate::address;
@@ -34,17 +34,17 @@ impl Policy {
         }
     }
 
-    /// Says whether a request to `url`, on behalf of `resource`, may be made, and to which addresses.
-    pub(crate) fn check(&self, resource: &Resource, url: &SafeUrl) -> Result<Zone, FetchError> {
+    /// Says whether a request to `url`, which `named_by` names, may be made, and to which addresses.
+    pub(crate) fn check(&self, named_by: Option<&SafeUrl>, url: &SafeUrl) -> Result<Zone, FetchError> {
         let refused = |reason: String| Err(FetchError::Refused { url: url.clone(), reason });
         if !matches!(url.url().scheme(), "http" | "https") {
             return refused(format!("scheme \"{}\" is not fetched", url.url().scheme()));
         }
         // What the user gives, or a local playlist or text that the user gives, may go anywhere; so may a document that
         // has such an address itself, which only somebody in that zone could read.
-        let from_user = resource.named_by.as_ref().is_none_or(|by| {
+        let from_user = named_by.is_none_or(|by| {
             let by = by.url();
-            by.scheme() == "file" || by.as_str() == "data:," || address::literal_special(by).is_some() || address::is_localhost(by)
+            by.scheme() == "file" || by.as_str() == NOWHERE || address::literal_special(by).is_some() || address::is_localhost(by)
         });
         if from_user || self.private_zone.load(Ordering::Relaxed) {
             return Ok(Zone::Any);
@@ -59,8 +59,8 @@ impl Policy {
 
     /// Learns the address that the user's own input turned out to have: where that is a special one, the job is
     /// in that zone already.
-    pub(crate) fn connected(&self, resource: &Resource, address: Option<std::net::SocketAddr>) {
-        if resource.named_by.is_none() && address.is_some_and(|address| address::is_special(address.ip())) {
+    pub(crate) fn connected(&self, named_by: Option<&SafeUrl>, address: Option<std::net::SocketAddr>) {
+        if named_by.is_none() && address.is_some_and(|address| address::is_special(address.ip())) {
             self.private_zone.store(true, Ordering::Relaxed);
         }
     }
@@ -96,7 +96,7 @@ pub(crate) fn referer(from: &Url, to: &Url) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use aqueduct_core::Kind;
+    use aqueduct_core::{Kind, Resource};
 
     use super::*;
 
@@ -129,18 +129,27 @@ mod tests {
         let policy = Policy::new(false, None);
         let page = Resource::new(Kind::Document, safe("https://public.example/"));
         let named = page.names(Kind::Segment, safe("http://192.168.0.1/"));
-        assert!(matches!(policy.check(&named, &named.url), Err(FetchError::Refused { .. })));
-        assert_eq!(policy.check(&named, &safe("http://localhost/")).unwrap(), Zone::Public);
+        assert!(matches!(
+            policy.check(named.named_by.as_ref(), &named.url),
+            Err(FetchError::Refused { .. })
+        ));
+        assert_eq!(
+            policy.check(named.named_by.as_ref(), &safe("http://localhost/")).unwrap(),
+            Zone::Public
+        );
         for near in ["http://192.168.0.1/list", "http://localhost:8080/list", "file:///list", "data:,"] {
             let near = Resource::new(Kind::Document, safe(near)).names(Kind::Segment, safe("http://192.168.0.1/"));
-            assert_eq!(policy.check(&near, &near.url).unwrap(), Zone::Any, "{near}");
+            assert_eq!(policy.check(near.named_by.as_ref(), &near.url).unwrap(), Zone::Any, "{near}");
         }
         let typed = Resource::new(Kind::Document, safe("http://192.168.0.1/"));
-        assert_eq!(policy.check(&typed, &typed.url).unwrap(), Zone::Any);
-        policy.connected(&named, Some("192.168.0.1:80".parse().unwrap()));
-        assert!(policy.check(&named, &named.url).is_err(), "only the user's input sets the zone");
-        policy.connected(&typed, Some("192.168.0.1:80".parse().unwrap()));
-        assert_eq!(policy.check(&named, &named.url).unwrap(), Zone::Any);
+        assert_eq!(policy.check(typed.named_by.as_ref(), &typed.url).unwrap(), Zone::Any);
+        policy.connected(named.named_by.as_ref(), Some("192.168.0.1:80".parse().unwrap()));
+        assert!(
+            policy.check(named.named_by.as_ref(), &named.url).is_err(),
+            "only the user's input sets the zone"
+        );
+        policy.connected(typed.named_by.as_ref(), Some("192.168.0.1:80".parse().unwrap()));
+        assert_eq!(policy.check(named.named_by.as_ref(), &named.url).unwrap(), Zone::Any);
     }
 
     #[test]
@@ -148,7 +157,7 @@ mod tests {
         let policy = Policy::new(true, None);
         for url in ["ftp://host.example/", "javascript:alert(1)", "gopher://host.example/"] {
             let resource = Resource::new(Kind::Document, safe(url));
-            assert!(policy.check(&resource, &resource.url).is_err(), "{url}");
+            assert!(policy.check(resource.named_by.as_ref(), &resource.url).is_err(), "{url}");
         }
         assert!(check_redirect(&safe("https://a.example/"), &safe("http://a.example/")).is_err());
         assert!(check_redirect(&safe("http://a.example/"), &safe("https://a.example/")).is_ok());

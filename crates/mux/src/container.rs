@@ -39,6 +39,7 @@ impl Container {
             container: self,
             begun: None,
             chosen: None,
+            media: Vec::new(),
             origin: Origin::default(),
         }
     }
@@ -49,8 +50,9 @@ impl Container {
 pub struct Auto {
     container: Container,
     begun: Option<(Presentation, bool)>,
-    /// The muxer, and the media that it was chosen for.
-    chosen: Option<(Chosen, Media)>,
+    chosen: Option<Chosen>,
+    /// What the segments of each track are.
+    media: Vec<(TrackId, Media)>,
     origin: Origin,
 }
 
@@ -67,6 +69,15 @@ enum Chosen {
     Mp4(Box<Mp4Muxer>),
 }
 
+/// Length of a transport packet, and the byte that each begins with (ISO 13818-1, 2.4.3.2).
+const PACKET: usize = 188;
+const SYNC: u8 = 0x47;
+
+/// Whether transport packets seem to begin here.
+fn synced(bytes: &[u8], at: usize) -> bool {
+    bytes.get(at) == Some(&SYNC) && (1..3).all(|n| bytes.get(at + n * PACKET).is_none_or(|byte| *byte == SYNC))
+}
+
 /// What media is, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Media {
@@ -81,8 +92,9 @@ enum Media {
 
 impl Media {
     fn of(head: &[u8]) -> Self {
-        const PACKET: usize = 188;
-        const BOXES: [&[u8; 4]; 7] = [b"ftyp", b"styp", b"moov", b"moof", b"sidx", b"emsg", b"prft"];
+        const BOXES: [&[u8; 4]; 14] = [
+            b"ftyp", b"styp", b"moov", b"moof", b"sidx", b"ssix", b"emsg", b"prft", b"mdat", b"free", b"skip", b"uuid", b"pdin", b"bloc",
+        ];
         if head.get(4..8).is_some_and(|kind| BOXES.iter().any(|known| known[..] == *kind)) {
             return Self::IsoBmff;
         }
@@ -94,9 +106,7 @@ impl Media {
             return Self::Page;
         }
         // Segments may begin with junk, so the sync byte is looked for, three times at its distance.
-        let synced =
-            |at: &usize| (0..3).all(|n| head.get(at + n * PACKET).is_none_or(|byte| *byte == 0x47)) && head.get(*at) == Some(&0x47);
-        if head.len() >= PACKET && (0..head.len().min(4096)).any(|at| synced(&at)) {
+        if head.len() >= PACKET && (0..head.len().min(4096)).any(|at| synced(head, at)) {
             Self::MpegTs
         } else if packed::is_adts(head) {
             Self::PackedAac
@@ -155,7 +165,7 @@ impl Auto {
         };
         self.origin.tell(if media == Media::MpegTs { first_time(head) } else { None });
         tracing::debug!(?media, container = ?self.container, "muxer chosen");
-        let (chosen, _) = self.chosen.insert((chosen, media));
+        let chosen = self.chosen.insert(chosen);
         if let Some((presentation, seekable)) = &self.begun {
             chosen.begin(presentation, *seekable)?;
         }
@@ -168,21 +178,72 @@ impl Auto {
             .is_some_and(|(presentation, _)| presentation.tracks.iter().any(|track| track.kind == TrackKind::File))
     }
 
-    /// Whether a segment can be what it should be. A server that answers with a page, and says 200, would otherwise
-    /// leave its page in the film.
-    fn check(&self, segment: &[u8]) -> Result<(), MuxError> {
-        let Some((chosen, media)) = &self.chosen else { return Ok(()) };
-        if segment.is_empty() || self.plain_file() {
+    /// Whether a segment can be what it should be, and whole. A server that answers with a page or an error message,
+    /// and says 200, would otherwise leave it in the film; one that cuts a segment short and gets its length wrong
+    /// would go unnoticed.
+    fn check(&mut self, track: TrackId, segment: &[u8]) -> Result<(), MuxError> {
+        let found = Media::of(segment);
+        if self.plain_file() {
             return Ok(());
         }
-        match (chosen, media, Media::of(segment)) {
-            (_, _, Media::Page) => Err(page()),
-            (Chosen::Concat(_), Media::MpegTs, found) if found != Media::MpegTs => Err(MuxError::Media {
-                what: "it is not MPEG-TS, as the segments before it are".into(),
-            }),
+        if found == Media::Page {
+            return Err(page());
+        }
+        if self.container == Container::Raw {
+            return Ok(());
+        }
+        let known = match self.media.iter().find(|(known, _)| *known == track) {
+            Some((_, media)) => *media,
+            None => {
+                self.media.push((track, found));
+                found
+            }
+        };
+        let broken = |what: &str| Err(MuxError::Media { what: what.into() });
+        match found {
+            // A stream may change its kind at a discontinuity, but not to nothing known.
+            Media::Other if known != Media::Other => broken("it is not media of any known kind, as the segments before it are"),
+            Media::MpegTs if packets_end(segment) != segment.len() => {
+                broken("it ends in the middle of a transport packet: it was cut short")
+            }
+            Media::IsoBmff if !boxes_fit(segment) => broken("its boxes do not add up to its length: it was cut short"),
             _ => Ok(()),
         }
     }
+}
+
+/// Where the transport packets of a segment end, counted from its first sync byte (ISO 13818-1, 2.4.3.2).
+fn packets_end(segment: &[u8]) -> usize {
+    let start = segment.iter().position(|byte| *byte == SYNC).unwrap_or(0);
+    let start = (start..segment.len().min(start + 4096))
+        .find(|at| synced(segment, *at))
+        .unwrap_or(start);
+    start + (segment.len() - start) / PACKET * PACKET
+}
+
+/// Whether the boxes of a segment fill it (ISO 14496-12, 4.2). The last may have no size of its own.
+fn boxes_fit(segment: &[u8]) -> bool {
+    let mut rest = segment;
+    while !rest.is_empty() {
+        let Some(header) = rest.first_chunk::<4>() else { return false };
+        let size = match u32::from_be_bytes(*header) {
+            0 => return true,
+            1 => rest
+                .get(8..16)
+                .and_then(|large| large.try_into().ok())
+                .map_or(0, u64::from_be_bytes),
+            size => size.into(),
+        };
+        match usize::try_from(size)
+            .ok()
+            .filter(|size| *size >= 8)
+            .and_then(|size| rest.get(size..))
+        {
+            Some(next) => rest = next,
+            None => return false,
+        }
+    }
+    true
 }
 
 fn page() -> MuxError {
@@ -202,16 +263,30 @@ impl Chosen {
 
 impl Mux for Auto {
     fn begin(&mut self, presentation: &Presentation, seekable: bool) -> Result<(), MuxError> {
+        let unsupported = |what: &str| Err(MuxError::Unsupported { what: what.into() });
+        let joined = presentation
+            .tracks
+            .iter()
+            .filter(|track| track.kind != TrackKind::Subtitles)
+            .count();
+        if self.container == Container::Mp4 && !seekable {
+            return unsupported("MP4 cannot be written to a pipe: name a file, or choose --format ts, fmp4 or raw");
+        }
+        if self.container != Container::Mp4 && joined > 1 {
+            return unsupported(
+                "its audio is a track of its own, which only MP4 joins: name a file ending in .mp4, or leave it out with --audio none",
+            );
+        }
         self.begun = Some((presentation.clone(), seekable));
         Ok(())
     }
 
     fn push(&mut self, track: TrackId, item: Item<Clear>, writes: &mut Vec<Write>) -> Result<(), MuxError> {
         if let Item::Segment { payload, .. } = &item {
-            self.check(payload.as_slice())?;
+            self.check(track, payload.as_slice())?;
         }
         let chosen = match (&mut self.chosen, &item) {
-            (Some((chosen, _)), _) => chosen,
+            (Some(chosen), _) => chosen,
             // Nothing is lost: the driver names every gap, and there is no media yet that it would stand in.
             (None, Item::Gap { .. }) => return Ok(()),
             (None, Item::Init { payload, .. } | Item::Segment { payload, .. }) => self.choose(payload.as_slice())?,
@@ -224,8 +299,8 @@ impl Mux for Auto {
 
     fn finish(&mut self, writes: &mut Vec<Write>) -> Result<Summary, MuxError> {
         match &mut self.chosen {
-            Some((Chosen::Concat(muxer), _)) => muxer.finish(writes),
-            Some((Chosen::Mp4(muxer), _)) => muxer.finish(writes),
+            Some(Chosen::Concat(muxer)) => muxer.finish(writes),
+            Some(Chosen::Mp4(muxer)) => muxer.finish(writes),
             None => Ok(Summary::default()),
         }
     }
@@ -234,6 +309,31 @@ impl Mux for Auto {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_segment_that_is_cut_short_is_noticed() {
+        let mut packets = [0xff; PACKET * 3];
+        for at in [0, PACKET, 2 * PACKET] {
+            packets[at] = SYNC;
+        }
+        let junk = [b"junk".as_slice(), &packets].concat();
+        assert_eq!((packets_end(&packets), packets_end(&junk)), (packets.len(), junk.len()));
+        assert_ne!(packets_end(&packets[..500]), 500);
+        let moof = b"\0\0\0\x0cmoof1234";
+        let mdat = b"\0\0\0\x0amdat12";
+        let large = b"\0\0\0\x01mdat\0\0\0\0\0\0\0\x1112345678X";
+        let cases: [(&[&[u8]], bool); 6] = [
+            (&[moof, mdat], true),
+            (&[moof, large.split_at(17).0], true),
+            (&[moof, b"\0\0\0\0mdat to the end"], true),
+            (&[moof, &mdat[..9]], false),
+            (&[&moof[..6]], false),
+            (&[moof, b"\0\0\0\x04mdat"], false),
+        ];
+        for (boxes, whole) in cases {
+            assert_eq!(boxes_fit(&boxes.concat()), whole, "{boxes:?}");
+        }
+    }
 
     #[test]
     fn media_is_known_by_its_first_bytes() {

@@ -68,6 +68,7 @@ pub fn run<M: Mux>(
     stop: &Stop,
 ) -> Result<Finished, StageError> {
     muxer.begin(presentation, output.is_seekable()).map_err(StageError::Begin)?;
+    let first = lanes.first().map_or(TrackId::new(0), |(track, _)| *track);
     let mut lanes: Vec<Lane> = lanes
         .into_iter()
         .map(|(track, inlet)| Lane {
@@ -76,15 +77,23 @@ pub fn run<M: Mux>(
             position: Duration::ZERO,
         })
         .collect();
-    let mut writes = Vec::new();
+    let (mut writes, mut end) = (Vec::new(), Duration::MAX);
     let (mut segments, mut absent, mut lacking, mut gaps) = (0, 0, 0, Vec::new());
     while let Some(next) = (0..lanes.len()).min_by_key(|lane| lanes[*lane].position) {
         let Lane { track, inlet, position } = &mut lanes[next];
         let Ok(item) = inlet.recv_blocking() else {
+            // A source that was told to end stops its tracks wherever each is. They end together here.
+            if stop.is_draining() {
+                end = end.min(*position);
+            }
             lanes.remove(next);
             continue;
         };
-        *position += item.duration();
+        if *position >= end && !item.duration().is_zero() {
+            lanes.remove(next);
+            continue;
+        }
+        *position = position.saturating_add(item.duration());
         let (track, unit, duration) = (*track, item.unit(), item.duration());
         let written = match &item {
             Item::Segment { info, payload } => Some((info.msn, payload.as_slice().len())),
@@ -113,7 +122,7 @@ pub fn run<M: Mux>(
             break;
         }
     }
-    let whole = |source| StageError::Mux(Located::new(TrackId::new(0), Unit::Track, source));
+    let whole = |source| StageError::Mux(Located::new(first, Unit::Track, source));
     let summary = muxer.finish(&mut writes).map_err(whole)?;
     flush(&mut output, &mut writes, progress)?;
     Ok(Finished {
@@ -155,7 +164,7 @@ fn missing(gaps: &mut Vec<Gap>, info: &SegmentInfo, cause: &GapCause, progress: 
     }));
     if let Some(gap) = gaps.iter_mut().rev().find(|gap| gap.track == info.track)
         && gap.cause == *cause
-        && gap.first_msn + gap.segments == info.msn
+        && gap.first_msn.checked_add(gap.segments) == Some(info.msn)
     {
         gap.segments += 1;
     } else if gaps.len() < GAPS_KEPT {

@@ -24,6 +24,12 @@ pub enum OutputError {
         /// The part file.
         path: PathBuf,
     },
+    /// What stands there is no regular file.
+    #[error("{} is no regular file, and is not replaced", .path.display())]
+    Special {
+        /// What stands there.
+        path: PathBuf,
+    },
     /// The system refused.
     #[error("{}: {action}", .path.display())]
     Io {
@@ -46,6 +52,9 @@ pub struct Output(Destination);
 #[derive(Debug)]
 enum Destination {
     Part(PartFile),
+    #[cfg(unix)]
+    Stdout(File),
+    #[cfg(not(unix))]
     Stdout(io::Stdout),
 }
 
@@ -62,8 +71,19 @@ impl Output {
     }
 
     /// Standard output.
-    pub fn stdout() -> Self {
-        Self(Destination::Stdout(io::stdout()))
+    ///
+    /// # Errors
+    ///
+    /// [`OutputError::Io`] when it is closed.
+    pub fn stdout() -> Result<Self, OutputError> {
+        match stdout() {
+            Ok(stdout) => Ok(Self(Destination::Stdout(stdout))),
+            Err(source) => Err(OutputError::Io {
+                path: "-".into(),
+                action: "cannot be written",
+                source,
+            }),
+        }
     }
 
     /// Whether earlier bytes can be changed.
@@ -116,12 +136,19 @@ struct PartFile {
 
 impl PartFile {
     fn create(target: &Path, overwrite: bool) -> Result<Self, OutputError> {
-        if !overwrite && target.symlink_metadata().is_ok() {
-            return Err(OutputError::Exists { path: target.into() });
+        match target.symlink_metadata() {
+            Ok(_) if !overwrite => return Err(OutputError::Exists { path: target.into() }),
+            // A pipe or a device would be replaced by a file.
+            Ok(there) if !there.is_file() && !there.is_symlink() => return Err(OutputError::Special { path: target.into() }),
+            _ => {}
         }
         let mut name = OsString::from(target);
         name.push(".part");
         let path = PathBuf::from(name);
+        // What stands there may be a link that somebody laid to another file.
+        if path.symlink_metadata().is_ok_and(|there| !there.is_file()) {
+            return Err(OutputError::Special { path });
+        }
         let error = |action, source| OutputError::Io {
             path: path.clone(),
             action,
@@ -138,6 +165,10 @@ impl PartFile {
             Err(TryLockError::WouldBlock) => return Err(OutputError::Busy { path }),
             // Some file systems have no locks; the rename stays atomic without one.
             Err(TryLockError::Error(error)) => tracing::debug!(path = %path.display(), %error, "no lock"),
+        }
+        // The process that held the lock may have given the file its final name, or removed it, in the meantime.
+        if !is_still(&file, &path) {
+            return Err(OutputError::Busy { path });
         }
         // Left by a process that was killed. An empty file is left alone: ext4 takes truncation for a replacement, and
         // makes closing the file wait for the allocation of all its blocks.
@@ -191,6 +222,34 @@ impl Drop for PartFile {
             tracing::warn!(path = %self.path.display(), %error, "the part file could not be removed");
         }
     }
+}
+
+/// Whether an open file is the one that stands at `path`.
+#[cfg(unix)]
+fn is_still(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (file.metadata(), path.symlink_metadata()) {
+        (Ok(open), Ok(there)) => (open.dev(), open.ino()) == (there.dev(), there.ino()),
+        _ => false,
+    }
+}
+
+/// Elsewhere an open file can neither be renamed nor removed by others.
+#[cfg(not(unix))]
+fn is_still(_: &File, path: &Path) -> bool {
+    path.exists()
+}
+
+/// Standard output without the buffer that looks for line ends.
+#[cfg(unix)]
+fn stdout() -> io::Result<File> {
+    use std::os::fd::AsFd;
+    io::stdout().as_fd().try_clone_to_owned().map(File::from)
+}
+
+#[cfg(not(unix))]
+fn stdout() -> io::Result<io::Stdout> {
+    Ok(io::stdout())
 }
 
 #[cfg(test)]
@@ -254,6 +313,21 @@ mod tests {
         assert!(matches!(Output::file(&target, false), Err(OutputError::Busy { .. })));
         drop(first);
         assert!(Output::file(&target, false).is_ok());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_regular_file_is_neither_followed_nor_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let precious = folder.path().join("precious");
+        std::fs::write(&precious, b"precious").unwrap();
+        std::os::unix::fs::symlink(&precious, folder.path().join("film.ts.part")).unwrap();
+        assert!(matches!(
+            Output::file(&folder.path().join("film.ts"), false),
+            Err(OutputError::Special { .. })
+        ));
+        assert_eq!(std::fs::read(&precious).unwrap(), b"precious");
+        assert!(matches!(Output::file(folder.path(), true), Err(OutputError::Special { .. })));
     }
 
     #[test]

@@ -78,30 +78,18 @@ fn redundant(a: &VariantStream, b: &VariantStream) -> bool {
     compare(a, b) == Ordering::Equal && a.codecs == b.codecs && a.resolution == b.resolution
 }
 
-/// The Variant Streams that are taken. Each comes with those that are redundant to it, in the order in which they
-/// should be tried: by the steering manifest's pathways where there is one, then as they stand.
+/// The Variant Streams that are taken. Each comes with those that are redundant to it, in the order of the playlist.
 ///
 /// # Errors
 ///
 /// Nothing matches: the message lists what is on offer.
-pub(crate) fn variants<'a>(
-    playlist: &'a MultivariantPlaylist,
-    select: &Select,
-    pathways: &[String],
-) -> Result<Vec<Vec<&'a VariantStream>>, String> {
+pub(crate) fn variants<'a>(playlist: &'a MultivariantPlaylist, select: &Select) -> Result<Vec<Vec<&'a VariantStream>>, String> {
     let mut groups: Vec<Vec<&VariantStream>> = Vec::new();
     for variant in best_first(playlist) {
         match groups.iter_mut().find(|group| redundant(group[0], variant)) {
             Some(group) => group.push(variant),
             None => groups.push(vec![variant]),
         }
-    }
-    let priority = |variant: &&VariantStream| {
-        let own = variant.pathway_id.as_deref().unwrap_or(".");
-        pathways.iter().position(|pathway| pathway == own).unwrap_or(pathways.len())
-    };
-    for group in &mut groups {
-        group.sort_by_key(priority);
     }
     if select.take == Take::None {
         return Ok(Vec::new());
@@ -119,6 +107,16 @@ pub(crate) fn variants<'a>(
         groups.retain(|group| has_picture(group[0]));
     }
     Ok(take(groups, select.take))
+}
+
+/// Puts redundant Variant Streams into the order of the pathways that their server prefers (rfc8216bis, 7.1).
+pub(crate) fn steer(groups: &mut [Vec<&VariantStream>], pathways: &[String]) {
+    for group in groups {
+        group.sort_by_key(|variant| {
+            let own = variant.pathway_id.as_deref().unwrap_or(".");
+            pathways.iter().position(|pathway| pathway == own).unwrap_or(pathways.len())
+        });
+    }
 }
 
 /// The Renditions of one kind in a group that are taken, without those whose media is in the Variant Stream itself
@@ -268,7 +266,8 @@ mod tests {
     fn chosen(select: &str, pathways: &[&str]) -> Result<Vec<Vec<String>>, String> {
         let playlist = multivariant(LADDER);
         let pathways: Vec<String> = pathways.iter().map(ToString::to_string).collect();
-        let chosen = variants(&playlist, &select.parse().unwrap(), &pathways)?;
+        let mut chosen = variants(&playlist, &select.parse().unwrap())?;
+        steer(&mut chosen, &pathways);
         Ok(chosen
             .iter()
             .map(|group| group.iter().map(|variant| variant.uri.as_written().to_owned()).collect())

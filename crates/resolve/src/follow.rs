@@ -1,12 +1,15 @@
 //! From a Media Playlist to items, once or for as long as it is live (RFC 8216, 6.3.4).
 
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aqueduct_core::{
-    ByteRange, Encryption, Fetch, GapCause, InitId, InitInfo, Item, Iv, Kind, ResolveError, Resource, SegmentInfo, Sender, Stop, TrackId,
+    ByteRange, Encryption, Fetch, FetchError, GapCause, InitId, InitInfo, Item, Iv, Kind, ResolveError, Resource, SafeUrl, SegmentInfo,
+    Sender, Stop, TrackId,
 };
-use aqueduct_playlist::{Key, MediaPlaylist, Method, Playlist, Segment};
+use aqueduct_playlist::{Key, MediaPlaylist, Method, Parsed, Playlist, Segment};
 use tokio::time::Instant;
 
 use crate::hls::{self, Plan};
@@ -18,6 +21,9 @@ const DEFAULT_TARGET: Duration = Duration::from_secs(6);
 /// Expired segments that are named one by one. How many there are is the server's claim, and a leap beyond this
 /// is told in a warning, with its size.
 const MOST_EXPIRED: u64 = 10_000;
+
+/// Segments that are remembered, to notice that a number stands for another one.
+const RECENT: usize = 32;
 
 /// Hands one item on. `false` when nobody wants it any more.
 pub(crate) async fn send(outlet: &Sender<Item<Resource>>, stop: &Stop, item: Item<Resource>) -> bool {
@@ -46,6 +52,7 @@ pub(crate) async fn follow<F: Fetch>(
         epoch: 0,
         last_sequence: 0,
         restarted: false,
+        recent: VecDeque::new(),
     };
     let mut playlist = Arc::clone(&plan.first);
     let mut at = plan.at.clone();
@@ -66,29 +73,46 @@ pub(crate) async fn follow<F: Fetch>(
             () = tokio::time::sleep_until(loaded + pause) => {}
         }
         loaded = Instant::now();
-        let (url, parsed) = tokio::select! {
+        let read = tokio::select! {
             () = stop.draining() => return Ok(()),
-            read = hls::read(options, fetch, &plan.reload, &plan.imports) => read?,
+            read = hls::read(options, fetch, &plan.reload, &plan.imports) => read,
         };
-        let Playlist::Media(reloaded) = parsed.playlist else {
-            return Err(ResolveError::Input {
-                what: format!("{url}: the live Media Playlist became something else"),
-            });
-        };
-        fresh = edge(&reloaded) != edge(&playlist);
-        if fresh {
-            changed = loaded;
-        } else if changed.elapsed() > options.stale_after + 3 * target {
-            return Err(ResolveError::Stale {
-                url,
-                after: changed.elapsed(),
-            });
+        let patience = options.stale_after + 3 * target;
+        match read.and_then(media) {
+            Ok((url, reloaded)) => {
+                fresh = edge(&reloaded) != edge(&playlist);
+                if fresh {
+                    changed = loaded;
+                } else if changed.elapsed() > patience {
+                    return Err(ResolveError::Stale {
+                        url,
+                        after: changed.elapsed(),
+                    });
+                }
+                at = Resource {
+                    url,
+                    ..plan.reload.clone()
+                };
+                playlist = Arc::new(reloaded);
+            }
+            Err(error @ ResolveError::Fetch(FetchError::Refused { .. })) => return Err(error),
+            // One bad answer does not end a recording.
+            Err(error) if changed.elapsed() <= patience => {
+                tracing::warn!(%track, %error, "the live playlist could not be read again");
+                fresh = false;
+            }
+            Err(error) => return Err(error),
         }
-        at = Resource {
+    }
+}
+
+fn media((url, parsed): (SafeUrl, Parsed)) -> Result<(SafeUrl, MediaPlaylist), ResolveError> {
+    match parsed.playlist {
+        Playlist::Media(playlist) => Ok((url, playlist)),
+        _ => Err(ResolveError::Unusable {
             url,
-            ..plan.reload.clone()
-        };
-        playlist = Arc::new(reloaded);
+            what: "the live Media Playlist became something else".into(),
+        }),
     }
 }
 
@@ -110,6 +134,8 @@ struct Emitter<'a> {
     epoch: u64,
     last_sequence: u64,
     restarted: bool,
+    /// The last segments that were emitted: number and name.
+    recent: VecDeque<(u64, u64)>,
 }
 
 impl Emitter<'_> {
@@ -119,9 +145,10 @@ impl Emitter<'_> {
             && let Some(first) = playlist.segments.first()
         {
             let behind = playlist.next_media_sequence_number();
-            if began_again(next, first.media_sequence_number(), behind) {
+            if self.renamed(playlist) || began_again(next, first.media_sequence_number(), behind) {
                 tracing::warn!(track = %self.track, next, behind, "the media sequence began again");
                 self.next = None;
+                self.recent.clear();
                 self.restarted = true;
                 self.epoch = self.last_sequence + 1;
             } else if !self.expired(at, first, next).await {
@@ -136,8 +163,28 @@ impl Emitter<'_> {
                 return false;
             }
             self.next = Some(segment.media_sequence_number().saturating_add(1));
+            if self.recent.len() == RECENT {
+                self.recent.pop_front();
+            }
+            self.recent.push_back((segment.media_sequence_number(), name(segment)));
         }
         true
+    }
+
+    /// Whether the numbers that were emitted all stand for other segments now: the server began to count again.
+    fn renamed(&self, playlist: &MediaPlaylist) -> bool {
+        let known = |segment: &Segment| {
+            self.recent
+                .iter()
+                .find(|(number, _)| *number == segment.media_sequence_number())
+                .copied()
+        };
+        let mut both = playlist
+            .segments
+            .iter()
+            .filter_map(|segment| Some((known(segment)?.1, name(segment))))
+            .peekable();
+        both.peek().is_some() && both.all(|(before, now)| before != now)
     }
 
     /// Names the segments that left the window before they could be asked for.
@@ -240,6 +287,16 @@ impl Emitter<'_> {
     }
 }
 
+/// What names a segment from one reload to the next: the last part of its address and its byte range. Hosts and queries
+/// change from one edge server or token to the next.
+fn name(segment: &Segment) -> u64 {
+    let path = segment.uri_as_written().split(['?', '#']).next().unwrap_or_default();
+    let mut hasher = DefaultHasher::new();
+    path.rsplit('/').next().hash(&mut hasher);
+    segment.byte_range().hash(&mut hasher);
+    hasher.finish()
+}
+
 /// Whether a server numbers its segments from the beginning again: the whole window lies behind what was emitted,
 /// further than an older copy of the same window from another cache would.
 fn began_again(next: u64, first: u64, behind: u64) -> bool {
@@ -285,6 +342,68 @@ fn system_time(unix_micros: i64) -> Option<SystemTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn window(first: u64, names: &[&str]) -> MediaPlaylist {
+        let names: String = names.iter().map(|name| format!("#EXTINF:1,\n{name}\n")).collect();
+        let text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{first}\n{names}");
+        let context = aqueduct_playlist::Context::new(url::Url::parse("http://host.example/").unwrap());
+        match aqueduct_playlist::parse(text.as_bytes(), &context).unwrap().playlist {
+            Playlist::Media(playlist) => playlist,
+            _ => panic!("a Media Playlist"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_counts_again_soon_is_noticed_by_the_names() {
+        let (outlet, items) = aqueduct_core::channel(64);
+        let stop = Stop::new();
+        let at = Resource::new(Kind::Playlist, url::Url::parse("http://host.example/live").unwrap());
+        let emitter = |outlet| Emitter {
+            track: TrackId::new(0),
+            outlet,
+            stop: &stop,
+            next: None,
+            init: None,
+            epoch: 0,
+            last_sequence: 0,
+            restarted: false,
+            recent: VecDeque::new(),
+        };
+        let mut emitter = emitter(&outlet);
+        for playlist in [
+            window(0, &["a0", "a1", "a2"]),
+            // Another edge server and another token: the same segments, and one more.
+            window(
+                1,
+                &[
+                    "http://edge.example/a1?t=1",
+                    "http://edge.example/a2?t=1",
+                    "http://edge.example/a3?t=1",
+                ],
+            ),
+            window(0, &["b0", "b1"]),
+            window(1, &["b1", "b2"]),
+        ] {
+            assert!(emitter.emit(&at, &playlist).await);
+        }
+        let mut emitted = Vec::new();
+        while let Ok(item) = items.try_recv() {
+            if let Item::Segment { info, payload } = item {
+                let name = payload.url.url().path().trim_start_matches('/').to_owned();
+                emitted.push((name, info.discontinuity));
+            }
+        }
+        let expected = [
+            ("a0", false),
+            ("a1", false),
+            ("a2", false),
+            ("a3", false),
+            ("b0", true),
+            ("b1", false),
+            ("b2", false),
+        ];
+        assert_eq!(emitted, expected.map(|(name, discontinuity)| (name.to_owned(), discontinuity)));
+    }
 
     #[test]
     fn an_older_copy_of_the_window_is_not_a_new_beginning() {

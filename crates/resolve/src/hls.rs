@@ -14,6 +14,9 @@ use crate::steering;
 /// How many Multivariant Playlists may lead to each other. The specification has no such thing; servers do.
 const MAX_NESTING: usize = 4;
 
+/// How many tracks are fetched at once: each has its channels, a request and a place in memory.
+const MAX_TRACKS: usize = 64;
+
 /// What it takes to follow one Media Playlist.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -33,10 +36,11 @@ struct Layer {
     warnings: Vec<String>,
 }
 
-/// Makes a presentation of a playlist that was found at `at`.
+/// Makes a presentation of a playlist that was asked for at `asked` and found at `at`.
 pub(crate) async fn present<F: Fetch>(
     options: &Options,
     fetch: &F,
+    asked: Resource,
     at: Resource,
     playlist: Playlist,
 ) -> Result<Presentation, ResolveError> {
@@ -47,7 +51,10 @@ pub(crate) async fn present<F: Fetch>(
     match playlist {
         Playlist::Media(first) => {
             let plan = Plan {
-                reload: at.clone(),
+                reload: Resource {
+                    kind: Kind::Playlist,
+                    ..asked
+                },
                 at,
                 first: Arc::new(first),
                 imports: Variables::default(),
@@ -56,8 +63,9 @@ pub(crate) async fn present<F: Fetch>(
             Ok(Presentation::new(vec![describe(track, plan)]))
         }
         Playlist::Multivariant(playlist) => multivariant(options, fetch, at, playlist, MAX_NESTING).await,
-        _ => Err(ResolveError::Input {
-            what: format!("{}: this kind of playlist is not known", at.url),
+        _ => Err(ResolveError::Unusable {
+            url: at.url,
+            what: "this kind of playlist is not known".into(),
         }),
     }
 }
@@ -73,11 +81,18 @@ async fn multivariant<F: Fetch>(
         what: format!("{}: {what}", at.url),
     };
     let Some(reference) = choose::best_first(&playlist).first().copied() else {
-        return Err(unusable("a Multivariant Playlist without a Variant Stream".into()));
+        return Err(ResolveError::Unusable {
+            url: at.url,
+            what: "a Multivariant Playlist without a Variant Stream".into(),
+        });
     };
     let selection = &options.selection;
-    let pathways = steering::pathways(options, fetch, &at, &playlist).await;
-    let groups = choose::variants(&playlist, &selection.video, &pathways).map_err(unusable)?;
+    let mut groups = choose::variants(&playlist, &selection.video).map_err(unusable)?;
+    // The order matters only among several that stand in for each other.
+    if groups.iter().any(|group| group.len() > 1) {
+        let pathways = steering::pathways(options, fetch, &at, &playlist).await;
+        choose::steer(&mut groups, &pathways);
+    }
     let mut lanes = Lanes::default();
     let mut reference = groups.first().and_then(|group| group.first()).copied().unwrap_or(reference);
     for (number, group) in groups.iter().enumerate() {
@@ -113,6 +128,12 @@ async fn multivariant<F: Fetch>(
                 lanes.push(kind, rendition.name.clone(), rendition.language.clone(), layer);
             }
         }
+    }
+    if lanes.tracks.len() > MAX_TRACKS {
+        return Err(unusable(format!(
+            "{} tracks are selected, and {MAX_TRACKS} can be fetched at once",
+            lanes.tracks.len()
+        )));
     }
     if lanes.tracks.is_empty() {
         return Err(unusable(
@@ -168,8 +189,9 @@ async fn first_of<'a, F: Fetch>(
             }
         }
     }
-    Err(failure.unwrap_or_else(|| ResolveError::Input {
-        what: format!("{}: no Variant Stream to choose", at.url),
+    Err(failure.unwrap_or_else(|| ResolveError::Unusable {
+        url: at.url.clone(),
+        what: "no Variant Stream to choose".into(),
     }))
 }
 
@@ -184,8 +206,9 @@ async fn rendition<F: Fetch>(
     let resource = at.names(Kind::Playlist, uri.url());
     match load(options, fetch, &resource, &playlist.variables).await? {
         Second::Media(layer) => Ok(Some(layer)),
-        Second::Multivariant(at, _) => Err(ResolveError::Input {
-            what: format!("{}: a Rendition that is a Multivariant Playlist", at.url),
+        Second::Multivariant(at, _) => Err(ResolveError::Unusable {
+            url: at.url,
+            what: "a Rendition that is a Multivariant Playlist".into(),
         }),
     }
 }
@@ -205,8 +228,9 @@ async fn load<F: Fetch>(options: &Options, fetch: &F, resource: &Resource, impor
             Ok(Second::Media(Layer { plan, warnings }))
         }
         Playlist::Multivariant(playlist) => Ok(Second::Multivariant(at, Box::new(playlist))),
-        _ => Err(ResolveError::Input {
-            what: format!("{}: this kind of playlist is not known", at.url),
+        _ => Err(ResolveError::Unusable {
+            url: at.url,
+            what: "this kind of playlist is not known".into(),
         }),
     }
 }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use aqueduct_core::{Fetch, Input, Item, Kind, Limits, Presentation, Resolve, ResolveError, Resource, SafeUrl, Sender, Stop, Track};
+use aqueduct_core::{
+    Fetch, Input, Item, Kind, Limits, NOWHERE, Presentation, Resolve, ResolveError, Resource, SafeUrl, Sender, Stop, Track,
+};
 use url::Url;
 
 use crate::choose::Selection;
-use crate::walk::{Found, Walk};
+use crate::walk::Walk;
 use crate::{follow, hls, plain};
 
 /// How a [`PageResolver`] searches and chooses.
@@ -61,10 +63,10 @@ impl PageResolver {
     /// # Errors
     ///
     /// [`ResolveError`]: nothing found, or a document or playlist that cannot be had or read. A stream that turns out
-    /// to be unusable is passed over with a warning where others are left.
+    /// to be unusable is passed over, with a warning where others are left.
     pub async fn streams<F: Fetch>(&self, input: &Input, fetch: &F, wanted: usize) -> Result<Vec<Presentation>, ResolveError> {
         let mut walk = Walk::new(&self.options, fetch, wanted);
-        let found = match input {
+        let mut found = match input {
             Input::Url(url) => walk.address(Resource::new(Kind::Document, url.clone())).await?,
             Input::File(path) => walk.address(Resource::new(Kind::Document, file_url(path)?)).await?,
             Input::Text { bytes, base } => {
@@ -80,35 +82,11 @@ impl PageResolver {
                 });
             }
         };
-        let (mut presentations, mut failures) = (Vec::new(), Vec::new());
-        for found in found {
-            match self.present(fetch, found).await {
-                Ok(mut presentation) => {
-                    presentation.title.clone_from(&walk.title);
-                    presentation.account = walk.account.clone();
-                    presentations.push(presentation);
-                }
-                Err(error) => failures.push(error),
-            }
+        for presentation in &mut found {
+            presentation.title.clone_from(&walk.title);
+            presentation.account = walk.account.clone();
         }
-        if presentations.is_empty() && !failures.is_empty() {
-            return Err(failures.swap_remove(0));
-        }
-        for error in failures {
-            tracing::warn!(%error, "a stream was found and cannot be used");
-        }
-        Ok(presentations)
-    }
-
-    async fn present<F: Fetch>(&self, fetch: &F, found: Found) -> Result<Presentation, ResolveError> {
-        match found {
-            Found::Playlist { at, playlist, warnings } => {
-                let mut presentation = hls::present(&self.options, fetch, at, *playlist).await?;
-                presentation.warnings.splice(0..0, warnings);
-                Ok(presentation)
-            }
-            Found::File { at, total, ranges } => Ok(Presentation::new(vec![plain::track(&self.options, at, total, ranges)])),
-        }
+        Ok(found)
     }
 }
 
@@ -139,12 +117,17 @@ impl Resolve for PageResolver {
     }
 }
 
-/// What relative addresses in a text without a base are relative to: nothing that can be fetched.
 fn nowhere() -> Result<Url, ResolveError> {
-    Url::parse("data:,").map_err(|error| ResolveError::Other(error.into()))
+    Url::parse(NOWHERE).map_err(|error| ResolveError::Other(error.into()))
 }
 
 fn file_url(path: &std::path::Path) -> Result<SafeUrl, ResolveError> {
+    // What was meant for an address may hold secrets.
+    if path.to_string_lossy().contains("://") {
+        return Err(ResolveError::Input {
+            what: "the input is no address that can be used: it needs http, https, file or data, and a host".into(),
+        });
+    }
     let unusable = |why: String| ResolveError::Input {
         what: format!("{}: {why}", path.display()),
     };

@@ -2,18 +2,20 @@
 
 use std::collections::HashSet;
 
-use aqueduct_core::{Account, DocumentRead, Fetch, FetchError, Grant, Kind, ResolveError, Resource, SafeUrl};
+use aqueduct_core::{Account, DocumentRead, Fetch, FetchError, Grant, Kind, Presentation, ResolveError, Resource, SafeUrl};
 use aqueduct_playlist::{Context, Playlist, is_playlist};
 
 use url::Url;
 
 use crate::extract::{self, Candidate, Document, Extraction, Frame, FrameSource, Hint};
 use crate::resolver::Options;
+use crate::{hls, plain};
 
-/// A stream that a walk found.
-pub(crate) enum Found {
-    /// A playlist.
+/// A stream, as it was found.
+enum Found {
+    /// A playlist, and where to ask for it again.
     Playlist {
+        asked: Resource,
         at: Resource,
         playlist: Box<Playlist>,
         warnings: Vec<String>,
@@ -32,15 +34,14 @@ pub(crate) struct Walk<'a, F> {
     read: usize,
     /// The first thing that was found and could not be used: a better answer than "nothing found".
     broken: Option<ResolveError>,
-    /// How many streams are wanted, and those that were found.
+    /// How many streams are wanted, and those that were found and can be used.
     wanted: usize,
-    found: Vec<Found>,
+    found: Vec<Presentation>,
 }
 
 /// What became of one address.
 enum Visit {
-    /// A stream: it is among the found.
-    Stream,
+    Stream(Found),
     /// A document: what it names, and the resource it was, for its children to refer to.
     Page(Box<Extraction>, Resource),
     /// Nothing of use.
@@ -63,26 +64,29 @@ impl<'a, F: Fetch> Walk<'a, F> {
     }
 
     /// Searches from an address that the user gave.
-    pub(crate) async fn address(&mut self, resource: Resource) -> Result<Vec<Found>, ResolveError> {
+    pub(crate) async fn address(&mut self, resource: Resource) -> Result<Vec<Presentation>, ResolveError> {
         self.visited.insert(resource.url.clone());
         let visit = self.visit(&resource, None, 0).await?;
         self.search(visit).await
     }
 
     /// Searches from a text that the user gave.
-    pub(crate) async fn text(&mut self, resource: &Resource, bytes: &[u8]) -> Result<Vec<Found>, ResolveError> {
+    pub(crate) async fn text(&mut self, resource: &Resource, bytes: &[u8]) -> Result<Vec<Presentation>, ResolveError> {
         let entry = self.enter(resource.url.clone(), 0);
-        let visit = self.look(resource, None, None, bytes, entry)?;
+        let visit = self.look(resource, resource, None, None, bytes, entry)?;
         self.search(visit).await
     }
 
-    async fn search(&mut self, visit: Visit) -> Result<Vec<Found>, ResolveError> {
-        if let Visit::Page(extraction, page) = visit {
+    async fn search(&mut self, visit: Visit) -> Result<Vec<Presentation>, ResolveError> {
+        if let Some((extraction, page)) = self.settle(Ok(visit)).await? {
             self.title.clone_from(&extraction.title);
             let path = [page.url.clone()];
-            self.page(*extraction, &page, &path).await?;
+            self.page(extraction, &page, &path).await?;
         }
         if !self.found.is_empty() {
+            if let Some(error) = &self.broken {
+                tracing::warn!(%error, "something else was found and cannot be used");
+            }
             return Ok(std::mem::take(&mut self.found));
         }
         Err(self.broken.take().unwrap_or_else(|| ResolveError::NothingFound {
@@ -124,10 +128,10 @@ impl<'a, F: Fetch> Walk<'a, F> {
             let visit = self.visit(&page.names(Kind::Document, url), None, path.len()).await;
             // A name that promises nothing may stand for an embedded player; one that promises a stream and is a page
             // is most likely an error page.
-            if let Some(Visit::Page(extraction, found)) = self.pass_over(visit)?
+            if let Some((extraction, found)) = self.settle(visit).await?
                 && candidate.hint == Hint::Unknown
             {
-                self.descend(*extraction, &found, path).await?;
+                self.descend(extraction, &found, path).await?;
             }
         }
         Ok(())
@@ -139,7 +143,7 @@ impl<'a, F: Fetch> Walk<'a, F> {
             return Ok(());
         }
         let visit = self.visit(&page.names(Kind::Document, url), Some(base), path.len()).await;
-        if let Some(Visit::Page(extraction, _)) = self.pass_over(visit)? {
+        if let Some((extraction, _)) = self.settle(visit).await? {
             self.candidates(&extraction.candidates, page, path).await?;
             self.frames(extraction.frames, page, base, path).await?;
         }
@@ -155,7 +159,7 @@ impl<'a, F: Fetch> Walk<'a, F> {
                 FrameSource::Srcdoc(text) => {
                     let entry = self.enter(page.url.clone(), path.len());
                     self.note(entry, "the text of a srcdoc");
-                    self.look(page, Some(base), Some("text/html"), text.as_bytes(), entry)
+                    self.look(page, page, Some(base), Some("text/html"), text.as_bytes(), entry)
                 }
                 FrameSource::Url(url) => {
                     let url = SafeUrl::from(url);
@@ -174,8 +178,8 @@ impl<'a, F: Fetch> Walk<'a, F> {
                     self.visit(&page.names(Kind::Document, url), None, path.len()).await
                 }
             };
-            if let Some(Visit::Page(extraction, found)) = self.pass_over(visit)? {
-                self.descend(*extraction, &found, path).await?;
+            if let Some((extraction, found)) = self.settle(visit).await? {
+                self.descend(extraction, &found, path).await?;
             }
         }
         Ok(())
@@ -195,16 +199,43 @@ impl<'a, F: Fetch> Walk<'a, F> {
         Box::pin(self.page(extraction, page, &path)).await
     }
 
-    /// Goes on after something that cannot be used, and remembers what is worth telling if nothing else is found.
-    fn pass_over(&mut self, visit: Result<Visit, ResolveError>) -> Result<Option<Visit>, ResolveError> {
+    /// Takes what became of an address: a stream is read down to its tracks and kept, a page is given back. What
+    /// cannot be used is passed over; the first such thing is what is told when nothing else is found.
+    async fn settle(&mut self, visit: Result<Visit, ResolveError>) -> Result<Option<(Extraction, Resource)>, ResolveError> {
         match visit {
-            Ok(visit) => Ok(Some(visit)),
+            Ok(Visit::Page(extraction, page)) => return Ok(Some((*extraction, page))),
+            Ok(Visit::Nothing) => {}
+            Ok(Visit::Stream(found)) => match self.present(found).await {
+                Ok(presentation) => self.found.push(presentation),
+                Err(error) => {
+                    if let Some(last) = self.account.documents.last_mut() {
+                        last.found.push(format!("it cannot be used: {error}"));
+                    }
+                    self.broken.get_or_insert(error);
+                }
+            },
             Err(error @ (ResolveError::Playlist { .. } | ResolveError::Fetch(FetchError::Refused { .. }))) => {
                 self.broken.get_or_insert(error);
-                Ok(None)
             }
-            Err(ResolveError::Fetch(_)) => Ok(None),
-            Err(fatal) => Err(fatal),
+            Err(ResolveError::Fetch(_)) => {}
+            Err(fatal) => return Err(fatal),
+        }
+        Ok(None)
+    }
+
+    async fn present(&self, found: Found) -> Result<Presentation, ResolveError> {
+        match found {
+            Found::Playlist {
+                asked,
+                at,
+                playlist,
+                warnings,
+            } => {
+                let mut presentation = hls::present(self.options, self.fetch, asked, at, *playlist).await?;
+                presentation.warnings.splice(0..0, warnings);
+                Ok(presentation)
+            }
+            Found::File { at, total, ranges } => Ok(Presentation::new(vec![plain::track(self.options, at, total, ranges)])),
         }
     }
 
@@ -235,19 +266,23 @@ impl<'a, F: Fetch> Walk<'a, F> {
         if !fetched.whole || extract_media(head) {
             let ranges = fetched.accepts_ranges;
             self.note(entry, describe_file(fetched.total_length, ranges));
-            self.found.push(Found::File {
+            let at = Resource {
+                version: fetched.version.clone(),
+                ..at
+            };
+            return Ok(Visit::Stream(Found::File {
                 at,
                 total: fetched.total_length,
                 ranges,
-            });
-            return Ok(Visit::Stream);
+            }));
         }
-        self.look(&at, base, fetched.content_type.as_deref(), head, entry)
+        self.look(resource, &at, base, fetched.content_type.as_deref(), head, entry)
     }
 
     /// Looks at the whole text of a document. What it names is relative to `base`, or to its own address.
     fn look(
         &mut self,
+        asked: &Resource,
         at: &Resource,
         base: Option<&Url>,
         content_type: Option<&str>,
@@ -267,12 +302,13 @@ impl<'a, F: Fetch> Walk<'a, F> {
             };
             self.note(entry, describe_playlist(&parsed.playlist));
             let warnings = parsed.warnings.iter().map(|warning| format!("{}: {warning}", at.url)).collect();
-            self.found.push(Found::Playlist {
+            let playlist = Box::new(parsed.playlist);
+            return Ok(Visit::Stream(Found::Playlist {
+                asked: asked.clone(),
                 at: at.clone(),
-                playlist: Box::new(parsed.playlist),
+                playlist,
                 warnings,
-            });
-            return Ok(Visit::Stream);
+            }));
         }
         let document = Document {
             url: base.unwrap_or_else(|| at.url.url()),

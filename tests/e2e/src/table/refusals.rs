@@ -8,9 +8,14 @@ const SIGNED: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:47
     #EXTINF:2,\n/s/plain-ts/0.ts?signature=SECRET\n#EXTINF:2,\n/s/plain-ts/missing.ts?signature=SECRET\n#EXT-X-ENDLIST\n";
 const BROKEN: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n#EXT-X-BYTERANGE:abc\n/s/plain-ts/0.ts\n#EXT-X-ENDLIST\n";
 const EVIL: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n";
+const MESSAGE: &str = "{\"error\":\"expired\"}";
 const EMPTY: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-ENDLIST\n";
 
 pub(super) fn scenarios() -> Vec<Scenario> {
+    let body = |content_type: &str, text: &str| Fault::Body {
+        content_type: content_type.into(),
+        text: text.into(),
+    };
     let numbered = || Stream {
         first_msn: 7001,
         ..Stream::of(fixture_server::Media::default())
@@ -62,6 +67,35 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             ..with("refusals/stalled-every-time", Rule::new("*/2.ts", Fault::Stall { at: 0 }))
         },
         with("refusals/page-instead-of-a-segment", Rule::new("*/2.ts", Fault::page())),
+        with("refusals/empty-segment", Rule::new("*/2.ts", body("video/mp2t", ""))),
+        with(
+            "refusals/message-instead-of-a-segment",
+            Rule::new("*/2.ts", body("application/json", MESSAGE)),
+        ),
+        Scenario {
+            output: "out.mp4",
+            ..with(
+                "refusals/message-instead-of-a-segment-in-mp4",
+                Rule::new("*/2.ts", body("application/json", MESSAGE)),
+            )
+        },
+        Scenario {
+            output: "out.mp4",
+            rules: vec![Rule::new("*/2.m4s", body("application/json", MESSAGE))],
+            ..fails("refusals/message-instead-of-a-fmp4-segment", "/s/fmp4/index.m3u8")
+        },
+        Scenario {
+            args: vec!["--format", "fmp4"],
+            rules: vec![Rule::new("*/2.m4s", body("application/json", MESSAGE))],
+            ..fails("refusals/message-instead-of-a-fmp4-segment-concatenated", "/s/fmp4/index.m3u8")
+        },
+        Scenario {
+            says: vec!["Content-Encoding gzip"],
+            ..with(
+                "refusals/segment-compressed-unasked",
+                Rule::new("*/2.ts", Fault::Headers(vec![("Content-Encoding".into(), "gzip".into())])),
+            )
+        },
         Scenario {
             rules: vec![Rule::new("*/all.ts", Fault::WrongContentRange { by: 188 })],
             says: vec!["all.ts"],
