@@ -8,7 +8,7 @@
 //!   │ Item<Resource>
 //! concurrent requests; answers leave in order                  fetch     Fetch
 //!   │ Item<Sealed>
-//! AES-128, in place                                            decrypt   Decrypt
+//! AES-128, SAMPLE-AES, CENC, in place                          decrypt   Decrypt
 //!   │ Item<Clear>
 //! MPEG-TS, MP4, plain concatenation ─▶ part file ─▶ file       mux       Mux
 //! ```

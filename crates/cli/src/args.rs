@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use aqueduct::decrypt::UserKeys;
 use aqueduct::fetch::{OnMissing, ScopedHeader};
 use aqueduct::resolve::Select;
 use aqueduct::{Container, Input, SafeUrl};
@@ -41,6 +42,14 @@ pub(crate) struct Args {
     /// What to do about a segment that cannot be had: stop, or go on and name it
     #[arg(long, value_enum, default_value_t = Missing::Abort)]
     pub(crate) on_missing: Missing,
+
+    /// A key that you hold, as hex, base64, @FILE or KID:KEY; repeatable. It goes before those of the playlist
+    #[arg(long = "key", value_name = "KEY")]
+    pub(crate) keys: Vec<String>,
+
+    /// The initialization vector for your keys, where the playlist's is not right
+    #[arg(long, value_name = "HEX")]
+    pub(crate) iv: Option<String>,
 
     /// Which stream of a page with several, counted from 1 as `aqueduct list` does, or all
     #[arg(long, value_name = "N|all", default_value = "1", value_parser = pick)]
@@ -189,6 +198,27 @@ impl Args {
             Some(Command::List { source, .. }) => source,
             None => &self.source,
         }
+    }
+}
+
+impl Args {
+    /// The keys that the user holds. What is wrong with one is told without repeating it.
+    pub(crate) fn user_keys(&self) -> anyhow::Result<UserKeys> {
+        let mut keys = UserKeys::new();
+        for (number, key) in (1..).zip(&self.keys) {
+            let wrong = || format!("--key number {number} cannot be used");
+            match key.strip_prefix('@') {
+                Some(file) => {
+                    let content = std::fs::read(file).with_context(|| format!("{file}: the key cannot be read"))?;
+                    keys.add_file(&content).with_context(wrong)?;
+                }
+                None => keys.add(key).with_context(wrong)?,
+            }
+        }
+        if let Some(iv) = &self.iv {
+            keys.set_iv(iv).context("--iv cannot be used")?;
+        }
+        Ok(keys)
     }
 }
 
