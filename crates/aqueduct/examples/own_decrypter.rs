@@ -1,5 +1,5 @@
-//! A decrypter of one's own, for a server that hides MPEG-TS behind a picture: `own_decrypter URL OUTPUT` decrypts as
-//! usual and then drops what stands before the first sync byte.
+//! A decrypter of one's own, for a server that puts a header of its own before MPEG-TS: `own_decrypter URL OUTPUT` decrypts
+//! as usual and then drops what stands before the first sync byte.
 
 use aqueduct::*;
 use bytes::{Buf, BytesMut};

@@ -71,6 +71,12 @@ pub struct Pipeline<R = PageResolver, F = HttpFetcher, D = ClearKey, M = Auto> {
     fetcher: Arc<F>,
     decrypter: D,
     muxer: M,
+    common: Common,
+}
+
+/// What does not depend on the roles.
+#[derive(Debug, Default)]
+struct Common {
     options: Options,
     progress: Progress,
     stop: Stop,
@@ -95,9 +101,7 @@ impl<F: Fetch> Pipeline<PageResolver, F> {
             fetcher: Arc::new(fetcher),
             decrypter: ClearKey::new(),
             muxer: Container::Mp4.muxer(),
-            options: Options::default(),
-            progress: Progress::new(),
-            stop: Stop::new(),
+            common: Common::default(),
         }
     }
 }
@@ -106,111 +110,70 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
     /// The same with another resolver.
     #[must_use]
     pub fn with_resolver<T: Resolve>(self, resolver: T) -> Pipeline<T, F, D, M> {
-        let Self {
-            fetcher,
-            decrypter,
-            muxer,
-            options,
-            progress,
-            stop,
-            ..
-        } = self;
         Pipeline {
             resolver: Arc::new(resolver),
-            fetcher,
-            decrypter,
-            muxer,
-            options,
-            progress,
-            stop,
+            fetcher: self.fetcher,
+            decrypter: self.decrypter,
+            muxer: self.muxer,
+            common: self.common,
         }
     }
 
     /// The same with another fetcher. The resolver and the key store use it too.
     #[must_use]
     pub fn with_fetcher<T: Fetch>(self, fetcher: T) -> Pipeline<R, T, D, M> {
-        let Self {
-            resolver,
-            decrypter,
-            muxer,
-            options,
-            progress,
-            stop,
-            ..
-        } = self;
         Pipeline {
-            resolver,
+            resolver: self.resolver,
             fetcher: Arc::new(fetcher),
-            decrypter,
-            muxer,
-            options,
-            progress,
-            stop,
+            decrypter: self.decrypter,
+            muxer: self.muxer,
+            common: self.common,
         }
     }
 
     /// The same with another decrypter. Each track gets a clone of it.
     #[must_use]
     pub fn with_decrypter<T: Decrypt>(self, decrypter: T) -> Pipeline<R, F, T, M> {
-        let Self {
-            resolver,
-            fetcher,
-            muxer,
-            options,
-            progress,
-            stop,
-            ..
-        } = self;
         Pipeline {
-            resolver,
-            fetcher,
+            resolver: self.resolver,
+            fetcher: self.fetcher,
             decrypter,
-            muxer,
-            options,
-            progress,
-            stop,
+            muxer: self.muxer,
+            common: self.common,
         }
     }
 
     /// The same with another muxer.
     #[must_use]
     pub fn with_muxer<T: Mux>(self, muxer: T) -> Pipeline<R, F, D, T> {
-        let Self {
-            resolver,
-            fetcher,
-            decrypter,
-            options,
-            progress,
-            stop,
-            ..
-        } = self;
         Pipeline {
-            resolver,
-            fetcher,
-            decrypter,
+            resolver: self.resolver,
+            fetcher: self.fetcher,
+            decrypter: self.decrypter,
             muxer,
-            options,
-            progress,
-            stop,
+            common: self.common,
         }
     }
 
     /// The same with other bounds.
     #[must_use]
-    pub fn with_options(self, options: Options) -> Self {
-        Self { options, ..self }
+    pub fn with_options(mut self, options: Options) -> Self {
+        self.common.options = options;
+        self
     }
 
     /// The same with counters and events that somebody watches.
     #[must_use]
-    pub fn with_progress(self, progress: Progress) -> Self {
-        Self { progress, ..self }
+    pub fn with_progress(mut self, progress: Progress) -> Self {
+        self.common.progress = progress;
+        self
     }
 
     /// The same with a stop that somebody holds.
     #[must_use]
-    pub fn with_stop(self, stop: Stop) -> Self {
-        Self { stop, ..self }
+    pub fn with_stop(mut self, stop: Stop) -> Self {
+        self.common.stop = stop;
+        self
     }
 
     /// Finds the tracks of `input`.
@@ -220,7 +183,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
     /// [`Error::Resolve`], or [`Error::Stopped`] when the stop drains.
     pub async fn resolve(&self, input: &Input) -> Result<Presentation, Error> {
         tokio::select! {
-            () = self.stop.draining() => Err(Error::Stopped),
+            () = self.common.stop.draining() => Err(Error::Stopped),
             resolved = self.resolver.resolve(input, &*self.fetcher) => resolved.map_err(Error::Resolve),
         }
     }
@@ -245,10 +208,9 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             fetcher,
             decrypter,
             muxer,
-            options,
-            progress,
-            stop,
+            common,
         } = self;
+        let Common { options, progress, stop } = common;
         let presentation = Arc::new(presentation);
         for track in &presentation.tracks {
             let duration = track.duration.unwrap_or_default();

@@ -59,3 +59,14 @@ fn the_way_is_explained_and_a_selection_without_a_match_tells_what_there_is() {
         "{told}"
     );
 }
+
+#[test]
+fn a_playlist_in_a_data_url_speaks_for_the_one_who_typed_it() {
+    let server = Server::start(Config::standard().unwrap()).unwrap();
+    let variant = server.url("/s/plain-ts/index.m3u8");
+    let playlist = format!("data:application/vnd.apple.mpegurl,%23EXTM3U%0A%23EXT-X-STREAM-INF:BANDWIDTH=1%0A{variant}%0A");
+    let listed = list(&[&playlist, "--json"]);
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(listed["streams"][0]["chosen"][0]["segments"], 6);
+}

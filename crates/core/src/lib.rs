@@ -69,7 +69,7 @@ pub use item::{Encryption, Gap, GapCause, InitId, InitInfo, Item, Iv, SegmentInf
 pub use payload::{Clear, Data, Grant, Lender, Sealed, Write, WriteAt};
 pub use presentation::{Account, DocumentRead, Input, Offer, OfferKind, Presentation, Track, TrackId, TrackKind};
 pub use progress::{Counters, Event, OpenRequest, Progress};
-pub use resource::{ByteRange, Kind, Limits, NOWHERE, Resource, SafeUrl};
+pub use resource::{ByteRange, Kind, Limits, Resource, SafeUrl};
 pub use roles::{Decrypt, Fetch, Fetched, Mux, Resolve, Summary};
 pub use stop::Stop;
 

@@ -155,10 +155,6 @@ impl Limits {
     }
 }
 
-/// What relative addresses in a text without a base are relative to: an address that names nothing, and that only
-/// such a text has.
-pub const NOWHERE: &str = "data:,";
-
 /// Something to fetch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Resource {
@@ -191,7 +187,8 @@ impl Resource {
         }
     }
 
-    /// Something that this resource names: it is `named_by` this one and sends the same `Referer`.
+    /// Something that this resource names: it is `named_by` this one and sends the same `Referer`. What a `data:` URL
+    /// holds was written by whoever named that.
     #[must_use]
     pub fn names(&self, kind: Kind, url: impl Into<SafeUrl>) -> Self {
         Self {
@@ -199,7 +196,11 @@ impl Resource {
             range: None,
             kind,
             referrer: self.referrer.clone(),
-            named_by: Some(self.url.clone()),
+            named_by: if self.url.url().scheme() == "data" {
+                self.named_by.clone()
+            } else {
+                Some(self.url.clone())
+            },
             version: None,
         }
     }

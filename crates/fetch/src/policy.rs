@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use aqueduct_core::{FetchError, NOWHERE, SafeUrl};
+use aqueduct_core::{FetchError, SafeUrl};
 use url::Url;
 
 use crate::address;
@@ -44,7 +44,7 @@ impl Policy {
         // has such an address itself, which only somebody in that zone could read.
         let from_user = named_by.is_none_or(|by| {
             let by = by.url();
-            by.scheme() == "file" || by.as_str() == NOWHERE || address::literal_special(by).is_some() || address::is_localhost(by)
+            by.scheme() == "file" || address::literal_special(by).is_some() || address::is_localhost(by)
         });
         if from_user || self.private_zone.load(Ordering::Relaxed) {
             return Ok(Zone::Any);
@@ -137,10 +137,22 @@ mod tests {
             policy.check(named.named_by.as_ref(), &safe("http://localhost/")).unwrap(),
             Zone::Public
         );
-        for near in ["http://192.168.0.1/list", "http://localhost:8080/list", "file:///list", "data:,"] {
+        for near in [
+            "http://192.168.0.1/list",
+            "http://localhost:8080/list",
+            "file:///list",
+            "data:,#EXTM3U",
+        ] {
             let near = Resource::new(Kind::Document, safe(near)).names(Kind::Segment, safe("http://192.168.0.1/"));
             assert_eq!(policy.check(near.named_by.as_ref(), &near.url).unwrap(), Zone::Any, "{near}");
         }
+        let smuggled = page
+            .names(Kind::Playlist, safe("data:,#EXTM3U"))
+            .names(Kind::Segment, safe("http://192.168.0.1/"));
+        assert!(
+            policy.check(smuggled.named_by.as_ref(), &smuggled.url).is_err(),
+            "a page cannot speak through a data: URL"
+        );
         let typed = Resource::new(Kind::Document, safe("http://192.168.0.1/"));
         assert_eq!(policy.check(typed.named_by.as_ref(), &typed.url).unwrap(), Zone::Any);
         policy.connected(named.named_by.as_ref(), Some("192.168.0.1:80".parse().unwrap()));

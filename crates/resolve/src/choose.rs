@@ -1,6 +1,6 @@
 //! Choosing tracks from a Multivariant Playlist (RFC 8216, 4.3.4), and telling what is on offer.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 
 use aqueduct_core::{Offer, OfferKind};
 use aqueduct_playlist::{MultivariantPlaylist, Rendition, RenditionKind, VariantStream};
@@ -136,13 +136,15 @@ pub(crate) fn renditions<'a>(
         .iter()
         .filter(|rendition| rendition.kind == kind && group == Some(rendition.group_id.as_str()))
         .collect();
-    // What the playlist prefers, first; what describes pictures to the blind only when it is asked for.
+    // What the playlist prefers, first; what describes pictures to the blind only when it is asked for; of equals, the
+    // one with more channels.
     members.sort_by_key(|rendition| {
         (
             !rendition.default,
             describes_video(rendition),
             rendition.forced,
             !rendition.autoselect,
+            Reverse(rendition.channel_count()),
         )
     });
     let taken = match select.take {
@@ -331,10 +333,14 @@ mod tests {
 
     #[test]
     fn the_best_audio_is_the_one_the_playlist_prefers_unless_it_is_in_the_stream() {
-        let cases: [(&[&str], &[&str]); 5] = [
+        let cases: [(&[&str], &[&str]); 6] = [
             (&["NAME=\"a\",URI=\"a\"", "NAME=\"b\",DEFAULT=YES,AUTOSELECT=YES,URI=\"b\""], &["b"]),
             (&["NAME=\"a\",URI=\"a\"", "NAME=\"b\",AUTOSELECT=YES,URI=\"b\""], &["b"]),
             (&["NAME=\"a\",URI=\"a\"", "NAME=\"b\",URI=\"b\""], &["a"]),
+            (
+                &["NAME=\"a\",CHANNELS=\"2\",URI=\"a\"", "NAME=\"b\",CHANNELS=\"6\",URI=\"b\""],
+                &["b"],
+            ),
             (&["NAME=\"a\",DEFAULT=YES", "NAME=\"b\",URI=\"b\""], &[]),
             (
                 &[

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use aqueduct_core::{
-    Fetch, Input, Item, Kind, Limits, NOWHERE, Presentation, Resolve, ResolveError, Resource, SafeUrl, Sender, Stop, Track,
-};
+use aqueduct_core::{Fetch, Input, Item, Kind, Limits, Presentation, Resolve, ResolveError, Resource, SafeUrl, Sender, Stop, Track};
 use url::Url;
 
 use crate::choose::Selection;
@@ -117,8 +115,9 @@ impl Resolve for PageResolver {
     }
 }
 
+/// What relative addresses in a text without a base are relative to: nothing that can be fetched.
 fn nowhere() -> Result<Url, ResolveError> {
-    Url::parse(NOWHERE).map_err(|error| ResolveError::Other(error.into()))
+    Url::parse("data:,").map_err(|error| ResolveError::Other(error.into()))
 }
 
 fn file_url(path: &std::path::Path) -> Result<SafeUrl, ResolveError> {
