@@ -182,6 +182,55 @@ async fn a_resource_that_changes_half_way_is_never_mixed() {
 }
 
 #[tokio::test]
+async fn ranges_of_one_file_are_of_one_version() {
+    let server = server(vec![etag("\"b\"")]);
+    let wanted = |version: &str| Resource {
+        version: Some(version.into()),
+        ..resource(&server, Some((100, 10)))
+    };
+    let fetched = fetch(&fetcher(0), &wanted("\"b\"")).await.unwrap();
+    assert_eq!(fetched.version.as_deref(), Some("\"b\""));
+    assert!(matches!(
+        fetch(&fetcher(0), &wanted("\"a\"")).await,
+        Err(FetchError::Invalid { .. })
+    ));
+}
+
+#[tokio::test]
+async fn an_empty_answer_is_no_media_and_a_compressed_one_is_not_what_was_asked_for() {
+    let empty = Fault::Body {
+        content_type: "video/mp2t".into(),
+        text: String::new(),
+    };
+    let server_a = server(vec![Rule::new("/f", empty)]);
+    assert!(matches!(
+        fetch(&fetcher(1), &resource(&server_a, None)).await,
+        Err(FetchError::Empty { .. })
+    ));
+    assert_eq!(server_a.stats().read(|tally| tally.count("/f")), 2, "it may come later");
+    let gzip = Fault::Headers(vec![("Content-Encoding".into(), "gzip".into())]);
+    let server_b = server(vec![Rule::new("/f", gzip)]);
+    assert!(matches!(
+        fetch(&fetcher(1), &resource(&server_b, None)).await,
+        Err(FetchError::Invalid { .. })
+    ));
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_not_known_is_refused_and_not_passed_over() {
+    for (proxy, known) in [
+        ("socks5://127.0.0.1:9", true),
+        ("http://127.0.0.1:9", true),
+        ("sock5://127.0.0.1:9", false),
+        ("ftp://x", false),
+    ] {
+        let mut options = Options::default();
+        options.proxy = Some(proxy.into());
+        assert_eq!(HttpFetcher::new(options).is_ok(), known, "{proxy}");
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_succeed_is_an_error_of_its_kind() {
     let timed_out = |error: &FetchError| matches!(error, FetchError::Timeout { .. });
     type Case = (&'static str, Fault, Option<(u64, u64)>, fn(&FetchError) -> bool, usize);

@@ -304,6 +304,26 @@ mod tests {
     }
 
     #[test]
+    fn a_source_that_is_told_to_end_ends_all_its_tracks_together() {
+        let (_folder, target) = target();
+        let lanes = || {
+            let video = lane(0, vec![segment(0, 0, b"a"), segment(0, 1, b"b")]);
+            let audio = lane(1, (0..5).map(|msn| segment(1, msn, b"x")).collect());
+            vec![video, audio]
+        };
+        let stop = Stop::new();
+        let run = |stop: &Stop| {
+            let output = Output::file(&target, true).unwrap();
+            run(Tagged, &Presentation::default(), lanes(), output, &Progress::new(), stop)
+                .unwrap()
+                .segments
+        };
+        assert_eq!(run(&stop), 7, "a track may be longer than another");
+        stop.drain();
+        assert_eq!(run(&stop), 4, "two segments of each: the rest of the audio has no picture");
+    }
+
+    #[test]
     fn a_second_track_is_not_concatenated() {
         let (_folder, target) = target();
         let lanes = vec![lane(0, vec![segment(0, 0, b"a")]), lane(1, vec![segment(1, 0, b"x")])];
