@@ -38,11 +38,7 @@ impl Mp4Muxer {
     fn init(&mut self, track: TrackId, bytes: &[u8], writes: &mut Vec<Write>) -> Result<(), MuxError> {
         let file = File::begun(&mut self.file, writes);
         let lane = Lane::of(&mut self.lanes, track);
-        let guess = Source::guess(bytes)?;
-        let source = match &mut lane.source {
-            Some(source) if mem::discriminant(source) == mem::discriminant(&guess) => source,
-            source => source.insert(guess),
-        };
+        let source = Source::of(&mut lane.source, bytes)?;
         let period = lane.period.unwrap_or(0);
         match source {
             // A PAT and a PMT (RFC 8216, 3.2).
@@ -66,10 +62,7 @@ impl Mp4Muxer {
         let lane = Lane::of(&mut self.lanes, track);
         let period = info.discontinuity_sequence;
         let last = lane.period.replace(period).filter(|last| *last != period);
-        let source = match &mut lane.source {
-            Some(source) => source,
-            none => none.insert(Source::guess(bytes)?),
-        };
+        let source = Source::of(&mut lane.source, bytes)?;
         match source {
             Source::Ts(demuxer) => {
                 let mut events = Vec::new();
@@ -447,6 +440,26 @@ enum Source {
 }
 
 impl Source {
+    /// The source of a track, chosen by the first bytes that come.
+    ///
+    /// A stream that turns into another container would leave samples behind in the old demuxer, and its tracks could
+    /// not be told apart: that is refused rather than guessed at.
+    fn of<'a>(source: &'a mut Option<Self>, bytes: &[u8]) -> Result<&'a mut Self, MuxError> {
+        match (source, Self::guess(bytes)) {
+            // Anything may be taken for MPEG-TS behind junk; only a sync byte in front is a change.
+            (Some(source), Ok(now))
+                if mem::discriminant(source) != mem::discriminant(&now) && (!matches!(now, Self::Ts(_)) || bytes.first() == Some(&0x47)) =>
+            {
+                Err(MuxError::Unsupported {
+                    what: "the stream changes its container here, which one MP4 cannot follow yet; --format raw keeps the segments as they are"
+                        .into(),
+                })
+            }
+            (Some(source), _) => Ok(source),
+            (none, guess) => Ok(none.insert(guess?)),
+        }
+    }
+
     /// What the first bytes of a stream say of it.
     fn guess(bytes: &[u8]) -> Result<Self, MuxError> {
         const BOXES: [&[u8]; 10] = [
