@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aqueduct_core::{
     Clear, Event, Gap, GapCause, Item, Located, Mux, MuxError, Presentation, Progress, Receiver, SegmentInfo, Stop, Summary, TrackId, Unit,
-    Write,
+    Write, WriteAt,
 };
 use thiserror::Error;
 
@@ -146,7 +146,10 @@ fn flush(output: &mut Output, writes: &mut Vec<Write>, progress: &Progress) -> R
     // Each write is dropped as it is done: that frees its place in the budget.
     for write in writes.drain(..) {
         output.write(&write)?;
-        progress.counters().wrote(write.data.as_slice().len());
+        // What is written over earlier bytes adds nothing.
+        if write.at == WriteAt::End {
+            progress.counters().wrote(write.data.as_slice().len());
+        }
     }
     Ok(())
 }
@@ -225,7 +228,7 @@ mod tests {
             if let Item::Segment { payload, .. } = item {
                 writes.push(Write::append(track.number().to_string().into_bytes()));
                 writes.push(Write {
-                    at: aqueduct_core::WriteAt::End,
+                    at: WriteAt::End,
                     data: Data::Clear(payload),
                 });
             }
