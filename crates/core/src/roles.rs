@@ -151,6 +151,27 @@ pub trait Mux: Send + 'static {
     /// [`MuxError`]: media that the container cannot hold.
     fn push(&mut self, track: TrackId, item: Item<Clear>, writes: &mut Vec<Write>) -> Result<(), MuxError>;
 
+    /// Appends to `state` what [`restore`](Mux::restore) needs in order to go on from here in another process: what changed
+    /// since the last call that returned `true`, so that the parts together grow no faster than the output. `false` when
+    /// this muxer cannot be taken up again: an output that was cut off is then begun anew.
+    fn checkpoint(&mut self, state: &mut Vec<u8>) -> bool {
+        let _ = state;
+        false
+    }
+
+    /// Takes up what an earlier process did. It comes after [`begin`](Mux::begin) and before the first item, once for each
+    /// part that [`checkpoint`](Mux::checkpoint) gave, in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`MuxError`]: a part that is not of this muxer, or that does not fit those before.
+    fn restore(&mut self, state: &[u8]) -> Result<(), MuxError> {
+        let _ = state;
+        Err(MuxError::Unsupported {
+            what: "this container cannot be taken up again after a break".into(),
+        })
+    }
+
     /// No more items: appends what completes the output.
     ///
     /// # Errors

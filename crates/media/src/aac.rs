@@ -1,5 +1,7 @@
 //! AAC: the ADTS frame header (ISO 14496-3 §1.A.3) and the configuration that decoders want instead.
 
+use serde::{Deserialize, Serialize};
+
 /// Samples of one raw data block (ISO 14496-3 §4.5.1.1; ADTS cannot signal the 960 variant).
 pub(crate) const BLOCK_SAMPLES: u32 = 1024;
 
@@ -9,7 +11,7 @@ const RATES: [u32; 13] = [
 ];
 
 /// The fixed part of ADTS headers: what must not change within a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AdtsConfig {
     object_type: u8,
     rate_index: u8,

@@ -5,6 +5,7 @@ use mp4_atom::{
     Ac3, Ac3SpecificBox, Audio, Encode, Esds, FixedPoint, Mp4a,
     esds::{DecoderConfig, DecoderSpecific, EsDescriptor, SLConfig},
 };
+use serde::{Deserialize, Serialize};
 
 use crate::{
     aac::{AdtsConfig, AdtsHeader, BLOCK_SAMPLES, HEADER},
@@ -12,7 +13,7 @@ use crate::{
 };
 
 /// Which headers to look for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum AudioCodec {
     /// ISO 14496-3 §1.A.3.
     Adts,
@@ -23,14 +24,14 @@ pub(crate) enum AudioCodec {
 }
 
 /// What must not change within a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum AudioConfig {
     Adts(AdtsConfig),
     Ac3(Ac3Config),
     Mpeg(MpegConfig),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Ac3Config {
     fscod: u8,
     bsid: u8,
@@ -40,7 +41,7 @@ pub(crate) struct Ac3Config {
     bit_rate_code: u8,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct MpegConfig {
     /// MPEG-1, or one of the lower sampling rates of MPEG-2.
     first: bool,
@@ -49,7 +50,7 @@ pub(crate) struct MpegConfig {
 }
 
 /// A frame header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AudioHeader {
     pub(crate) config: AudioConfig,
     /// Bytes at the front of the frame that do not belong into a sample.

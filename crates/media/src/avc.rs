@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use h264_reader::{nal::sps::SeqParameterSet, rbsp::BitReader};
 use mp4_atom::{Avc1, Avcc, AvccExt, Colr, Encode, Pasp, Visual};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     bits::Bits,
@@ -77,7 +78,7 @@ fn sei_number(bytes: &[u8]) -> Option<(usize, &[u8])> {
 }
 
 /// The parameter sets in force, by identifier.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ParameterSets {
     sps: BTreeMap<u32, Bytes>,
     pps: BTreeMap<u32, Bytes>,

@@ -48,6 +48,8 @@
 //! - Damage costs what it hit and is counted (in [`ts::Stats`], for example); an [`Error`] means that a piece is
 //!   of no use at all.
 //! - Payload bytes are copied at most once.
+//! - Demuxers, [`timeline::Timeline`] and [`mp4::Writer`] can be serialised between any two segments, and taken up again by
+//!   another process of the same version: what comes out then is the same.
 
 mod aac;
 mod audio;

@@ -12,6 +12,8 @@
 //! assert_eq!(demuxer.stats().damaged_units, 0);
 //! ```
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     aac::AdtsHeader,
     audio::AudioCodec,
@@ -30,7 +32,7 @@ const OWNER: &[u8] = b"com.apple.streaming.transportStreamTimestamp\0";
 const MAX_FRAME: usize = 8192;
 
 /// From segments of packed audio to access units. It never fails: damage is counted as in MPEG-TS.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Demuxer {
     assembler: FrameAssembler,
     clock: Option<i64>,

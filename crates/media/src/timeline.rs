@@ -25,6 +25,8 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     time::{FLICKS, MPEG_HZ, MPEG_WRAP, from_flicks, to_flicks},
     track::Sample,
@@ -34,7 +36,7 @@ use crate::{
 const MAX_SHIFTS: usize = 256;
 
 /// How a track's time stamps count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Clock {
     /// Modulo 2³³ at 90 kHz: two tracks of one stream may be whole turns apart.
     Mpeg,
@@ -62,7 +64,7 @@ impl Default for Options {
 }
 
 /// What was done to time stamps.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Stats {
     /// Periods after the first.
@@ -85,7 +87,7 @@ pub struct Start {
 }
 
 /// Maps the time stamps of all tracks onto one continuous timeline.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Timeline {
     max_hole: i64,
     max_overlap: i64,
@@ -101,7 +103,7 @@ impl Default for Timeline {
 }
 
 /// What a period's times are shifted by, in flicks. A period has several after jumps.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Shift {
     serial: u64,
     period: u64,
@@ -111,7 +113,7 @@ struct Shift {
 }
 
 /// Where a track is, in flicks of the output.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Track {
     /// Serial number of the shift in force, and the period it is of.
     shift: Option<(u64, u64)>,

@@ -3,15 +3,16 @@
 use std::{fmt, ops::Range, sync::Arc};
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 /// A track as its demuxer numbers it, from 0 in the order of first appearance.
 ///
 /// The number stands for the role ("first video"), so it outlives a change of packet identifiers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TrackId(pub u32);
 
 /// What a track carries; decides the handler type of the track (ISO 14496-12 §8.4.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum TrackKind {
     /// Pictures (`vide`).
@@ -36,7 +37,7 @@ const TWO_LETTERS: &str = "aaaar ababk afafr akaka amamh anarg arara asasm avava
     veven vivie vovol wawln wowol xhxho yiyid yoyor zazha zhzho zuzul";
 
 /// ISO 639-2/T language code, three lower-case letters; `und` where nothing is known.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Language([u8; 3]);
 
 impl Language {
@@ -86,7 +87,7 @@ impl fmt::Debug for Language {
 }
 
 /// Everything a muxer must know of a track before its samples, or from a change of codec parameters on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrackConfig {
     /// What the track carries.
     pub kind: TrackKind,

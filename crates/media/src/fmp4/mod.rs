@@ -26,6 +26,7 @@ use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use mp4_atom::{Tfdt, Tfhd, Trex};
+use serde::{Deserialize, Serialize};
 
 use self::run::Run;
 use crate::{
@@ -38,7 +39,7 @@ use crate::{
 const NON_SYNC: u32 = 1 << 16;
 
 /// What segments had wrong with them. All zero for whole ones.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Stats {
     /// `moof` boxes that could not be read; their samples are lost.
@@ -63,7 +64,7 @@ impl Stats {
 ///
 /// Tracks are numbered by their role, so that the first video track keeps its number when another initialization
 /// section comes.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Demuxer {
     tracks: Vec<Track>,
     /// By track number: the role of each track, as its kind and its place among the tracks of that kind.
@@ -72,7 +73,7 @@ pub struct Demuxer {
 }
 
 /// A track of the initialization section in force.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Track {
     number: TrackId,
     /// `track_ID` in the boxes.

@@ -1,4 +1,9 @@
 //! Sample tables in memory: a few bytes a sample, so that memory hardly grows with the stream.
+//!
+//! A table is serialised as its end: what came after [`Numbers::mark_saved`]. [`Numbers::put_behind`] joins the ends again.
+
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Appends `value` in groups of seven bits, lowest first.
 fn put(bytes: &mut Vec<u8>, mut value: u64) {
@@ -28,6 +33,27 @@ fn take(bytes: &mut std::slice::Iter<'_, u8>) -> Option<u64> {
 pub(super) struct Numbers {
     bytes: Vec<u8>,
     count: u32,
+    /// Of both, what was serialised before.
+    saved: (usize, u32),
+}
+
+impl Serialize for Numbers {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (bytes, count) = self.saved;
+        let end = self.bytes.get(bytes..).unwrap_or_default();
+        (Bytes::copy_from_slice(end), self.count.saturating_sub(count)).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Numbers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (bytes, count) = <(Bytes, u32)>::deserialize(deserializer)?;
+        Ok(Self {
+            saved: (bytes.len(), count),
+            bytes: bytes.into(),
+            count,
+        })
+    }
 }
 
 impl Numbers {
@@ -40,6 +66,18 @@ impl Numbers {
         self.count
     }
 
+    pub(super) fn mark_saved(&mut self) {
+        self.saved = (self.bytes.len(), self.count);
+    }
+
+    /// Makes this the end of `earlier`, which was marked as saved when this was serialised.
+    pub(super) fn put_behind(&mut self, mut earlier: Self) {
+        earlier.bytes.append(&mut self.bytes);
+        earlier.count = earlier.count.saturating_add(self.count);
+        earlier.mark_saved();
+        *self = earlier;
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = u64> {
         let mut bytes = self.bytes.iter();
         std::iter::from_fn(move || take(&mut bytes))
@@ -47,13 +85,21 @@ impl Numbers {
 }
 
 /// Numbers that only grow, kept as their differences.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Rising {
     steps: Numbers,
     last: u64,
 }
 
 impl Rising {
+    pub(super) fn mark_saved(&mut self) {
+        self.steps.mark_saved();
+    }
+
+    pub(super) fn put_behind(&mut self, earlier: Self) {
+        self.steps.put_behind(earlier.steps);
+    }
+
     /// `value` must not be smaller than the one before.
     pub(super) fn push(&mut self, value: u64) {
         self.steps.push(value.saturating_sub(self.last));
@@ -77,7 +123,7 @@ impl Rising {
 }
 
 /// Values of which many in a row are equal, kept as runs.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Runs {
     /// Value and length of each complete run, in turn.
     runs: Numbers,
@@ -85,6 +131,14 @@ pub(super) struct Runs {
 }
 
 impl Runs {
+    pub(super) fn mark_saved(&mut self) {
+        self.runs.mark_saved();
+    }
+
+    pub(super) fn put_behind(&mut self, earlier: Self) {
+        self.runs.put_behind(earlier.runs);
+    }
+
     pub(super) fn push(&mut self, value: i64) {
         match &mut self.current {
             Some((current, count)) if *current == value && *count < u32::MAX => *count += 1,

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use mp4_atom::{Encode, FourCC, Ftyp};
+use serde::{Deserialize, Serialize};
 
 use super::{
     index::Index,
@@ -60,7 +61,11 @@ const MAX_CHUNK_BYTES: u64 = 4 << 20;
 const MDAT_HEADER: u64 = 16;
 
 /// Keeps the account of an MP4 file that its caller writes.
-#[derive(Debug)]
+///
+/// It can be put aside and taken up again by another process, at a cost that does not grow with the file: serialised it
+/// is what came since it was last [marked as saved](Self::mark_saved), and [`put_behind`](Self::put_behind) joins such
+/// parts.
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Writer {
     pub(super) tracks: Vec<Track>,
     /// Length of the file so far.
@@ -72,14 +77,14 @@ pub struct Writer {
 }
 
 /// The space for an index in front of the media.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Reserved {
     offset: u64,
     len: u64,
 }
 
 /// One track and its tables.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Track {
     /// The first configuration; the timescale of the track is its.
     pub(super) config: TrackConfig,
@@ -108,7 +113,7 @@ pub(super) struct Track {
     open_chunk: Option<Chunk>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Chunk {
     entry: u32,
     samples: u32,
@@ -193,6 +198,39 @@ impl Writer {
         self.last_track = Some(number);
         self.position += u64::from(size);
         Ok(())
+    }
+
+    /// What was serialised just now is safe: the next time it is left out.
+    pub fn mark_saved(&mut self) {
+        for track in &mut self.tracks {
+            let Track {
+                sizes,
+                durations,
+                compositions,
+                syncs,
+                chunks,
+                chunk_samples,
+                ..
+            } = track;
+            sizes.mark_saved();
+            syncs.mark_saved();
+            chunks.mark_saved();
+            for runs in [durations, compositions, chunk_samples] {
+                runs.mark_saved();
+            }
+        }
+    }
+
+    /// Makes this, which was serialised after `earlier` was marked as saved, the whole account.
+    pub fn put_behind(&mut self, earlier: Self) {
+        for (track, earlier) in self.tracks.iter_mut().zip(earlier.tracks) {
+            track.sizes.put_behind(earlier.sizes);
+            track.syncs.put_behind(earlier.syncs);
+            track.chunks.put_behind(earlier.chunks);
+            track.durations.put_behind(earlier.durations);
+            track.compositions.put_behind(earlier.compositions);
+            track.chunk_samples.put_behind(earlier.chunk_samples);
+        }
     }
 
     /// The length of the file so far, in bytes: where the next sample's data goes.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use memchr::memmem;
+use serde::{Deserialize, Serialize};
 
 use super::stream::{Sink, Time, reserve};
 use crate::{
@@ -24,7 +25,7 @@ const MAX_SETS: usize = 288;
 const FALLBACK_FRAME: i64 = 3600;
 
 /// Puts the access units of one stream together.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct AvcAssembler {
     language: Language,
     /// The access unit in progress, and behind it the NAL unit in progress.
@@ -50,7 +51,7 @@ pub(super) struct AvcAssembler {
 }
 
 /// What is known of the access unit in progress.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Unit {
     open: bool,
     time: Option<Time>,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use memchr::memchr;
+use serde::{Deserialize, Serialize};
 
 use super::stream::{Sink, Time, reserve};
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
 const TOLERANCE: i64 = 2;
 
 /// Puts the frames of one stream together.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct FrameAssembler {
     codec: AudioCodec,
     language: Language,
@@ -39,7 +40,7 @@ pub(crate) struct FrameAssembler {
     lost: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Frame {
     header: AudioHeader,
     /// Bytes of the header that are still to come, and do not belong into the sample.

@@ -31,6 +31,8 @@ mod psi;
 mod stats;
 pub(crate) mod stream;
 
+use serde::{Deserialize, Serialize};
+
 use self::{
     packet::{Framer, PACKET, Packet},
     psi::Sections,
@@ -50,7 +52,7 @@ const FIRST_FREE_PID: u16 = 0x20;
 const MAX_STREAMS: usize = 32;
 
 /// Limits of a [`Demuxer`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Options {
     /// The largest access unit that is put together, in bytes; a larger one is dropped and counted.
@@ -68,14 +70,14 @@ impl Default for Options {
 ///
 /// Takes the first program of the stream. Tracks are numbered by their role, so that they keep their number
 /// when packet identifiers change: the first video stream of one PMT and of the next are the same track.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Demuxer {
     framer: Framer,
     inner: Inner,
 }
 
 /// What the framer feeds.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Inner {
     options: Options,
     stats: Stats,

@@ -1,6 +1,7 @@
 //! Transport packets: finding them in bytes, and their headers (ISO 13818-1 §2.4.3.2).
 
 use memchr::memchr;
+use serde::{Deserialize, Serialize};
 
 use super::Stats;
 
@@ -50,7 +51,7 @@ impl<'a> Packet<'a> {
 /// Cuts bytes into packets, whatever pieces they come in, and finds the next packet after junk.
 ///
 /// Synchronisation takes three sync bytes at the right distance. It holds a packet and a half at most.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Framer {
     carry: Vec<u8>,
     synced: bool,

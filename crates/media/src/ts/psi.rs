@@ -1,5 +1,7 @@
 //! Program specific information: sections, the PAT and the PMT (ISO 13818-1 §2.4.4).
 
+use serde::{Deserialize, Serialize};
+
 use crate::track::Language;
 
 use super::Stats;
@@ -11,7 +13,7 @@ const PAT: u8 = 0x00;
 const PMT: u8 = 0x02;
 
 /// Puts sections together out of packet payloads.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Sections {
     buffer: Vec<u8>,
     /// Whether the section in the buffer is being collected; if not, bytes are passed over until the next start.
@@ -83,7 +85,7 @@ pub(super) fn first_program(section: &[u8]) -> Option<u16> {
 }
 
 /// One elementary stream as the PMT describes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct EsInfo {
     pub(super) stream_type: u8,
     pub(super) pid: u16,

@@ -1,10 +1,11 @@
 //! What a transport stream had wrong with it.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// Counts of damage and of what was passed over. All zero for a whole stream that begins at a random access
 /// point and has no stream types that are not supported.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Stats {
     /// Bytes that belong to no packet: junk before the first one and between packets, an unfinished last one.

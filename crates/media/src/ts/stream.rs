@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Stats,
@@ -19,7 +20,7 @@ use crate::{
 };
 
 /// When an access unit is due, in ticks of 90 kHz without wrap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Time {
     pub(crate) pts: i64,
     pub(crate) dts: i64,
@@ -56,7 +57,7 @@ pub(super) fn reserve(buffer: &mut BytesMut, more: usize, step: usize) {
 }
 
 /// The assembler for a stream type. A new codec is a new variant here and in [`Assembler::new`].
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 enum Assembler {
     Avc(Box<AvcAssembler>),
     Audio(Box<FrameAssembler>),
@@ -103,7 +104,7 @@ impl Assembler {
 }
 
 /// Where in a PES packet the stream is.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 enum Pes {
     /// Before the first one, or in one that is skipped.
     Outside,
@@ -115,7 +116,7 @@ enum Pes {
 }
 
 /// One elementary stream.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Stream {
     pub(super) info: EsInfo,
     pub(super) track: TrackId,
