@@ -143,6 +143,19 @@ impl<D> Sample<D> {
     }
 }
 
+impl<D: SampleData> Sample<D> {
+    /// The same sample with its bytes at hand; `pushed` is what the demuxer was given when it made the sample.
+    pub fn as_slice<'a>(&'a self, pushed: &'a [u8]) -> Sample<&'a [u8]> {
+        Sample {
+            dts: self.dts,
+            pts: self.pts,
+            duration: self.duration,
+            sync: self.sync,
+            data: self.data.bytes(pushed),
+        }
+    }
+}
+
 impl<D> fmt::Debug for Sample<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The bytes would drown the times, which are what one looks for.

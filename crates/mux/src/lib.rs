@@ -5,7 +5,8 @@
 //! whole ([`Output`]), or to standard output.
 //!
 //! [`Auto`] is the bundled muxer: it looks at the first bytes and the wanted [`Container`], and chooses between
-//! [`Concat`], which copies nothing, and [`Mp4Muxer`], which makes a real MP4 of MPEG-TS or fragmented MP4.
+//! [`Concat`], which copies nothing, and [`Remux`], which takes MPEG-TS, packed audio or fragmented MP4 apart and has a
+//! [`SampleWriter`] put the samples into one file, such as [`Mp4`].
 //!
 //! # Example
 //!
@@ -33,13 +34,15 @@ mod container;
 mod driver;
 mod mp4;
 mod output;
+mod remux;
 mod webvtt;
 
 pub use concat::Concat;
 pub use container::{Auto, Container};
 pub use driver::{Finished, StageError, run};
-pub use mp4::Mp4Muxer;
+pub use mp4::{Mp4, Mp4Muxer};
 pub use output::{Output, OutputError};
+pub use remux::{Remux, SampleWriter};
 pub use webvtt::{Origin, WebVtt};
 
 /// The error of the role, shared with every other muxer.

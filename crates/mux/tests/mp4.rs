@@ -63,7 +63,7 @@ fn folder(name: &str) -> Vec<Piece> {
 
 /// Runs the muxer over lanes, segment by segment in turn, and gives the file.
 fn mux(lanes: &[(TrackKind, Vec<Piece>)]) -> Result<(Vec<u8>, Summary), MuxError> {
-    let mut muxer = Mp4Muxer::new();
+    let mut muxer = Mp4Muxer::default();
     let tracks = (0..).zip(lanes).map(|(number, (kind, _))| {
         let mut track = Track::new(TrackId::new(number), *kind, "Name");
         track.language = Some("en".into());
@@ -374,7 +374,7 @@ fn what_cannot_go_into_the_file_is_an_error_or_a_note() {
     assert!(unsupported(b"no media at all").contains("no track"));
     assert!(unsupported(b"").contains("no track"));
 
-    let mut muxer = Mp4Muxer::new();
+    let mut muxer = Mp4Muxer::default();
     assert!(
         muxer
             .begin(&Presentation::default(), false)

@@ -1,0 +1,100 @@
+//! One track of the presentation, and the tracks of the file that it brings.
+
+use aqueduct_core::{TrackId, TrackKind};
+use aqueduct_media::{Language, Sample, TrackConfig, time::rescale, timeline::Clock};
+
+use super::source::Source;
+
+/// One track of the presentation: a stream that may hold several tracks of the file.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) id: TrackId,
+    pub(super) subtitles: bool,
+    pub(super) tags: Tags,
+    pub(super) source: Option<Source>,
+    /// Discontinuity Sequence Number of what came last.
+    pub(super) period: Option<u64>,
+    pub(super) outputs: Vec<OutputTrack>,
+}
+
+/// What the playlist says of a track.
+#[derive(Debug, Default)]
+pub(super) struct Tags {
+    pub(super) language: Option<Language>,
+    pub(super) name: Option<String>,
+}
+
+impl Tags {
+    pub(super) fn of(track: &aqueduct_core::Track) -> Self {
+        Self {
+            language: track.language.as_deref().map(Language::from_bcp47),
+            // The name of a Rendition tells it from its like; that of a Variant Stream is a resolution.
+            name: (track.kind == TrackKind::Audio).then(|| track.name.clone()),
+        }
+    }
+
+    /// The configuration with what the playlist knows better.
+    pub(super) fn apply(&self, config: &TrackConfig) -> TrackConfig {
+        let mut config = config.clone();
+        config.language = self.language.unwrap_or(config.language);
+        config.name = self.name.clone().or(config.name);
+        config
+    }
+}
+
+impl Lane {
+    pub(super) fn of(lanes: &mut Vec<Self>, id: TrackId) -> &mut Self {
+        let at = lanes.iter().position(|lane| lane.id == id).unwrap_or_else(|| {
+            lanes.push(Self {
+                id,
+                subtitles: false,
+                tags: Tags::default(),
+                source: None,
+                period: None,
+                outputs: Vec::new(),
+            });
+            lanes.len() - 1
+        });
+        &mut lanes[at]
+    }
+}
+
+/// A track of the file, as its demuxer sees it.
+#[derive(Debug)]
+pub(super) struct OutputTrack {
+    pub(super) source: aqueduct_media::TrackId,
+    /// In the file and on the timeline.
+    pub(super) number: usize,
+    /// Of the samples that come next.
+    pub(super) timescale: u32,
+    pub(super) clock: Clock,
+    /// The edit list that the file has for this track: what it adds, and in which timescale.
+    edit: (i64, u32),
+    /// What brings samples under another edit list into line, in ticks.
+    shift: i64,
+}
+
+impl OutputTrack {
+    pub(super) fn new(source: aqueduct_media::TrackId, number: usize, clock: Clock, config: &TrackConfig) -> Self {
+        Self {
+            source,
+            number,
+            timescale: config.timescale,
+            clock,
+            edit: (config.presentation_offset.unwrap_or(0), config.timescale),
+            shift: 0,
+        }
+    }
+
+    pub(super) fn configure(&mut self, config: &TrackConfig) {
+        let (offset, timescale) = self.edit;
+        self.timescale = config.timescale;
+        self.shift = config.presentation_offset.unwrap_or(0) - rescale(offset, timescale, config.timescale);
+    }
+
+    pub(super) fn align<D>(&self, mut sample: Sample<D>) -> Sample<D> {
+        sample.dts = sample.dts.saturating_add(self.shift);
+        sample.pts = sample.pts.saturating_add(self.shift);
+        sample
+    }
+}

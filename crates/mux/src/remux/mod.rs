@@ -1,0 +1,175 @@
+//! From MPEG-TS, packed audio or fragmented MP4 to one container that is written sample by sample.
+
+mod file;
+mod lane;
+mod source;
+mod writer;
+
+use std::mem;
+
+use aqueduct_core::{Clear, Item, Mux, MuxError, Presentation, SegmentInfo, Summary, TrackId, TrackKind, Write};
+
+use self::{
+    file::{File, Push},
+    lane::{Lane, Tags},
+    source::{Source, check_stream_types, note},
+};
+
+pub use self::writer::SampleWriter;
+pub(crate) use self::writer::media;
+
+/// Makes one file of its tracks: MPEG-TS with H.264 and AAC, AC-3 or MPEG audio, packed AAC, or fragmented MP4 with any
+/// codec. The container is the writer's.
+///
+/// Tracks are joined by their time stamps on one continuous [`Timeline`](aqueduct_media::timeline::Timeline), across
+/// discontinuities and changes of codec parameters. What was damaged or repaired is counted and told in the
+/// [`Summary`]. Subtitle Renditions are left out, with a note.
+#[derive(Debug, Default)]
+pub struct Remux<W> {
+    file: File<W>,
+    lanes: Vec<Lane>,
+}
+
+impl<W: SampleWriter> Remux<W> {
+    /// A muxer that has seen nothing yet and writes with `writer`.
+    pub fn new(writer: W) -> Self {
+        Self {
+            file: File::new(writer),
+            lanes: Vec::new(),
+        }
+    }
+
+    fn init(&mut self, track: TrackId, bytes: &[u8], writes: &mut Vec<Write>) -> Result<(), MuxError> {
+        let Self { file, lanes } = self;
+        file.start(writes);
+        let lane = Lane::of(lanes, track);
+        let push = Push {
+            tags: &lane.tags,
+            period: lane.period.unwrap_or(0),
+            bytes,
+        };
+        match Source::of(&mut lane.source, bytes)? {
+            // A PAT and a PMT (RFC 8216, 3.2).
+            Source::Ts(demuxer) => {
+                let mut events = Vec::new();
+                demuxer.push(bytes, &mut events);
+                demuxer.boundary(&mut events);
+                file.take(&mut lane.outputs, push, events, writes)
+            }
+            Source::Packed(_) => Ok(()),
+            Source::Fmp4(demuxer) => {
+                let mut events = Vec::new();
+                demuxer.init(bytes, &mut events).map_err(media)?;
+                file.take(&mut lane.outputs, push, events, writes)
+            }
+        }
+    }
+
+    fn segment(&mut self, track: TrackId, info: &SegmentInfo, bytes: &[u8], writes: &mut Vec<Write>) -> Result<(), MuxError> {
+        let Self { file, lanes } = self;
+        file.start(writes);
+        let lane = Lane::of(lanes, track);
+        let period = info.discontinuity_sequence;
+        let last = lane.period.replace(period).filter(|last| *last != period);
+        let tags = &lane.tags;
+        let push = Push { tags, period, bytes };
+        match Source::of(&mut lane.source, bytes)? {
+            Source::Ts(demuxer) => {
+                let mut events = Vec::new();
+                if let Some(period) = last {
+                    // What is still in progress belongs to the period before.
+                    demuxer.discontinuity(&mut events);
+                    file.take(&mut lane.outputs, Push { period, ..push }, mem::take(&mut events), writes)?;
+                }
+                demuxer.push(bytes, &mut events);
+                demuxer.boundary(&mut events);
+                check_stream_types(demuxer)?;
+                file.take(&mut lane.outputs, push, events, writes)
+            }
+            Source::Packed(demuxer) => {
+                let mut events = Vec::new();
+                if last.is_some() {
+                    demuxer.discontinuity();
+                }
+                demuxer.segment(bytes, &mut events);
+                file.take(&mut lane.outputs, push, events, writes)
+            }
+            Source::Fmp4(demuxer) => {
+                let mut events = Vec::new();
+                demuxer.segment(bytes, &mut events).map_err(media)?;
+                file.take(&mut lane.outputs, push, events, writes)
+            }
+        }
+    }
+
+    fn gap(&mut self, track: TrackId, info: &SegmentInfo) {
+        for output in &Lane::of(&mut self.lanes, track).outputs {
+            self.file.timeline.gap(output.number, info.duration);
+        }
+    }
+}
+
+impl<W: SampleWriter> Mux for Remux<W> {
+    fn begin(&mut self, presentation: &Presentation, seekable: bool) -> Result<(), MuxError> {
+        for track in &presentation.tracks {
+            let lane = Lane::of(&mut self.lanes, track.id);
+            lane.subtitles = track.kind == TrackKind::Subtitles;
+            lane.tags = Tags::of(track);
+        }
+        self.file.writer.begin(presentation, seekable)
+    }
+
+    fn push(&mut self, track: TrackId, item: Item<Clear>, writes: &mut Vec<Write>) -> Result<(), MuxError> {
+        if Lane::of(&mut self.lanes, track).subtitles {
+            return Ok(());
+        }
+        match item {
+            Item::Init { payload, .. } => self.init(track, payload.as_slice(), writes),
+            Item::Segment { info, payload } => self.segment(track, &info, payload.as_slice(), writes),
+            Item::Gap { info, .. } => {
+                self.gap(track, &info);
+                Ok(())
+            }
+        }
+    }
+
+    fn finish(&mut self, writes: &mut Vec<Write>) -> Result<Summary, MuxError> {
+        let mut summary = Summary::new(W::CONTAINER);
+        let Self { file, lanes } = self;
+        for lane in lanes {
+            if lane.subtitles {
+                summary.notes.push(format!("{}: subtitles are not in the file", lane.id));
+            }
+            if let Some(Source::Ts(demuxer)) = &mut lane.source {
+                let mut events = Vec::new();
+                demuxer.finish(&mut events);
+                let push = Push {
+                    tags: &lane.tags,
+                    period: lane.period.unwrap_or(0),
+                    bytes: &[],
+                };
+                file.take(&mut lane.outputs, push, events, writes)?;
+            }
+            if let Some(source) = &lane.source {
+                source.notes(&lane.id.to_string(), &mut summary.notes);
+            }
+        }
+        if file.tracks == 0 {
+            return Err(MuxError::Media {
+                what: format!(
+                    "no track that can go into {}: neither H.264 nor AAC in MPEG-TS, nor fragmented MP4",
+                    W::CONTAINER
+                ),
+            });
+        }
+        let repairs = file.timeline.stats();
+        for (count, what) in [
+            (repairs.jumps, "unannounced jumps of time stamps closed"),
+            (repairs.moved_samples, "samples moved behind their predecessor"),
+        ] {
+            note(&mut summary.notes, "file", count, what);
+        }
+        file.writer.finish(writes, &mut summary.notes)?;
+        Ok(summary)
+    }
+}

@@ -1,0 +1,143 @@
+//! Where samples come from: the demuxers, which of them a stream needs, and what they counted.
+
+use std::{mem, ops::Range};
+
+use aqueduct_core::MuxError;
+use aqueduct_media::{SampleData, fmp4, packed, timeline::Clock, ts};
+
+/// The demuxer of a track.
+#[derive(Debug)]
+pub(super) enum Source {
+    Ts(Box<ts::Demuxer>),
+    Packed(Box<packed::Demuxer>),
+    Fmp4(fmp4::Demuxer),
+}
+
+impl Source {
+    /// The source of a track, chosen by the first bytes that come.
+    ///
+    /// A stream that turns into another container would leave samples behind in the old demuxer, and its tracks could
+    /// not be told apart: that is refused rather than guessed at.
+    pub(super) fn of<'a>(source: &'a mut Option<Self>, bytes: &[u8]) -> Result<&'a mut Self, MuxError> {
+        match (source, Self::guess(bytes)) {
+            // Anything may be taken for MPEG-TS behind junk; only a sync byte in front is a change.
+            (Some(source), Ok(now))
+                if mem::discriminant(source) != mem::discriminant(&now) && (!matches!(now, Self::Ts(_)) || bytes.first() == Some(&0x47)) =>
+            {
+                Err(MuxError::Unsupported {
+                    what: "the stream changes its container here, which one MP4 cannot follow yet; --format raw keeps the segments as they are"
+                        .into(),
+                })
+            }
+            (Some(source), _) => Ok(source),
+            (none, guess) => Ok(none.insert(guess?)),
+        }
+    }
+
+    /// What the first bytes of a stream say of it.
+    fn guess(bytes: &[u8]) -> Result<Self, MuxError> {
+        const BOXES: [&[u8]; 10] = [
+            b"ftyp", b"styp", b"moov", b"moof", b"sidx", b"emsg", b"prft", b"free", b"skip", b"mdat",
+        ];
+        if bytes.get(4..8).is_some_and(|kind| BOXES.contains(&kind)) {
+            return Ok(Self::Fmp4(fmp4::Demuxer::default()));
+        }
+        if packed::is_adts(bytes) {
+            return Ok(Self::Packed(Box::default()));
+        }
+        if bytes.starts_with(b"ID3") || (bytes.first() == Some(&0xff) && bytes.get(1).is_some_and(|byte| byte & 0xe0 == 0xe0)) {
+            return Err(MuxError::Unsupported {
+                what: "packed audio other than AAC cannot go into MP4 yet; choose .mp3 or .ac3 to keep it as it is".into(),
+            });
+        }
+        if bytes.starts_with(b"WEBVTT") {
+            return Err(MuxError::Unsupported {
+                what: "WebVTT cannot go into MP4 yet; choose .vtt".into(),
+            });
+        }
+        // Junk may come before the first transport packet; if there is none at all, no track will appear.
+        Ok(Self::Ts(Box::default()))
+    }
+
+    /// Tells what its demuxer counted.
+    pub(super) fn notes(&self, lane: &str, notes: &mut Vec<String>) {
+        match self {
+            Self::Ts(demuxer) => stream_notes(demuxer.stats(), lane, notes),
+            Self::Packed(demuxer) => stream_notes(demuxer.stats(), lane, notes),
+            Self::Fmp4(demuxer) => {
+                let stats = demuxer.stats();
+                for (count, what) in [
+                    (stats.broken_moofs, "movie fragments that cannot be read"),
+                    (stats.truncated_segments, "segments cut short"),
+                    (stats.lost_samples, "samples whose data is missing"),
+                    (stats.unknown_tracks, "track fragments of unknown tracks"),
+                ] {
+                    note(notes, lane, count, what);
+                }
+            }
+        }
+    }
+}
+
+/// Samples as the two demuxers give them.
+pub(super) trait Pushed: SampleData {
+    const CLOCK: Clock;
+}
+
+impl Pushed for bytes::Bytes {
+    const CLOCK: Clock = Clock::Mpeg;
+}
+
+impl Pushed for Range<usize> {
+    /// Times of fragmented MP4 have 64 bits and never wrap.
+    const CLOCK: Clock = Clock::Absolute;
+}
+
+/// Sound or pictures that would be missing from the file without a word are an error; data streams are a note.
+pub(super) fn check_stream_types(demuxer: &ts::Demuxer) -> Result<(), MuxError> {
+    let name = |stream_type: &u8| match stream_type {
+        0x01 | 0x02 => Some("MPEG-2 video"),
+        0x10 => Some("MPEG-4 video"),
+        0x11 => Some("AAC in LATM"),
+        0x24 => Some("HEVC"),
+        0x87 | 0xc2 => Some("E-AC-3"),
+        0x82 | 0x85 | 0x8a => Some("DTS"),
+        _ => None,
+    };
+    match demuxer.stats().unsupported_stream_types.iter().find_map(name) {
+        Some(codec) => Err(MuxError::Unsupported {
+            what: format!("{codec} in MPEG-TS cannot go into MP4 yet; choose .ts to keep it as it is"),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// What a demuxer of transport streams or of packed audio counted.
+fn stream_notes(stats: &ts::Stats, lane: &str, notes: &mut Vec<String>) {
+    for (count, what) in [
+        (stats.junk_bytes, "bytes outside of transport packets"),
+        (stats.sync_losses, "losses of packet synchronisation"),
+        (stats.transport_errors, "packets marked as broken"),
+        (stats.continuity_errors, "breaks of continuity"),
+        (stats.scrambled_packets, "packets that are still scrambled"),
+        (stats.broken_sections, "broken PAT or PMT sections"),
+        (stats.broken_pes, "broken PES packets"),
+        (stats.damaged_units, "damaged access units dropped"),
+        (stats.oversized_units, "oversized access units dropped"),
+        (stats.leading_units, "pictures before the first random access point dropped"),
+        (stats.untimed_units, "access units without a time stamp dropped"),
+        (stats.broken_parameter_sets, "parameter sets that cannot be read"),
+        (stats.skipped_audio_bytes, "bytes outside of audio frames"),
+    ] {
+        note(notes, lane, count, what);
+    }
+    for stream_type in &stats.unsupported_stream_types {
+        notes.push(format!("{lane}: streams of type {stream_type:#04x} are not in the file"));
+    }
+}
+
+pub(super) fn note(notes: &mut Vec<String>, of: &str, count: u64, what: &str) {
+    if count > 0 {
+        notes.push(format!("{of}: {count} {what}"));
+    }
+}

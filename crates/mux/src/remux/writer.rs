@@ -1,0 +1,61 @@
+//! The role of a container that is written sample by sample.
+
+use std::fmt;
+
+use aqueduct_core::{MuxError, Presentation, Write};
+use aqueduct_media::{Error, Sample, TrackConfig};
+
+/// Writes one container of samples that lie on one timeline: what [`Remux`](crate::Remux) drives.
+///
+/// Samples come in batches of about a second. Within a batch they are sorted by track, and each track's are in decode
+/// order. What a method appends to `out` goes to the end of the output, in the order of the calls.
+pub trait SampleWriter: fmt::Debug + Send + 'static {
+    /// The container's name, for people.
+    const CONTAINER: &'static str;
+
+    /// Tells what is coming, before anything else, and whether [`WriteAt::Offset`] may be used.
+    ///
+    /// # Errors
+    ///
+    /// [`MuxError::Unsupported`] when the container cannot be written there, or cannot hold these tracks.
+    ///
+    /// [`WriteAt::Offset`]: aqueduct_core::WriteAt::Offset
+    fn begin(&mut self, presentation: &Presentation, seekable: bool) -> Result<(), MuxError>;
+
+    /// The first bytes of the stream are here: appends what the file starts with.
+    fn start(&mut self, out: &mut Vec<u8>);
+
+    /// Adds a track, and returns its number, counted from 0. It may come at any time.
+    ///
+    /// # Errors
+    ///
+    /// [`MuxError`]: a codec that the container cannot hold.
+    fn add_track(&mut self, config: &TrackConfig) -> Result<usize, MuxError>;
+
+    /// Changes the codec parameters of what comes next in a track.
+    ///
+    /// # Errors
+    ///
+    /// [`MuxError`]: parameters that the container cannot change to.
+    fn configure(&mut self, track: usize, config: &TrackConfig, out: &mut Vec<u8>) -> Result<(), MuxError>;
+
+    /// Takes the next sample of a track. Decode times of a track grow.
+    ///
+    /// # Errors
+    ///
+    /// [`MuxError`]: a sample that the container cannot hold.
+    fn add(&mut self, track: usize, sample: &Sample<&[u8]>, out: &mut Vec<u8>) -> Result<(), MuxError>;
+
+    /// No more samples: appends to `writes` what completes the file, and to `notes` what is to be told of it.
+    ///
+    /// # Errors
+    ///
+    /// [`MuxError`]: a file that cannot be completed.
+    fn finish(&mut self, writes: &mut Vec<Write>, notes: &mut Vec<String>) -> Result<(), MuxError>;
+}
+
+/// An error of the media crate as the role's.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+pub(crate) fn media(error: Error) -> MuxError {
+    MuxError::Media { what: error.to_string() }
+}
