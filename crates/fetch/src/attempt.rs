@@ -1,4 +1,4 @@
-//! One try at one resource: redirects, headers, the checks on the answer, and its body.
+//! One try at one resource: the checks on the answer, and its body.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,9 @@ use tokio::time::timeout;
 use crate::address::NotPublic;
 use crate::fetcher::HttpFetcher;
 use crate::range::ContentRange;
+use crate::request::send;
 use crate::sink::Sink;
-use crate::{policy, range, sniff};
+use crate::{range, sniff};
 
 /// What survives a failed try, so that the next continues it.
 #[derive(Debug, Default)]
@@ -168,101 +169,6 @@ fn start_over(sink: &mut Sink<'_>, memory: &mut Memory, url: SafeUrl) -> Result<
     })
 }
 
-/// Sends the request, and follows redirects under the same rules.
-async fn send(
-    fetcher: &HttpFetcher,
-    resource: &Resource,
-    received: u64,
-    if_range: Option<&str>,
-) -> Result<(SafeUrl, Response), FetchError> {
-    let options = &fetcher.options;
-    let mut url = resource.url.clone();
-    let mut named_by = resource.named_by.clone();
-    for _ in 0..=options.max_redirects {
-        let zone = fetcher.policy.check(named_by.as_ref(), &url)?;
-        let mut request = fetcher.client(zone, resource.kind).get(url.url().clone());
-        let range = range::header(resource.range, received);
-        if let Some(range) = &range {
-            request = request.header(header::RANGE, range);
-            if let Some(validator) = if_range {
-                request = request.header(header::IF_RANGE, validator);
-            }
-        }
-        let referer = match &resource.referrer {
-            Some(from) => policy::referer(from.url(), url.url()),
-            None => options.referer.clone(),
-        };
-        if let Some(referer) = referer {
-            request = request.header(header::REFERER, referer);
-        }
-        let mut own = HeaderMap::new();
-        for scoped in options.headers.iter().filter(|scoped| scoped.origin.same_origin(&url)) {
-            let (Ok(name), Ok(value)) = (
-                header::HeaderName::try_from(&scoped.name),
-                header::HeaderValue::try_from(&scoped.value),
-            ) else {
-                return Err(FetchError::Invalid {
-                    url,
-                    what: format!("{:?} is no HTTP header", scoped.name),
-                });
-            };
-            own.append(name, value);
-        }
-        // The user's word replaces what was set above.
-        request = request.headers(own);
-        let response = match timeout(options.timeout, request.send()).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(classify(&url, error, 0, None, options.timeout)),
-            Err(_) => {
-                return Err(FetchError::Timeout {
-                    url,
-                    phase: TimeoutPhase::FirstByte,
-                    after: options.timeout,
-                });
-            }
-        };
-        // Behind a proxy the address is the proxy's.
-        if !fetcher.proxied {
-            fetcher.policy.connected(named_by.as_ref(), response.remote_addr());
-        }
-        if !is_redirect(response.status()) {
-            return Ok((url, response));
-        }
-        let Some(location) = text(response.headers(), header::LOCATION) else {
-            return Err(FetchError::Invalid {
-                url,
-                what: format!("redirect ({}) without a Location", response.status()),
-            });
-        };
-        let next = match url.url().join(location) {
-            Ok(mut next) => {
-                if next.fragment().is_none() {
-                    next.set_fragment(url.url().fragment());
-                }
-                SafeUrl::from(next)
-            }
-            Err(_) => {
-                return Err(FetchError::Invalid {
-                    url,
-                    what: "redirect to something that is no URL".into(),
-                });
-            }
-        };
-        policy::check_redirect(&url, &next)?;
-        tracing::debug!(from = %url, to = %next, "redirected");
-        // Where a redirect leads is what the server says, not what the user gave.
-        named_by = Some(std::mem::replace(&mut url, next));
-    }
-    Err(FetchError::Invalid {
-        url,
-        what: format!("more than {} redirects", options.max_redirects),
-    })
-}
-
-fn is_redirect(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
-}
-
 /// Takes the wanted part of the body in, and checks that it is complete.
 async fn receive(
     fetcher: &HttpFetcher,
@@ -338,7 +244,7 @@ async fn receive(
 }
 
 /// Tells failures of the transfer apart: the HTTP library calls most of them a decoding error.
-fn classify(url: &SafeUrl, error: reqwest::Error, received: u64, claimed: Option<u64>, after: Duration) -> FetchError {
+pub(crate) fn classify(url: &SafeUrl, error: reqwest::Error, received: u64, claimed: Option<u64>, after: Duration) -> FetchError {
     let url = url.clone();
     // The library's message repeats the URL, secrets and all.
     let error = error.without_url();
@@ -381,7 +287,7 @@ fn sources<'a>(error: &'a (dyn std::error::Error + 'static)) -> impl Iterator<It
     std::iter::successors(Some(error), |error| error.source())
 }
 
-fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+pub(crate) fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
 

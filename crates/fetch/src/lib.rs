@@ -39,9 +39,11 @@ mod address;
 mod attempt;
 mod driver;
 mod fetcher;
+mod headers;
 mod local;
 mod policy;
 mod range;
+mod request;
 mod sink;
 mod sniff;
 
