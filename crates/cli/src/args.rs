@@ -134,6 +134,10 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "N", default_value = "5", help_heading = "Requests")]
     pub(crate) retries: u16,
 
+    /// The longest delay before the first retry; it doubles with each
+    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = duration, help_heading = "Requests")]
+    pub(crate) retry_delay: Duration,
+
     /// Tell more: -v what is done, -vv details, -vvv everything
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,

@@ -50,6 +50,8 @@ impl Source {
         fetch.allow_private = args.allow_private;
         fetch.timeout = args.timeout;
         fetch.retries = args.retries.into();
+        fetch.first_delay = args.retry_delay;
+        fetch.longest_delay = fetch.longest_delay.max(args.retry_delay);
         if let Some(agent) = &args.user_agent {
             fetch.user_agent.clone_from(agent);
         }

@@ -70,7 +70,7 @@ pub enum FetchError {
         url: SafeUrl,
         /// The HTTP status code.
         status: u16,
-        /// `Retry-After`, where the server sent it in seconds.
+        /// How long to wait, where the server says so (`Retry-After`).
         retry_after: Option<Duration>,
     },
     /// The body ended before its announced length.

@@ -12,6 +12,7 @@ use crate::address::NotPublic;
 use crate::fetcher::HttpFetcher;
 use crate::range::ContentRange;
 use crate::request::send;
+use crate::retry::retry_after;
 use crate::sink::Sink;
 use crate::{range, sniff};
 
@@ -297,9 +298,4 @@ fn validator(headers: &HeaderMap) -> Option<String> {
         .filter(|etag| etag.starts_with('"'))
         .or_else(|| text(headers, header::LAST_MODIFIED))
         .map(Into::into)
-}
-
-/// `Retry-After` in seconds; its other form, a date, leaves the delay to the backoff.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    text(headers, header::RETRY_AFTER)?.trim().parse().ok().map(Duration::from_secs)
 }

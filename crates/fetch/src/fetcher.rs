@@ -5,20 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_core::{Event, Fetch, FetchError, Fetched, Grant, Kind, Lender, Progress, Resource, SafeUrl, Sealed, Sender};
-use backon::{BackoffBuilder, ExponentialBuilder};
 use reqwest::{Client, ClientBuilder};
 
 use crate::address::PublicOnly;
 use crate::attempt::{Head, Memory, attempt};
 use crate::local::{self, LocalFile};
 use crate::policy::{Policy, Zone};
+use crate::retry::{Outage, Retries};
 use crate::sink::Sink;
-
-/// A `Retry-After` longer than this ends the tries: whoever waits should know.
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
-
-/// So many more bytes, and a request that failed has all its tries again.
-const PROGRESS: u64 = 256 << 10;
 
 /// A header that goes to one origin only.
 #[derive(Clone, Debug)]
@@ -46,10 +40,13 @@ pub struct Options {
     pub timeout: Duration,
     /// How often a request is tried again.
     pub retries: usize,
-    /// Delay before the first retry; it doubles, with jitter, up to [`Options::longest_delay`].
+    /// The bound of the delay before the first retry. It doubles with each, up to [`Options::longest_delay`], and the
+    /// delay is anything from nothing to the bound (full jitter), after what the server asked for.
     pub first_delay: Duration,
-    /// The longest delay between tries.
+    /// The longest delay between tries, beyond what the server asked for.
     pub longest_delay: Duration,
+    /// How long failed requests are tried again while none succeeds; after that the first error of each is final.
+    pub give_up_after: Duration,
     /// How many redirects are followed.
     pub max_redirects: usize,
     /// A proxy for all requests (`http`, `https`, `socks5`, `socks5h`); without it, what the environment says.
@@ -70,6 +67,7 @@ impl Default for Options {
             retries: 5,
             first_delay: Duration::from_millis(200),
             longest_delay: Duration::from_secs(10),
+            give_up_after: Duration::from_secs(600),
             max_redirects: 10,
             proxy: None,
             allow_private: false,
@@ -85,6 +83,7 @@ pub struct HttpFetcher {
     pub(crate) policy: Policy,
     /// Whether requests go through a proxy: it resolves the names, and its address is the one that is connected to.
     pub(crate) proxied: bool,
+    outage: Outage,
     any: Clients,
     public: Clients,
 }
@@ -139,6 +138,7 @@ impl HttpFetcher {
             public: build(true)?,
             policy,
             proxied,
+            outage: Outage::default(),
             options,
         })
     }
@@ -182,32 +182,18 @@ impl HttpFetcher {
 
     /// Tries until it succeeds, the error is final or the tries are used up.
     async fn persist(&self, resource: &Resource, sink: &mut Sink<'_>, progress: &Progress) -> Result<Head, FetchError> {
-        let allowance = ExponentialBuilder::new()
-            .with_min_delay(self.options.first_delay)
-            .with_max_delay(self.options.longest_delay)
-            .with_max_times(self.options.retries)
-            .with_jitter();
-        let (mut delays, mut reached) = (allowance.build(), 0);
+        let mut retries = Retries::new(&self.options, &self.outage);
         let mut memory = Memory::default();
         for tried in 1_u32.. {
             let error = match attempt(self, resource, sink, &mut memory).await {
-                Ok(head) => return Ok(head),
+                Ok(head) => {
+                    self.outage.end();
+                    return Ok(head);
+                }
                 Err(error) => error,
             };
-            // A long transfer that gets on, break by break, is not a failing one.
-            if sink.received() >= reached + PROGRESS {
-                reached = sink.received();
-                delays = allowance.build();
-            }
-            let asked = match &error {
-                FetchError::Status { retry_after, .. } => *retry_after,
-                _ => None,
-            };
-            let delay = match delays.next() {
-                Some(delay) if error.is_retryable() && asked.is_none_or(|asked| asked <= LONGEST_WAIT) => {
-                    delay.max(asked.unwrap_or_default())
-                }
-                _ => return Err(error),
+            let Some(delay) = retries.after(&error, resource.kind, sink.received()) else {
+                return Err(error);
             };
             tracing::debug!(url = %resource.url, tried, %error, ?delay, "trying again");
             progress.counters().retried();

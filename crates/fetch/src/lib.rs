@@ -6,6 +6,16 @@
 //! ranges are checked, a body cut short is continued where it stopped, and a request that may succeed later is
 //! tried again.
 //!
+//! # Retries
+//!
+//! What failed to connect, fell silent, broke off, came short or empty, or was answered with 408, 425, 429 or 5xx is
+//! tried again, after a delay of anything up to a bound that doubles each time (full jitter), and after what
+//! `Retry-After` asks for. A request has [`Options::retries`] of them, all again after every 256 KiB that it got
+//! on. 404 and 410 are tried twice more for what a playlist names, because live edges run ahead of themselves; 401
+//! and 403 are final at once. When nothing at all has succeeded for [`Options::give_up_after`], nothing is tried again.
+//!
+//! # The stage
+//!
 //! [`run`] is the stage: it reads [`Item`](aqueduct_core::Item)s that name resources, fetches up to a bound of
 //! them at once ([`Permits`]) within the byte budget ([`Lender`](aqueduct_core::Lender)), and writes them, in
 //! the order in which they came, with their bytes.
@@ -44,6 +54,7 @@ mod local;
 mod policy;
 mod range;
 mod request;
+mod retry;
 mod sink;
 mod sniff;
 

@@ -235,7 +235,8 @@ async fn what_cannot_succeed_is_an_error_of_its_kind() {
     let timed_out = |error: &FetchError| matches!(error, FetchError::Timeout { .. });
     type Case = (&'static str, Fault, Option<(u64, u64)>, fn(&FetchError) -> bool, usize);
     let cases: Vec<Case> = vec![
-        ("not found", Fault::status(404), None, |error| error.status() == Some(404), 1),
+        ("not found", Fault::status(404), None, |error| error.status() == Some(404), 3),
+        ("unauthorized", Fault::status(401), None, |error| error.status() == Some(401), 1),
         ("forbidden", Fault::status(403), None, |error| error.status() == Some(403), 1),
         ("always failing", Fault::status(500), None, |error| error.status() == Some(500), 3),
         (
