@@ -364,6 +364,29 @@ fn packed_audio_joins_its_picture() {
 }
 
 #[test]
+fn a_stream_that_changes_its_container_goes_on_in_the_same_tracks() {
+    // The initialization section of fragmented MP4 comes first, so its first two segments are three pieces.
+    let pairs = [(("high-ts", 0..2), ("high-fmp4", 0..3)), (("high-fmp4", 0..3), ("low-ts", 0..2))];
+    for ((before, some_before), (after, some_after)) in pairs {
+        let mut pieces = some(before, some_before);
+        pieces.push(Piece::Discontinuity);
+        pieces.extend(some(after, some_after));
+        let (file, summary) = mux(&[(TrackKind::Main, pieces)]).unwrap();
+        assert_eq!(summary.notes, [""; 0], "{before} to {after}");
+        let Some([video, audio]) = probe(&file) else { return };
+        assert_eq!(video.len(), 4 * 48, "{before} to {after}");
+        assert_monotonic(&video);
+        assert_monotonic(&audio);
+        let (hole, silence) = (
+            video[96][0] - video[95][0] - 1.0 / 24.0,
+            (video[96][1] - audio[audio.len() / 2][1]) - (video[0][1] - audio[0][1]),
+        );
+        assert!((-1e-4..0.03).contains(&hole), "a hole of {hole} s from {before} to {after}");
+        assert!(silence.abs() < 0.03, "sound is {silence} s from its picture in {after}");
+    }
+}
+
+#[test]
 fn what_cannot_go_into_the_file_is_an_error_or_a_note() {
     let unsupported = |bytes: &[u8]| {
         mux(&[(TrackKind::Main, vec![Piece::Segment(bytes.to_vec())])])

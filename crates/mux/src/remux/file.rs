@@ -70,6 +70,11 @@ impl<W: SampleWriter> File<W> {
         writes: &mut Vec<Write>,
     ) -> Result<(), MuxError> {
         let period = push.period;
+        for event in &events {
+            if let Event::Config { track, config } = event {
+                OutputTrack::attach(outputs, (*track, D::CLOCK), &push.tags.apply(config));
+            }
+        }
         self.begin_period(outputs, period, &events);
         let mut steps: Vec<Vec<Step<D>>> = Vec::new();
         let mut since = None;
@@ -83,7 +88,7 @@ impl<W: SampleWriter> File<W> {
                     }
                 }
                 Event::Sample { track, sample } => {
-                    let Some(output) = outputs.iter().find(|output| output.source == track) else {
+                    let Some(output) = outputs.iter().find(|output| output.source == Some(track)) else {
                         continue;
                     };
                     let sample = output.align(sample);
@@ -102,7 +107,10 @@ impl<W: SampleWriter> File<W> {
 
     /// Tells the timeline where each track of a period begins, as far as it is seen.
     fn begin_period<D>(&mut self, outputs: &[OutputTrack], period: u64, events: &[Event<D>]) {
-        let mut timescales: Vec<_> = outputs.iter().map(|output| (output.source, output.timescale)).collect();
+        let mut timescales: Vec<_> = outputs
+            .iter()
+            .filter_map(|output| Some((output.source?, output.timescale)))
+            .collect();
         let mut seen = Vec::new();
         let mut starts = Vec::new();
         for event in events {
@@ -116,7 +124,7 @@ impl<W: SampleWriter> File<W> {
                     let Some((_, timescale)) = timescales.iter().find(|(known, _)| known == track) else {
                         continue;
                     };
-                    let output = outputs.iter().find(|output| output.source == *track);
+                    let output = outputs.iter().find(|output| output.source == Some(*track));
                     starts.push(Start {
                         // A track that is new to the file has no end to go on from, but may be the first to begin.
                         track: output.map_or(usize::MAX, |output| output.number),
@@ -138,7 +146,7 @@ impl<W: SampleWriter> File<W> {
         (source, clock): (TrackId, Clock),
         config: &TrackConfig,
     ) -> Result<(&'a mut OutputTrack, bool), MuxError> {
-        if let Some(known) = outputs.iter().position(|output| output.source == source) {
+        if let Some(known) = outputs.iter().position(|output| output.source == Some(source)) {
             return Ok((&mut outputs[known], true));
         }
         let config = tags.apply(config);

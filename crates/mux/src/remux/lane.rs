@@ -12,6 +12,8 @@ pub(super) struct Lane {
     pub(super) subtitles: bool,
     pub(super) tags: Tags,
     pub(super) source: Option<Source>,
+    /// What sources before this one had to tell.
+    pub(super) notes: Vec<String>,
     /// Discontinuity Sequence Number of what came last.
     pub(super) period: Option<u64>,
     pub(super) outputs: Vec<OutputTrack>,
@@ -50,6 +52,7 @@ impl Lane {
                 subtitles: false,
                 tags: Tags::default(),
                 source: None,
+                notes: Vec::new(),
                 period: None,
                 outputs: Vec::new(),
             });
@@ -62,7 +65,10 @@ impl Lane {
 /// A track of the file, as its demuxer sees it.
 #[derive(Debug)]
 pub(super) struct OutputTrack {
-    pub(super) source: aqueduct_media::TrackId,
+    /// Its number there; `None` while a new demuxer has not come to it.
+    pub(super) source: Option<aqueduct_media::TrackId>,
+    kind: aqueduct_media::TrackKind,
+    language: Language,
     /// In the file and on the timeline.
     pub(super) number: usize,
     /// Of the samples that come next.
@@ -77,12 +83,30 @@ pub(super) struct OutputTrack {
 impl OutputTrack {
     pub(super) fn new(source: aqueduct_media::TrackId, number: usize, clock: Clock, config: &TrackConfig) -> Self {
         Self {
-            source,
+            source: Some(source),
+            kind: config.kind,
+            language: config.language,
             number,
             timescale: config.timescale,
             clock,
             edit: (config.presentation_offset.unwrap_or(0), config.timescale),
             shift: 0,
+        }
+    }
+
+    /// Lets one of `outputs` that wait go on with a track that a new demuxer brings: one of the same kind, and where
+    /// several wait, of the same language before the first in order.
+    pub(super) fn attach(outputs: &mut [Self], (source, clock): (aqueduct_media::TrackId, Clock), config: &TrackConfig) {
+        if outputs.iter().any(|output| output.source == Some(source)) {
+            return;
+        }
+        let waits = |output: &Self| output.source.is_none() && output.kind == config.kind;
+        let same = outputs
+            .iter()
+            .position(|output| waits(output) && output.language == config.language);
+        if let Some(at) = same.or_else(|| outputs.iter().position(waits)) {
+            outputs[at].source = Some(source);
+            outputs[at].clock = clock;
         }
     }
 

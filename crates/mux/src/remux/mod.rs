@@ -39,16 +39,46 @@ impl<W: SampleWriter> Remux<W> {
         }
     }
 
+    /// Makes the lane's demuxer the one for these bytes. Where the stream turns into another container, the demuxer
+    /// before gives what it still holds, and its tracks wait for those of the new one, which go on in their place.
+    fn follow(file: &mut File<W>, lane: &mut Lane, bytes: &[u8], writes: &mut Vec<Write>) -> Result<(), MuxError> {
+        if let Some(next) = Source::change(lane.source.as_ref(), bytes)? {
+            Self::drain(file, lane, writes)?;
+            if let Some(old) = lane.source.replace(next) {
+                old.notes(&lane.id.to_string(), &mut lane.notes);
+            }
+            lane.outputs.iter_mut().for_each(|output| output.source = None);
+        }
+        Ok(())
+    }
+
+    /// Takes what the lane's demuxer still holds.
+    fn drain(file: &mut File<W>, lane: &mut Lane, writes: &mut Vec<Write>) -> Result<(), MuxError> {
+        let Some(Source::Ts(demuxer)) = &mut lane.source else {
+            return Ok(());
+        };
+        let mut events = Vec::new();
+        demuxer.finish(&mut events);
+        let push = Push {
+            tags: &lane.tags,
+            period: lane.period.unwrap_or(0),
+            bytes: &[],
+        };
+        file.take(&mut lane.outputs, push, events, writes)
+    }
+
     fn init(&mut self, track: TrackId, bytes: &[u8], writes: &mut Vec<Write>) -> Result<(), MuxError> {
         let Self { file, lanes } = self;
         file.start(writes);
         let lane = Lane::of(lanes, track);
+        Self::follow(file, lane, bytes, writes)?;
         let push = Push {
             tags: &lane.tags,
             period: lane.period.unwrap_or(0),
             bytes,
         };
-        match Source::of(&mut lane.source, bytes)? {
+        let Some(source) = &mut lane.source else { return Ok(()) };
+        match source {
             // A PAT and a PMT (RFC 8216, 3.2).
             Source::Ts(demuxer) => {
                 let mut events = Vec::new();
@@ -70,10 +100,12 @@ impl<W: SampleWriter> Remux<W> {
         file.start(writes);
         let lane = Lane::of(lanes, track);
         let period = info.discontinuity_sequence;
+        Self::follow(file, lane, bytes, writes)?;
         let last = lane.period.replace(period).filter(|last| *last != period);
         let tags = &lane.tags;
         let push = Push { tags, period, bytes };
-        match Source::of(&mut lane.source, bytes)? {
+        let Some(source) = &mut lane.source else { return Ok(()) };
+        match source {
             Source::Ts(demuxer) => {
                 let mut events = Vec::new();
                 if let Some(period) = last {
@@ -140,16 +172,8 @@ impl<W: SampleWriter> Mux for Remux<W> {
             if lane.subtitles {
                 summary.notes.push(format!("{}: subtitles are not in the file", lane.id));
             }
-            if let Some(Source::Ts(demuxer)) = &mut lane.source {
-                let mut events = Vec::new();
-                demuxer.finish(&mut events);
-                let push = Push {
-                    tags: &lane.tags,
-                    period: lane.period.unwrap_or(0),
-                    bytes: &[],
-                };
-                file.take(&mut lane.outputs, push, events, writes)?;
-            }
+            Self::drain(file, lane, writes)?;
+            summary.notes.append(&mut lane.notes);
             if let Some(source) = &lane.source {
                 source.notes(&lane.id.to_string(), &mut summary.notes);
             }

@@ -14,24 +14,13 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// The source of a track, chosen by the first bytes that come.
-    ///
-    /// A stream that turns into another container would leave samples behind in the old demuxer, and its tracks could
-    /// not be told apart: that is refused rather than guessed at.
-    pub(super) fn of<'a>(source: &'a mut Option<Self>, bytes: &[u8]) -> Result<&'a mut Self, MuxError> {
-        match (source, Self::guess(bytes)) {
+    /// The source that these bytes need, unless the one in use will do.
+    pub(super) fn change(now: Option<&Self>, bytes: &[u8]) -> Result<Option<Self>, MuxError> {
+        let Some(now) = now else { return Self::guess(bytes).map(Some) };
+        Ok(Self::guess(bytes).ok().filter(|next| {
             // Anything may be taken for MPEG-TS behind junk; only a sync byte in front is a change.
-            (Some(source), Ok(now))
-                if mem::discriminant(source) != mem::discriminant(&now) && (!matches!(now, Self::Ts(_)) || bytes.first() == Some(&0x47)) =>
-            {
-                Err(MuxError::Unsupported {
-                    what: "the stream changes its container here, which one MP4 cannot follow yet; --format raw keeps the segments as they are"
-                        .into(),
-                })
-            }
-            (Some(source), _) => Ok(source),
-            (none, guess) => Ok(none.insert(guess?)),
-        }
+            mem::discriminant(now) != mem::discriminant(next) && (!matches!(next, Self::Ts(_)) || bytes.first() == Some(&0x47))
+        }))
     }
 
     /// What the first bytes of a stream say of it.
