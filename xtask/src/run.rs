@@ -137,7 +137,10 @@ fn show(runner: Runner, pipe: impl std::io::Read) -> Tally {
 
 /// Builds the binary and says where it is.
 pub(crate) fn build_binary() -> Result<PathBuf> {
-    let status = cargo(&["build", "--package", "aqueduct-cli"]).status().context("starting cargo")?;
+    // Of the whole workspace, so that its dependencies have the features that the tests' have, and are built once.
+    let status = cargo(&["build", "--workspace", "--bin", "aqueduct"])
+        .status()
+        .context("starting cargo")?;
     anyhow::ensure!(status.success(), "the binary does not build");
     Ok(target_directory()?
         .join("debug")

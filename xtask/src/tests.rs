@@ -6,26 +6,28 @@ use anyhow::Result;
 
 use crate::run::{Runner, Tally, build_binary, cargo, has_subcommand, tests};
 
+/// The tests that need the binary.
+const END_TO_END: [&str; 2] = ["memory", "scenarios"];
+
 /// Unit and integration tests of every package, doctests, and the end-to-end scenarios.
 pub(crate) fn all() -> Result<Tally> {
     let all = if has_subcommand("nextest") {
-        let run = [
-            "nextest",
-            "run",
-            "--workspace",
-            "--exclude",
-            "e2e",
-            "--no-fail-fast",
-            "--no-tests",
-            "pass",
-        ];
+        let mut run = nextest();
+        run.arg("-E")
+            .arg(format!("not ({})", END_TO_END.map(|test| format!("binary({test})")).join(" | ")));
         let documented = cargo(&["test", "--workspace", "--doc", "--no-fail-fast"]);
-        tests("tests", Runner::Nextest, cargo(&run))? + tests("doctests", Runner::Libtest, documented)?
+        tests("tests", Runner::Nextest, run)? + tests("doctests", Runner::Libtest, documented)?
     } else {
         let run = ["test", "--workspace", "--exclude", "e2e", "--no-fail-fast"];
         tests("tests", Runner::Libtest, cargo(&run))?
     };
     Ok(all + end_to_end(None)?)
+}
+
+/// Runs tests, always of the whole workspace: cargo unites the features of the packages that it is asked for, and
+/// another choice would build most dependencies again.
+fn nextest() -> Command {
+    cargo(&["nextest", "run", "--workspace", "--no-fail-fast", "--no-tests", "pass"])
 }
 
 /// The end-to-end scenarios whose names contain the filter, against the binary as it is now.
@@ -34,28 +36,33 @@ pub(crate) fn end_to_end(filter: Option<&str>) -> Result<Tally> {
         Some(path) => std::path::absolute(path)?,
         None => build_binary()?,
     };
-    let nextest = has_subcommand("nextest");
-    let mut command = if nextest {
-        cargo(&["nextest", "run", "--package", "e2e", "--no-fail-fast", "--no-tests", "pass"])
+    let (runner, mut command) = if has_subcommand("nextest") {
+        let mut run = nextest();
+        run.args(END_TO_END.iter().flat_map(|test| ["--test", test]));
+        (Runner::Nextest, run)
     } else {
-        cargo(&["test", "--package", "e2e", "--no-fail-fast", "--"])
+        (Runner::Libtest, cargo(&["test", "--package", "e2e", "--no-fail-fast", "--"]))
     };
     command.args(filter).env("AQUEDUCT_BIN", binary);
-    let runner = if nextest { Runner::Nextest } else { Runner::Libtest };
     let tally = tests("end-to-end scenarios", runner, command)?;
     anyhow::ensure!(
         tally.passed + tally.failed > 0,
         "no scenario is called {:?}",
         filter.unwrap_or_default()
     );
-    if has_ffmpeg() {
-        return Ok(tally);
+    let judges = [
+        (
+            &["ffmpeg", "ffprobe"][..],
+            "-version",
+            "MP4 outputs were judged by another reader alone",
+        ),
+        (&["chromium"], "--version", "no output was played by a browser"),
+    ];
+    let mut all = tally;
+    for (tools, version, without) in judges {
+        if !tools.iter().all(|tool| Command::new(tool).arg(version).output().is_ok()) {
+            all = all + Tally::skipped(&format!("{}: not installed, so {without}", tools.join(" and ")));
+        }
     }
-    Ok(tally + Tally::skipped("ffmpeg and ffprobe are not installed: MP4 outputs were judged by another reader alone"))
-}
-
-fn has_ffmpeg() -> bool {
-    ["ffmpeg", "ffprobe"]
-        .iter()
-        .all(|tool| Command::new(tool).arg("-version").output().is_ok())
+    Ok(all)
 }

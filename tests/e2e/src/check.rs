@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::binary::{self, Finished};
 use crate::scenario::{Asked, Input, Interrupt, Outcome, Scenario, Times};
-use crate::{ffmpeg, judge};
+use crate::{chromium, ffmpeg, judge};
 
 /// Runs the scenario; an error says everything that is wrong, and what the binary said.
 pub fn check(scenario: &Scenario) -> Result<()> {
@@ -26,6 +26,9 @@ pub fn check(scenario: &Scenario) -> Result<()> {
     };
     note("exit code", exit_code(scenario, &finished));
     note("output", output(scenario, &finished, directory.path()));
+    if scenario.plays && chromium::installed() {
+        note("browser", runtime.block_on(browser(scenario, directory.path())));
+    }
     note("cues", cues(scenario, directory.path()));
     note("directory", directory_is_tidy(scenario, directory.path()));
     note("words", words(scenario, &server, &finished));
@@ -133,6 +136,11 @@ fn output(scenario: &Scenario, finished: &Finished, directory: &Path) -> Result<
         }
     }
     Ok(())
+}
+
+async fn browser(scenario: &Scenario, directory: &Path) -> Result<()> {
+    let bytes = std::fs::read(directory.join(scenario.output)).with_context(|| format!("reading {}", scenario.output))?;
+    chromium::judge(&bytes).await
 }
 
 fn cues(scenario: &Scenario, directory: &Path) -> Result<()> {

@@ -21,6 +21,8 @@ pub struct Scenario {
     pub output: &'static str,
     /// Leave `-o` out: the binary is to find the output's name itself.
     pub unnamed: bool,
+    /// Chromium, where it is installed, must play the output from start to end.
+    pub plays: bool,
     /// The name of a WebVTT file that must hold the clip's cues.
     pub cues: Option<&'static str>,
     /// Streams besides the committed ones.
@@ -59,6 +61,7 @@ impl Default for Scenario {
             args: Vec::new(),
             output: "out.ts",
             unnamed: false,
+            plays: false,
             cues: None,
             streams: Vec::new(),
             local: Vec::new(),

@@ -10,6 +10,9 @@ fn main() {
     if !arguments.list && !e2e::ffmpeg::installed() {
         eprintln!("SKIPPED: ffmpeg and ffprobe are not installed; MP4 outputs are judged by re_mp4 alone");
     }
+    if !arguments.list && !e2e::chromium::installed() {
+        eprintln!("SKIPPED: chromium is not installed; no output is played by a browser");
+    }
     let trials = e2e::table::all().into_iter().map(|scenario| {
         let name = scenario.name;
         let run = move || e2e::check(&scenario).map_err(|error| Failed::from(format!("{error:#}")));

@@ -34,11 +34,11 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         },
         raw("encryption/fmp4-with-clear-init", "/s/aes-fmp4/index.m3u8"),
         raw("encryption/fmp4-with-encrypted-init", "/s/aes-fmp4-init/index.m3u8"),
-        to_mp4(
+        played(to_mp4(
             "encryption/rotation-to-mp4",
             "/s/aes-rotation/index.m3u8",
             vec![Reference::all("high-ts")],
-        ),
+        )),
         to_mp4(
             "encryption/fmp4-to-mp4",
             "/s/aes-fmp4-init/index.m3u8",

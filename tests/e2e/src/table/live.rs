@@ -15,7 +15,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             ..to_ts("live/window-moves-until-the-end", "/s/live/index.m3u8")
         },
         to_ts("live/encrypted", "/s/live-aes/index.m3u8"),
-        to_mp4("live/to-mp4", "/s/live/index.m3u8", film()),
+        played(to_mp4("live/to-mp4", "/s/live/index.m3u8", film())),
         interrupted("live/ctrl-c-leaves-a-playable-ts"),
         Scenario {
             output: "out.mp4",

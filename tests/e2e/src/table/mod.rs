@@ -52,6 +52,11 @@ fn to_mp4(name: &'static str, path: &'static str, references: Vec<Reference>) ->
     }
 }
 
+/// The same, and a browser plays the output.
+fn played(scenario: Scenario) -> Scenario {
+    Scenario { plays: true, ..scenario }
+}
+
 /// The stream at `path` cannot be had: exit code 1 and no file.
 fn fails(name: &'static str, path: &'static str) -> Scenario {
     Scenario {

@@ -11,7 +11,11 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             ],
             ..to_ts("pages/iframes-to-ts-each-with-its-referer", "/p/nested/watch.html")
         },
-        to_mp4("pages/iframes-to-mp4", "/p/nested/watch.html", vec![Reference::all("high-ts")]),
+        played(to_mp4(
+            "pages/iframes-to-mp4",
+            "/p/nested/watch.html",
+            vec![Reference::all("high-ts")],
+        )),
         to_ts("pages/base-element", "/p/base/a/b/watch.html"),
         to_ts("pages/loop-beside-the-stream", "/p/loop-with-stream/index.html"),
         Scenario {

@@ -25,7 +25,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             asked: vec![Asked::exactly("/s/plain-ts/index.m3u8", 1), Asked::exactly("/s/plain-ts/*.ts", 6)],
             ..to_ts("streams/media-playlist-to-ts", "/s/plain-ts/index.m3u8")
         },
-        to_mp4("streams/media-playlist-to-mp4", "/s/plain-ts/index.m3u8", film()),
+        played(to_mp4("streams/media-playlist-to-mp4", "/s/plain-ts/index.m3u8", film())),
         Scenario {
             asked: vec![Asked::exactly("/s/variants/v0/*", 0), Asked::exactly("/s/variants/v1/*.ts", 6)],
             ..to_ts("streams/best-variant", "/s/variants/index.m3u8")
@@ -41,27 +41,31 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         raw("streams/fmp4-concatenation", "/s/fmp4/index.m3u8"),
         raw("streams/fmp4-byte-ranges-concatenation", "/s/fmp4-byte-ranges/index.m3u8"),
         raw("streams/fmp4-best-variant", "/s/variants-fmp4/index.m3u8"),
-        to_mp4("streams/fmp4-to-mp4", "/s/fmp4/index.m3u8", vec![Reference::all("high-fmp4")]),
+        played(to_mp4(
+            "streams/fmp4-to-mp4",
+            "/s/fmp4/index.m3u8",
+            vec![Reference::all("high-fmp4")],
+        )),
         Scenario {
             outcome: Outcome::Concatenation(reordered()),
             ..to_ts("streams/discontinuity", "/s/discontinuity/index.m3u8")
         },
-        to_mp4(
+        played(to_mp4(
             "streams/discontinuity-to-mp4-runs-on",
             "/s/discontinuity/index.m3u8",
             vec![reordered()],
-        ),
+        )),
         Scenario {
             // A segment that is tagged as a gap is not on offer, so nothing is missing.
             outcome: Outcome::Concatenation(all_but_one()),
             asked: vec![Asked::exactly("/s/gap/2.ts", 0)],
             ..to_ts("streams/tagged-gap-is-not-asked-for", "/s/gap/index.m3u8")
         },
-        to_mp4(
+        played(to_mp4(
             "streams/alternate-audio",
             "/s/alternate-audio/index.m3u8",
             picture_and("main-audio-ts"),
-        ),
+        )),
         Scenario {
             args: vec!["--audio", "lang:de"],
             ..to_mp4(
@@ -70,11 +74,11 @@ pub(super) fn scenarios() -> Vec<Scenario> {
                 picture_and("alt-audio-ts"),
             )
         },
-        to_mp4(
+        played(to_mp4(
             "streams/alternate-audio-fmp4",
             "/s/alternate-audio-fmp4/index.m3u8",
             vec![Reference::all("video-fmp4"), Reference::all("main-audio-fmp4")],
-        ),
+        )),
         Scenario {
             args: vec!["--subs", "none"],
             ..to_mp4("streams/subtitles-left-out", "/s/subtitles/index.m3u8", film())
