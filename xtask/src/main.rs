@@ -26,7 +26,7 @@ cargo xtask TASK
   check                      formatting, lints and documentation without a warning, and the walls of the design
   serve [--port N]           the fixture server, until Ctrl-C
   fuzz [TARGET] [--seconds N]  the fuzz targets, each for N seconds (60)
-  bench                      1 GiB of AES-128 through the pipeline and through a bare loop, as ratios
+  bench [CASE]               the binary beside other programs, as ratios; needs ffmpeg and curl, and nginx if it is there
   ci                         check, licences, test; the last line counts what passed and failed
 ";
 
@@ -54,7 +54,8 @@ fn task(arguments: &[&str]) -> Result<bool> {
         ["serve"] => serve::serve(0).map(|()| true),
         ["serve", "--port", port] => serve::serve(port.parse()?).map(|()| true),
         ["fuzz", rest @ ..] => fuzz::fuzz(rest).map(|()| true),
-        ["bench"] => bench::bench().map(|()| true),
+        ["bench"] => bench::bench(None).map(|()| true),
+        ["bench", case] => bench::bench(Some(case)).map(|()| true),
         ["ci"] => Ok(finish(&(check::all()? + check::licences()? + tests::all()?))),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");

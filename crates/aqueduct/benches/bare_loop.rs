@@ -1,6 +1,6 @@
 //! What the pipeline is measured against: a loop without stages that fetches, decrypts and writes.
 //!
-//! `bare_loop BASE SEGMENTS CONNECTIONS FILE KEY-HEX IV-HEX` fetches `BASE/0`, `BASE/1`, … over that many connections,
+//! `bare_loop BASE SEGMENTS CONNECTIONS FILE KEY-HEX IV-HEX` fetches `BASE/0.ts`, `BASE/1.ts`, … over that many connections,
 //! each into a buffer of its own that it uses again, decrypts in place and writes in order. Nothing is retried,
 //! checked or shown. `cargo xtask bench` runs it; alone, as `cargo bench` does, it has nothing to measure.
 
@@ -49,7 +49,7 @@ async fn run(
             for segment in (lane..segments).step_by(connections) {
                 let Some(mut buffer) = emptied.recv().await else { break };
                 buffer.clear();
-                let mut response = client.get(format!("{base}/{segment}")).send().await?.error_for_status()?;
+                let mut response = client.get(format!("{base}/{segment}.ts")).send().await?.error_for_status()?;
                 while let Some(piece) = response.chunk().await? {
                     buffer.extend_from_slice(&piece);
                 }
