@@ -1,11 +1,14 @@
 //! Plain concatenation: initialization sections and clear segments, one after the other.
 
 use aqueduct_core::{Clear, Item, Mux, MuxError, Summary, TrackId, Write};
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint;
 
 /// Writes the clear bytes of one track as they come: MPEG-TS, fragmented MP4, packed audio or any plain file.
 ///
 /// Nothing is copied. What the segments hold is not looked at.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Concat {
     track: Option<TrackId>,
 }
@@ -28,6 +31,15 @@ impl Mux for Concat {
             Item::Init { payload, .. } | Item::Segment { payload, .. } => writes.push(Write::append(payload)),
             Item::Gap { .. } => {}
         }
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, state: &mut Vec<u8>) -> bool {
+        checkpoint::save(self, state)
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), MuxError> {
+        *self = checkpoint::read(state)?;
         Ok(())
     }
 

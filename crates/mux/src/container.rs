@@ -1,10 +1,13 @@
 //! Choosing the muxer: by the wanted container, and by what the media turns out to be.
 
+use serde::{Deserialize, Serialize};
+
 use aqueduct_core::{Clear, Item, Mux, MuxError, Presentation, Summary, TrackId, TrackKind, Write};
 
 use aqueduct_media::time::{MPEG_HZ, rescale};
 use aqueduct_media::{Event, packed, ts};
 
+use crate::checkpoint;
 use crate::{Concat, Mp4Muxer, Origin};
 
 /// What kind of file is wanted.
@@ -63,7 +66,7 @@ impl Drop for Auto {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 enum Chosen {
     Concat(Concat),
     Mp4(Box<Mp4Muxer>),
@@ -79,7 +82,7 @@ fn synced(bytes: &[u8], at: usize) -> bool {
 }
 
 /// What media is, by its first bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Media {
     MpegTs,
     IsoBmff,
@@ -295,6 +298,28 @@ impl Mux for Auto {
             Chosen::Concat(muxer) => muxer.push(track, item, writes),
             Chosen::Mp4(muxer) => muxer.push(track, item, writes),
         }
+    }
+
+    fn checkpoint(&mut self, state: &mut Vec<u8>) -> bool {
+        let saved = checkpoint::save(&(&self.media, self.origin.told(), &self.chosen), state);
+        match &mut self.chosen {
+            Some(Chosen::Mp4(muxer)) if saved => muxer.mark_saved(),
+            Some(Chosen::Mp4(_) | Chosen::Concat(_)) | None => {}
+        }
+        saved
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), MuxError> {
+        let (media, told, mut chosen) = checkpoint::read::<(_, Option<Option<i64>>, _)>(state)?;
+        if let (Some(Chosen::Mp4(muxer)), Some(Chosen::Mp4(earlier))) = (&mut chosen, self.chosen.take()) {
+            muxer.put_behind(*earlier);
+        }
+        self.media = media;
+        self.chosen = chosen;
+        if let Some(ticks) = told {
+            self.origin.tell(ticks);
+        }
+        Ok(())
     }
 
     fn finish(&mut self, writes: &mut Vec<Write>) -> Result<Summary, MuxError> {

@@ -29,6 +29,7 @@
 //! }
 //! ```
 
+mod checkpoint;
 mod concat;
 mod container;
 mod driver;

@@ -6,6 +6,8 @@ use aqueduct_media::{
     mp4::{Options, Writer},
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::remux::{Remux, SampleWriter, media};
 
 /// Makes one progressive MP4 of its tracks.
@@ -14,7 +16,7 @@ use crate::remux::{Remux, SampleWriter, media};
 pub type Mp4Muxer = Remux<Mp4>;
 
 /// Writes a progressive MP4 (ISO 14496-12).
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Mp4 {
     writer: Writer,
     head: Vec<u8>,
@@ -55,6 +57,14 @@ impl SampleWriter for Mp4 {
         self.writer.add(track, sample, sample.data.len()).map_err(media)?;
         out.extend_from_slice(sample.data);
         Ok(())
+    }
+
+    fn mark_saved(&mut self) {
+        self.writer.mark_saved();
+    }
+
+    fn put_behind(&mut self, earlier: Self) {
+        self.writer.put_behind(earlier.writer);
     }
 
     fn finish(&mut self, writes: &mut Vec<Write>, _: &mut Vec<String>) -> Result<(), MuxError> {

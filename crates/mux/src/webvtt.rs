@@ -6,6 +6,8 @@ use aqueduct_core::{Clear, Item, Mux, MuxError, Summary, TrackId, Write};
 use aqueduct_media::time::{MPEG_HZ, rescale};
 use aqueduct_media::webvtt::{Joiner, Segment};
 
+use crate::checkpoint;
+
 /// What the MPEG-TS clock of the stream shows at time 0 of the main output, in ticks of 90 kHz. The main muxer tells
 /// it when the first media arrives, and a [`WebVtt`] on another thread counts its cues from there.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +18,11 @@ impl Origin {
     pub(crate) fn tell(&self, ticks: Option<i64>) {
         // Told already: so it stays.
         let _ = self.0.set(ticks);
+    }
+
+    /// What was told so far.
+    pub(crate) fn told(&self) -> Option<Option<i64>> {
+        self.0.get().copied()
     }
 
     fn wait(&self) -> Option<i64> {
@@ -34,6 +41,8 @@ pub struct WebVtt {
     /// What the first segment maps to time 0.
     first: Option<i64>,
     broken_cues: u64,
+    /// The segments since the last checkpoint.
+    fresh: Vec<Vec<u8>>,
 }
 
 impl WebVtt {
@@ -41,6 +50,17 @@ impl WebVtt {
     /// `X-TIMESTAMP-MAP` says what time 0 is.
     pub fn new(origin: Option<Origin>) -> Self {
         Self { origin, ..Self::default() }
+    }
+
+    fn take(&mut self, segment: &[u8]) -> Result<(), MuxError> {
+        let segment = Segment::parse(segment).map_err(|error| MuxError::Media {
+            what: format!("not WebVTT: {error}"),
+        })?;
+        let mapped = i64::try_from(segment.map.mpegts).unwrap_or(0) - rescale(segment.map.local_ms, 1000, MPEG_HZ);
+        self.first.get_or_insert(mapped);
+        self.broken_cues += segment.broken_cues;
+        self.joiner.push(&segment);
+        Ok(())
     }
 }
 
@@ -55,14 +75,22 @@ impl Mux for WebVtt {
             }
             Item::Gap { .. } => return Ok(()),
         };
-        let segment = Segment::parse(payload.as_slice()).map_err(|error| MuxError::Media {
-            what: format!("not WebVTT: {error}"),
-        })?;
-        let mapped = i64::try_from(segment.map.mpegts).unwrap_or(0) - rescale(segment.map.local_ms, 1000, MPEG_HZ);
-        self.first.get_or_insert(mapped);
-        self.broken_cues += segment.broken_cues;
-        self.joiner.push(&segment);
+        self.take(payload.as_slice())?;
+        self.fresh.push(payload.as_slice().to_vec());
         Ok(())
+    }
+
+    fn checkpoint(&mut self, state: &mut Vec<u8>) -> bool {
+        let saved = checkpoint::save(&self.fresh, state);
+        if saved {
+            self.fresh.clear();
+        }
+        saved
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), MuxError> {
+        let segments: Vec<Vec<u8>> = checkpoint::read(state)?;
+        segments.iter().try_for_each(|segment| self.take(segment))
     }
 
     fn finish(&mut self, writes: &mut Vec<Write>) -> Result<Summary, MuxError> {

@@ -18,7 +18,8 @@ use aqueduct_core::{
     Clear, Encryption, GapCause, InitId, InitInfo, Item, Kind, Mux, MuxError, Presentation, Resource, Sealed, SegmentInfo, Summary, Track,
     TrackId, TrackKind, WriteAt,
 };
-use aqueduct_mux::Mp4Muxer;
+use aqueduct_mux::{Container, Mp4Muxer};
+use proptest::prelude::*;
 use url::Url;
 
 fn fixtures() -> PathBuf {
@@ -63,13 +64,20 @@ fn folder(name: &str) -> Vec<Piece> {
 
 /// Runs the muxer over lanes, segment by segment in turn, and gives the file.
 fn mux(lanes: &[(TrackKind, Vec<Piece>)]) -> Result<(Vec<u8>, Summary), MuxError> {
-    let mut muxer = Mp4Muxer::default();
+    mux_with_breaks(lanes, Container::Mp4, &[])
+}
+
+/// The same, with the muxer put aside and taken up by a new one after some pushes.
+fn mux_with_breaks(lanes: &[(TrackKind, Vec<Piece>)], container: Container, breaks: &[usize]) -> Result<(Vec<u8>, Summary), MuxError> {
+    let (mut pushes, mut states) = (0, Vec::new());
+    let mut muxer = container.muxer();
     let tracks = (0..).zip(lanes).map(|(number, (kind, _))| {
         let mut track = Track::new(TrackId::new(number), *kind, "Name");
         track.language = Some("en".into());
         track
     });
-    muxer.begin(&Presentation::new(tracks.collect()), true)?;
+    let presentation = Presentation::new(tracks.collect());
+    muxer.begin(&presentation, true)?;
     let mut file = Vec::new();
     let mut writes = Vec::new();
     let longest = lanes.iter().map(|(_, pieces)| pieces.len()).max().unwrap_or(0);
@@ -105,6 +113,15 @@ fn mux(lanes: &[(TrackKind, Vec<Piece>)]) -> Result<(Vec<u8>, Summary), MuxError
             };
             muxer.push(TrackId::new(number), item, &mut writes)?;
             write(&mut file, &mut writes);
+            if breaks.contains(&pushes) {
+                let mut state = Vec::new();
+                assert!(muxer.checkpoint(&mut state));
+                states.push(state);
+                muxer = container.muxer();
+                muxer.begin(&presentation, true)?;
+                states.iter().try_for_each(|state| muxer.restore(state))?;
+            }
+            pushes += 1;
         }
     }
     let summary = muxer.finish(&mut writes)?;
@@ -425,4 +442,30 @@ fn what_cannot_go_into_the_file_is_an_error_or_a_note() {
         summary.notes,
         ["track 0: 1 breaks of continuity", "track 0: 1 damaged access units dropped"]
     );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn a_muxer_that_is_put_aside_and_taken_up_gives_the_same_bytes(breaks in proptest::collection::vec(0_usize..14, 0..8)) {
+        let two_kinds = || [folder("video-ts"), vec![Piece::Discontinuity], folder("high-ts")].into_iter().flatten().collect();
+        let with_gap = || {
+            let mut pieces = folder("high-ts");
+            pieces[2] = Piece::Gap;
+            pieces
+        };
+        for (container, lanes) in [
+            (Container::Mp4, vec![(TrackKind::Main, folder("video-ts")), (TrackKind::Audio, folder("main-audio-ts"))]),
+            (Container::Mp4, vec![(TrackKind::Main, folder("video-fmp4")), (TrackKind::Audio, folder("main-audio-fmp4"))]),
+            (Container::Mp4, vec![(TrackKind::Main, two_kinds())]),
+            (Container::Mp4, vec![(TrackKind::Main, with_gap())]),
+            (Container::Ts, vec![(TrackKind::Main, folder("high-ts"))]),
+        ] {
+            let (expected, summary) = mux_with_breaks(&lanes, container, &[]).unwrap();
+            let (found, told) = mux_with_breaks(&lanes, container, &breaks).unwrap();
+            prop_assert!(found == expected, "{container:?} {breaks:?}: the bytes differ");
+            prop_assert_eq!(told, summary);
+        }
+    }
 }

@@ -8,6 +8,8 @@ use aqueduct_media::{
     timeline::{Clock, Start, Timeline},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     SampleWriter,
     lane::{OutputTrack, Tags},
@@ -18,7 +20,7 @@ use super::{
 const INTERLEAVE_SECONDS: i64 = 1;
 
 /// The file and what its tracks share.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct File<W> {
     pub(super) writer: W,
     pub(super) timeline: Timeline,

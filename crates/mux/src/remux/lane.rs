@@ -3,10 +3,12 @@
 use aqueduct_core::{TrackId, TrackKind};
 use aqueduct_media::{Language, Sample, TrackConfig, time::rescale, timeline::Clock};
 
+use serde::{Deserialize, Serialize};
+
 use super::source::Source;
 
 /// One track of the presentation: a stream that may hold several tracks of the file.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Lane {
     pub(super) id: TrackId,
     pub(super) subtitles: bool,
@@ -20,7 +22,7 @@ pub(super) struct Lane {
 }
 
 /// What the playlist says of a track.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Tags {
     pub(super) language: Option<Language>,
     pub(super) name: Option<String>,
@@ -63,7 +65,7 @@ impl Lane {
 }
 
 /// A track of the file, as its demuxer sees it.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct OutputTrack {
     /// Its number there; `None` while a new demuxer has not come to it.
     pub(super) source: Option<aqueduct_media::TrackId>,

@@ -9,11 +9,15 @@ use std::mem;
 
 use aqueduct_core::{Clear, Item, Mux, MuxError, Presentation, SegmentInfo, Summary, TrackId, TrackKind, Write};
 
+use serde::{Deserialize, Serialize};
+
 use self::{
     file::{File, Push},
     lane::{Lane, Tags},
     source::{Source, check_stream_types, note},
 };
+
+use crate::checkpoint;
 
 pub use self::writer::SampleWriter;
 pub(crate) use self::writer::media;
@@ -24,7 +28,7 @@ pub(crate) use self::writer::media;
 /// Tracks are joined by their time stamps on one continuous [`Timeline`](aqueduct_media::timeline::Timeline), across
 /// discontinuities and changes of codec parameters. What was damaged or repaired is counted and told in the
 /// [`Summary`]. Subtitle Renditions are left out, with a note.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Remux<W> {
     file: File<W>,
     lanes: Vec<Lane>,
@@ -134,6 +138,15 @@ impl<W: SampleWriter> Remux<W> {
         }
     }
 
+    pub(crate) fn mark_saved(&mut self) {
+        self.file.writer.mark_saved();
+    }
+
+    /// Makes this, which was serialised after `earlier` was marked as saved, the whole.
+    pub(crate) fn put_behind(&mut self, earlier: Self) {
+        self.file.writer.put_behind(earlier.file.writer);
+    }
+
     fn gap(&mut self, track: TrackId, info: &SegmentInfo) {
         for output in &Lane::of(&mut self.lanes, track).outputs {
             self.file.timeline.gap(output.number, info.duration);
@@ -163,6 +176,20 @@ impl<W: SampleWriter> Mux for Remux<W> {
                 Ok(())
             }
         }
+    }
+
+    fn checkpoint(&mut self, state: &mut Vec<u8>) -> bool {
+        let saved = checkpoint::save(self, state);
+        if saved {
+            self.mark_saved();
+        }
+        saved
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), MuxError> {
+        let earlier = mem::replace(self, checkpoint::read(state)?);
+        self.put_behind(earlier);
+        Ok(())
     }
 
     fn finish(&mut self, writes: &mut Vec<Write>) -> Result<Summary, MuxError> {

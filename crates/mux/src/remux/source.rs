@@ -4,9 +4,10 @@ use std::{mem, ops::Range};
 
 use aqueduct_core::MuxError;
 use aqueduct_media::{SampleData, fmp4, packed, timeline::Clock, ts};
+use serde::{Deserialize, Serialize};
 
 /// The demuxer of a track.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Source {
     Ts(Box<ts::Demuxer>),
     Packed(Box<packed::Demuxer>),

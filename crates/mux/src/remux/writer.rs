@@ -4,12 +4,16 @@ use std::fmt;
 
 use aqueduct_core::{MuxError, Presentation, Write};
 use aqueduct_media::{Error, Sample, TrackConfig};
+use serde::{Serialize, de::DeserializeOwned};
 
 /// Writes one container of samples that lie on one timeline: what [`Remux`](crate::Remux) drives.
 ///
 /// Samples come in batches of about a second. Within a batch they are sorted by track, and each track's are in decode
 /// order. What a method appends to `out` goes to the end of the output, in the order of the calls.
-pub trait SampleWriter: fmt::Debug + Send + 'static {
+///
+/// A writer is serialised between two segments, so that another process can take it up. One whose state grows with the
+/// output serialises what came since [`mark_saved`](Self::mark_saved) alone.
+pub trait SampleWriter: fmt::Debug + Send + Serialize + DeserializeOwned + 'static {
     /// The container's name, for people.
     const CONTAINER: &'static str;
 
@@ -45,6 +49,14 @@ pub trait SampleWriter: fmt::Debug + Send + 'static {
     ///
     /// [`MuxError`]: a sample that the container cannot hold.
     fn add(&mut self, track: usize, sample: &Sample<&[u8]>, out: &mut Vec<u8>) -> Result<(), MuxError>;
+
+    /// What was serialised just now is safe.
+    fn mark_saved(&mut self) {}
+
+    /// Makes this, which was serialised after `earlier` was marked as saved, the whole.
+    fn put_behind(&mut self, earlier: Self) {
+        drop(earlier);
+    }
 
     /// No more samples: appends to `writes` what completes the file, and to `notes` what is to be told of it.
     ///
