@@ -122,7 +122,7 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "URL", help_heading = "Requests")]
     pub(crate) proxy: Option<String>,
 
-    /// Let public pages and playlists name private addresses
+    /// Let pages and playlists name addresses nearer to this machine than their own: private ones, loopback
     #[arg(long, help_heading = "Requests")]
     pub(crate) allow_private: bool,
 

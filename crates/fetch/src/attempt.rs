@@ -8,10 +8,10 @@ use reqwest::header::{self, HeaderMap};
 use reqwest::{Response, StatusCode};
 use tokio::time::timeout;
 
-use crate::address::NotPublic;
 use crate::fetcher::HttpFetcher;
 use crate::range::ContentRange;
 use crate::request::send;
+use crate::resolver::TooNear;
 use crate::retry::retry_after;
 use crate::sink::Sink;
 use crate::{range, sniff};
@@ -249,7 +249,7 @@ pub(crate) fn classify(url: &SafeUrl, error: reqwest::Error, received: u64, clai
     let url = url.clone();
     // The library's message repeats the URL, secrets and all.
     let error = error.without_url();
-    if let Some(refusal) = sources(&error).find_map(|source| source.downcast_ref::<NotPublic>()) {
+    if let Some(refusal) = sources(&error).find_map(|source| source.downcast_ref::<TooNear>()) {
         return FetchError::Refused {
             url,
             reason: refusal.to_string(),

@@ -1,16 +1,14 @@
 //! The bundled fetcher: clients, options and the retry loop.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_core::{Event, Fetch, FetchError, Fetched, Grant, Kind, Lender, Progress, Resource, SafeUrl, Sealed, Sender};
-use reqwest::{Client, ClientBuilder};
 
-use crate::address::PublicOnly;
 use crate::attempt::{Head, Memory, attempt};
+use crate::clients::Clients;
 use crate::local::{self, LocalFile};
-use crate::policy::{Policy, Zone};
+use crate::policy::Policy;
 use crate::retry::{Outage, Retries};
 use crate::sink::Sink;
 
@@ -81,20 +79,8 @@ impl Default for Options {
 pub struct HttpFetcher {
     pub(crate) options: Options,
     pub(crate) policy: Policy,
-    /// Whether requests go through a proxy: it resolves the names, and its address is the one that is connected to.
-    pub(crate) proxied: bool,
+    pub(crate) clients: Clients,
     outage: Outage,
-    any: Clients,
-    public: Clients,
-}
-
-/// One client for each way of transfer.
-#[derive(Debug)]
-struct Clients {
-    /// For text: compressed.
-    text: Client,
-    /// For media: as it is, so that lengths and ranges mean what they say.
-    media: Client,
 }
 
 impl HttpFetcher {
@@ -105,53 +91,12 @@ impl HttpFetcher {
     /// [`FetchError::Other`] when the proxy or the user agent cannot be used, or the system's certificates
     /// cannot be read.
     pub fn new(options: Options) -> Result<Self, FetchError> {
-        if let Some(proxy) = &options.proxy {
-            check_proxy(proxy)?;
-        }
-        let cookies = Arc::new(reqwest::cookie::Jar::default());
-        let build = |public: bool| -> Result<Clients, FetchError> {
-            let base = || -> Result<ClientBuilder, FetchError> {
-                let mut builder = Client::builder()
-                    .user_agent(&options.user_agent)
-                    .redirect(reqwest::redirect::Policy::none())
-                    .referer(false)
-                    .cookie_provider(Arc::clone(&cookies))
-                    .connect_timeout(options.timeout)
-                    .pool_max_idle_per_host(64);
-                if public {
-                    builder = builder.dns_resolver(PublicOnly);
-                }
-                if let Some(proxy) = &options.proxy {
-                    builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(other)?);
-                }
-                Ok(builder)
-            };
-            Ok(Clients {
-                text: base()?.build().map_err(other)?,
-                media: base()?.no_gzip().no_brotli().no_zstd().no_deflate().build().map_err(other)?,
-            })
-        };
-        let proxied = options.proxy.is_some() || environment_proxy();
-        let policy = Policy::new(options.allow_private, options.local_root.clone());
         Ok(Self {
-            any: build(false)?,
-            public: build(true)?,
-            policy,
-            proxied,
+            clients: Clients::new(&options)?,
+            policy: Policy::new(options.allow_private, options.local_root.clone()),
             outage: Outage::default(),
             options,
         })
-    }
-
-    pub(crate) fn client(&self, zone: Zone, kind: Kind) -> &Client {
-        let clients = match zone {
-            Zone::Public if !self.proxied => &self.public,
-            _ => &self.any,
-        };
-        match kind {
-            Kind::Document | Kind::Playlist => &clients.text,
-            _ => &clients.media,
-        }
     }
 
     async fn fetch_into(&self, resource: &Resource, mut sink: Sink<'_>, progress: &Progress) -> Result<Fetched, FetchError> {
@@ -242,31 +187,6 @@ impl HttpFetcher {
         }
         Ok(head)
     }
-}
-
-/// Whether the environment names a proxy, as the HTTP library reads it.
-fn environment_proxy() -> bool {
-    ["http_proxy", "https_proxy", "all_proxy"].iter().any(|name| {
-        [(*name).to_owned(), name.to_uppercase()]
-            .iter()
-            .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
-    })
-}
-
-/// Proxies that the HTTP library knows. It passes over others without a word, and goes out directly.
-fn check_proxy(proxy: &str) -> Result<(), FetchError> {
-    const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
-    let scheme = proxy.split_once("://").map_or("http", |(scheme, _)| scheme).to_ascii_lowercase();
-    if SCHEMES.contains(&scheme.as_str()) {
-        return Ok(());
-    }
-    Err(FetchError::Other(
-        format!("a proxy of scheme {scheme:?} is not known: use {}", SCHEMES.join(", ")).into(),
-    ))
-}
-
-fn other(error: reqwest::Error) -> FetchError {
-    FetchError::Other(error.into())
 }
 
 impl Fetch for HttpFetcher {

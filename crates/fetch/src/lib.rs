@@ -26,9 +26,11 @@
 //! - `Referer` is what a browser would send under `strict-origin-when-cross-origin`.
 //! - A redirect is followed by hand, each hop under the same rules; `https` never turns into `http`.
 //! - `file:` is reachable only from a local playlist, and only below its folder.
-//! - What a public document names is not a loopback, private or otherwise special address, checked on the
-//!   addresses that are connected to. Where the user's own input is such an address, the job is in that zone
-//!   already.
+//! - A document names what is no nearer to this machine than it is itself: a public one no private, link-local or
+//!   loopback address, nor any other that IANA keeps for special use; one of a private network neither the link nor
+//!   this machine. IPv6 forms of IPv4 addresses count as those. It is checked on the addresses that are connected to,
+//!   each time, so that a name server that changes its mind gains nothing. What the user gives may be anywhere. Behind
+//!   a proxy, which resolves the names, only addresses that stand in URLs can be judged.
 //!
 //! # Example
 //!
@@ -47,6 +49,7 @@
 
 mod address;
 mod attempt;
+mod clients;
 mod driver;
 mod fetcher;
 mod headers;
@@ -54,6 +57,7 @@ mod local;
 mod policy;
 mod range;
 mod request;
+mod resolver;
 mod retry;
 mod sink;
 mod sniff;

@@ -1,68 +1,95 @@
 //! Which requests may be made, and with which headers.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aqueduct_core::{FetchError, SafeUrl};
-use url::Url;
+use url::{Origin, Url};
 
-use crate::address;
+use crate::address::Space;
+
+/// Origins whose nearness is remembered, at most. Beyond that an origin counts as public.
+const ORIGINS: usize = 1024;
 
 /// The rules for where a request may go.
 #[derive(Debug)]
 pub(crate) struct Policy {
     /// The folder below which local files may be read, when the input is a local playlist.
     pub(crate) local_root: Option<PathBuf>,
-    /// Whether special addresses are allowed from the start, or because the user's own input is one.
-    private_zone: AtomicBool,
-}
-
-/// What the rules say of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Zone {
-    /// It may connect to any address.
-    Any,
-    /// It may connect to public addresses only.
-    Public,
+    allow_private: bool,
+    /// How near origins with names turned out to be: their documents may name addresses of that space. Of several
+    /// answers the farthest counts, so that a name that moves gains nothing.
+    near: Mutex<HashMap<Origin, Space>>,
 }
 
 impl Policy {
     pub(crate) fn new(allow_private: bool, local_root: Option<PathBuf>) -> Self {
         Self {
             local_root,
-            private_zone: AtomicBool::new(allow_private),
+            allow_private,
+            near: Mutex::default(),
         }
     }
 
-    /// Says whether a request to `url`, which `named_by` names, may be made, and to which addresses.
-    pub(crate) fn check(&self, named_by: Option<&SafeUrl>, url: &SafeUrl) -> Result<Zone, FetchError> {
+    /// Says whether a request to `url`, which `named_by` names, may be made, and how near it may connect.
+    pub(crate) fn check(&self, named_by: Option<&SafeUrl>, url: &SafeUrl) -> Result<Space, FetchError> {
         let refused = |reason: String| Err(FetchError::Refused { url: url.clone(), reason });
         if !matches!(url.url().scheme(), "http" | "https") {
             return refused(format!("scheme \"{}\" is not fetched", url.url().scheme()));
         }
-        // What the user gives, or a local playlist or text that the user gives, may go anywhere; so may a document that
-        // has such an address itself, which only somebody in that zone could read.
-        let from_user = named_by.is_none_or(|by| {
-            let by = by.url();
-            by.scheme() == "file" || address::literal_special(by).is_some() || address::is_localhost(by)
-        });
-        if from_user || self.private_zone.load(Ordering::Relaxed) {
-            return Ok(Zone::Any);
+        let reach = self.reach(named_by);
+        match Space::of_host(url.url()) {
+            Some(space) if space > reach => refused(format!(
+                "it is {space}, and a document from farther away names it; --allow-private permits it"
+            )),
+            _ => Ok(reach),
         }
-        if let Some(address) = address::literal_special(url.url()) {
-            return refused(format!(
-                "{address} is not a public address, and a public document names it; --allow-private permits it"
-            ));
-        }
-        Ok(Zone::Public)
     }
 
-    /// Learns the address that the user's own input turned out to have: where that is a special one, the job is
-    /// in that zone already.
-    pub(crate) fn connected(&self, named_by: Option<&SafeUrl>, address: Option<std::net::SocketAddr>) {
-        if named_by.is_none() && address.is_some_and(|address| address::is_special(address.ip())) {
-            self.private_zone.store(true, Ordering::Relaxed);
+    /// How near a document's addresses may be. What the user gives, or a local playlist or text that the user
+    /// gives, may be anywhere; any other document reaches as near as it is itself, for only somebody in that space
+    /// could read it there.
+    fn reach(&self, named_by: Option<&SafeUrl>) -> Space {
+        let Some(by) = named_by.map(SafeUrl::url) else {
+            return Space::Machine;
+        };
+        if self.allow_private || by.scheme() == "file" {
+            return Space::Machine;
         }
+        Space::of_host(by).unwrap_or_else(|| self.near().get(&by.origin()).copied().unwrap_or(Space::Public))
+    }
+
+    /// Judges the address that was connected to, and learns from it how near `url` is.
+    pub(crate) fn connected(&self, named_by: Option<&SafeUrl>, url: &SafeUrl, address: IpAddr) -> Result<(), FetchError> {
+        let (space, reach) = (Space::of(address), self.reach(named_by));
+        if space > reach {
+            return Err(FetchError::Refused {
+                url: url.clone(),
+                reason: format!("it is at {space}, and a document from farther away names it; --allow-private permits it"),
+            });
+        }
+        let mut near = self.near();
+        let known = near.len();
+        match near.entry(url.url().origin()) {
+            Entry::Occupied(mut entry) => {
+                let farthest = space.min(*entry.get());
+                entry.insert(farthest);
+            }
+            // That the user's own address was public once is remembered, too: it stays so.
+            Entry::Vacant(entry) if known < ORIGINS && (named_by.is_none() || space != Space::Public) => {
+                entry.insert(space);
+            }
+            Entry::Vacant(_) => {}
+        }
+        Ok(())
+    }
+
+    fn near(&self) -> MutexGuard<'_, HashMap<Origin, Space>> {
+        // Every change is one insertion: a panic elsewhere leaves nothing half done.
+        self.near.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -124,44 +151,97 @@ mod tests {
         }
     }
 
+    fn reaches(policy: &Policy, named_by: Option<&str>, url: &str) -> bool {
+        match policy.check(named_by.map(safe).as_ref(), &safe(url)) {
+            Ok(_) => true,
+            Err(FetchError::Refused { .. }) => false,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     #[test]
-    fn a_public_document_cannot_name_a_private_address() {
+    fn a_document_names_what_is_no_nearer_than_itself() {
+        let policy = Policy::new(false, None);
+        let public = "http://1.1.1.1/";
+        let targets = [
+            public,
+            "http://10.0.0.1/",
+            "http://169.254.169.254/latest/",
+            "http://127.0.0.1:8080/",
+            "http://localhost/",
+        ];
+        // Which of these may be named: all up to one.
+        let cases = [
+            (None, 5),
+            (Some("file:///home/me/list.m3u8"), 5),
+            (Some("http://127.0.0.1/list"), 5),
+            (Some("http://[::1]:8080/list"), 5),
+            (Some("http://localhost:8080/list"), 5),
+            (Some("http://169.254.1.1/list"), 3),
+            (Some("http://192.168.0.1/list"), 2),
+            (Some("https://[fd00::1]/list"), 2),
+            (Some("https://[::ffff:10.0.0.1]/list"), 2),
+            (Some("https://8.8.8.8/list"), 1),
+            (Some("https://public.example/list"), 1),
+        ];
+        for (named_by, allowed) in cases {
+            for (number, url) in targets.iter().enumerate() {
+                assert_eq!(reaches(&policy, named_by, url), number < allowed, "{named_by:?} to {url}");
+            }
+        }
+        let open = Policy::new(true, None);
+        assert!(targets.iter().all(|url| reaches(&open, Some("https://public.example/"), url)));
+    }
+
+    #[test]
+    fn a_data_url_speaks_for_whoever_named_it() {
         let policy = Policy::new(false, None);
         let page = Resource::new(Kind::Document, safe("https://public.example/"));
-        let named = page.names(Kind::Segment, safe("http://192.168.0.1/"));
-        assert!(matches!(
-            policy.check(named.named_by.as_ref(), &named.url),
-            Err(FetchError::Refused { .. })
-        ));
-        assert_eq!(
-            policy.check(named.named_by.as_ref(), &safe("http://localhost/")).unwrap(),
-            Zone::Public
-        );
-        for near in [
-            "http://192.168.0.1/list",
-            "http://localhost:8080/list",
-            "file:///list",
-            "data:,#EXTM3U",
-        ] {
-            let near = Resource::new(Kind::Document, safe(near)).names(Kind::Segment, safe("http://192.168.0.1/"));
-            assert_eq!(policy.check(near.named_by.as_ref(), &near.url).unwrap(), Zone::Any, "{near}");
-        }
         let smuggled = page
             .names(Kind::Playlist, safe("data:,#EXTM3U"))
             .names(Kind::Segment, safe("http://192.168.0.1/"));
+        assert!(policy.check(smuggled.named_by.as_ref(), &smuggled.url).is_err());
+        let given = Resource::new(Kind::Document, safe("data:,#EXTM3U")).names(Kind::Segment, safe("http://192.168.0.1/"));
+        assert!(policy.check(given.named_by.as_ref(), &given.url).is_ok());
+    }
+
+    #[test]
+    fn a_name_is_as_near_as_the_farthest_address_that_it_was_met_at() {
+        let at = |policy: &Policy, named_by: Option<&str>, url: &str, address: &str| {
+            policy.connected(named_by.map(safe).as_ref(), &safe(url), address.parse().unwrap())
+        };
+        let intranet = Some("http://wiki.corp.example/page");
+        let policy = Policy::new(false, None);
+        assert!(!reaches(&policy, intranet, "http://10.0.0.1/"));
+        at(&policy, None, "http://wiki.corp.example/", "10.0.0.5").unwrap();
         assert!(
-            policy.check(smuggled.named_by.as_ref(), &smuggled.url).is_err(),
-            "a page cannot speak through a data: URL"
+            reaches(&policy, intranet, "http://10.0.0.1/"),
+            "only somebody in that space could read it there"
         );
-        let typed = Resource::new(Kind::Document, safe("http://192.168.0.1/"));
-        assert_eq!(policy.check(typed.named_by.as_ref(), &typed.url).unwrap(), Zone::Any);
-        policy.connected(named.named_by.as_ref(), Some("192.168.0.1:80".parse().unwrap()));
+        assert!(!reaches(&policy, intranet, "http://127.0.0.1/"), "but this machine is nearer");
         assert!(
-            policy.check(named.named_by.as_ref(), &named.url).is_err(),
-            "only the user's input sets the zone"
+            !reaches(&policy, Some("http://wiki.corp.example:81/"), "http://10.0.0.1/"),
+            "another origin"
         );
-        policy.connected(typed.named_by.as_ref(), Some("192.168.0.1:80".parse().unwrap()));
-        assert_eq!(policy.check(named.named_by.as_ref(), &named.url).unwrap(), Zone::Any);
+        // What it leads to is in that space, too.
+        at(&policy, intranet, "http://media.corp.example/", "10.0.0.6").unwrap();
+        assert!(reaches(&policy, Some("http://media.corp.example/x.m3u8"), "http://10.0.0.1/"));
+        // A public document in an intranet page gains nothing by it.
+        at(&policy, intranet, "http://public.example/", "1.1.1.1").unwrap();
+        assert!(!reaches(&policy, Some("http://public.example/frame"), "http://10.0.0.1/"));
+
+        // Rebinding of the input's own name, in both orders.
+        for answers in [["1.1.1.1", "127.0.0.1"], ["127.0.0.1", "1.1.1.1"]] {
+            let policy = Policy::new(false, None);
+            for address in answers {
+                at(&policy, None, "http://moves.example/", address).unwrap();
+            }
+            assert!(!reaches(&policy, Some("http://moves.example/"), "http://127.0.0.1/"), "{answers:?}");
+        }
+        // And what no resolver kept from being connected to is refused afterwards.
+        let result = at(&policy, Some("http://public.example/"), "http://moves.example/", "127.0.0.1");
+        assert!(matches!(result, Err(FetchError::Refused { .. })));
+        assert!(at(&policy, Some("http://public.example/"), "http://moves.example/", "::ffff:10.0.0.1").is_err());
     }
 
     #[test]

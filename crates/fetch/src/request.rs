@@ -19,11 +19,11 @@ pub(crate) async fn send(
     let mut url = resource.url.clone();
     let mut named_by = resource.named_by.clone();
     for _ in 0..=options.max_redirects {
-        let zone = fetcher.policy.check(named_by.as_ref(), &url)?;
+        let reach = fetcher.policy.check(named_by.as_ref(), &url)?;
         let range = range::header(resource.range, received);
         let range = range.as_deref().map(|range| (range, if_range));
         let headers = headers::of(options, &url, resource.referrer.as_ref(), range)?;
-        let request = fetcher.client(zone, resource.kind).get(url.url().clone()).headers(headers);
+        let request = fetcher.clients.get(reach, resource.kind)?.get(url.url().clone()).headers(headers);
         let response = match timeout(options.timeout, request.send()).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(classify(&url, error, 0, None, options.timeout)),
@@ -36,8 +36,10 @@ pub(crate) async fn send(
             }
         };
         // Behind a proxy the address is the proxy's.
-        if !fetcher.proxied {
-            fetcher.policy.connected(named_by.as_ref(), response.remote_addr());
+        if let Some(address) = response.remote_addr()
+            && !fetcher.clients.proxied()
+        {
+            fetcher.policy.connected(named_by.as_ref(), &url, address.ip())?;
         }
         if !is_redirect(response.status()) {
             return Ok((url, response));

@@ -1,0 +1,177 @@
+//! The HTTP clients: one for each reach and way of transfer, so that no connection is used by a request that could
+//! not have made it.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use aqueduct_core::{FetchError, Kind};
+use reqwest::dns::Resolve;
+use reqwest::{Client, ClientBuilder};
+
+use crate::address::Space;
+use crate::fetcher::Options;
+use crate::resolver::{Guard, System};
+
+/// Clients, made when they are first needed.
+pub(crate) struct Clients {
+    options: Options,
+    cookies: Arc<reqwest::cookie::Jar>,
+    resolver: Arc<dyn Resolve>,
+    /// The hosts of the proxies in use. A proxy resolves the names, and its address is the one that is connected to.
+    proxies: Arc<[String]>,
+    by_reach: [OnceLock<Pair>; 4],
+}
+
+#[derive(Debug)]
+struct Pair {
+    /// For text: compressed.
+    text: Client,
+    /// For media: as it is, so that lengths and ranges mean what they say.
+    media: Client,
+}
+
+impl Clients {
+    /// Clients over the system's name resolution.
+    pub(crate) fn new(options: &Options) -> Result<Self, FetchError> {
+        Self::over(options, Arc::new(System))
+    }
+
+    /// Clients over another name resolution.
+    pub(crate) fn over(options: &Options, resolver: Arc<dyn Resolve>) -> Result<Self, FetchError> {
+        if let Some(proxy) = &options.proxy {
+            check_proxy(proxy)?;
+        }
+        let proxies = match &options.proxy {
+            Some(proxy) => vec![proxy.clone()],
+            None => environment_proxies(),
+        };
+        let clients = Self {
+            options: options.clone(),
+            cookies: Arc::default(),
+            resolver,
+            proxies: proxies.iter().map(|proxy| host(proxy)).collect(),
+            by_reach: Default::default(),
+        };
+        // What cannot be used is told now, and not with the first request.
+        clients.pair(Space::Machine)?;
+        Ok(clients)
+    }
+
+    /// Whether requests may go through a proxy.
+    pub(crate) fn proxied(&self) -> bool {
+        !self.proxies.is_empty()
+    }
+
+    /// The client for a request that may connect as near as `reach`.
+    pub(crate) fn get(&self, reach: Space, kind: Kind) -> Result<&Client, FetchError> {
+        let pair = self.pair(reach)?;
+        Ok(match kind {
+            Kind::Document | Kind::Playlist => &pair.text,
+            _ => &pair.media,
+        })
+    }
+
+    fn pair(&self, reach: Space) -> Result<&Pair, FetchError> {
+        let slot = &self.by_reach[reach as usize];
+        if let Some(pair) = slot.get() {
+            return Ok(pair);
+        }
+        let pair = Pair {
+            text: self.builder(reach)?.build().map_err(unusable)?,
+            media: self
+                .builder(reach)?
+                .no_gzip()
+                .no_brotli()
+                .no_zstd()
+                .no_deflate()
+                .build()
+                .map_err(unusable)?,
+        };
+        Ok(slot.get_or_init(|| pair))
+    }
+
+    fn builder(&self, reach: Space) -> Result<ClientBuilder, FetchError> {
+        let options = &self.options;
+        let guard = Guard {
+            reach,
+            proxies: Arc::clone(&self.proxies),
+            inner: Arc::clone(&self.resolver),
+        };
+        let builder = Client::builder()
+            .user_agent(&options.user_agent)
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .cookie_provider(Arc::clone(&self.cookies))
+            .connect_timeout(options.timeout)
+            .pool_max_idle_per_host(64)
+            .dns_resolver(guard);
+        match &options.proxy {
+            Some(proxy) => Ok(builder.proxy(reqwest::Proxy::all(proxy).map_err(unusable)?)),
+            None => Ok(builder),
+        }
+    }
+}
+
+impl fmt::Debug for Clients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clients").field("proxies", &self.proxies).finish_non_exhaustive()
+    }
+}
+
+/// The proxies that the environment names, as the HTTP library reads it.
+fn environment_proxies() -> Vec<String> {
+    ["http_proxy", "https_proxy", "all_proxy"]
+        .into_iter()
+        .flat_map(|name| [name.to_owned(), name.to_uppercase()])
+        .filter_map(|name| std::env::var(name).ok())
+        .filter(|proxy| !proxy.is_empty())
+        .collect()
+}
+
+/// The host of a proxy's address, which may lack its scheme.
+fn host(proxy: &str) -> String {
+    let rest = proxy.split_once("://").map_or(proxy, |(_, rest)| rest);
+    let rest = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    let name = match rest.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => rest,
+    };
+    name.to_ascii_lowercase()
+}
+
+/// Proxies that the HTTP library knows. It passes over others without a word, and goes out directly.
+fn check_proxy(proxy: &str) -> Result<(), FetchError> {
+    const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
+    let scheme = proxy.split_once("://").map_or("http", |(scheme, _)| scheme).to_ascii_lowercase();
+    if SCHEMES.contains(&scheme.as_str()) {
+        return Ok(());
+    }
+    Err(FetchError::Other(
+        format!("a proxy of scheme {scheme:?} is not known: use {}", SCHEMES.join(", ")).into(),
+    ))
+}
+
+fn unusable(error: reqwest::Error) -> FetchError {
+    // The library's message repeats the URL, secrets and all.
+    FetchError::Other(error.without_url().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_of_a_proxy_is_found() {
+        for (proxy, name) in [
+            ("http://user:pa@ss@Proxy.lan:3128/", "proxy.lan"),
+            ("socks5h://127.0.0.1:9050", "127.0.0.1"),
+            ("proxy.lan", "proxy.lan"),
+            ("proxy.lan:80", "proxy.lan"),
+            ("http://[::1]:80", "[::1]"),
+            ("http://[::1]", "[::1]"),
+        ] {
+            assert_eq!(host(proxy), name, "{proxy}");
+        }
+    }
+}
