@@ -7,7 +7,7 @@ use aqueduct_core::{
     TrackId, TrackKind, channel,
 };
 use aqueduct_decrypt::{ClearKey, KeyStore};
-use aqueduct_fetch::{FetchError, HttpFetcher, OnMissing, Permits};
+use aqueduct_fetch::{Concurrency, FetchError, HttpFetcher, OnMissing, Permits};
 use aqueduct_mux::{Auto, Container, Finished, Origin, Output, StageError, WebVtt};
 use aqueduct_resolve::PageResolver;
 use tokio::task::JoinSet;
@@ -18,8 +18,9 @@ use crate::{Error, Outcome, Report};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// How many requests are open at once, over all tracks: 8. Each track has one place of its own.
-    pub concurrency: usize,
+    /// How many requests are open at once, over all tracks: what each origin turns out to be good for, and 32 at most.
+    /// Each track has one place of its own.
+    pub concurrency: Concurrency,
     /// How many bytes all payloads of the process may take: 64 MiB. At least the concurrency times the size of a
     /// segment keeps the connections busy.
     pub budget_bytes: usize,
@@ -34,7 +35,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            concurrency: 8,
+            concurrency: Concurrency::default(),
             budget_bytes: 64 << 20,
             channel_items: 16,
             on_missing: OnMissing::default(),

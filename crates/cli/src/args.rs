@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use aqueduct::decrypt::UserKeys;
-use aqueduct::fetch::{OnMissing, ScopedHeader};
+use aqueduct::fetch::{Concurrency, OnMissing, ScopedHeader};
 use aqueduct::resolve::Select;
 use aqueduct::{Container, Input, SafeUrl};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -55,9 +55,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N|all", default_value = "1", value_parser = pick)]
     pub(crate) pick: Pick,
 
-    /// How many requests are open at once
-    #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "Transfer")]
-    pub(crate) concurrency: u16,
+    /// How many requests are open at once: a number; auto, as many as the servers are good for, up to 32; or auto:N, up
+    /// to N
+    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = concurrency, help_heading = "Transfer")]
+    pub(crate) concurrency: Concurrency,
 
     /// Memory for what is under way
     #[arg(long, value_name = "BYTES", default_value = "64M", value_parser = bytes, help_heading = "Transfer")]
@@ -280,6 +281,19 @@ fn pick(text: &str) -> Result<Pick, String> {
         .ok_or_else(|| "a number from 1 on, or all".into())
 }
 
+/// Reads how many requests may be open: `8`, `auto`, `auto:16`.
+fn concurrency(text: &str) -> Result<Concurrency, String> {
+    let number = |text: &str| {
+        let wrong = || "a number from 1 to 256, auto, or auto:N".to_owned();
+        text.parse().ok().filter(|number| (1..=256).contains(number)).ok_or_else(wrong)
+    };
+    match text.strip_prefix("auto") {
+        Some("") => Ok(Concurrency::default()),
+        Some(most) => number(most.strip_prefix(':').unwrap_or_default()).map(|most| Concurrency::Auto { most }),
+        None => number(text).map(Concurrency::Fixed),
+    }
+}
+
 /// Reads a number of bytes, with K, M or G for powers of 1024.
 fn bytes(text: &str) -> Result<usize, String> {
     let (number, unit) = text.split_at(text.trim_end_matches(|last: char| last.is_ascii_alphabetic()).len());
@@ -323,6 +337,21 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn concurrency_is_a_number_or_automatic() {
+        let cases = [
+            ("8", Concurrency::Fixed(8)),
+            ("auto", Concurrency::default()),
+            ("auto:16", Concurrency::Auto { most: 16 }),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(concurrency(text), Ok(expected), "{text}");
+        }
+        for text in ["", "0", "257", "-1", "auto:", "auto:0", "auto16", "many"] {
+            assert!(concurrency(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -186,7 +186,7 @@ async fn stream(
     };
     let progress = Progress::new();
     let mut options = aqueduct::Options::default();
-    options.concurrency = args.concurrency.into();
+    options.concurrency = args.concurrency;
     options.budget_bytes = args.buffer;
     options.on_missing = args.on_missing.into();
     let pipeline = Pipeline::over(Arc::clone(&source.fetcher))

@@ -55,6 +55,7 @@
 mod budget;
 mod error;
 mod item;
+mod meter;
 mod payload;
 mod presentation;
 mod progress;
@@ -66,6 +67,7 @@ pub use async_channel::{Receiver, Sender};
 pub use budget::{Budget, Slot};
 pub use error::{BoxError, DecryptError, FetchError, Located, MuxError, ResolveError, TimeoutPhase, Unit};
 pub use item::{Encryption, Gap, GapCause, InitId, InitInfo, Item, Iv, SegmentInfo};
+pub use meter::Meter;
 pub use payload::{Clear, Data, Grant, Lender, Sealed, Write, WriteAt};
 pub use presentation::{Account, DocumentRead, Input, Offer, OfferKind, Presentation, Track, TrackId, TrackKind};
 pub use progress::{Counters, Event, OpenRequest, Progress};

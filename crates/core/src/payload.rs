@@ -1,10 +1,12 @@
 //! Bytes on their way, with the budget slot that they occupy.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::BytesMut;
+use tokio::time::Instant;
 
-use crate::{Budget, FetchError, Limits, Progress, Resource, SafeUrl, Slot, TrackId};
+use crate::{Budget, FetchError, Limits, Meter, Progress, Resource, SafeUrl, Slot, TrackId};
 
 /// Buffers start at most this large, whatever length a server claims.
 const FIRST_ALLOCATION: usize = 4 << 20;
@@ -94,6 +96,9 @@ pub struct Grant {
     limit: u64,
     payload: Payload,
     progress: Progress,
+    meter: Option<Arc<Meter>>,
+    /// When it was asked for, until the first byte comes.
+    asked: Option<Instant>,
 }
 
 impl Grant {
@@ -108,6 +113,24 @@ impl Grant {
                 slot: None,
             },
             progress: Progress::default(),
+            meter: None,
+            asked: None,
+        }
+    }
+
+    /// The same with somebody who counts what is seen of the transfer, which begins now.
+    #[must_use]
+    pub fn with_meter(mut self, meter: Option<Arc<Meter>>) -> Self {
+        self.asked = meter.is_some().then(Instant::now);
+        self.meter = meter;
+        self
+    }
+
+    /// Tells that a try failed, whether there will be another or not.
+    pub fn failed(&mut self, error: &FetchError) {
+        if let Some(meter) = &self.meter {
+            meter.failed(error);
+            self.asked = None;
         }
     }
 
@@ -159,6 +182,12 @@ impl Grant {
         self.allocate(size);
         self.payload.bytes.extend_from_slice(bytes);
         self.progress.counters().received(bytes.len());
+        if let Some(meter) = &self.meter {
+            meter.received(bytes.len());
+            if let Some(asked) = self.asked.take() {
+                meter.answered(asked.elapsed());
+            }
+        }
         Ok(())
     }
 
@@ -240,6 +269,8 @@ impl Lender {
                 slot: Some(self.budget.open(self.track, expected).await),
             },
             progress: self.progress.clone(),
+            meter: None,
+            asked: None,
         }
     }
 }

@@ -38,7 +38,7 @@ pub trait Resolve: Send + Sync + 'static {
 /// From an address to bytes: complete, or not at all.
 pub trait Fetch: Send + Sync + 'static {
     /// Fetches one resource into `grant`. The bytes are those of [`Resource::range`] where it is given, and
-    /// the whole body otherwise.
+    /// the whole body otherwise. Tries that failed are told to [`Grant::failed`].
     ///
     /// # Errors
     ///

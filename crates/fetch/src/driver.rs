@@ -7,9 +7,10 @@ use aqueduct_core::{
     Fetch, FetchError, GapCause, Grant, Item, Kind, Lender, Located, Receiver, Resource, Sealed, SegmentInfo, Sender, Stop, TrackId, Unit,
     channel,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
+
+use crate::permits::{Permit, Permits};
 
 /// Segments that may be under way or wait for their turn, for each track. The byte budget is what bounds memory;
 /// this bounds the bookkeeping.
@@ -26,35 +27,6 @@ pub enum OnMissing {
     Abort,
     /// Go on, and name it as missing.
     Gap,
-}
-
-/// Leave to have requests open: a bound over all tracks, of which one place is reserved for each, so that no track
-/// waits for another's connections.
-#[derive(Clone, Debug)]
-pub struct Permits {
-    own: Arc<Semaphore>,
-    shared: Arc<Semaphore>,
-}
-
-impl Permits {
-    /// Splits `total` places among `tracks`. Each gets at least one, even where `total` is smaller than that.
-    pub fn split(total: usize, tracks: usize) -> Vec<Self> {
-        let shared = Arc::new(Semaphore::new(total.saturating_sub(tracks).min(Semaphore::MAX_PERMITS)));
-        (0..tracks)
-            .map(|_| Self {
-                own: Arc::new(Semaphore::new(1)),
-                shared: Arc::clone(&shared),
-            })
-            .collect()
-    }
-
-    async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
-        tokio::select! {
-            biased;
-            own = Arc::clone(&self.own).acquire_owned() => own.ok(),
-            shared = Arc::clone(&self.shared).acquire_owned() => shared.ok(),
-        }
-    }
 }
 
 /// A unit on its way to the outlet.
@@ -112,7 +84,7 @@ async fn dispatch<F: Fetch>(fetch: Arc<F>, lender: &Lender, permits: &Permits, i
         let pending = match item {
             Item::Gap { info, cause } => Pending::Ready(Item::Gap { info, cause }),
             Item::Segment { info, payload } if payload.kind == Kind::File => {
-                let Some(permit) = permits.acquire().await else { return };
+                let permit = permits.acquire(&payload.url).await;
                 let (to_emit, pieces) = channel(PIECES);
                 let (fetch, lender) = (Arc::clone(&fetch), lender.clone());
                 let end = spawn(info.track, Unit::Segment(info.msn), async move {
@@ -126,7 +98,7 @@ async fn dispatch<F: Fetch>(fetch: Arc<F>, lender: &Lender, permits: &Permits, i
                 let (Item::Init { payload: resource, .. } | Item::Segment { payload: resource, .. }) = &item else {
                     continue;
                 };
-                let Some(permit) = permits.acquire().await else { return };
+                let permit = permits.acquire(&resource.url).await;
                 let expected = if resource.kind == Kind::Init {
                     0
                 } else {
@@ -135,7 +107,7 @@ async fn dispatch<F: Fetch>(fetch: Arc<F>, lender: &Lender, permits: &Permits, i
                 let expected = resource
                     .range
                     .map_or(expected, |range| usize::try_from(range.length).unwrap_or(usize::MAX));
-                let grant = lender.grant(resource, expected).await;
+                let grant = lender.grant(resource, expected).await.with_meter(permit.meter().cloned());
                 let job = Job {
                     fetch: Arc::clone(&fetch),
                     lender: lender.clone(),
@@ -165,7 +137,7 @@ struct Job<F> {
     lender: Lender,
     resource: Resource,
     grant: Grant,
-    permit: OwnedSemaphorePermit,
+    permit: Permit,
     typical: Arc<AtomicUsize>,
 }
 
@@ -284,6 +256,7 @@ mod tests {
     use url::Url;
 
     use super::*;
+    use crate::permits::Concurrency;
 
     /// Answers after a time that is told by the path; `/fail` fails. It remembers what was asked for, and how many
     /// requests were open at once.
@@ -344,7 +317,7 @@ mod tests {
         }
         drop(to_fetch);
         let (outlet, fetched) = channel(paths.len());
-        let permits = Permits::split(3, 1).remove(0);
+        let permits = Permits::split(Concurrency::Fixed(3), 1).remove(0);
         let result = run(Arc::clone(fake), lender(1 << 20), permits, on_missing, inlet, outlet, Stop::new()).await;
         let mut left = Vec::new();
         while let Ok(item) = fetched.recv().await {
@@ -395,7 +368,7 @@ mod tests {
         let stage = tokio::spawn(run(
             Arc::clone(&fake),
             lender(5),
-            Permits::split(50, 1).remove(0),
+            Permits::split(Concurrency::Fixed(50), 1).remove(0),
             OnMissing::Abort,
             inlet,
             outlet,
@@ -408,16 +381,5 @@ mod tests {
         drop(fetched);
         stage.await.unwrap().unwrap();
         feed.abort();
-    }
-
-    #[tokio::test]
-    async fn every_track_has_a_place_of_its_own() {
-        let lanes = Permits::split(3, 2);
-        let mut video = Vec::new();
-        for _ in 0..2 {
-            video.push(lanes[0].acquire().await.unwrap());
-        }
-        let audio = lanes[1].acquire().await;
-        assert!(audio.is_some(), "video holds all it can get, and audio still has a place");
     }
 }

@@ -137,6 +137,7 @@ impl HttpFetcher {
                 }
                 Err(error) => error,
             };
+            sink.failed(&error);
             let Some(delay) = retries.after(&error, resource.kind, sink.received()) else {
                 return Err(error);
             };

@@ -16,9 +16,13 @@
 //!
 //! # The stage
 //!
-//! [`run`] is the stage: it reads [`Item`](aqueduct_core::Item)s that name resources, fetches up to a bound of
+//! [`run`] is the stage: it reads [`Item`](aqueduct_core::Item)s that name resources, fetches many of
 //! them at once ([`Permits`]) within the byte budget ([`Lender`](aqueduct_core::Lender)), and writes them, in
 //! the order in which they came, with their bytes.
+//!
+//! How many, [`Concurrency`] says. By default it is learnt for each origin: it begins at 4 and doubles while that makes the
+//! transfer faster, then goes up one by one, takes back what brings nothing, and halves when the server pushes back
+//! (429, 503). It counts only where somebody waits for a place: a slow disk or a spent budget teaches nothing.
 //!
 //! # Policy
 //!
@@ -54,6 +58,8 @@ mod driver;
 mod fetcher;
 mod headers;
 mod local;
+mod pace;
+mod permits;
 mod policy;
 mod range;
 mod request;
@@ -62,8 +68,9 @@ mod retry;
 mod sink;
 mod sniff;
 
-pub use driver::{OnMissing, Permits, run};
+pub use driver::{OnMissing, run};
 pub use fetcher::{HttpFetcher, Options, ScopedHeader};
+pub use permits::{Concurrency, Permits};
 
 /// The error of this crate, shared with every other fetcher.
 pub use aqueduct_core::FetchError;

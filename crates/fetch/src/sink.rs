@@ -38,6 +38,13 @@ impl Sink<'_> {
         true
     }
 
+    /// A try failed.
+    pub(crate) fn failed(&mut self, error: &FetchError) {
+        if let Self::Whole(grant) = self {
+            grant.failed(error);
+        }
+    }
+
     /// Announces the length of the whole body.
     pub(crate) async fn expect(&mut self, total: u64) -> Result<(), FetchError> {
         match self {
