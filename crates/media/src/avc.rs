@@ -1,125 +1,174 @@
 //! H.264: parameter sets, the `avc1` sample entry, and what a NAL unit's first bytes tell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use h264_reader::{nal::sps::SeqParameterSet, rbsp::BitReader};
-use mp4_atom::{Avc1, Avcc, AvccExt, Colr, Encode, Pasp, Visual};
+use h264_reader::{
+    nal::sps::{FrameMbsFlags, SeqParameterSet},
+    rbsp::BitReader,
+};
+use mp4_atom::{Avc1, Avc3, Avcc, AvccExt, Colr, Encode, Pasp, Visual};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     bits::Bits,
+    nal::{Access, NalCodec, display_width, has_recovery_point, unescape},
     time::MPEG_HZ,
     track::{Language, TrackConfig, TrackKind},
 };
 
 /// `nal_unit_type` values (ISO 14496-10 table 7-1).
-pub(crate) mod nal {
-    pub(crate) const SLICE: u8 = 1;
-    pub(crate) const IDR: u8 = 5;
-    pub(crate) const SEI: u8 = 6;
-    pub(crate) const SPS: u8 = 7;
-    pub(crate) const PPS: u8 = 8;
-    pub(crate) const DELIMITER: u8 = 9;
-    pub(crate) const FILLER: u8 = 12;
+mod nal_type {
+    pub(super) const SLICE: u8 = 1;
+    pub(super) const PARTITION_A: u8 = 2;
+    pub(super) const PARTITION_C: u8 = 4;
+    pub(super) const IDR: u8 = 5;
+    pub(super) const SEI: u8 = 6;
+    pub(super) const SPS: u8 = 7;
+    pub(super) const PPS: u8 = 8;
+    pub(super) const DELIMITER: u8 = 9;
+    pub(super) const FILLER: u8 = 12;
 }
 
 /// Longest parameter set that is kept; `avcC` has 16 bits for the length (ISO 14496-15 §5.3.3.1).
 const MAX_SET: usize = 0xffff;
 /// As many picture parameter sets as `avcC` can count.
 const MAX_PPS: usize = 255;
+/// Bytes of a slice that its header's first fields lie in, with room for emulation prevention.
+const SLICE_HEAD: usize = 24;
+
+/// The parameter sets in force, by identifier.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Avc {
+    sps: BTreeMap<u32, (Bytes, Option<SliceSyntax>)>,
+    /// With the sequence parameter set that each refers to.
+    pps: BTreeMap<u32, (Bytes, u32)>,
+    /// Picture parameter sets that came since the last slice.
+    fresh: BTreeSet<u32>,
+    /// The sequence parameter set of the latest slice.
+    active: Option<u32>,
+    changed: bool,
+}
+
+/// What a sequence parameter set says of how slice headers are written (ISO 14496-10 §7.3.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct SliceSyntax {
+    frame_num_bits: u8,
+    has_fields: bool,
+    separate_planes: bool,
+}
+
+/// A coded field (§7.4.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Field {
+    frame_num: u32,
+    bottom: bool,
+}
+
+/// What is known of the access unit in progress.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Picture {
+    idr: bool,
+    recovery_point: bool,
+    inter: bool,
+    has_sets: bool,
+    /// The first field, if it is made of fields.
+    first: Option<Field>,
+    /// The other field came too.
+    paired: bool,
+}
+
+/// The beginning of a slice header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct SliceHead {
+    intra: bool,
+    sps: Option<u32>,
+    field: Option<Field>,
+}
 
 /// The type of a NAL unit by its first byte (ISO 14496-10 §7.3.1).
-pub(crate) fn nal_type(nal: &[u8]) -> u8 {
+fn kind_of(nal: &[u8]) -> u8 {
     nal.first().map_or(0, |header| header & 0x1f)
 }
 
 /// Whether a slice is the first of its picture: `first_mb_in_slice` is 0 (ISO 14496-10 §7.4.3).
-pub(crate) fn starts_picture(slice: &[u8]) -> bool {
+fn starts_picture(slice: &[u8]) -> bool {
     // ue(0) is a single 1 bit.
     slice.get(1).is_some_and(|byte| byte & 0x80 != 0)
 }
 
-/// Whether a slice says that all slices of its picture are intra (`slice_type` 7 or 9, ISO 14496-10
-/// table 7-6), or is intra itself (2 or 4).
-pub(crate) fn is_intra_slice(slice: &[u8]) -> bool {
-    // first_mb_in_slice and slice_type fit into the first bytes; emulation prevention cannot strike there
-    // before both are read unless first_mb_in_slice is huge, and then the answer does not matter.
-    let mut bits = Bits::new(slice.get(1..slice.len().min(12)).unwrap_or(&[]));
-    let slice_type = bits.ue().and_then(|_| bits.ue());
-    matches!(slice_type, Some(2 | 4 | 7 | 9))
-}
+impl NalCodec for Avc {
+    type Picture = Picture;
 
-/// Whether a SEI NAL unit holds a recovery point (payload type 6, ISO 14496-10 §D.1.8): decoding may begin
-/// at its access unit.
-pub(crate) fn has_recovery_point(sei: &[u8]) -> bool {
-    // Payload sizes may count bytes behind emulation prevention, so the walk could lose its way only after
-    // a payload with such bytes; recovery points are tiny and come early.
-    let mut rest = sei.get(1..).unwrap_or(&[]);
-    loop {
-        let Some((kind, after)) = sei_number(rest) else { return false };
-        let Some((size, after)) = sei_number(after) else { return false };
-        if kind == 6 {
-            return true;
+    fn is_slice(nal: &[u8]) -> bool {
+        (nal_type::SLICE..=nal_type::IDR).contains(&kind_of(nal))
+    }
+
+    /// ISO 14496-10 §7.4.1.2.3.
+    fn begins_unit(nal: &[u8]) -> bool {
+        match kind_of(nal) {
+            nal_type::SLICE | nal_type::PARTITION_A | nal_type::IDR => starts_picture(nal),
+            nal_type::SEI..=nal_type::DELIMITER => true,
+            _ => false,
         }
-        rest = after.get(size..).unwrap_or(&[]);
-        // 0x80 alone is the trailing bit.
-        if rest.len() < 3 {
+    }
+
+    fn is_unpaired(&self, picture: &Picture) -> bool {
+        picture.first.is_some() && !picture.paired
+    }
+
+    /// The other field has the other parity and the same `frame_num`, and is no IDR picture (§3.30, §7.4.1.2.4).
+    fn pairs(&self, picture: &Picture, slice: &[u8]) -> bool {
+        let (Some(first), Some(second)) = (picture.first, self.slice_head(slice).field) else {
             return false;
-        }
+        };
+        !picture.paired && kind_of(slice) != nal_type::IDR && first.frame_num == second.frame_num && first.bottom != second.bottom
     }
-}
 
-/// A number of a SEI message header: 0xff bytes add up (ISO 14496-10 §7.3.2.3.1).
-fn sei_number(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let run = bytes.iter().take_while(|&&byte| byte == 0xff).count();
-    let last = *bytes.get(run)?;
-    Some((run * 255 + usize::from(last), bytes.get(run + 1..)?))
-}
-
-/// The parameter sets in force, by identifier.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ParameterSets {
-    sps: BTreeMap<u32, Bytes>,
-    pps: BTreeMap<u32, Bytes>,
-}
-
-impl ParameterSets {
-    /// Takes in the sets that came with one access unit. Returns whether anything changed.
-    ///
-    /// When a sequence parameter set changes, picture parameter sets that did not come again are those of
-    /// another coded video sequence, and are forgotten.
-    pub(crate) fn update(&mut self, sps: &[Bytes], pps: &[Bytes]) -> bool {
-        let mut changed = false;
-        for set in sps {
-            // seq_parameter_set_id follows profile, constraints and level (§7.3.2.1.1).
-            let Some(id) = set.get(4..).and_then(|rest| Bits::new(rest).ue()).filter(|&id| id < 32) else {
-                continue;
-            };
-            if set.len() <= MAX_SET && self.sps.get(&id) != Some(set) {
-                if self.sps.insert(id, set.clone()).is_some() {
-                    self.pps.clear();
+    fn file(&mut self, picture: &mut Picture, nal: &[u8], in_band: bool) -> bool {
+        match kind_of(nal) {
+            kind @ nal_type::SLICE..=nal_type::IDR => {
+                if kind != 3 && kind != nal_type::PARTITION_C {
+                    self.slice(picture, nal, kind);
                 }
-                changed = true;
+                true
             }
-        }
-        for set in pps {
-            let Some(id) = set.get(1..).and_then(|rest| Bits::new(rest).ue()).filter(|&id| id < 256) else {
-                continue;
-            };
-            let room = self.pps.len() < MAX_PPS || self.pps.contains_key(&id);
-            if room && set.len() <= MAX_SET && self.pps.get(&id) != Some(set) {
-                self.pps.insert(id, set.clone());
-                changed = true;
+            nal_type::SEI => {
+                picture.recovery_point |= has_recovery_point(nal.get(1..).unwrap_or(&[]));
+                true
             }
+            nal_type::SPS => {
+                picture.has_sets = true;
+                self.store_sps(nal);
+                in_band
+            }
+            nal_type::PPS => {
+                self.store_pps(nal);
+                in_band
+            }
+            // ISO 14496-15 §5.3.2: no filler data in samples; delimiters have no use where units are counted.
+            nal_type::DELIMITER | nal_type::FILLER | 0 | 24.. => false,
+            _ => true,
         }
-        changed
     }
 
-    /// The track that these sets describe, in ticks of 90 kHz; `None` while a set is missing or the first
-    /// sequence parameter set cannot be read.
-    pub(crate) fn config(&self, language: Language) -> Option<TrackConfig> {
-        let first = self.sps.values().next()?;
+    /// Decoding may begin at an IDR picture, at a recovery point, or at an intra picture that brings parameter sets along.
+    fn access(picture: &Picture) -> Access {
+        let sync = picture.idr || picture.recovery_point || (!picture.inter && picture.has_sets);
+        Access {
+            sync,
+            closed: picture.idr,
+            has_sets: picture.has_sets,
+            may_lead: !sync,
+        }
+    }
+
+    fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    fn config(&self, in_band: bool, language: Language) -> Option<TrackConfig> {
+        let first = self.active_sps()?;
         if self.pps.is_empty() {
             return None;
         }
@@ -129,34 +178,50 @@ impl ParameterSets {
             .vui_parameters
             .as_ref()
             .and_then(|vui| vui.aspect_ratio_info.as_ref())
-            .and_then(|aspect| aspect.get());
-        let entry = Avc1 {
-            visual: Visual {
-                data_reference_index: 1,
-                width: u16::try_from(width).ok()?,
-                height: u16::try_from(height).ok()?,
-                ..Visual::default()
-            },
-            avcc: self.avcc(first, &sps),
-            colr: colour(&sps),
-            pasp: aspect.map(|(horizontal, vertical)| Pasp {
-                h_spacing: horizontal.into(),
-                v_spacing: vertical.into(),
-            }),
-            ..Avc1::default()
+            .and_then(|aspect| aspect.get())
+            .filter(|(horizontal, vertical)| *horizontal > 0 && *vertical > 0);
+        let visual = Visual {
+            data_reference_index: 1,
+            width: u16::try_from(width).ok()?,
+            height: u16::try_from(height).ok()?,
+            ..Visual::default()
         };
-        let mut bytes = Vec::new();
-        entry.encode(&mut bytes).ok()?;
-        let display_width = match aspect {
-            Some((horizontal, vertical)) => u64::from(width) * u64::from(horizontal) / u64::from(vertical.max(1)),
-            None => width.into(),
-        };
+        let avcc = self.avcc(first, &sps);
+        let colr = colour(&sps);
+        let pasp = aspect.map(|(horizontal, vertical)| Pasp {
+            h_spacing: horizontal.into(),
+            v_spacing: vertical.into(),
+        });
+        let mut entry = Vec::new();
+        if in_band {
+            Avc3 {
+                visual,
+                avcc,
+                colr,
+                pasp,
+                btrt: None,
+                taic: None,
+                fiel: None,
+                spatial: None,
+            }
+            .encode(&mut entry)
+        } else {
+            Avc1 {
+                visual,
+                avcc,
+                colr,
+                pasp,
+                ..Avc1::default()
+            }
+            .encode(&mut entry)
+        }
+        .ok()?;
         Some(TrackConfig {
             kind: TrackKind::Video,
             handler: *b"vide",
             timescale: MPEG_HZ,
-            sample_entry: bytes.into(),
-            display_size: (u32::try_from(display_width).unwrap_or(width), height),
+            sample_entry: entry.into(),
+            display_size: (display_width(width, aspect), height),
             matrix: None,
             language,
             name: None,
@@ -164,16 +229,103 @@ impl ParameterSets {
         })
     }
 
-    /// The length of one frame in 90 kHz ticks, where the sequence parameter set states a fixed rate
-    /// (ISO 14496-10 §E.2.1: two field ticks a frame).
-    pub(crate) fn frame_duration(&self) -> Option<i64> {
-        let sps = parse_sps(self.sps.values().next()?)?;
+    /// Where the sequence parameter set states a fixed rate (ISO 14496-10 §E.2.1: two field ticks a frame).
+    fn frame_duration(&self) -> Option<i64> {
+        let sps = parse_sps(self.active_sps()?)?;
         let timing = sps.vui_parameters?.timing_info?;
         let ticks = u64::from(timing.num_units_in_tick) * 2 * u64::from(MPEG_HZ);
         let duration = ticks.checked_div(timing.time_scale.into())?;
         i64::try_from(duration)
             .ok()
             .filter(|duration| (1..=i64::from(MPEG_HZ) * 10).contains(duration))
+    }
+}
+
+impl Avc {
+    /// The sequence parameter set of the latest slice, or the only one there is.
+    fn active_sps(&self) -> Option<&Bytes> {
+        let active = self.active.and_then(|id| self.sps.get(&id));
+        active.or_else(|| self.sps.values().next()).map(|(set, _)| set)
+    }
+
+    fn slice(&mut self, picture: &mut Picture, nal: &[u8], kind: u8) {
+        let head = self.slice_head(nal);
+        self.fresh.clear();
+        if head.sps.is_some() && head.sps != self.active {
+            self.active = head.sps;
+            self.changed = true;
+        }
+        picture.idr |= kind == nal_type::IDR;
+        // The other field of an intra field may be predicted from it.
+        match (picture.first, head.field) {
+            (None, field) => {
+                picture.first = field;
+                picture.inter |= !head.intra;
+            }
+            (Some(first), Some(field)) if first.bottom != field.bottom => picture.paired = true,
+            _ => picture.inter |= !head.intra && !picture.paired,
+        }
+    }
+
+    /// Reads as much of a slice header as the parameter sets allow.
+    fn slice_head(&self, slice: &[u8]) -> SliceHead {
+        let head = unescape(slice.get(1..slice.len().min(SLICE_HEAD)).unwrap_or(&[]));
+        let mut bits = Bits::new(&head);
+        // Table 7-6: 7 and 9 say that all slices of the picture are intra, 2 and 4 that this one is.
+        let slice_type = bits.ue().and_then(|_| bits.ue());
+        let pps = slice_type.and_then(|_| bits.ue());
+        let sps = pps.and_then(|pps| self.pps.get(&pps)).map(|(_, sps)| *sps);
+        let syntax = sps.and_then(|sps| self.sps.get(&sps)).and_then(|(_, syntax)| *syntax);
+        SliceHead {
+            intra: matches!(slice_type, Some(2 | 4 | 7 | 9)),
+            sps,
+            field: syntax.filter(|syntax| syntax.has_fields).and_then(|syntax| {
+                bits.skip(if syntax.separate_planes { 2 } else { 0 })?;
+                let frame_num = bits.bits(syntax.frame_num_bits.into())?;
+                bits.bit()?.then_some(())?;
+                Some(Field {
+                    frame_num,
+                    bottom: bits.bit()?,
+                })
+            }),
+        }
+    }
+
+    fn store_sps(&mut self, nal: &[u8]) {
+        // seq_parameter_set_id follows profile, constraints and level (§7.3.2.1.1).
+        let id = nal.get(4..).and_then(|rest| Bits::new(rest).ue()).filter(|&id| id < 32);
+        let Some(id) = id.filter(|_| nal.len() <= MAX_SET) else { return };
+        if self.sps.get(&id).is_some_and(|(known, _)| known == nal) {
+            return;
+        }
+        let syntax = parse_sps(nal).map(|sps| SliceSyntax {
+            frame_num_bits: sps.log2_max_frame_num_minus4 + 4,
+            has_fields: !matches!(sps.frame_mbs_flags, FrameMbsFlags::Frames),
+            separate_planes: sps.chroma_info.separate_colour_plane_flag,
+        });
+        if self.sps.insert(id, (Bytes::copy_from_slice(nal), syntax)).is_some() {
+            // Picture parameter sets that did not come again are those of another coded video sequence.
+            let fresh = &self.fresh;
+            self.pps.retain(|pps, (_, sps)| *sps != id || fresh.contains(pps));
+        }
+        self.changed = true;
+    }
+
+    fn store_pps(&mut self, nal: &[u8]) {
+        let mut bits = Bits::new(nal.get(1..).unwrap_or(&[]));
+        let ids = bits.ue().and_then(|pps| Some((pps, bits.ue()?)));
+        let Some((id, sps)) = ids.filter(|&(pps, sps)| pps < 256 && sps < 32) else {
+            return;
+        };
+        let room = self.pps.len() < MAX_PPS || self.pps.contains_key(&id);
+        if !room || nal.len() > MAX_SET {
+            return;
+        }
+        self.fresh.insert(id);
+        if self.pps.get(&id).is_none_or(|(known, _)| known != nal) {
+            self.pps.insert(id, (Bytes::copy_from_slice(nal), sps));
+            self.changed = true;
+        }
     }
 
     /// `AVCDecoderConfigurationRecord` (ISO 14496-15 §5.3.3.1). The extension of the High profiles is set here,
@@ -193,8 +345,8 @@ impl ParameterSets {
             avc_level_indication: byte(3),
             length_size: 4,
             // The count has 5 bits.
-            sequence_parameter_sets: self.sps.values().take(31).map(|set| set.to_vec()).collect(),
-            picture_parameter_sets: self.pps.values().map(|set| set.to_vec()).collect(),
+            sequence_parameter_sets: self.sps.values().take(31).map(|(set, _)| set.to_vec()).collect(),
+            picture_parameter_sets: self.pps.values().map(|(set, _)| set.to_vec()).collect(),
             ext,
         }
     }
@@ -228,63 +380,67 @@ mod tests {
         103, 100, 0, 40, 172, 217, 64, 120, 2, 39, 229, 132, 0, 0, 3, 0, 4, 0, 0, 3, 0, 240, 60, 96, 198, 88,
     ];
     const PPS: &[u8] = &[104, 235, 236, 178, 44];
+    /// first_mb_in_slice 0, slice_type 7, pps 0 = 1 0001000 1
+    const SLICE: &[u8] = &[0x65, 0b1000_1000, 0b1000_0000];
 
-    fn sets() -> ParameterSets {
-        let mut sets = ParameterSets::default();
-        assert!(sets.update(&[Bytes::from_static(SPS)], &[Bytes::from_static(PPS)]));
-        sets
+    fn filed(nals: &[&[u8]]) -> (Avc, Picture) {
+        let (mut avc, mut picture) = (Avc::default(), Picture::default());
+        for nal in nals {
+            avc.file(&mut picture, nal, false);
+        }
+        (avc, picture)
     }
 
     #[test]
     fn the_sample_entry_has_size_and_high_profile_extension() {
-        let config = sets().config(Language::UNDETERMINED).unwrap();
+        let (avc, _) = filed(&[SPS, PPS]);
+        let config = avc.config(false, Language::UNDETERMINED).unwrap();
         assert_eq!(config.display_size, (1920, 1080));
         let entry: Avc1 = mp4_atom::Decode::decode(&mut &config.sample_entry[..]).unwrap();
         assert_eq!((entry.visual.width, entry.visual.height), (1920, 1080));
         assert_eq!(entry.avcc.ext, Some(AvccExt::default()));
         assert_eq!(entry.avcc.sequence_parameter_sets, [SPS]);
         assert_eq!(entry.avcc.picture_parameter_sets, [PPS]);
+        let in_band = avc.config(true, Language::UNDETERMINED).unwrap();
+        assert_eq!(&in_band.sample_entry[4..8], b"avc3");
     }
 
     #[test]
     fn repeated_sets_are_no_change_and_a_new_sequence_forgets_old_pictures() {
-        let mut sets = sets();
-        assert!(!sets.update(&[Bytes::from_static(SPS)], &[Bytes::from_static(PPS)]));
+        let (mut avc, mut picture) = filed(&[SPS, PPS, SLICE]);
+        assert!(avc.take_changed());
+        for nal in [SPS, PPS, SLICE] {
+            avc.file(&mut picture, nal, false);
+        }
+        assert!(!avc.take_changed());
         let mut other = SPS.to_vec();
         other[3] = 41;
-        assert!(sets.update(&[other.into()], &[]));
-        assert!(sets.config(Language::UNDETERMINED).is_none(), "no picture parameter set is left");
+        avc.file(&mut picture, &other, false);
+        assert!(avc.take_changed());
+        assert!(
+            avc.config(false, Language::UNDETERMINED).is_none(),
+            "no picture parameter set is left"
+        );
+        // One that comes in front of its sequence parameter set is not old.
+        avc.file(&mut picture, PPS, false);
+        avc.file(&mut picture, SPS, false);
+        assert!(avc.config(false, Language::UNDETERMINED).is_some());
     }
 
     #[test]
     fn broken_sets_describe_nothing() {
         for broken in [&[][..], &[103], &[103, 100, 0, 40], &[103, 100, 0, 40, 0, 0, 0, 0, 0], &SPS[..9]] {
-            let mut sets = ParameterSets::default();
-            sets.update(&[Bytes::copy_from_slice(broken)], &[Bytes::from_static(PPS)]);
-            assert!(sets.config(Language::UNDETERMINED).is_none(), "{broken:?}");
-        }
-    }
-
-    #[test]
-    fn a_recovery_point_is_found_behind_other_messages() {
-        for (sei, expected) in [
-            (&[6, 6, 1, 0xc4, 0x80][..], true),
-            (&[6, 0, 2, 1, 1, 6, 1, 0xc4, 0x80], true),
-            (&[6, 5, 2, 6, 6, 0x80], false),
-            (&[6, 0xff, 6, 1, 0, 0x80], false),
-            (&[6], false),
-            (&[], false),
-        ] {
-            assert_eq!(has_recovery_point(sei), expected, "{sei:?}");
+            let (avc, _) = filed(&[broken, PPS]);
+            assert!(avc.config(false, Language::UNDETERMINED).is_none(), "{broken:?}");
         }
     }
 
     #[test]
     fn slice_headers_tell_first_and_intra() {
-        // first_mb_in_slice 0, slice_type 7 = 1 0001000
-        assert!(starts_picture(&[0x65, 0b1000_1000]) && is_intra_slice(&[0x65, 0b1000_1000]));
+        let intra = |slice: &[u8]| Avc::default().slice_head(slice).intra;
+        assert!(starts_picture(SLICE) && intra(SLICE));
         // first_mb_in_slice 0, slice_type 5 (P) = 1 00110
-        assert!(!is_intra_slice(&[0x41, 0b1001_1000]));
+        assert!(!intra(&[0x41, 0b1001_1000]));
         // first_mb_in_slice 1 = 010
         assert!(!starts_picture(&[0x41, 0b0100_0000]));
     }

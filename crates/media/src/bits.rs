@@ -24,6 +24,47 @@ impl<'a> Bits<'a> {
         (0..count).try_fold(0_u32, |value, _| Some(value << 1 | u32::from(self.bit()?)))
     }
 
+    /// The next `count` bits, at most 8.
+    pub(crate) fn byte(&mut self, count: u32) -> Option<u8> {
+        u8::try_from(self.bits(count)?).ok()
+    }
+
+    /// Passes over `count` bits, which have to be there.
+    pub(crate) fn skip(&mut self, count: usize) -> Option<()> {
+        let end = self.position.checked_add(count)?;
+        (end <= self.bytes.len() * 8).then_some(())?;
+        self.position = end;
+        Some(())
+    }
+
+    /// Passes over `count` unsigned Exp-Golomb codes.
+    pub(crate) fn skip_ue(&mut self, count: usize) -> Option<()> {
+        (0..count).try_for_each(|_| self.ue().map(drop))
+    }
+
+    /// Bits read so far.
+    pub(crate) fn position(&self) -> usize {
+        self.position
+    }
+
+    /// The next `count` bits as bytes, the last one filled up with zeros.
+    pub(crate) fn copy(&mut self, count: usize) -> Option<Vec<u8>> {
+        let (from, shift) = (self.position / 8, self.position % 8);
+        self.skip(count)?;
+        let source = self.bytes.get(from..)?;
+        let mut copy: Vec<u8> = (0..count.div_ceil(8))
+            .map(|at| {
+                let high = source.get(at).copied().unwrap_or(0);
+                let low = source.get(at + 1).copied().unwrap_or(0);
+                if shift == 0 { high } else { high << shift | low >> (8 - shift) }
+            })
+            .collect();
+        if let (Some(last), used @ 1..) = (copy.last_mut(), count % 8) {
+            *last &= 0xff << (8 - used);
+        }
+        Some(copy)
+    }
+
     /// Unsigned Exp-Golomb code (ISO 14496-10 §9.1).
     pub(crate) fn ue(&mut self) -> Option<u32> {
         let mut zeros = 0;
@@ -40,6 +81,8 @@ impl<'a> Bits<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -62,5 +105,31 @@ mod tests {
         let mut bits = Bits::new(&[0xff]);
         assert_eq!(bits.bits(8), Some(0xff));
         assert_eq!(bits.bits(1), None);
+        assert_eq!(bits.skip(1), None);
+        assert_eq!(bits.copy(1), None);
+        assert_eq!(bits.position(), 8);
+    }
+
+    proptest! {
+        #[test]
+        fn a_copy_has_the_bits_one_by_one(bytes: Vec<u8>, start in 0_usize..40, count in 0_usize..200) {
+            let mut bits = Bits::new(&bytes);
+            prop_assume!(bits.skip(start).is_some());
+            let mut single = bits.clone();
+            match bits.copy(count) {
+                None => prop_assert!(single.skip(count).is_none()),
+                Some(copy) => {
+                    prop_assert_eq!(copy.len(), count.div_ceil(8));
+                    let mut copied = Bits::new(&copy);
+                    for _ in 0..count {
+                        prop_assert_eq!(copied.bit(), single.bit());
+                    }
+                    while let Some(padding) = copied.bit() {
+                        prop_assert!(!padding);
+                    }
+                    prop_assert_eq!(bits.position(), single.position());
+                }
+            }
+        }
     }
 }

@@ -7,8 +7,8 @@
 //!
 //! | module | from | to |
 //! |---|---|---|
-//! | [`ts`] | MPEG-TS segments: H.264, AAC, AC-3, MPEG audio | samples |
-//! | [`packed`] | AAC segments with an ID3 time stamp | samples |
+//! | [`ts`] | MPEG-TS segments: H.264, HEVC; AAC, MPEG audio, AC-3, E-AC-3, Opus | samples |
+//! | [`packed`] | audio segments with an ID3 time stamp | samples |
 //! | [`fmp4`] | Media Initialization Section and fragmented MP4 segments, any codec | samples |
 //! | [`mp4`] | samples | one progressive MP4 |
 //! | [`webvtt`] | WebVTT segments | one `.vtt` or `.srt` |
@@ -51,14 +51,15 @@
 //! - Demuxers, [`timeline::Timeline`] and [`mp4::Writer`] can be serialised between any two segments, and taken up again by
 //!   another process of the same version: what comes out then is the same.
 
-mod aac;
 mod audio;
 mod avc;
 mod bits;
 mod boxes;
 mod error;
 pub mod fmp4;
+mod hevc;
 pub mod mp4;
+mod nal;
 pub mod packed;
 pub mod time;
 pub mod timeline;

@@ -1,4 +1,4 @@
-//! Packed audio (RFC 8216 §3.4): segments of AAC in ADTS, with the time stamp in an ID3 tag in front.
+//! Packed audio (RFC 8216 §3.4): segments of AAC in ADTS, MP3, AC-3 or E-AC-3, with the time stamp in an ID3 tag in front.
 //!
 //! ```
 //! use aqueduct_media::packed::Demuxer;
@@ -15,8 +15,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    aac::AdtsHeader,
-    audio::AudioCodec,
+    audio::{AudioCodec, Found},
     time::unwrap_33,
     track::{Event, Language, TrackId},
     ts::{
@@ -28,25 +27,16 @@ use crate::{
 
 /// Owner of the `PRIV` frame that holds the time stamp.
 const OWNER: &[u8] = b"com.apple.streaming.transportStreamTimestamp\0";
-/// An ADTS frame has 13 bits for its length.
-const MAX_FRAME: usize = 8192;
+/// An ADTS frame has 13 bits for its length, one of E-AC-3 has 12; an access unit of E-AC-3 may have several.
+const MAX_FRAME: usize = 1 << 20;
 
 /// From segments of packed audio to access units. It never fails: damage is counted as in MPEG-TS.
-#[derive(Debug, Serialize, Deserialize)]
+/// The first segment that has a frame in front decides the codec.
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Demuxer {
-    assembler: FrameAssembler,
+    assembler: Option<FrameAssembler>,
     clock: Option<i64>,
     stats: Stats,
-}
-
-impl Default for Demuxer {
-    fn default() -> Self {
-        Self {
-            assembler: FrameAssembler::new(AudioCodec::Adts, Language::UNDETERMINED),
-            clock: None,
-            stats: Stats::default(),
-        }
-    }
 }
 
 impl Demuxer {
@@ -67,15 +57,27 @@ impl Demuxer {
             events,
             stats: &mut self.stats,
         };
-        self.assembler.start(time);
-        self.assembler.data(audio, &mut sink);
-        self.assembler.flush(&mut sink);
+        let assembler = match &mut self.assembler {
+            Some(assembler) => assembler,
+            none => {
+                let Some(codec) = codec(audio) else {
+                    sink.stats.skipped_audio_bytes += audio.len() as u64;
+                    return;
+                };
+                none.insert(FrameAssembler::new(codec, Language::UNDETERMINED))
+            }
+        };
+        assembler.start(time);
+        assembler.data(audio, &mut sink);
+        assembler.flush(&mut sink);
     }
 
     /// What comes next is unrelated to what came before: its time stamps may start anywhere.
     pub fn discontinuity(&mut self) {
         self.clock = None;
-        self.assembler.restart();
+        if let Some(assembler) = &mut self.assembler {
+            assembler.restart();
+        }
     }
 
     /// What was wrong so far.
@@ -85,11 +87,30 @@ impl Demuxer {
     }
 }
 
-/// Whether a segment is packed audio that [`Demuxer`] reads: an ADTS frame, behind ID3 tags or not.
+/// Whether a segment is AAC in ADTS, behind ID3 tags or not.
 #[must_use]
 pub fn is_adts(bytes: &[u8]) -> bool {
-    let (_, audio) = take_tags(bytes);
-    audio.first_chunk().is_some_and(|header| AdtsHeader::parse(header).is_some())
+    codec(take_tags(bytes).1) == Some(AudioCodec::Adts)
+}
+
+/// Whether a segment is packed audio that [`Demuxer`] reads: a frame of any of its codecs, behind ID3 tags or not.
+#[must_use]
+pub fn is_packed(bytes: &[u8]) -> bool {
+    codec(take_tags(bytes).1).is_some()
+}
+
+/// Whose frame stands in front, and another behind it if it is that long.
+fn codec(audio: &[u8]) -> Option<AudioCodec> {
+    [AudioCodec::Adts, AudioCodec::Dolby, AudioCodec::Mpeg].into_iter().find(|codec| {
+        let header = |bytes: Option<&[u8]>| match codec.parse(bytes?.get(..codec.least_header())?) {
+            Found::Header(header) => Some(header),
+            Found::More | Found::Nothing => None,
+        };
+        header(Some(audio)).is_some_and(|first| {
+            let rest = audio.get(first.frame_len..).filter(|rest| rest.len() >= codec.least_header());
+            rest.is_none() || header(rest).is_some()
+        })
+    })
 }
 
 /// Takes ID3 tags off the front (ID3v2.4 structure §3.1): the time stamp, if there is one, and what is behind.
@@ -188,7 +209,9 @@ mod tests {
     fn without_a_stamp_time_begins_at_zero() {
         assert_eq!(times(&[frame(5)]).0, [(0, 5)]);
         assert!(is_adts(&frame(5)) && is_adts(&[tag(4, 0), frame(5)].concat()));
-        // MPEG audio is no ADTS.
+        // MPEG audio is no ADTS, and AC-3 is neither.
+        assert!(is_packed(&[0xff, 0xfb, 0x90, 0x64, 0, 0, 0, 0]) && is_packed(&[0x0b, 0x77, 0, 0, 0x14, 0x40, 0x40, 0]));
+        assert!(!is_packed(b"ID3") && !is_packed(b"GET / HTTP/1.1"));
         assert!(!is_adts(&[0xff, 0xfb, 0x90, 0x64, 0, 0, 0, 0]) && !is_adts(b"ID3") && !is_adts(b""));
         assert_eq!(times(&[[tag(9, 0)[..10].to_vec(), frame(5)].concat()]).0, []);
     }

@@ -86,8 +86,8 @@ fn synced(bytes: &[u8], at: usize) -> bool {
 enum Media {
     MpegTs,
     IsoBmff,
-    /// AAC in ADTS, with ID3 tags or not (RFC 8216, 3.4).
-    PackedAac,
+    /// AAC in ADTS, MP3, AC-3 or E-AC-3, with ID3 tags or not (RFC 8216, 3.4).
+    PackedAudio,
     /// A page: the answer of a server that says 200 and means an error.
     Page,
     Other,
@@ -111,8 +111,8 @@ impl Media {
         // Segments may begin with junk, so the sync byte is looked for, three times at its distance.
         if head.len() >= PACKET && (0..head.len().min(4096)).any(|at| synced(head, at)) {
             Self::MpegTs
-        } else if packed::is_adts(head) {
-            Self::PackedAac
+        } else if packed::is_packed(head) {
+            Self::PackedAudio
         } else {
             Self::Other
         }
@@ -150,12 +150,14 @@ impl Auto {
         let chosen = match (self.container, media) {
             (_, Media::Page) if !self.plain_file() => return Err(page()),
             (Container::Raw, _) | (Container::Ts, Media::MpegTs) | (Container::Fmp4, Media::IsoBmff) => Chosen::Concat(Concat::new()),
-            (Container::Mp4, Media::MpegTs | Media::PackedAac) => Chosen::Mp4(Box::default()),
+            (Container::Mp4, Media::MpegTs | Media::PackedAudio) => Chosen::Mp4(Box::default()),
             // A plain file has its container already.
             _ if self.plain_file() => Chosen::Concat(Concat::new()),
             (Container::Mp4, Media::IsoBmff) => Chosen::Mp4(Box::default()),
             (Container::Mp4, _) => {
-                return unsupported("the segments are neither MPEG-TS, fragmented MP4 nor AAC; --format raw keeps them as they are");
+                return unsupported(
+                    "the segments are neither MPEG-TS, fragmented MP4 nor packed audio; --format raw keeps them as they are",
+                );
             }
             (Container::Ts, _) => {
                 return unsupported("the segments are not MPEG-TS; name the output .mp4, or keep them as they are with --format raw");
@@ -371,7 +373,7 @@ mod tests {
             (b"\r\n<!DOCTYPE html><title>Log in</title>", Media::Page),
             (b"<?xml version=\"1.0\"?><Error/>", Media::Page),
             // ISO 14496-3, 1.A.2.2: an ADTS header, AAC LC at 48 kHz, stereo, 32 bytes.
-            (&[0xff, 0xf1, 0x4c, 0x80, 0x04, 0x1f, 0xfc, 0x00], Media::PackedAac),
+            (&[0xff, 0xf1, 0x4c, 0x80, 0x04, 0x1f, 0xfc, 0x00], Media::PackedAudio),
             (&packets, Media::MpegTs),
             (&junk, Media::MpegTs),
             (b"\x00\x00\x00\x18ftypiso5", Media::IsoBmff),

@@ -91,8 +91,38 @@ struct Track {
 /// How far a segment's samples got.
 struct Progress<'a> {
     bytes: &'a [u8],
+    /// Where the content of the `mdat` behind the `moof` begins.
+    payload: Option<usize>,
     /// Samples that may still come: a limit against runs that describe more than there is.
     budget: usize,
+}
+
+impl Progress<'_> {
+    /// How much nearer to the start the segment's bytes are than in the file that a base offset counts in: the data of a
+    /// `moof` begin with the `mdat` behind it.
+    fn moved(&self, base: u64, moof: usize, first: i32) -> i128 {
+        let moof = i128::try_from(moof).unwrap_or(0);
+        let payload = self.payload.and_then(|at| i128::try_from(at).ok());
+        let (base, first) = (i128::from(base), i128::from(first));
+        match payload {
+            // The base is the `moof`, as it is by default.
+            Some(payload) if moof + first == payload => moof - base,
+            Some(payload) => payload - (base + first),
+            None => 0,
+        }
+    }
+}
+
+/// The data offset of the first run of a track fragment.
+fn first_offset(traf: BoxRef<'_>) -> Option<i32> {
+    let run = traf.find("trun").ok()??;
+    Run::parse(run.body).ok()?.data_offset
+}
+
+/// Where the content of an `mdat` begins that may be cut short.
+fn payload(rest: &[u8]) -> Option<usize> {
+    let size = u32::from_be_bytes(*rest.first_chunk()?);
+    (rest.get(4..8)? == b"mdat").then_some(if size == 1 { 16 } else { 8 })
 }
 
 impl Demuxer {
@@ -122,6 +152,7 @@ impl Demuxer {
         // Four bytes a sample is less than any codec takes for long; PCM has about that many.
         let mut progress = Progress {
             bytes,
+            payload: None,
             budget: 4096 + bytes.len() / 4,
         };
         let mut boxes = Boxes::new(bytes);
@@ -141,6 +172,7 @@ impl Demuxer {
                 b"moov" => self.moov(found, events)?,
                 b"moof" if self.tracks.is_empty() => return Err(Error::NoInit),
                 b"moof" => {
+                    progress.payload = payload(boxes.rest()).map(|at| bytes.len() - boxes.rest().len() + at);
                     let read = self.moof(found, &mut progress, events);
                     self.stats.broken_moofs += u64::from(read.is_err());
                 }
@@ -205,6 +237,7 @@ impl Demuxer {
     fn moof(&mut self, moof: BoxRef<'_>, progress: &mut Progress<'_>, events: &mut Vec<Event<Range<usize>>>) -> Result<(), Error> {
         // Where data goes on for a traf that does not say (§8.8.7.1).
         let mut data = moof.start;
+        let mut moved = None;
         for traf in moof.children(0) {
             let traf = traf?;
             if &traf.kind != b"traf" {
@@ -216,11 +249,16 @@ impl Demuxer {
                 continue;
             };
             let base = match header.base_data_offset {
-                // Counted in the file that the segment was cut from; within the segment where it was a file.
-                Some(offset) => usize::try_from(offset)
-                    .ok()
-                    .filter(|&offset| offset >= moof.start && offset < progress.bytes.len())
-                    .unwrap_or(moof.start),
+                // Counted in the file that the segment was cut from.
+                Some(offset) => {
+                    let first = || first_offset(traf).unwrap_or(0);
+                    let moved = *moved.get_or_insert_with(|| progress.moved(offset, moof.start, first()));
+                    let base = i128::from(offset) + moved;
+                    usize::try_from(base)
+                        .ok()
+                        .filter(|&base| base < progress.bytes.len())
+                        .unwrap_or(moof.start)
+                }
                 None if header.default_base_is_moof => moof.start,
                 None => data,
             };

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use memchr::memchr;
 use serde::{Deserialize, Serialize};
 
 use super::stream::{Sink, Time, reserve};
 use crate::{
-    aac::HEADER,
-    audio::{AudioCodec, AudioConfig, AudioHeader},
+    audio::{AudioCodec, AudioConfig, AudioHeader, Found, Group, Joins, Latm, OpusConfig, packet_samples},
     time::{MPEG_HZ, rescale},
     track::{Language, Sample},
 };
@@ -23,11 +22,15 @@ const TOLERANCE: i64 = 2;
 pub(crate) struct FrameAssembler {
     codec: AudioCodec,
     language: Language,
-    header: [u8; HEADER],
-    /// Bytes of the header that are there.
-    have: usize,
+    /// The header in progress.
+    header: Vec<u8>,
     frame: Option<Frame>,
+    /// The frame in progress, behind those of its access unit that are whole.
     buffer: BytesMut,
+    /// E-AC-3: the frames of the access unit in progress, and its time.
+    group: Group,
+    group_time: Option<Time>,
+    latm: Latm,
     /// Of the latest PES packet, until a frame begins in it.
     pes_time: Option<Time>,
     /// Of the frame in progress, if it is the first that begins in its PES packet.
@@ -40,7 +43,7 @@ pub(crate) struct FrameAssembler {
     lost: bool,
 }
 
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Frame {
     header: AudioHeader,
     /// Bytes of the header that are still to come, and do not belong into the sample.
@@ -54,10 +57,12 @@ impl FrameAssembler {
         Self {
             codec,
             language,
-            header: [0; HEADER],
-            have: 0,
+            header: Vec::new(),
             frame: None,
             buffer: BytesMut::new(),
+            group: Group::default(),
+            group_time: None,
+            latm: Latm::default(),
             pes_time: None,
             frame_time: None,
             config: None,
@@ -94,27 +99,32 @@ impl FrameAssembler {
             let (payload, rest) = rest.split_at(frame.missing.min(rest.len()));
             frame.missing -= payload.len();
             piece = rest;
-            let done = (frame.skip == 0 && frame.missing == 0).then_some(frame.header);
             self.buffer.extend_from_slice(payload);
-            if let Some(header) = done {
-                self.frame = None;
-                self.close(header, sink);
+            if let Some(frame) = self.frame.take_if(|frame| frame.skip == 0 && frame.missing == 0) {
+                self.close(frame.header, sink);
             }
         }
     }
 
     /// Bytes of the stream were lost before what comes next.
     pub(crate) fn damage(&mut self, sink: &mut Sink<'_>) {
-        if self.frame.is_some() || self.have > 0 {
-            sink.stats.damaged_units += 1;
-        }
-        self.drop_frame();
+        self.end(sink);
         self.lost = true;
     }
 
     /// The stream ends here. A frame in progress is not whole and is dropped.
     pub(crate) fn flush(&mut self, sink: &mut Sink<'_>) {
-        if self.frame.is_some() || self.have > 0 {
+        self.end(sink);
+    }
+
+    fn end(&mut self, sink: &mut Sink<'_>) {
+        let unfinished = self.frame.is_some() || !self.header.is_empty();
+        // Whether another substream was to come, only the access unit before can tell.
+        let whole = self.group.is_whole() && (!unfinished || self.is_usual());
+        if whole {
+            self.close_group(sink);
+        }
+        if unfinished || self.group.len > 0 {
             sink.stats.damaged_units += 1;
         }
         self.drop_frame();
@@ -130,15 +140,16 @@ impl FrameAssembler {
 
     fn drop_frame(&mut self) {
         self.buffer.clear();
+        self.header.clear();
         self.frame = None;
-        self.have = 0;
+        self.group = Group::default();
         self.frame_time = None;
         self.aligned = true;
     }
 
     /// Takes header bytes off the front of `piece` and returns the rest.
     fn take_header<'a>(&mut self, mut piece: &'a [u8], sink: &mut Sink<'_>) -> &'a [u8] {
-        if self.have == 0 {
+        if self.header.is_empty() {
             if !self.aligned {
                 let junk = memchr(self.codec.sync_byte(), piece).unwrap_or(piece.len());
                 sink.stats.skipped_audio_bytes += junk as u64;
@@ -151,50 +162,145 @@ impl FrameAssembler {
                 self.frame_time = Some(time);
             }
         }
-        let (head, rest) = piece.split_at((HEADER - self.have).min(piece.len()));
-        if let Some(room) = self.header.get_mut(self.have..self.have + head.len()) {
-            room.copy_from_slice(head);
-        }
-        self.have += head.len();
-        if self.have < HEADER {
+        let least = self.codec.least_header();
+        let wanted = least.saturating_sub(self.header.len()).max(1);
+        let (head, rest) = piece.split_at(wanted.min(piece.len()));
+        self.header.extend_from_slice(head);
+        if self.header.len() < least {
             return rest;
         }
         match self.codec.parse(&self.header) {
-            // After junk, only the known configuration is believed.
-            Some(header) if self.aligned || self.config.is_none_or(|config| config == header.config) => {
-                self.have = 0;
+            Found::More => {}
+            Found::Header(header) if self.is_believed(&header) => {
                 reserve(&mut self.buffer, header.frame_len, 64 << 10);
-                let kept = if header.strip == 0 { &self.header[..] } else { &[] };
+                let kept = self.header.get(header.strip..).unwrap_or(&[]);
                 self.buffer.extend_from_slice(kept);
                 self.frame = Some(Frame {
+                    skip: header.strip.saturating_sub(self.header.len()),
+                    missing: header.frame_len - header.strip.max(self.header.len()),
                     header,
-                    skip: header.strip.saturating_sub(HEADER),
-                    missing: header.frame_len - header.strip.max(HEADER),
                 });
+                self.header.clear();
             }
-            _ => {
+            Found::Header(_) | Found::Nothing => {
                 // The next candidate may begin within these bytes.
-                let next = memchr(self.codec.sync_byte(), self.header.get(1..).unwrap_or(&[])).map_or(HEADER, |at| at + 1);
+                let next = memchr(self.codec.sync_byte(), self.header.get(1..).unwrap_or(&[])).map_or(self.header.len(), |at| at + 1);
                 sink.stats.skipped_audio_bytes += next as u64;
-                self.header.copy_within(next.., 0);
-                self.have = HEADER - next;
+                self.header.drain(..next);
                 self.aligned = false;
             }
         }
         rest
     }
 
+    /// After junk, only the known configuration is believed, where the header tells it.
+    fn is_believed(&self, header: &AudioHeader) -> bool {
+        self.aligned || self.config.is_none() || header.config.is_none() || self.config == header.config
+    }
+
+    /// A frame is whole, at the end of the buffer.
     fn close(&mut self, header: AudioHeader, sink: &mut Sink<'_>) {
         self.aligned = true;
-        let data = self.buffer.split().freeze();
         let time = self.frame_time.take();
-        let rate = header.config.sample_rate();
-        if self.config != Some(header.config) {
-            let Some(track) = header.config.track(self.language) else { return };
-            if self.config.is_some_and(|old| old.sample_rate() != rate) {
+        match (self.codec, header.config) {
+            (AudioCodec::Latm, _) => {
+                let element = self.buffer.split();
+                let Some(units) = self.latm.element(&element) else {
+                    sink.stats.skipped_audio_bytes += element.len() as u64;
+                    return;
+                };
+                let mut time = time;
+                for data in units.data {
+                    self.emit(units.config.clone(), units.samples, time.take(), data, sink);
+                }
+            }
+            (AudioCodec::Opus(code), _) => {
+                let data = self.buffer.split().freeze();
+                let Some(samples) = packet_samples(&data) else {
+                    sink.stats.skipped_audio_bytes += data.len() as u64;
+                    return;
+                };
+                let (start, end) = header.trim;
+                let config = match self.config {
+                    // What is trimmed off the start is told once.
+                    Some(AudioConfig::Opus(known)) if known.is_like(OpusConfig::new(code, start)) => known,
+                    _ => OpusConfig::new(code, start),
+                };
+                self.emit_trimmed(AudioConfig::Opus(config), samples, end, time, data, sink);
+            }
+            (AudioCodec::Dolby, None) => self.join(time, sink),
+            (_, Some(config)) => {
+                self.close_group(sink);
+                let data = self.buffer.split().freeze();
+                self.emit(config, header.samples, time, data, sink);
+            }
+            (_, None) => {}
+        }
+    }
+
+    /// A frame of E-AC-3 is whole, behind those of the access unit in progress.
+    fn join(&mut self, time: Option<Time>, sink: &mut Sink<'_>) {
+        let frame = self.buffer.get(self.group.len..).unwrap_or(&[]);
+        match self.group.joins(frame) {
+            Joins::Same => self.group.add(frame),
+            Joins::Next => {
+                let frame = self.buffer.split_off(self.group.len);
+                self.close_group(sink);
+                self.buffer.unsplit(frame);
+                self.group.add(&self.buffer);
+                self.group_time = time;
+            }
+            Joins::Nothing => {
+                sink.stats.skipped_audio_bytes += frame.len() as u64;
+                self.buffer.truncate(self.group.len);
+            }
+        }
+    }
+
+    /// The access unit of E-AC-3 in progress is complete, and alone in the buffer.
+    fn close_group(&mut self, sink: &mut Sink<'_>) {
+        let group = std::mem::take(&mut self.group);
+        if group.len == 0 {
+            return;
+        }
+        let time = self.group_time.take();
+        let data = self.buffer.split_to(group.len.min(self.buffer.len())).freeze();
+        if !group.is_whole() {
+            sink.stats.damaged_units += 1;
+            return;
+        }
+        let (config, samples) = group.config();
+        let config = match (&self.config, config) {
+            (Some(AudioConfig::Eac3(known)), AudioConfig::Eac3(new)) if known.is_like(&new) => AudioConfig::Eac3(known.clone()),
+            (_, config) => config,
+        };
+        self.emit(config, samples, time, data, sink);
+    }
+
+    /// Whether the access unit of E-AC-3 in progress has what the one before had.
+    fn is_usual(&self) -> bool {
+        match (&self.config, self.group.config()) {
+            (Some(AudioConfig::Eac3(known)), (AudioConfig::Eac3(new), _)) => known.is_like(&new),
+            _ => false,
+        }
+    }
+
+    fn emit(&mut self, config: AudioConfig, samples: u32, time: Option<Time>, data: Bytes, sink: &mut Sink<'_>) {
+        self.emit_trimmed(config, samples, 0, time, data, sink);
+    }
+
+    /// An access unit is complete, of whose samples the last `trimmed` are not to be heard.
+    fn emit_trimmed(&mut self, config: AudioConfig, samples: u32, trimmed: u16, time: Option<Time>, data: Bytes, sink: &mut Sink<'_>) {
+        let rate = config.sample_rate();
+        if self.config.as_ref() != Some(&config) {
+            let Some(track) = config.track(self.language) else {
+                sink.stats.skipped_audio_bytes += data.len() as u64;
+                return;
+            };
+            if self.config.as_ref().is_some_and(|old| old.sample_rate() != rate) {
                 self.next = None;
             }
-            self.config = Some(header.config);
+            self.config = Some(config);
             sink.config(Arc::new(track));
         }
         let stamped = time.map(|time| rescale(time.pts, MPEG_HZ, rate));
@@ -207,12 +313,11 @@ impl FrameAssembler {
                 return;
             }
         };
-        let duration = header.samples;
-        self.next = Some(dts.saturating_add(duration.into()));
+        self.next = Some(dts.saturating_add(samples.into()));
         sink.sample(Sample {
             dts,
             pts: dts,
-            duration: Some(duration),
+            duration: Some(samples.saturating_sub(trimmed.into())),
             sync: true,
             data,
         });

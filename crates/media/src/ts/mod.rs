@@ -1,4 +1,4 @@
-//! MPEG transport streams (ISO 13818-1) with H.264 and AAC, AC-3 or MPEG audio.
+//! MPEG transport streams (ISO 13818-1) with H.264 or HEVC, and AAC (ADTS, LATM), MPEG audio, AC-3, E-AC-3 or Opus.
 //!
 //! [`Demuxer`] takes the bytes of successive segments in any pieces and gives access units in the form of
 //! ISO BMFF. It never fails: damage costs the access units that it hit and is counted in [`Stats`].
@@ -23,24 +23,26 @@
 //! assert_eq!(demuxer.stats().damaged_units, 0);
 //! ```
 
-mod avc;
+mod coding;
 pub(crate) mod frames;
 mod packet;
 mod pes;
 mod psi;
 mod stats;
 pub(crate) mod stream;
+mod video;
 
 use serde::{Deserialize, Serialize};
 
 use self::{
+    coding::Coding,
     packet::{Framer, PACKET, Packet},
     psi::Sections,
-    stream::{Sink, Stream, kind_of},
+    stream::{Sink, Stream},
 };
 use crate::track::{Event, TrackId, TrackKind};
 
-pub use self::stats::Stats;
+pub use self::{coding::DataKind, stats::Stats};
 
 /// The PID of the PAT (ISO 13818-1 table 2-3).
 const PAT_PID: u16 = 0;
@@ -87,6 +89,8 @@ struct Inner {
     /// The PMT section in force, to see whether the next one says anything new.
     program: Vec<u8>,
     streams: Vec<Stream>,
+    /// PIDs of streams that make no track.
+    data: Vec<(u16, DataKind)>,
     /// By track number: the role of each track, as its kind and its place among the streams of that kind.
     roles: Vec<(TrackKind, usize)>,
     clock: Option<i64>,
@@ -187,6 +191,10 @@ impl Inner {
         let Some(payload) = packet.payload.filter(|_| !packet.error && !packet.scrambled) else {
             return;
         };
+        if let Some((_, kind)) = self.data.iter().find(|(pid, _)| *pid == packet.pid) {
+            *stats.data_units.entry(*kind).or_default() += u64::from(packet.unit_start);
+            return;
+        }
         if packet.pid == PAT_PID {
             let mut found = None;
             self.pat.push(payload, packet.unit_start, stats, |section| {
@@ -236,10 +244,17 @@ impl Inner {
         let Some(infos) = psi::streams(&section) else { return };
         self.program = section;
         let mut old = std::mem::take(&mut self.streams);
+        self.data.clear();
         let mut counts = [(TrackKind::Video, 0_usize), (TrackKind::Audio, 0)];
         for info in infos {
-            let Some(kind) = kind_of(info.stream_type).filter(|_| self.streams.len() < MAX_STREAMS) else {
-                stats.unsupported_stream_types.insert(info.stream_type);
+            match info.coding {
+                Coding::Data(kind) if self.data.len() < MAX_STREAMS => self.data.push((info.pid, kind)),
+                Coding::Other(stream_type) => {
+                    stats.unsupported_stream_types.insert(stream_type);
+                }
+                _ => {}
+            }
+            let Some(kind) = info.coding.kind().filter(|_| self.streams.len() < MAX_STREAMS) else {
                 continue;
             };
             let Some((_, count)) = counts.iter_mut().find(|(counted, _)| *counted == kind) else {

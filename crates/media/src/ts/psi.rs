@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{Stats, coding::Coding};
 use crate::track::Language;
-
-use super::Stats;
 
 /// Longest section of these tables: `section_length` is at most 1021 (§2.4.4.3).
 const MAX_SECTION: usize = 1024;
@@ -87,7 +86,7 @@ pub(super) fn first_program(section: &[u8]) -> Option<u16> {
 /// One elementary stream as the PMT describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct EsInfo {
-    pub(super) stream_type: u8,
+    pub(super) coding: Coding,
     pub(super) pid: u16,
     pub(super) language: Language,
 }
@@ -102,7 +101,7 @@ pub(super) fn streams(section: &[u8]) -> Option<Vec<EsInfo>> {
         let info = length(&[*high, *low]).min(after.len());
         let (descriptors, next) = after.split_at(info);
         streams.push(EsInfo {
-            stream_type: private_type(*stream_type, descriptors),
+            coding: Coding::of(*stream_type, descriptors),
             pid: u16::from(pid_high & 0x1f) << 8 | u16::from(*pid_low),
             language: language(descriptors),
         });
@@ -127,7 +126,7 @@ fn length(bytes: &[u8]) -> usize {
 }
 
 /// Descriptors as tag and content (§2.6).
-fn each(mut descriptors: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+pub(super) fn each(mut descriptors: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     std::iter::from_fn(move || {
         let [tag, length, rest @ ..] = descriptors else { return None };
         let (content, next) = rest.split_at(rest.len().min((*length).into()));
@@ -144,18 +143,6 @@ fn language(descriptors: &[u8]) -> Language {
     })
 }
 
-/// The stream type that a private stream (6) would have, if a descriptor tells: DVB's for AC-3 and E-AC-3
-/// (ETSI EN 300 468 annex D), or a registration (§2.6.8).
-fn private_type(stream_type: u8, descriptors: &[u8]) -> u8 {
-    let told = each(descriptors).find_map(|(tag, content)| match (tag, content.get(..4)) {
-        (0x6a, _) | (0x05, Some(b"AC-3")) => Some(0x81),
-        (0x7a, _) | (0x05, Some(b"EAC3")) => Some(0x87),
-        (0x05, Some(b"HEVC")) => Some(0x24),
-        _ => None,
-    });
-    told.filter(|_| stream_type == 6).unwrap_or(stream_type)
-}
-
 /// The CRC of annex A; over a whole section it is 0.
 pub(super) fn crc32(bytes: &[u8]) -> u32 {
     bytes.iter().fold(u32::MAX, |crc, &byte| {
@@ -169,6 +156,7 @@ pub(super) fn crc32(bytes: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audio::AudioCodec;
 
     /// ffmpeg's PAT: program 1 at PID 0x1000.
     const PAT_BYTES: &[u8] = &[
@@ -234,12 +222,12 @@ mod tests {
             streams,
             [
                 EsInfo {
-                    stream_type: 0x1b,
+                    coding: Coding::Avc,
                     pid: 0x100,
                     language: Language::UNDETERMINED
                 },
                 EsInfo {
-                    stream_type: 0x0f,
+                    coding: Coding::Audio(AudioCodec::Adts),
                     pid: 0x101,
                     language: Language::new(b"fra")
                 },

@@ -1,7 +1,10 @@
 //! What a transport stream had wrong with it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+
+use super::DataKind;
 
 /// Counts of damage and of what was passed over. All zero for a whole stream that begins at a random access
 /// point and has no stream types that are not supported.
@@ -26,6 +29,8 @@ pub struct Stats {
     pub broken_pes: u64,
     /// Elementary stream types that are not supported (table 2-34). Their packets are skipped.
     pub unsupported_stream_types: BTreeSet<u8>,
+    /// Pieces (PES packets or sections) of streams beside pictures and sound, which are passed over.
+    pub data_units: BTreeMap<DataKind, u64>,
     /// Packets that came before a PMT told what is in them.
     pub packets_before_pmt: u64,
     /// Access units dropped because bytes of them were lost.

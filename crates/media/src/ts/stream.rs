@@ -7,16 +7,18 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Stats,
-    avc::AvcAssembler,
+    coding::Coding,
     frames::FrameAssembler,
     packet::Packet,
     pes::{NoHeader, PesHeader, Stamps},
     psi::EsInfo,
+    video::VideoAssembler,
 };
 use crate::{
-    audio::AudioCodec,
+    avc::Avc,
+    hevc::Hevc,
     time::unwrap_33,
-    track::{Event, Sample, TrackConfig, TrackId, TrackKind},
+    track::{Event, Sample, TrackConfig, TrackId},
 };
 
 /// When an access unit is due, in ticks of 90 kHz without wrap.
@@ -59,7 +61,8 @@ pub(super) fn reserve(buffer: &mut BytesMut, more: usize, step: usize) {
 /// The assembler for a stream type. A new codec is a new variant here and in [`Assembler::new`].
 #[derive(Debug, Serialize, Deserialize)]
 enum Assembler {
-    Avc(Box<AvcAssembler>),
+    Avc(Box<VideoAssembler<Avc>>),
+    Hevc(Box<VideoAssembler<Hevc>>),
     Audio(Box<FrameAssembler>),
 }
 
@@ -68,37 +71,19 @@ macro_rules! assembler {
     ($self:expr, $assembler:ident => $call:expr) => {
         match $self {
             Assembler::Avc($assembler) => $call,
+            Assembler::Hevc($assembler) => $call,
             Assembler::Audio($assembler) => $call,
         }
     };
 }
 
-/// What a stream type carries (ISO 13818-1 table 2-34); `None` where it is not supported.
-///
-/// 0xdb, 0xcf and 0xc1 are H.264, ADTS and AC-3 in SAMPLE-AES streams (Apple, "MPEG-2 Stream Encryption Format for HTTP
-/// Live Streaming"), which keep their type when they were decrypted.
-pub(super) fn kind_of(stream_type: u8) -> Option<TrackKind> {
-    match stream_type {
-        0x1b | 0xdb => Some(TrackKind::Video),
-        _ => audio_codec(stream_type).map(|_| TrackKind::Audio),
-    }
-}
-
-fn audio_codec(stream_type: u8) -> Option<AudioCodec> {
-    match stream_type {
-        0x03 | 0x04 => Some(AudioCodec::Mpeg),
-        0x0f | 0xcf => Some(AudioCodec::Adts),
-        // ATSC A/53 part 3 §5.7.1, and the SAMPLE-AES variant.
-        0x81 | 0xc1 => Some(AudioCodec::Ac3),
-        _ => None,
-    }
-}
-
 impl Assembler {
     fn new(info: &EsInfo) -> Option<Self> {
-        match info.stream_type {
-            0x1b | 0xdb => Some(Self::Avc(Box::new(AvcAssembler::new(info.language)))),
-            other => audio_codec(other).map(|codec| Self::Audio(Box::new(FrameAssembler::new(codec, info.language)))),
+        match info.coding {
+            Coding::Avc => Some(Self::Avc(Box::new(VideoAssembler::new(info.language)))),
+            Coding::Hevc => Some(Self::Hevc(Box::new(VideoAssembler::new(info.language)))),
+            Coding::Audio(codec) => Some(Self::Audio(Box::new(FrameAssembler::new(codec, info.language)))),
+            Coding::Data(_) | Coding::Other(_) => None,
         }
     }
 }

@@ -22,8 +22,8 @@ use crate::checkpoint;
 pub use self::writer::SampleWriter;
 pub(crate) use self::writer::media;
 
-/// Makes one file of its tracks: MPEG-TS with H.264 and AAC, AC-3 or MPEG audio, packed AAC, or fragmented MP4 with any
-/// codec. The container is the writer's.
+/// Makes one file of its tracks: MPEG-TS with H.264 or HEVC and any of its usual audio codecs, packed audio, or fragmented
+/// MP4 with any codec. The container is the writer's.
 ///
 /// Tracks are joined by their time stamps on one continuous [`Timeline`](aqueduct_media::timeline::Timeline), across
 /// discontinuities and changes of codec parameters. What was damaged or repaired is counted and told in the
@@ -208,7 +208,7 @@ impl<W: SampleWriter> Mux for Remux<W> {
         if file.tracks == 0 {
             return Err(MuxError::Media {
                 what: format!(
-                    "no track that can go into {}: neither H.264 nor AAC in MPEG-TS, nor fragmented MP4",
+                    "no track that can go into {}: no pictures and no sound in MPEG-TS, packed audio or fragmented MP4",
                     W::CONTAINER
                 ),
             });

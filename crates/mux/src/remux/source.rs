@@ -32,12 +32,14 @@ impl Source {
         if bytes.get(4..8).is_some_and(|kind| BOXES.contains(&kind)) {
             return Ok(Self::Fmp4(fmp4::Demuxer::default()));
         }
-        if packed::is_adts(bytes) {
+        if packed::is_packed(bytes) {
             return Ok(Self::Packed(Box::default()));
         }
-        if bytes.starts_with(b"ID3") || (bytes.first() == Some(&0xff) && bytes.get(1).is_some_and(|byte| byte & 0xe0 == 0xe0)) {
+        if bytes.starts_with(b"ID3") {
             return Err(MuxError::Unsupported {
-                what: "packed audio other than AAC cannot go into MP4 yet; choose .mp3 or .ac3 to keep it as it is".into(),
+                what:
+                    "packed audio that is neither AAC, MP3, AC-3 nor E-AC-3 cannot go into MP4; --format raw keeps the segments as they are"
+                        .into(),
             });
         }
         if bytes.starts_with(b"WEBVTT") {
@@ -88,9 +90,6 @@ pub(super) fn check_stream_types(demuxer: &ts::Demuxer) -> Result<(), MuxError> 
     let name = |stream_type: &u8| match stream_type {
         0x01 | 0x02 => Some("MPEG-2 video"),
         0x10 => Some("MPEG-4 video"),
-        0x11 => Some("AAC in LATM"),
-        0x24 => Some("HEVC"),
-        0x87 | 0xc2 => Some("E-AC-3"),
         0x82 | 0x85 | 0x8a => Some("DTS"),
         _ => None,
     };
@@ -120,6 +119,17 @@ fn stream_notes(stats: &ts::Stats, lane: &str, notes: &mut Vec<String>) {
         (stats.skipped_audio_bytes, "bytes outside of audio frames"),
     ] {
         note(notes, lane, count, what);
+    }
+    for (kind, count) in &stats.data_units {
+        let what = match kind {
+            ts::DataKind::Id3 => "pieces of timed metadata (ID3)",
+            ts::DataKind::Scte35 => "cues (SCTE 35)",
+            ts::DataKind::Klv => "pieces of KLV metadata",
+            ts::DataKind::DvbSubtitles => "pieces of DVB subtitles",
+            ts::DataKind::Teletext => "pieces of teletext",
+            _ => "pieces of data",
+        };
+        note(notes, lane, *count, &format!("{what} not in the file"));
     }
     for stream_type in &stats.unsupported_stream_types {
         notes.push(format!("{lane}: streams of type {stream_type:#04x} are not in the file"));

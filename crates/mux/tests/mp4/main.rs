@@ -5,52 +5,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod codecs;
+mod common;
+
 use std::{
     fs,
-    io::{self, Write as _},
     path::{Path, PathBuf},
-    process::Command,
-    sync::Arc,
-    time::Duration,
 };
 
-use aqueduct_core::{
-    Clear, Encryption, GapCause, InitId, InitInfo, Item, Kind, Mux, MuxError, Presentation, Resource, Sealed, SegmentInfo, Summary, Track,
-    TrackId, TrackKind, WriteAt,
-};
+use aqueduct_core::{Mux, Presentation, TrackKind};
 use aqueduct_mux::{Container, Mp4Muxer};
 use proptest::prelude::*;
-use url::Url;
+
+use common::{Piece, mux, mux_with_breaks, run, store};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixture-server/media")
-}
-
-fn clear(bytes: &[u8]) -> Clear {
-    Sealed::unbudgeted(bytes).open(Ok::<_, std::convert::Infallible>).unwrap()
-}
-
-fn info(track: u32, msn: u64, period: u64) -> SegmentInfo {
-    SegmentInfo {
-        track: TrackId::new(track),
-        msn,
-        discontinuity_sequence: period,
-        discontinuity: false,
-        duration: Duration::from_secs(2),
-        program_date_time: None,
-        init: None,
-        encryption: Encryption::None,
-        resource: Resource::new(Kind::Segment, Url::parse("http://host.example/").unwrap()),
-    }
-}
-
-/// One thing that a lane brings.
-enum Piece {
-    Init(Vec<u8>),
-    Segment(Vec<u8>),
-    Gap,
-    /// What follows is another period.
-    Discontinuity,
 }
 
 /// All segments of a folder, with its initialization section.
@@ -60,111 +30,6 @@ fn folder(name: &str) -> Vec<Piece> {
     let extension = if init.is_some() { "m4s" } else { "ts" };
     let segments = (0..).map_while(|n| fs::read(folder.join(format!("{n}.{extension}"))).ok());
     init.into_iter().chain(segments.map(Piece::Segment)).collect()
-}
-
-/// Runs the muxer over lanes, segment by segment in turn, and gives the file.
-fn mux(lanes: &[(TrackKind, Vec<Piece>)]) -> Result<(Vec<u8>, Summary), MuxError> {
-    mux_with_breaks(lanes, Container::Mp4, &[])
-}
-
-/// The same, with the muxer put aside and taken up by a new one after some pushes.
-fn mux_with_breaks(lanes: &[(TrackKind, Vec<Piece>)], container: Container, breaks: &[usize]) -> Result<(Vec<u8>, Summary), MuxError> {
-    let (mut pushes, mut states) = (0, Vec::new());
-    let mut muxer = container.muxer();
-    let tracks = (0..).zip(lanes).map(|(number, (kind, _))| {
-        let mut track = Track::new(TrackId::new(number), *kind, "Name");
-        track.language = Some("en".into());
-        track
-    });
-    let presentation = Presentation::new(tracks.collect());
-    muxer.begin(&presentation, true)?;
-    let mut file = Vec::new();
-    let mut writes = Vec::new();
-    let longest = lanes.iter().map(|(_, pieces)| pieces.len()).max().unwrap_or(0);
-    let mut periods = vec![0; lanes.len()];
-    for at in 0..longest {
-        for (number, (_, pieces)) in (0_u32..).zip(lanes) {
-            let period = &mut periods[number as usize];
-            let segment = Arc::new(info(number, at as u64, *period));
-            let item = match pieces.get(at) {
-                Some(Piece::Init(bytes)) => Item::Init {
-                    info: Arc::new(InitInfo {
-                        track: segment.track,
-                        id: InitId::of(&segment.resource),
-                        first_msn: 0,
-                        encryption: Encryption::None,
-                        resource: segment.resource.clone(),
-                    }),
-                    payload: clear(bytes),
-                },
-                Some(Piece::Segment(bytes)) => Item::Segment {
-                    info: segment,
-                    payload: clear(bytes),
-                },
-                Some(Piece::Gap) => Item::Gap {
-                    info: segment,
-                    cause: GapCause::Expired,
-                },
-                Some(Piece::Discontinuity) => {
-                    *period += 1;
-                    continue;
-                }
-                None => continue,
-            };
-            muxer.push(TrackId::new(number), item, &mut writes)?;
-            write(&mut file, &mut writes);
-            if breaks.contains(&pushes) {
-                let mut state = Vec::new();
-                assert!(muxer.checkpoint(&mut state));
-                states.push(state);
-                muxer = container.muxer();
-                muxer.begin(&presentation, true)?;
-                states.iter().try_for_each(|state| muxer.restore(state))?;
-            }
-            pushes += 1;
-        }
-    }
-    let summary = muxer.finish(&mut writes)?;
-    write(&mut file, &mut writes);
-    Ok((file, summary))
-}
-
-fn write(file: &mut Vec<u8>, writes: &mut Vec<aqueduct_core::Write>) {
-    for write in writes.drain(..) {
-        let bytes = write.data.as_slice();
-        match write.at {
-            WriteAt::End => file.extend_from_slice(bytes),
-            WriteAt::Offset(offset) => {
-                let at = usize::try_from(offset).unwrap();
-                file[at..at + bytes.len()].copy_from_slice(bytes);
-            }
-        }
-    }
-}
-
-/// What `tool` prints; `None`, with a word on standard error, where it is not installed.
-fn run(tool: &str, arguments: &[&str]) -> Option<String> {
-    match Command::new(tool).args(arguments).output() {
-        Ok(output) => {
-            assert!(
-                output.status.success(),
-                "{tool} {arguments:?}: {}",
-                String::from_utf8_lossy(&output.stderr)
-            );
-            assert!(
-                output.stderr.is_empty(),
-                "{tool} {arguments:?} complains: {}",
-                String::from_utf8_lossy(&output.stderr)
-            );
-            Some(String::from_utf8(output.stdout).unwrap())
-        }
-        Err(_) => {
-            // Past the capture of the test harness, so that it is seen.
-            let notice = format!("SKIPPED: {tool} is not installed, so nothing judged this file\n");
-            io::stderr().write_all(notice.as_bytes()).unwrap();
-            None
-        }
-    }
 }
 
 /// Decode and presentation times in seconds of each packet of a stream.
@@ -204,13 +69,6 @@ fn digest(path: &str, stream: &str, filter: &str) -> Option<String> {
             "-v", "error", "-i", path, "-map", &map, "-c", "copy", &bsf, filter, "-f", "md5", "-",
         ],
     )
-}
-
-/// Puts a file where the tools can read it.
-fn store(folder: &tempfile::TempDir, name: &str, bytes: &[u8]) -> String {
-    let path = folder.path().join(name);
-    fs::write(&path, bytes).unwrap();
-    path.into_os_string().into_string().unwrap()
 }
 
 fn bytes_of(pieces: &[Piece]) -> Vec<u8> {
@@ -411,8 +269,8 @@ fn what_cannot_go_into_the_file_is_an_error_or_a_note() {
             .to_string()
     };
     assert!(unsupported(b"ID3\x04\0\0\0\0\0\0").contains("packed audio"));
-    assert!(unsupported(b"no media at all").contains("no track"));
-    assert!(unsupported(b"").contains("no track"));
+    assert!(unsupported(b"no media at all").contains("neither MPEG-TS"));
+    assert!(unsupported(b"").contains("neither MPEG-TS"));
 
     let mut muxer = Mp4Muxer::default();
     assert!(

@@ -1,32 +1,34 @@
-//! H.264 elementary streams: from Annex B bytes to access units with length prefixes.
+//! H.264 and HEVC elementary streams: from Annex B bytes to access units with length prefixes.
 //!
 //! Payload bytes are copied once, from the transport packet to the end of the access unit's buffer. A start
 //! code that is found there turns into the length of the NAL unit after it, in place, and NAL units that
 //! ISO 14496-15 keeps out of samples are cut off again. Boundaries of access units come from the NAL units
-//! alone (ISO 14496-10 §7.4.1.2.3), so it does not matter how they are spread over PES packets.
+//! alone (ISO 14496-10 §7.4.1.2.3, ISO 23008-2 §7.4.2.4.4), so it does not matter how they are spread over PES packets.
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
 use super::stream::{Sink, Time, reserve};
 use crate::{
-    avc::{ParameterSets, has_recovery_point, is_intra_slice, nal, nal_type, starts_picture},
+    nal::NalCodec,
     track::{Language, Sample, TrackConfig},
 };
 
 /// Bytes that a NAL unit's length takes.
 const PREFIX: usize = 4;
-/// Parameter sets of one access unit that are looked at; more is an attack.
-const MAX_SETS: usize = 288;
 /// Frame duration where nothing tells: 25 a second.
 const FALLBACK_FRAME: i64 = 3600;
+/// Changes of parameter sets that get a sample entry of their own. A stream that changes more often keeps its parameter
+/// sets in the samples from there on, so that the sample description does not grow with it.
+const MAX_ENTRIES: u32 = 32;
 
 /// Puts the access units of one stream together.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct AvcAssembler {
+#[serde(bound = "")]
+pub(super) struct VideoAssembler<C: NalCodec> {
     language: Language,
     /// The access unit in progress, and behind it the NAL unit in progress.
     buffer: BytesMut,
@@ -34,44 +36,55 @@ pub(super) struct AvcAssembler {
     nal: Option<usize>,
     /// Zeros that the stream ended with so far, 2 at most: a start code may be split anywhere.
     zeros: u8,
-    unit: Unit,
+    unit: Unit<C>,
+    /// Behind a field: where the next access unit begins, unless it turns out to be the other field.
+    next: Option<(usize, Unit<C>)>,
     /// Of the PES packet in which the NAL unit in progress began, unless an access unit took it already.
     nal_time: Option<Time>,
     /// Of the latest PES packet, until a NAL unit begins in it.
     pes_time: Option<Time>,
     /// Bytes were lost: nothing is kept until the next PES packet begins.
     lost: bool,
-    sets: ParameterSets,
-    sets_changed: bool,
+    codec: C,
+    /// A configuration was dropped together with its access unit.
+    reconfigure: bool,
     config: Option<Arc<TrackConfig>>,
+    /// Configurations that were told.
+    entries: u32,
     /// A random access point has been seen since the start or the last discontinuity.
     started: bool,
+    /// When the picture that decoding began with is presented, if pictures that follow it in the stream may refer to
+    /// earlier ones.
+    open_from: Option<i64>,
     last: Option<Time>,
     frame: Option<i64>,
 }
 
 /// What is known of the access unit in progress.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Unit {
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(bound = "")]
+struct Unit<C: NalCodec> {
     open: bool,
     time: Option<Time>,
     has_slice: bool,
-    idr: bool,
-    recovery_point: bool,
-    inter: bool,
-    sps: Vec<Bytes>,
-    pps: Vec<Bytes>,
+    /// Parameter sets changed: what they describe now, if they can be read.
+    config: Option<Option<TrackConfig>>,
+    picture: C::Picture,
 }
 
-impl Unit {
-    /// Whether decoding may begin here: an IDR picture, a recovery point, or an intra picture that brings
-    /// parameter sets along.
-    fn is_sync(&self) -> bool {
-        self.idr || self.recovery_point || (!self.inter && !self.sps.is_empty())
+impl<C: NalCodec> Default for Unit<C> {
+    fn default() -> Self {
+        Self {
+            open: false,
+            time: None,
+            has_slice: false,
+            config: None,
+            picture: C::Picture::default(),
+        }
     }
 }
 
-impl AvcAssembler {
+impl<C: NalCodec> VideoAssembler<C> {
     pub(super) fn new(language: Language) -> Self {
         Self {
             language,
@@ -79,13 +92,16 @@ impl AvcAssembler {
             nal: None,
             zeros: 0,
             unit: Unit::default(),
+            next: None,
             nal_time: None,
             pes_time: None,
             lost: false,
-            sets: ParameterSets::default(),
-            sets_changed: false,
+            codec: C::default(),
+            reconfigure: false,
             config: None,
+            entries: 0,
             started: false,
+            open_from: None,
             last: None,
             frame: None,
         }
@@ -142,6 +158,10 @@ impl AvcAssembler {
         self.end_nal(sink);
         self.nal = None;
         self.zeros = 0;
+        if let Some((at, next)) = self.next.take() {
+            self.close(at, sink);
+            self.unit = next;
+        }
         self.close(self.buffer.len(), sink);
         self.buffer.clear();
     }
@@ -151,6 +171,7 @@ impl AvcAssembler {
         self.drop_unit();
         self.lost = false;
         self.started = false;
+        self.open_from = None;
         self.pes_time = None;
         self.last = None;
     }
@@ -160,7 +181,9 @@ impl AvcAssembler {
         self.nal = None;
         self.zeros = 0;
         self.nal_time = None;
-        self.unit = Unit::default();
+        let unit = std::mem::take(&mut self.unit);
+        let next = self.next.take();
+        self.reconfigure |= unit.config.is_some() || next.is_some_and(|(_, unit)| unit.config.is_some());
     }
 
     fn append(&mut self, bytes: &[u8]) {
@@ -184,55 +207,41 @@ impl AvcAssembler {
         // trailing_zero_8bits, and the zeros of the next start code (annex B.1).
         let end = self.buffer.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
         self.buffer.truncate(end.max(start + PREFIX));
-        let Some(header) = self.buffer.get(start + PREFIX).copied() else {
+        if self.buffer.len() == start + PREFIX {
             self.buffer.truncate(start);
             return;
-        };
-        let body = self.buffer.get(start + PREFIX..).unwrap_or(&[]);
-        let kind = nal_type(&[header]);
-        let starts_unit = match kind {
-            nal::SLICE | 2 | nal::IDR => starts_picture(body),
-            nal::SEI..=nal::DELIMITER => true,
-            _ => false,
-        };
-        if starts_unit && self.unit.has_slice {
-            self.close(start, sink);
-            start = 0;
         }
-        if !self.unit.open {
-            self.unit.open = true;
-            self.unit.time = self.nal_time.take();
-        } else if self.pes_time.is_none() {
-            self.pes_time = self.nal_time.take();
+        let body = self.buffer.get(start + PREFIX..).unwrap_or(&[]);
+        let is_slice = C::is_slice(body);
+        if self.next.is_none() && self.unit.has_slice && C::begins_unit(body) {
+            self.next = Some((start, Unit::default()));
+        }
+        let decided = is_slice || !self.codec.is_unpaired(&self.unit.picture);
+        if let Some((at, next)) = self.next.take_if(|_| decided)
+            && !(is_slice && self.codec.pairs(&self.unit.picture, body))
+        {
+            self.close(at, sink);
+            start -= at;
+            self.unit = next;
         }
 
         let body = self.buffer.get(start + PREFIX..).unwrap_or(&[]);
-        let keep = match kind {
-            nal::SLICE..=4 => {
-                self.unit.has_slice = true;
-                self.unit.inter |= kind < 3 && !is_intra_slice(body);
-                true
+        let unit = self.next.as_mut().map_or(&mut self.unit, |(_, unit)| unit);
+        if !unit.open {
+            unit.open = true;
+            unit.time = self.nal_time.take();
+        } else if self.pes_time.is_none() {
+            self.pes_time = self.nal_time.take();
+        }
+        let in_band = self.entries >= MAX_ENTRIES;
+        let keep = self.codec.file(&mut unit.picture, body, in_band);
+        if is_slice {
+            unit.has_slice = true;
+            // Parameter sets come before the slices that use them.
+            if self.codec.take_changed() || std::mem::take(&mut self.reconfigure) {
+                unit.config = Some(self.codec.config(in_band, self.language));
             }
-            nal::IDR => {
-                self.unit.has_slice = true;
-                self.unit.idr = true;
-                true
-            }
-            nal::SEI => {
-                self.unit.recovery_point |= has_recovery_point(body);
-                true
-            }
-            nal::SPS | nal::PPS => {
-                let sets = if kind == nal::SPS { &mut self.unit.sps } else { &mut self.unit.pps };
-                if sets.len() < MAX_SETS {
-                    sets.push(Bytes::copy_from_slice(body));
-                }
-                false
-            }
-            // ISO 14496-15 §5.3.2: no filler data in samples; delimiters have no use where units are counted.
-            nal::DELIMITER | nal::FILLER | 0 | 24.. => false,
-            _ => true,
-        };
+        }
         let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
         if keep {
             if let Some(prefix) = self.buffer.get_mut(start..start + PREFIX) {
@@ -247,46 +256,51 @@ impl AvcAssembler {
     fn close(&mut self, end: usize, sink: &mut Sink<'_>) {
         let data = self.buffer.split_to(end.min(self.buffer.len()));
         let unit = std::mem::take(&mut self.unit);
-        self.sets_changed |= self.sets.update(&unit.sps, &unit.pps);
         if !unit.has_slice {
             return;
         }
-        let sync = unit.is_sync();
-        if !self.started && !sync && unit.sps.is_empty() {
+        let access = C::access(&unit.picture);
+        if !self.started && !access.sync && !access.has_sets {
+            self.reconfigure |= unit.config.is_some();
             sink.stats.leading_units += 1;
             return;
         }
-        if self.sets_changed {
-            self.sets_changed = false;
-            match self.sets.config(self.language) {
-                Some(config) => self.configure(config, sink),
-                None => sink.stats.broken_parameter_sets += 1,
-            }
+        match unit.config {
+            Some(Some(config)) => self.configure(config, sink),
+            Some(None) => sink.stats.broken_parameter_sets += 1,
+            None => {}
         }
         if self.config.is_none() {
             sink.stats.leading_units += 1;
             return;
         }
-        self.started = true;
         let Some(time) = unit.time.or_else(|| self.next_time()) else {
             sink.stats.untimed_units += 1;
             return;
         };
         self.last = Some(time);
+        if access.sync || !self.started {
+            let begins = !std::mem::replace(&mut self.started, true);
+            self.open_from = (begins && !access.closed).then_some(time.pts);
+        } else if access.may_lead && self.open_from.is_some_and(|from| time.pts < from) {
+            sink.stats.leading_units += 1;
+            return;
+        }
         sink.sample(Sample {
             dts: time.dts,
             pts: time.pts,
             duration: None,
-            sync,
+            sync: access.sync,
             data: data.freeze(),
         });
     }
 
     fn configure(&mut self, config: TrackConfig, sink: &mut Sink<'_>) {
-        self.frame = self.sets.frame_duration();
+        self.frame = self.codec.frame_duration();
         if self.config.as_deref() != Some(&config) {
             let config = Arc::new(config);
             self.config = Some(Arc::clone(&config));
+            self.entries = self.entries.saturating_add(1);
             sink.config(config);
         }
     }
