@@ -139,6 +139,10 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = duration, help_heading = "Requests")]
     pub(crate) retry_delay: Duration,
 
+    /// The most bytes per second to receive, over all requests, such as 5M
+    #[arg(long, value_name = "BYTES", value_parser = bytes, help_heading = "Transfer")]
+    pub(crate) rate_limit: Option<usize>,
+
     /// Tell more: -v what is done, -vv details, -vvv everything
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,

@@ -51,6 +51,7 @@ impl Source {
         fetch.timeout = args.timeout;
         fetch.retries = args.retries.into();
         fetch.first_delay = args.retry_delay;
+        fetch.rate_limit = args.rate_limit.map(|bytes| bytes as u64);
         fetch.longest_delay = fetch.longest_delay.max(args.retry_delay);
         if let Some(agent) = &args.user_agent {
             fetch.user_agent.clone_from(agent);

@@ -181,6 +181,11 @@ impl Slot {
         }
     }
 
+    /// The track that it belongs to.
+    pub fn track(&self) -> TrackId {
+        self.track
+    }
+
     /// Bytes that the slot occupies.
     pub fn bytes(&self) -> usize {
         self.bytes

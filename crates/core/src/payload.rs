@@ -118,11 +118,17 @@ impl Grant {
         }
     }
 
-    /// The same with somebody who counts what is seen of the transfer, which begins now.
+    /// The same with somebody who counts what is seen of the transfer.
     #[must_use]
     pub fn with_meter(mut self, meter: Option<Arc<Meter>>) -> Self {
-        self.asked = meter.is_some().then(Instant::now);
         self.meter = meter;
+        self
+    }
+
+    /// The same, asked for now: the meter learns how long the first byte takes.
+    #[must_use]
+    pub fn asked_now(mut self) -> Self {
+        self.asked = self.meter.is_some().then(Instant::now);
         self
     }
 
@@ -147,6 +153,11 @@ impl Grant {
     /// The bytes received so far.
     pub fn as_slice(&self) -> &[u8] {
         &self.payload.bytes
+    }
+
+    /// The track that the body is for; `None` outside a budget.
+    pub fn track(&self) -> Option<TrackId> {
+        self.payload.slot.as_ref().map(Slot::track)
     }
 
     /// The most that may be received, in bytes.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use crate::{
-    Clear, DecryptError, Encryption, FetchError, Grant, Input, Item, Iv, Lender, MuxError, Presentation, ResolveError, Resource, SafeUrl,
-    Sealed, Sender, Stop, Track, TrackId, Write,
+    Clear, DecryptError, Encryption, FetchError, Grant, Input, Item, Iv, Lender, MuxError, Presentation, Receiver, ResolveError, Resource,
+    SafeUrl, Sealed, Sender, Stop, Track, TrackId, Write,
 };
 
 /// From an input to tracks, and from each track to what to fetch.
@@ -45,6 +45,20 @@ pub trait Fetch: Send + Sync + 'static {
     /// [`FetchError`], after whatever retries the fetcher makes.
     fn fetch(&self, resource: &Resource, grant: Grant) -> impl Future<Output = Result<Fetched, FetchError>> + Send;
 
+    /// Fetches [`Part`]s of one resource that follow each other, in order, until `parts` is closed and empty. Each is
+    /// answered for by itself, and may fail by itself.
+    ///
+    /// Without an implementation of its own, a fetcher asks for each by itself.
+    fn fetch_parts(&self, parts: &Receiver<Part>) -> impl Future<Output = ()> + Send {
+        async move {
+            while let Ok(part) = parts.recv().await {
+                let fetched = self.fetch(&part.resource, part.grant).await;
+                // Nobody may want it any more.
+                let _ = part.answer.send(fetched).await;
+            }
+        }
+    }
+
     /// Fetches a resource of any size ([`Kind::File`](crate::Kind::File)) and hands it on piece by piece, in
     /// order. Ends quietly when the receiver of `outlet` is dropped.
     ///
@@ -65,9 +79,26 @@ pub trait Fetch: Send + Sync + 'static {
     }
 }
 
+/// A byte range of a resource, ahead of others that follow it without a gap.
+#[derive(Debug)]
+pub struct Part {
+    /// Where it is, with its range.
+    pub resource: Resource,
+    /// Leave to receive it.
+    pub grant: Grant,
+    /// How many bytes behind it belong to parts that come next: a fetcher may ask for them along with it.
+    pub ahead: u64,
+    /// Where it goes; there is room for one.
+    pub answer: Sender<Result<Fetched, FetchError>>,
+}
+
 impl<F: Fetch> Fetch for Arc<F> {
     fn fetch(&self, resource: &Resource, grant: Grant) -> impl Future<Output = Result<Fetched, FetchError>> + Send {
         F::fetch(self, resource, grant)
+    }
+
+    fn fetch_parts(&self, parts: &Receiver<Part>) -> impl Future<Output = ()> + Send {
+        F::fetch_parts(self, parts)
     }
 
     fn stream(&self, resource: &Resource, lender: &Lender, outlet: &Sender<Sealed>) -> impl Future<Output = Result<(), FetchError>> + Send {

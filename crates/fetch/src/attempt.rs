@@ -1,23 +1,23 @@
 //! One try at one resource: the checks on the answer, and its body.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_core::{FetchError, Kind, Resource, SafeUrl, TimeoutPhase};
+use reqwest::StatusCode;
 use reqwest::header::{self, HeaderMap};
-use reqwest::{Response, StatusCode};
-use tokio::time::timeout;
 
 use crate::fetcher::HttpFetcher;
 use crate::range::ContentRange;
+use crate::reader::{Head, Reader};
 use crate::request::send;
 use crate::resolver::TooNear;
 use crate::retry::retry_after;
+use crate::shelf::{Interest, Turn};
 use crate::sink::Sink;
 use crate::{range, sniff};
 
 /// What survives a failed try, so that the next continues it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
     /// What proves that the resource did not change: a strong `ETag` or a `Last-Modified` (RFC 9110, 13.1.5).
     validator: Option<String>,
@@ -25,25 +25,15 @@ pub(crate) struct Memory {
     total: Option<u64>,
 }
 
-/// The answer's head, once its body is complete.
-#[derive(Debug)]
-pub(crate) struct Head {
-    pub(crate) url: SafeUrl,
-    pub(crate) content_type: Option<String>,
-    pub(crate) total_length: Option<u64>,
-    pub(crate) accepts_ranges: bool,
-    pub(crate) version: Option<Arc<str>>,
-    pub(crate) whole: bool,
-}
-
-/// What part of an answer's body is wanted.
-struct Part {
-    /// Bytes to pass over first.
-    skip: u64,
-    /// Bytes to take then; the rest without it.
-    take: Option<u64>,
-    /// Length that the answer claims for its body, in bytes.
-    claimed: Option<u64>,
+/// What goes from one part of a resource to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Carry {
+    /// How many bytes behind this part will be asked for next.
+    pub(crate) ahead: u64,
+    /// An answer that goes on where this part begins.
+    pub(crate) open: Option<Reader>,
+    /// That this part is wanted, if it is a range.
+    pub(crate) interest: Option<Interest>,
 }
 
 /// Tries once to fetch `resource` into `sink`.
@@ -52,14 +42,31 @@ pub(crate) async fn attempt(
     resource: &Resource,
     sink: &mut Sink<'_>,
     memory: &mut Memory,
+    carry: &mut Carry,
 ) -> Result<Head, FetchError> {
+    let mut turn = match &carry.interest {
+        Some(interest) => interest.turn().await,
+        None => None,
+    };
+    if turn.is_some() && sink.restart() {
+        *memory = Memory::default();
+    }
+    let open = match &mut turn {
+        Some(turn) => turn.open.take(),
+        None => carry.open.take(),
+    };
+    if let Some(reader) = open.filter(|reader| serves(reader, resource)) {
+        check_version(resource, &reader.head.url, reader.memory.validator.as_deref())?;
+        memory.clone_from(&reader.memory);
+        return receive(fetcher, resource, reader, sink, carry, turn).await;
+    }
     let resume = memory.validator.clone().filter(|_| sink.received() > 0);
     let received = if resume.is_some() || sink.received() == 0 || !sink.restart() {
         sink.received()
     } else {
         0
     };
-    let (url, response) = send(fetcher, resource, received, resume.as_deref()).await?;
+    let (url, response) = send(fetcher, resource, received, carry.ahead, resume.as_deref()).await?;
     let status = response.status();
     let headers = response.headers();
     let validator = validator(headers);
@@ -72,22 +79,22 @@ pub(crate) async fn attempt(
         _ => response.content_length(),
     };
     let changed = received > 0 && (validator != memory.validator || (memory.total.is_some() && whole_length != memory.total));
-    let part = if status == StatusCode::PARTIAL_CONTENT {
+    let (start, claimed) = if status == StatusCode::PARTIAL_CONTENT {
         if resource.range.is_none() && received == 0 {
             return Err(FetchError::Invalid {
                 url,
                 what: "partial answer to a request for the whole".into(),
             });
         }
-        let got = range::check(&url, text(headers, header::CONTENT_RANGE), resource.range, received)?;
+        let got = range::check(&url, text(headers, header::CONTENT_RANGE), resource.range, received, carry.ahead)?;
         if changed {
             return start_over(sink, memory, url);
         }
-        Part {
-            skip: 0,
-            take: None,
-            claimed: Some(got.length()),
+        if let Some(interest) = &carry.interest {
+            interest.learn(false);
         }
+        turn = None;
+        (got.first, Some(got.length()))
     } else if !status.is_success() {
         if status == StatusCode::RANGE_NOT_SATISFIABLE && received > 0 {
             return start_over(sink, memory, url);
@@ -99,18 +106,12 @@ pub(crate) async fn attempt(
         });
     } else {
         // The whole, though a part may have been asked for: what is missing is cut out here.
-        let offset = resource.range.map_or(0, |range| range.offset);
         let received = if received > 0 && sink.restart() { 0 } else { received };
         // Bytes that were handed on are passed over now, which takes proof that they are the same again.
         if received > 0 && (changed || (validator.is_none() && whole_length.is_none())) {
             return start_over(sink, memory, url);
         }
-        let take = resource.range.map(|range| range.length.saturating_sub(received));
-        Part {
-            skip: offset.saturating_add(received),
-            take,
-            claimed: response.content_length(),
-        }
+        (0, response.content_length())
     };
     *memory = Memory {
         validator,
@@ -125,7 +126,31 @@ pub(crate) async fn attempt(
         whole: true,
         url,
     };
-    receive(fetcher, resource, response, part, sink, head).await
+    let mut reader = Reader::new(head, memory.clone(), response, start, claimed);
+    if let Some(interest) = &carry.interest
+        && status != StatusCode::PARTIAL_CONTENT
+    {
+        interest.learn(true);
+        if turn.is_none() {
+            turn = interest.turn().await;
+        }
+        // One that was begun before is further on.
+        if let Some(open) = turn
+            .as_mut()
+            .and_then(|turn| turn.open.take())
+            .filter(|open| serves(open, resource))
+        {
+            check_version(resource, &open.head.url, open.memory.validator.as_deref())?;
+            reader = open;
+            memory.clone_from(&reader.memory);
+        }
+    }
+    receive(fetcher, resource, reader, sink, carry, turn).await
+}
+
+/// Whether an open answer has not gone past the range that is wanted.
+fn serves(reader: &Reader, resource: &Resource) -> bool {
+    resource.range.is_some_and(|range| reader.at() <= range.offset)
 }
 
 /// Checks that the resource is the version that is wanted.
@@ -170,78 +195,83 @@ fn start_over(sink: &mut Sink<'_>, memory: &mut Memory, url: SafeUrl) -> Result<
     })
 }
 
-/// Takes the wanted part of the body in, and checks that it is complete.
+/// Takes the wanted part of the body in, checks that it is complete, and leaves the answer open for those who want
+/// what comes behind it.
 async fn receive(
     fetcher: &HttpFetcher,
     resource: &Resource,
-    mut response: Response,
-    part: Part,
+    mut reader: Reader,
     sink: &mut Sink<'_>,
-    mut head: Head,
+    carry: &mut Carry,
+    mut turn: Option<Turn>,
 ) -> Result<Head, FetchError> {
     let document = resource.kind == Kind::Document;
-    let available = part.claimed.map(|claimed| claimed.saturating_sub(part.skip));
-    if let (Some(available), Some(take)) = (available, part.take)
+    let from = resource.range.map_or(0, |range| range.offset).saturating_add(sink.received());
+    let take = resource.range.map(|range| range.length.saturating_sub(sink.received()));
+    let mut skip = from.saturating_sub(reader.at());
+    let available = reader.left().map(|left| left.saturating_sub(skip));
+    if let (Some(available), Some(take)) = (available, take)
         && available < take
     {
-        let (offset, length) = (part.skip, take);
         return Err(FetchError::Range {
-            url: head.url,
-            what: format!("asked for {length} bytes at {offset}, of which {available} are there"),
+            url: reader.head.url,
+            what: format!("asked for {take} bytes at {from}, of which {available} are there"),
         });
     }
-    let coming = part.take.or(available);
+    let coming = take.or(available);
     let goal = coming.map(|coming| coming.saturating_add(sink.received()));
     if let Some(goal) = goal
         && !document
     {
         sink.expect(goal).await?;
     }
-    let (mut skip, mut seen, mut sniffed) = (part.skip, 0_u64, !document);
+    let (track, mut sniffed) = (sink.track(), !document);
     while goal.is_none_or(|goal| sink.received() < goal) {
-        let chunk = match timeout(fetcher.options.timeout, response.chunk()).await {
-            Ok(Ok(Some(chunk))) => chunk,
-            Ok(Ok(None)) => break,
-            Ok(Err(error)) => return Err(classify(&head.url, error, seen, part.claimed, fetcher.options.timeout)),
-            Err(_) => {
-                return Err(FetchError::Timeout {
-                    url: head.url,
-                    phase: TimeoutPhase::Stall,
-                    after: fetcher.options.timeout,
-                });
-            }
+        let most = match goal {
+            _ if skip > 0 => skip,
+            Some(goal) => goal - sink.received(),
+            None => u64::MAX,
         };
-        seen += chunk.len() as u64;
-        let passed_over = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
-        skip -= passed_over as u64;
-        let mut wanted = &chunk[passed_over..];
-        if let Some(goal) = goal {
-            let missing = usize::try_from(goal - sink.received()).unwrap_or(usize::MAX);
-            wanted = &wanted[..wanted.len().min(missing)];
+        let Some(chunk) = reader.next(fetcher, track, most).await? else {
+            break;
+        };
+        if skip > 0 {
+            skip -= chunk.len() as u64;
+            continue;
         }
-        if !sink.write(wanted).await? {
-            return Ok(head);
+        if !sink.write(&chunk).await? {
+            return Ok(reader.head);
         }
         if !sniffed && sink.head().len() >= sniff::HEAD {
             sniffed = true;
             if sniff::is_binary(sink.head()) {
-                head.whole = goal == Some(sink.received());
-                return Ok(head);
+                reader.head.whole = goal == Some(sink.received());
+                return Ok(reader.head);
             }
         }
     }
     // Media and keys are never empty, but answers to requests that fail often are.
     if sink.received() == 0 && matches!(resource.kind, Kind::Init | Kind::Segment | Kind::Key) {
-        return Err(FetchError::Empty { url: head.url });
+        return Err(FetchError::Empty { url: reader.head.url });
     }
-    match goal {
-        Some(goal) if sink.received() < goal => Err(FetchError::Truncated {
-            url: head.url,
+    if let Some(goal) = goal
+        && sink.received() < goal
+    {
+        return Err(FetchError::Truncated {
+            url: reader.head.url,
             received: sink.received(),
             expected: goal,
-        }),
-        _ => Ok(head),
+        });
     }
+    let head = reader.head.clone();
+    if take.is_some() && reader.left() != Some(0) {
+        match &mut turn {
+            Some(turn) => turn.open = Some(reader),
+            None if carry.ahead > 0 => carry.open = Some(reader),
+            None => {}
+        }
+    }
+    Ok(head)
 }
 
 /// Tells failures of the transfer apart: the HTTP library calls most of them a decoding error.

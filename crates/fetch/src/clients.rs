@@ -12,6 +12,13 @@ use crate::address::Space;
 use crate::fetcher::Options;
 use crate::resolver::{Guard, System};
 
+/// What an HTTP/2 server may send of one answer before somebody takes it, in bytes.
+const STREAM_WINDOW: u32 = 1 << 20;
+
+/// The same for all answers of a connection. It must hold a window of each: an answer that waits, for memory or for its
+/// turn, must not keep those from arriving that it waits for.
+const CONNECTION_WINDOW: u32 = 512 << 20;
+
 /// Clients, made when they are first needed.
 pub(crate) struct Clients {
     options: Options,
@@ -104,6 +111,8 @@ impl Clients {
             .cookie_provider(Arc::clone(&self.cookies))
             .connect_timeout(options.timeout)
             .pool_max_idle_per_host(64)
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW)
             .dns_resolver(guard);
         match &options.proxy {
             Some(proxy) => Ok(builder.proxy(reqwest::Proxy::all(proxy).map_err(unusable)?)),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aqueduct_core::{
-    Fetch, FetchError, GapCause, Grant, Item, Kind, Lender, Located, Receiver, Resource, Sealed, SegmentInfo, Sender, Stop, TrackId, Unit,
-    channel,
+    ByteRange, Fetch, FetchError, Fetched, GapCause, Grant, Item, Kind, Lender, Located, Part, Receiver, Resource, Sealed, SegmentInfo,
+    Sender, Stop, TrackId, Unit, channel,
 };
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
@@ -18,6 +18,13 @@ const AHEAD: usize = 64;
 
 /// Pieces of a streamed file that may wait for their turn.
 const PIECES: usize = 4;
+
+/// Ranges that follow each other are asked for together, up to so many bytes: fewer requests for small ones, and no
+/// fewer connections for large ones.
+const TOGETHER: u64 = 1 << 20;
+
+/// After so many segments in a row that could not be had, and might be had later, nobody expects the next.
+const MOST_FAILED: usize = 32;
 
 /// What to do about a segment that cannot be had.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,13 +41,40 @@ enum Pending {
     Ready(Item<Sealed>),
     Fetching {
         item: Item<Resource>,
-        body: AbortOnDropHandle<Result<Sealed, FetchError>>,
+        body: Body,
     },
     Streaming {
         info: Arc<SegmentInfo>,
         pieces: Receiver<Sealed>,
         end: AbortOnDropHandle<Result<(), FetchError>>,
     },
+}
+
+/// A body on its way.
+enum Body {
+    /// It has a request of its own.
+    Alone(AbortOnDropHandle<Result<Sealed, FetchError>>),
+    /// It shares one with those beside it.
+    Part {
+        answer: Receiver<Result<Fetched, FetchError>>,
+        request: Arc<AbortOnDropHandle<()>>,
+    },
+}
+
+impl Body {
+    async fn join(self) -> Result<Sealed, FetchError> {
+        match self {
+            Self::Alone(handle) => join(handle).await,
+            Self::Part { answer, request } => {
+                let answer = answer.recv().await;
+                drop(request);
+                match answer {
+                    Ok(fetched) => fetched.map(|fetched| fetched.body),
+                    Err(_) => Err(FetchError::Other("the fetcher left a part unanswered".into())),
+                }
+            }
+        }
+    }
 }
 
 /// Fetches what `inlet` names and writes it to `outlet` in the same order, until the inlet is closed and empty.
@@ -51,7 +85,8 @@ enum Pending {
 /// # Errors
 ///
 /// The first failure in stream order, with its place. Under [`OnMissing::Gap`] a segment that cannot be had becomes
-/// an [`Item::Gap`]; what policy refuses, and an initialization section that cannot be had, remain errors.
+/// an [`Item::Gap`]; what policy refuses, an initialization section that cannot be had, and a server that is gone (32
+/// segments in a row that failed in a way that might pass) remain errors.
 pub async fn run<F: Fetch>(
     fetch: Arc<F>,
     lender: Lender,
@@ -80,7 +115,8 @@ pub async fn run<F: Fetch>(
 async fn dispatch<F: Fetch>(fetch: Arc<F>, lender: &Lender, permits: &Permits, inlet: Receiver<Item<Resource>>, queue: Sender<Pending>) {
     // What the next body will take of the budget, by what the last ones took.
     let typical = Arc::new(AtomicUsize::new(0));
-    while let Ok(item) = inlet.recv().await {
+    let mut inlet = Inlet { inlet, next: None };
+    while let Some(item) = inlet.recv().await {
         let pending = match item {
             Item::Gap { info, cause } => Pending::Ready(Item::Gap { info, cause }),
             Item::Segment { info, payload } if payload.kind == Kind::File => {
@@ -95,28 +131,31 @@ async fn dispatch<F: Fetch>(fetch: Arc<F>, lender: &Lender, permits: &Permits, i
                 Pending::Streaming { info, pieces, end }
             }
             item => {
-                let (Item::Init { payload: resource, .. } | Item::Segment { payload: resource, .. }) = &item else {
-                    continue;
-                };
+                let Some(resource) = resource(&item).cloned() else { continue };
                 let permit = permits.acquire(&resource.url).await;
-                let expected = if resource.kind == Kind::Init {
-                    0
-                } else {
-                    typical.load(Ordering::Relaxed)
+                let behind = inlet.behind(&resource);
+                if !behind.is_empty() {
+                    if !together(&fetch, lender, permit, item, behind, &queue).await {
+                        return;
+                    }
+                    continue;
+                }
+                let expected = match resource.range {
+                    Some(range) => length(range),
+                    None if resource.kind == Kind::Init => 0,
+                    None => typical.load(Ordering::Relaxed),
                 };
-                let expected = resource
-                    .range
-                    .map_or(expected, |range| usize::try_from(range.length).unwrap_or(usize::MAX));
-                let grant = lender.grant(resource, expected).await.with_meter(permit.meter().cloned());
+                let grant = lender.grant(&resource, expected).await;
+                let grant = grant.with_meter(permit.meter().cloned()).asked_now();
                 let job = Job {
                     fetch: Arc::clone(&fetch),
                     lender: lender.clone(),
-                    resource: resource.clone(),
+                    resource,
                     grant,
                     permit,
                     typical: Arc::clone(&typical),
                 };
-                let body = spawn(item.track(), item.unit(), job.run());
+                let body = Body::Alone(spawn(item.track(), item.unit(), job.run()));
                 Pending::Fetching { item, body }
             }
         };
@@ -124,6 +163,105 @@ async fn dispatch<F: Fetch>(fetch: Arc<F>, lender: &Lender, permits: &Permits, i
             return;
         }
     }
+}
+
+/// Starts one request for `first` and those behind it. `false` when nobody takes their answers.
+async fn together<F: Fetch>(
+    fetch: &Arc<F>,
+    lender: &Lender,
+    permit: Permit,
+    first: Item<Resource>,
+    behind: Vec<Item<Resource>>,
+    queue: &Sender<Pending>,
+) -> bool {
+    let (to_request, parts) = channel(behind.len() + 1);
+    let meter = permit.meter().cloned();
+    // It begins with the first part, while the next may still wait for memory.
+    let request = Arc::new(spawn(first.track(), first.unit(), {
+        let (fetch, lender) = (Arc::clone(fetch), lender.clone());
+        async move {
+            let _permit = permit;
+            let _open = lender.progress.counters().open_request();
+            fetch.fetch_parts(&parts).await;
+        }
+    }));
+    let mut ahead: u64 = behind.iter().filter_map(|item| Some(resource(item)?.range?.length)).sum();
+    for (number, item) in std::iter::once(first).chain(behind).enumerate() {
+        let Some((resource, range)) = resource(&item).and_then(|resource| Some((resource.clone(), resource.range?))) else {
+            continue;
+        };
+        if number > 0 {
+            ahead = ahead.saturating_sub(range.length);
+        }
+        let mut grant = lender.grant(&resource, length(range)).await.with_meter(meter.clone());
+        if number == 0 {
+            grant = grant.asked_now();
+        }
+        let (to_emit, answer) = channel(1);
+        let part = Part {
+            resource,
+            grant,
+            ahead,
+            answer: to_emit,
+        };
+        // A request that ended early leaves its parts unanswered, which is told in their turn.
+        let _ = to_request.send(part).await;
+        let request = Arc::clone(&request);
+        let body = Body::Part { answer, request };
+        if queue.send(Pending::Fetching { item, body }).await.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+/// The inlet, with the item that was looked at already.
+struct Inlet {
+    inlet: Receiver<Item<Resource>>,
+    next: Option<Item<Resource>>,
+}
+
+impl Inlet {
+    async fn recv(&mut self) -> Option<Item<Resource>> {
+        match self.next.take() {
+            Some(item) => Some(item),
+            None => self.inlet.recv().await.ok(),
+        }
+    }
+
+    /// Takes out the items that are there already and go on where `first` ends.
+    fn behind(&mut self, first: &Resource) -> Vec<Item<Resource>> {
+        let Some(range) = first.range else { return Vec::new() };
+        let mut items = Vec::new();
+        let (mut end, mut bytes) = (range.offset.checked_add(range.length), range.length);
+        while let Some(item) = self.next.take().or_else(|| self.inlet.try_recv().ok()) {
+            let range = resource(&item).and_then(|next| {
+                let apart = next.url != first.url || next.referrer != first.referrer;
+                let apart = apart || next.named_by != first.named_by || next.version != first.version;
+                let range = next.range.filter(|range| !apart && Some(range.offset) == end)?;
+                Some(range).filter(|range| bytes.saturating_add(range.length) <= TOGETHER)
+            });
+            let Some(range) = range else {
+                self.next = Some(item);
+                break;
+            };
+            end = range.offset.checked_add(range.length);
+            bytes += range.length;
+            items.push(item);
+        }
+        items
+    }
+}
+
+fn resource(item: &Item<Resource>) -> Option<&Resource> {
+    match item {
+        Item::Init { payload, .. } | Item::Segment { payload, .. } => Some(payload),
+        Item::Gap { .. } => None,
+    }
+}
+
+fn length(range: ByteRange) -> usize {
+    usize::try_from(range.length).unwrap_or(usize::MAX)
 }
 
 fn spawn<T: Send + 'static>(track: TrackId, unit: Unit, work: impl Future<Output = T> + Send + 'static) -> AbortOnDropHandle<T> {
@@ -176,15 +314,23 @@ async fn emit(
     outlet: Sender<Item<Sealed>>,
     stop: &Stop,
 ) -> Result<(), Located<FetchError>> {
+    let mut failed = 0;
     while let Ok(next) = pending.recv().await {
         let item = match next {
             Pending::Ready(item) => item,
             Pending::Fetching { item, body } => {
                 let unit = item.unit();
-                match (join(body).await, item) {
+                let body = body.join().await;
+                failed = match &body {
+                    Err(error) if error.is_retryable() => failed + 1,
+                    _ => 0,
+                };
+                match (body, item) {
                     (Ok(payload), Item::Init { info, .. }) => Item::Init { info, payload },
                     (Ok(payload), Item::Segment { info, .. }) => Item::Segment { info, payload },
-                    (Err(error), Item::Segment { info, .. }) if on_missing == OnMissing::Gap && may_be_skipped(&error) => {
+                    (Err(error), Item::Segment { info, .. })
+                        if on_missing == OnMissing::Gap && failed < MOST_FAILED && may_be_skipped(&error) =>
+                    {
                         tracing::warn!(%track, msn = info.msn, %error, "segment left out");
                         Item::Gap {
                             info,
@@ -252,7 +398,7 @@ mod tests {
     use std::sync::Mutex;
     use std::time::Duration;
 
-    use aqueduct_core::{Budget, Fetched, Limits, Progress, SafeUrl};
+    use aqueduct_core::{Budget, Limits, Progress, SafeUrl};
     use url::Url;
 
     use super::*;

@@ -3,13 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aqueduct_core::{Event, Fetch, FetchError, Fetched, Grant, Kind, Lender, Progress, Resource, SafeUrl, Sealed, Sender};
+use aqueduct_core::{Event, Fetch, FetchError, Fetched, Grant, Kind, Lender, Part, Progress, Receiver, Resource, SafeUrl, Sealed, Sender};
 
-use crate::attempt::{Head, Memory, attempt};
+use crate::attempt::{Carry, Memory, attempt};
 use crate::clients::Clients;
 use crate::local::{self, LocalFile};
 use crate::policy::Policy;
+use crate::rate::Rate;
+use crate::reader::Head;
 use crate::retry::{Outage, Retries};
+use crate::shelf::Shelves;
 use crate::sink::Sink;
 
 /// A header that goes to one origin only.
@@ -45,6 +48,8 @@ pub struct Options {
     pub longest_delay: Duration,
     /// How long failed requests are tried again while none succeeds; after that the first error of each is final.
     pub give_up_after: Duration,
+    /// The most bytes per second that bodies are read at, over all of them; tracks share it evenly.
+    pub rate_limit: Option<u64>,
     /// How many redirects are followed.
     pub max_redirects: usize,
     /// A proxy for all requests (`http`, `https`, `socks5`, `socks5h`); without it, what the environment says.
@@ -66,6 +71,7 @@ impl Default for Options {
             first_delay: Duration::from_millis(200),
             longest_delay: Duration::from_secs(10),
             give_up_after: Duration::from_secs(600),
+            rate_limit: None,
             max_redirects: 10,
             proxy: None,
             allow_private: false,
@@ -80,6 +86,8 @@ pub struct HttpFetcher {
     pub(crate) options: Options,
     pub(crate) policy: Policy,
     pub(crate) clients: Clients,
+    pub(crate) rate: Option<Rate>,
+    shelves: Shelves,
     outage: Outage,
 }
 
@@ -94,12 +102,20 @@ impl HttpFetcher {
         Ok(Self {
             clients: Clients::new(&options)?,
             policy: Policy::new(options.allow_private, options.local_root.clone()),
+            rate: options.rate_limit.map(Rate::new),
+            shelves: Shelves::default(),
             outage: Outage::default(),
             options,
         })
     }
 
-    async fn fetch_into(&self, resource: &Resource, mut sink: Sink<'_>, progress: &Progress) -> Result<Fetched, FetchError> {
+    async fn fetch_into(
+        &self,
+        resource: &Resource,
+        mut sink: Sink<'_>,
+        progress: &Progress,
+        carry: &mut Carry,
+    ) -> Result<Fetched, FetchError> {
         let head = match resource.url.url().scheme() {
             "data" => {
                 let (media_type, bytes) = local::data_url(&resource.url)?;
@@ -114,7 +130,7 @@ impl HttpFetcher {
                 }
             }
             "file" => self.read(resource, &mut sink).await?,
-            _ => self.persist(resource, &mut sink, progress).await?,
+            _ => self.persist(resource, &mut sink, progress, carry).await?,
         };
         let mut fetched = sink.finish(head.url).await;
         fetched.content_type = head.content_type;
@@ -126,11 +142,18 @@ impl HttpFetcher {
     }
 
     /// Tries until it succeeds, the error is final or the tries are used up.
-    async fn persist(&self, resource: &Resource, sink: &mut Sink<'_>, progress: &Progress) -> Result<Head, FetchError> {
+    async fn persist(&self, resource: &Resource, sink: &mut Sink<'_>, progress: &Progress, carry: &mut Carry) -> Result<Head, FetchError> {
+        if let Some(range) = resource.range
+            && matches!(sink, Sink::Whole(_))
+        {
+            // All its memory comes first: nobody waits behind one who waits for memory.
+            sink.expect(range.length).await?;
+            carry.interest.get_or_insert_with(|| self.shelves.interest(resource, range.offset));
+        }
         let mut retries = Retries::new(&self.options, &self.outage);
         let mut memory = Memory::default();
         for tried in 1_u32.. {
-            let error = match attempt(self, resource, sink, &mut memory).await {
+            let error = match attempt(self, resource, sink, &mut memory, carry).await {
                 Ok(head) => {
                     self.outage.end();
                     return Ok(head);
@@ -193,7 +216,43 @@ impl HttpFetcher {
 impl Fetch for HttpFetcher {
     async fn fetch(&self, resource: &Resource, grant: Grant) -> Result<Fetched, FetchError> {
         let progress = grant.progress().clone();
-        self.fetch_into(resource, Sink::Whole(Box::new(grant)), &progress).await
+        self.fetch_into(resource, Sink::Whole(Box::new(grant)), &progress, &mut Carry::default())
+            .await
+    }
+
+    async fn fetch_parts(&self, parts: &Receiver<Part>) {
+        let mut carry = Carry::default();
+        loop {
+            let part = match parts.try_recv() {
+                Ok(part) => part,
+                Err(_) => {
+                    // The next part waits for memory: an interest, which others wait behind, must not.
+                    carry = Carry::default();
+                    let Ok(part) = parts.recv().await else { return };
+                    part
+                }
+            };
+            let Part {
+                resource,
+                grant,
+                ahead,
+                answer,
+            } = part;
+            carry.ahead = ahead;
+            let progress = grant.progress().clone();
+            let fetched = self
+                .fetch_into(&resource, Sink::Whole(Box::new(grant)), &progress, &mut carry)
+                .await;
+            let next = resource.range.and_then(|range| range.offset.checked_add(range.length));
+            carry.interest = carry
+                .interest
+                .take()
+                .zip(next)
+                .filter(|_| ahead > 0)
+                .map(|(interest, next)| interest.behind(next));
+            // Nobody may want it any more.
+            let _ = answer.send(fetched).await;
+        }
     }
 
     async fn stream(&self, resource: &Resource, lender: &Lender, outlet: &Sender<Sealed>) -> Result<(), FetchError> {
@@ -204,6 +263,8 @@ impl Fetch for HttpFetcher {
             current: None,
             handed_on: 0,
         };
-        self.fetch_into(resource, sink, &lender.progress).await.map(|_| ())
+        self.fetch_into(resource, sink, &lender.progress, &mut Carry::default())
+            .await
+            .map(|_| ())
     }
 }

@@ -24,6 +24,16 @@
 //! transfer faster, then goes up one by one, takes back what brings nothing, and halves when the server pushes back
 //! (429, 503). It counts only where somebody waits for a place: a slow disk or a spent budget teaches nothing.
 //!
+//! # Ranges
+//!
+//! Ranges of one resource that follow each other, up to 1 MiB together, share a request where they wait for one;
+//! each leaves with a payload of its own. A server that ignores `Range` and sends the whole is read once, by everybody who
+//! wants a range of it, in ascending order, with no memory but that of the ranges; a range that lies behind what was
+//! read already costs another request.
+//!
+//! [`Options::rate_limit`] bounds the bytes per second of all bodies together. It is exact over time, with a burst of a tenth of
+//! a second, and each track gets its share whatever number of requests it has open.
+//!
 //! # Policy
 //!
 //! - Headers of the user go to the origin that they were given for, and nowhere else.
@@ -62,9 +72,12 @@ mod pace;
 mod permits;
 mod policy;
 mod range;
+mod rate;
+mod reader;
 mod request;
 mod resolver;
 mod retry;
+mod shelf;
 mod sink;
 mod sniff;
 

@@ -34,20 +34,26 @@ impl ContentRange {
 }
 
 /// The value of a `Range` header for what is still missing of a resource: `received` bytes of `range`, or of the
-/// whole, are here. `None` when the whole is wanted.
-pub(crate) fn header(range: Option<ByteRange>, received: u64) -> Option<String> {
+/// whole, are here, and the `ahead` bytes behind the range are wanted along with it. `None` when the whole is wanted.
+pub(crate) fn header(range: Option<ByteRange>, received: u64, ahead: u64) -> Option<String> {
     match range {
         Some(range) => {
             let first = range.offset.checked_add(received)?;
-            Some(format!("bytes={first}-{}", range.last()?))
+            Some(format!("bytes={first}-{}", range.last()?.checked_add(ahead)?))
         }
         None if received > 0 => Some(format!("bytes={received}-")),
         None => None,
     }
 }
 
-/// Checks a 206 answer against what was asked for.
-pub(crate) fn check(url: &SafeUrl, header: Option<&str>, range: Option<ByteRange>, received: u64) -> Result<ContentRange, FetchError> {
+/// Checks a 206 answer against what was asked for. It may lack of what is `ahead`, but not of the range itself.
+pub(crate) fn check(
+    url: &SafeUrl,
+    header: Option<&str>,
+    range: Option<ByteRange>,
+    received: u64,
+    ahead: u64,
+) -> Result<ContentRange, FetchError> {
     let wrong = |what: String| FetchError::Range { url: url.clone(), what };
     let header = header.ok_or_else(|| wrong("partial answer without Content-Range".into()))?;
     let got = ContentRange::parse(header).ok_or_else(|| wrong(format!("unreadable Content-Range {header:?}")))?;
@@ -56,7 +62,7 @@ pub(crate) fn check(url: &SafeUrl, header: Option<&str>, range: Option<ByteRange
         return Err(wrong(format!("asked for bytes from {first}, got {header:?}")));
     }
     match range.and_then(ByteRange::last) {
-        Some(last) if got.last != last => Err(wrong(match got.total {
+        Some(last) if got.last < last || got.last > last.saturating_add(ahead) => Err(wrong(match got.total {
             Some(total) if total <= last => format!("asked for bytes {first}-{last} of a resource of {total} bytes"),
             _ => format!("asked for bytes {first}-{last}, got {header:?}"),
         })),
@@ -92,8 +98,12 @@ mod tests {
     fn an_answer_must_be_the_range_that_was_asked_for() {
         let url = SafeUrl::from(url::Url::parse("http://host.example/").unwrap());
         let range = Some(ByteRange { offset: 100, length: 50 });
-        assert!(check(&url, Some("bytes 100-149/1000"), range, 0).is_ok());
-        assert!(check(&url, Some("bytes 120-149/1000"), range, 20).is_ok());
+        assert!(check(&url, Some("bytes 100-149/1000"), range, 0, 0).is_ok());
+        assert!(check(&url, Some("bytes 120-149/1000"), range, 20, 0).is_ok());
+        for (last, fits) in [(148, false), (149, true), (169, true), (199, true), (200, false)] {
+            let header = format!("bytes 100-{last}/1000");
+            assert_eq!(check(&url, Some(&header), range, 0, 50).is_ok(), fits, "{header}");
+        }
         for wrong in [
             Some("bytes 0-49/1000"),
             Some("bytes 100-148/1000"),
@@ -101,15 +111,25 @@ mod tests {
             Some("bytes 100-120/121"),
             None,
         ] {
-            assert!(check(&url, wrong, range, 0).is_err(), "{wrong:?}");
+            assert!(check(&url, wrong, range, 0, 0).is_err(), "{wrong:?}");
         }
     }
 
     #[test]
     fn the_range_header_asks_for_what_is_missing() {
-        assert_eq!(header(None, 0), None);
-        assert_eq!(header(None, 7).as_deref(), Some("bytes=7-"));
-        assert_eq!(header(Some(ByteRange { offset: 10, length: 5 }), 0).as_deref(), Some("bytes=10-14"));
-        assert_eq!(header(Some(ByteRange { offset: 10, length: 5 }), 2).as_deref(), Some("bytes=12-14"));
+        assert_eq!(header(None, 0, 0), None);
+        assert_eq!(header(None, 7, 0).as_deref(), Some("bytes=7-"));
+        assert_eq!(
+            header(Some(ByteRange { offset: 10, length: 5 }), 0, 0).as_deref(),
+            Some("bytes=10-14")
+        );
+        assert_eq!(
+            header(Some(ByteRange { offset: 10, length: 5 }), 2, 0).as_deref(),
+            Some("bytes=12-14")
+        );
+        assert_eq!(
+            header(Some(ByteRange { offset: 10, length: 5 }), 2, 5).as_deref(),
+            Some("bytes=12-19")
+        );
     }
 }

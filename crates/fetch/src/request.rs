@@ -13,6 +13,7 @@ pub(crate) async fn send(
     fetcher: &HttpFetcher,
     resource: &Resource,
     received: u64,
+    ahead: u64,
     if_range: Option<&str>,
 ) -> Result<(SafeUrl, Response), FetchError> {
     let options = &fetcher.options;
@@ -20,7 +21,7 @@ pub(crate) async fn send(
     let mut named_by = resource.named_by.clone();
     for _ in 0..=options.max_redirects {
         let reach = fetcher.policy.check(named_by.as_ref(), &url)?;
-        let range = range::header(resource.range, received);
+        let range = range::header(resource.range, received, ahead);
         let range = range.as_deref().map(|range| (range, if_range));
         let headers = headers::of(options, &url, resource.referrer.as_ref(), range)?;
         let request = fetcher.clients.get(reach, resource.kind)?.get(url.url().clone()).headers(headers);

@@ -1,6 +1,6 @@
 //! Where a body goes while it arrives.
 
-use aqueduct_core::{FetchError, Fetched, Grant, Lender, Resource, SafeUrl, Sealed, Sender};
+use aqueduct_core::{FetchError, Fetched, Grant, Lender, Resource, SafeUrl, Sealed, Sender, TrackId};
 
 /// Size of the pieces of a streamed file, in bytes.
 const PIECE: usize = 1 << 20;
@@ -36,6 +36,14 @@ impl Sink<'_> {
             Self::Pieces { .. } => return false,
         }
         true
+    }
+
+    /// The track that the bytes are for, if they are for one.
+    pub(crate) fn track(&self) -> Option<TrackId> {
+        match self {
+            Self::Whole(grant) => grant.track(),
+            Self::Pieces { lender, .. } => Some(lender.track),
+        }
     }
 
     /// A try failed.

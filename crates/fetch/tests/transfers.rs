@@ -6,10 +6,14 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use aqueduct_core::{Budget, ByteRange, Fetch, FetchError, Fetched, Grant, Kind, Lender, Limits, Progress, Resource, TrackId, channel};
-use aqueduct_fetch::{HttpFetcher, Options};
+use aqueduct_core::{
+    Budget, ByteRange, Fetch, FetchError, Fetched, Grant, Item, Kind, Lender, Limits, Progress, Resource, Sealed, SegmentInfo, Stop,
+    TrackId, channel,
+};
+use aqueduct_fetch::{Concurrency, HttpFetcher, OnMissing, Options, Permits, run};
 use fixture_server::{Config, Fault, Rule, Server};
 use url::Url;
 
@@ -344,4 +348,152 @@ async fn a_document_is_read_whole_when_it_is_text_and_cut_when_it_is_media() {
     assert!(!film.whole && film.body.as_slice().len() < LENGTH / 2);
     assert_eq!(film.total_length, Some(LENGTH as u64 + 12));
     assert!(film.accepts_ranges);
+}
+
+/// Runs the stage over these ranges of `/f`, in this order, within `budget`.
+async fn ranges(server: &Server, budget: usize, ranges: &[(u64, u64)]) -> Vec<Vec<u8>> {
+    let track = TrackId::new(0);
+    let lender = Lender {
+        budget: Budget::new(budget),
+        track,
+        limits: Limits::default(),
+        progress: Progress::new(),
+    };
+    let (to_fetch, inlet) = channel(16);
+    let (outlet, fetched) = channel::<Item<Sealed>>(1);
+    let feed = async {
+        for (msn, range) in (0..).zip(ranges) {
+            let resource = resource(server, Some(*range));
+            let info = SegmentInfo::new(track, msn, Duration::ZERO, resource.clone());
+            let item = Item::Segment {
+                info: Arc::new(info),
+                payload: resource,
+            };
+            to_fetch.send(item).await.unwrap();
+        }
+        to_fetch.close();
+    };
+    let collect = async {
+        let mut bodies = Vec::new();
+        while let Ok(Item::Segment { payload, .. }) = fetched.recv().await {
+            bodies.push(payload.as_slice().to_vec());
+        }
+        bodies
+    };
+    let permits = Permits::split(Concurrency::Fixed(6), 1).remove(0);
+    let stage = run(Arc::new(fetcher(5)), lender, permits, OnMissing::Abort, inlet, outlet, Stop::new());
+    let ((), bodies, result) = tokio::join!(feed, collect, stage);
+    result.unwrap();
+    bodies
+}
+
+fn cut(ranges: &[(u64, u64)]) -> Vec<Vec<u8>> {
+    let content = content();
+    let at = |offset: u64, length: u64| content[offset as usize..(offset + length) as usize].to_vec();
+    ranges.iter().map(|(offset, length)| at(*offset, *length)).collect()
+}
+
+fn in_a_row(from: u64, length: u64, count: u64) -> Vec<(u64, u64)> {
+    (0..count).map(|number| (from + number * length, length)).collect()
+}
+
+#[tokio::test]
+async fn small_ranges_in_a_row_share_a_request() {
+    let wanted = in_a_row(1000, 10_000, 200);
+    type Case = (&'static str, Vec<Rule>, usize, usize);
+    let cases: Vec<Case> = vec![
+        ("far away", vec![Rule::new("/f", Fault::Delay { milliseconds: 20 })], 1 << 20, 40),
+        (
+            "cut short",
+            vec![Rule::new("/f", Fault::Truncate { at: 25_000 }).times(5)],
+            1 << 20,
+            120,
+        ),
+        (
+            "reset",
+            vec![etag("\"a\""), Rule::new("/f", Fault::Reset { at: 33_333 }).percent(20, 3)],
+            1 << 20,
+            120,
+        ),
+        ("hung up", vec![Rule::new("/f", Fault::HangUp).percent(20, 4)], 1 << 20, 120),
+        ("in little memory", vec![], 15_000, 200),
+    ];
+    for (name, rules, budget, most) in cases {
+        let server = server(rules);
+        let bodies = tokio::time::timeout(Duration::from_secs(30), ranges(&server, budget, &wanted)).await;
+        assert!(
+            bodies.unwrap_or_else(|_| panic!("{name}: stuck")) == cut(&wanted),
+            "{name}: other bytes"
+        );
+        let asked = server.stats().read(|tally| tally.count("/f"));
+        assert!(asked <= most, "{name}: {asked} requests");
+    }
+}
+
+#[tokio::test]
+async fn ranges_that_leave_something_out_and_large_ones_have_requests_of_their_own() {
+    let server = server(vec![]);
+    let wanted = [(0, 10), (10, 10), (21, 10), (31, 800_000), (800_031, 800_000)];
+    assert!(ranges(&server, 8 << 20, &wanted).await == cut(&wanted));
+    let mut asked = server.stats().read(|tally| {
+        let range = |exchange: &fixture_server::Exchange| exchange.request.header("range").unwrap().to_owned();
+        tally.matching("/f").map(range).collect::<Vec<_>>()
+    });
+    asked.sort_unstable();
+    assert_eq!(asked, ["bytes=0-19", "bytes=21-800030", "bytes=800031-1600030"]);
+}
+
+#[tokio::test]
+async fn a_server_that_ignores_ranges_sends_the_whole_about_once() {
+    let ignored = || Rule::new("/f", Fault::IgnoreRange);
+    let ascending = in_a_row(0, 100_000, 30);
+    let small = in_a_row(5, 1000, 2000);
+    let holes: Vec<_> = (0..100).map(|number| (number * 30_000 + 7, 11)).collect();
+    let descending: Vec<_> = in_a_row(0, 500_000, 6).into_iter().rev().collect();
+    type Case<'a> = (&'a str, Vec<Rule>, usize, &'a [(u64, u64)], u64);
+    let whole = LENGTH as u64;
+    // What is open when the server is first seen to ignore ranges is on its way already, six times at most.
+    let cases: Vec<Case> = vec![
+        ("ascending", vec![ignored()], 8 << 20, &ascending, 7 * whole),
+        ("ascending, in little memory", vec![ignored()], 150_000, &ascending, 7 * whole),
+        ("small", vec![ignored()], 8 << 20, &small, 7 * whole),
+        ("with holes", vec![ignored()], 8 << 20, &holes, 7 * whole),
+        (
+            "cut short now and then",
+            vec![Rule::new("/f", Fault::Truncate { at: 2_000_000 }).times(2), ignored()],
+            8 << 20,
+            &ascending,
+            9 * whole,
+        ),
+        ("descending", vec![ignored()], 8 << 20, &descending, 12 * whole),
+        ("descending, in little memory", vec![ignored()], 600_000, &descending, 12 * whole),
+    ];
+    for (name, rules, budget, wanted, most) in cases {
+        let server = server(rules);
+        let bodies = tokio::time::timeout(Duration::from_secs(30), ranges(&server, budget, wanted)).await;
+        assert!(
+            bodies.unwrap_or_else(|_| panic!("{name}: stuck")) == cut(wanted),
+            "{name}: other bytes"
+        );
+        let sent = server.stats().read(|tally| tally.bytes_sent);
+        assert!(sent <= most, "{name}: {sent} bytes for a resource of {whole}");
+    }
+}
+
+#[tokio::test]
+async fn a_rate_limit_holds_over_all_requests() {
+    let server = server(vec![]);
+    let mut options = Options::default();
+    options.rate_limit = Some(6_000_000);
+    let fetcher = HttpFetcher::new(options).unwrap();
+    let begun = std::time::Instant::now();
+    let (left, right) = (
+        resource(&server, Some((0, 1_500_000))),
+        resource(&server, Some((1_500_000, 1_500_000))),
+    );
+    let (left, right) = tokio::join!(fetch(&fetcher, &left), fetch(&fetcher, &right));
+    assert_eq!(left.unwrap().body.as_slice().len() + right.unwrap().body.as_slice().len(), LENGTH);
+    // Half a second's worth, less the burst.
+    let took = begun.elapsed();
+    assert!((Duration::from_millis(390)..Duration::from_secs(5)).contains(&took), "{took:?}");
 }

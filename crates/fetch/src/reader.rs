@@ -1,0 +1,97 @@
+//! An answer that is being read, and may go on behind what was wanted of it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use aqueduct_core::{FetchError, SafeUrl, TimeoutPhase, TrackId};
+use bytes::Bytes;
+use reqwest::Response;
+use tokio::time::timeout;
+
+use crate::attempt::{Memory, classify};
+use crate::fetcher::HttpFetcher;
+
+/// What an answer says of its resource.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    pub(crate) url: SafeUrl,
+    pub(crate) content_type: Option<String>,
+    pub(crate) total_length: Option<u64>,
+    pub(crate) accepts_ranges: bool,
+    pub(crate) version: Option<Arc<str>>,
+    pub(crate) whole: bool,
+}
+
+/// An open answer.
+pub(crate) struct Reader {
+    pub(crate) head: Head,
+    /// What continues it, should it break.
+    pub(crate) memory: Memory,
+    response: Response,
+    /// What came and was not taken yet.
+    rest: Bytes,
+    /// Offset in the resource of its first byte.
+    start: u64,
+    taken: u64,
+    claimed: Option<u64>,
+}
+
+impl Reader {
+    /// The body of `response`, which begins at the offset `start` of its resource and claims to be so long.
+    pub(crate) fn new(head: Head, memory: Memory, response: Response, start: u64, claimed: Option<u64>) -> Self {
+        Self {
+            head,
+            memory,
+            response,
+            rest: Bytes::new(),
+            start,
+            taken: 0,
+            claimed,
+        }
+    }
+
+    /// Offset in the resource of the next byte.
+    pub(crate) fn at(&self) -> u64 {
+        self.start.saturating_add(self.taken)
+    }
+
+    /// How many bytes are still to come, by what the answer claims.
+    pub(crate) fn left(&self) -> Option<u64> {
+        self.claimed.map(|claimed| claimed.saturating_sub(self.taken))
+    }
+
+    /// The next bytes, `most` of them at most; `None` at the end.
+    pub(crate) async fn next(&mut self, fetcher: &HttpFetcher, track: Option<TrackId>, most: u64) -> Result<Option<Bytes>, FetchError> {
+        if self.rest.is_empty() {
+            let patience = fetcher.options.timeout;
+            self.rest = match timeout(patience, self.response.chunk()).await {
+                Ok(Ok(Some(chunk))) => chunk,
+                Ok(Ok(None)) => return Ok(None),
+                Ok(Err(error)) => return Err(classify(&self.head.url, error, self.taken, self.claimed, patience)),
+                Err(_) => {
+                    return Err(FetchError::Timeout {
+                        url: self.head.url.clone(),
+                        phase: TimeoutPhase::Stall,
+                        after: patience,
+                    });
+                }
+            };
+            if let Some(rate) = &fetcher.rate {
+                rate.pass(track, self.rest.len()).await;
+            }
+        }
+        let length = usize::try_from(most).unwrap_or(usize::MAX).min(self.rest.len());
+        self.taken += length as u64;
+        Ok(Some(self.rest.split_to(length)))
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("url", &self.head.url)
+            .field("at", &self.at())
+            .field("left", &self.left())
+            .finish_non_exhaustive()
+    }
+}
