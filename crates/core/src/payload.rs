@@ -99,6 +99,8 @@ pub struct Grant {
     meter: Option<Arc<Meter>>,
     /// When it was asked for, until the first byte comes.
     asked: Option<Instant>,
+    /// Length of what was taken out.
+    taken: usize,
 }
 
 impl Grant {
@@ -115,6 +117,7 @@ impl Grant {
             progress: Progress::default(),
             meter: None,
             asked: None,
+            taken: 0,
         }
     }
 
@@ -186,12 +189,7 @@ impl Grant {
     ///
     /// [`FetchError::TooLarge`] when the body grows over the limit.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
-        let size = self.check((self.len() as u64).saturating_add(bytes.len() as u64))?;
-        if let Some(slot) = &mut self.payload.slot {
-            slot.grow(size).await;
-        }
-        self.allocate(size);
-        self.payload.bytes.extend_from_slice(bytes);
+        self.put(bytes).await?;
         self.progress.counters().received(bytes.len());
         if let Some(meter) = &self.meter {
             meter.received(bytes.len());
@@ -200,6 +198,34 @@ impl Grant {
             }
         }
         Ok(())
+    }
+
+    /// The same for bytes that did not arrive like that: what [`take`](Grant::take)n ones were made into.
+    ///
+    /// # Errors
+    ///
+    /// [`FetchError::TooLarge`] when the body grows over the limit.
+    pub async fn put(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
+        let size = self.check((self.len() as u64).saturating_add(bytes.len() as u64))?;
+        if let Some(slot) = &mut self.payload.slot {
+            slot.grow(size.saturating_add(self.taken)).await;
+        }
+        self.allocate(size);
+        self.payload.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Takes out what was received, to [`put`](Grant::put) something else in its place. The budget counts both until the
+    /// body is complete.
+    pub fn take(&mut self) -> BytesMut {
+        self.taken = self.len();
+        std::mem::take(&mut self.payload.bytes)
+    }
+
+    /// Puts back what was taken, in place of what was put since.
+    pub fn put_back(&mut self, bytes: BytesMut) {
+        self.taken = 0;
+        self.payload.bytes = bytes;
     }
 
     /// Forgets what was received, to begin again.
@@ -282,6 +308,7 @@ impl Lender {
             progress: self.progress.clone(),
             meter: None,
             asked: None,
+            taken: 0,
         }
     }
 }

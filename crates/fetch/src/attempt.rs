@@ -14,7 +14,7 @@ use crate::resolver::TooNear;
 use crate::retry::retry_after;
 use crate::shelf::{Interest, Turn};
 use crate::sink::Sink;
-use crate::{range, sniff};
+use crate::{coding, range, sniff};
 
 /// What survives a failed try, so that the next continues it.
 #[derive(Clone, Debug, Default)]
@@ -71,7 +71,7 @@ pub(crate) async fn attempt(
     let headers = response.headers();
     let validator = validator(headers);
     check_version(resource, &url, validator.as_deref())?;
-    check_encoding(resource, &url, headers)?;
+    let coding = coding::declared(resource, &url, headers)?;
     let whole_length = match status {
         StatusCode::PARTIAL_CONTENT => text(headers, header::CONTENT_RANGE)
             .and_then(ContentRange::parse)
@@ -126,7 +126,14 @@ pub(crate) async fn attempt(
         whole: true,
         url,
     };
-    let mut reader = Reader::new(head, memory.clone(), response, start, claimed);
+    let mut reader = Reader::new(
+        head,
+        memory.clone(),
+        response,
+        start,
+        claimed,
+        status == StatusCode::PARTIAL_CONTENT,
+    );
     if let Some(interest) = &carry.interest
         && status != StatusCode::PARTIAL_CONTENT
     {
@@ -145,7 +152,14 @@ pub(crate) async fn attempt(
             memory.clone_from(&reader.memory);
         }
     }
-    receive(fetcher, resource, reader, sink, carry, turn).await
+    let head = receive(fetcher, resource, reader, sink, carry, turn).await?;
+    if let Sink::Whole(grant) = sink
+        && resource.range.is_none()
+        && head.whole
+    {
+        coding::undo(coding, &head.url, grant).await?;
+    }
+    Ok(head)
 }
 
 /// Whether an open answer has not gone past the range that is wanted.
@@ -159,20 +173,6 @@ fn check_version(resource: &Resource, url: &SafeUrl, version: Option<&str>) -> R
         Some(wanted) if version.is_some_and(|version| *version != **wanted) => Err(FetchError::Invalid {
             url: url.clone(),
             what: "it changed on the server while it was fetched".into(),
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// Media is asked for as it is; a server that compresses it all the same sends something else.
-fn check_encoding(resource: &Resource, url: &SafeUrl, headers: &HeaderMap) -> Result<(), FetchError> {
-    let coding = text(headers, header::CONTENT_ENCODING)
-        .map(str::trim)
-        .filter(|coding| !coding.eq_ignore_ascii_case("identity"));
-    match coding {
-        Some(coding) if !matches!(resource.kind, Kind::Document | Kind::Playlist) => Err(FetchError::Invalid {
-            url: url.clone(),
-            what: format!("it comes with Content-Encoding {coding}, which was not asked for"),
         }),
         _ => Ok(()),
     }
@@ -232,9 +232,16 @@ async fn receive(
             Some(goal) => goal - sink.received(),
             None => u64::MAX,
         };
+        let first = reader.at() == 0;
         let Some(chunk) = reader.next(fetcher, track, most).await? else {
             break;
         };
+        if first && reader.is_whole() && take.is_some() && coding::is_gzip(&chunk) {
+            return Err(FetchError::Invalid {
+                url: reader.head.url,
+                what: "the server ignores the range and sends something compressed, without saying so".into(),
+            });
+        }
         if skip > 0 {
             skip -= chunk.len() as u64;
             continue;
@@ -244,7 +251,7 @@ async fn receive(
         }
         if !sniffed && sink.head().len() >= sniff::HEAD {
             sniffed = true;
-            if sniff::is_binary(sink.head()) {
+            if sniff::is_binary(sink.head()) && !coding::is_packed_text(sink.head()) {
                 reader.head.whole = goal == Some(sink.received());
                 return Ok(reader.head);
             }

@@ -34,6 +34,12 @@
 //! [`Options::rate_limit`] bounds the bytes per second of all bodies together. It is exact over time, with a burst of a tenth of
 //! a second, and each track gets its share whatever number of requests it has open.
 //!
+//! # Compressed bodies
+//!
+//! Pages and playlists are asked for compressed, media as it is. What comes in gzip or zlib all the same is unpacked, also
+//! gzip that nobody declares: the checksum proves it, and ciphertext that only looks like it stays as it is.
+//! Limits count unpacked bytes.
+//!
 //! # Policy
 //!
 //! - Headers of the user go to the origin that they were given for, and nowhere else.
@@ -64,6 +70,7 @@
 mod address;
 mod attempt;
 mod clients;
+mod coding;
 mod driver;
 mod fetcher;
 mod headers;

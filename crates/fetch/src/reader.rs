@@ -34,11 +34,13 @@ pub(crate) struct Reader {
     start: u64,
     taken: u64,
     claimed: Option<u64>,
+    partial: bool,
 }
 
 impl Reader {
-    /// The body of `response`, which begins at the offset `start` of its resource and claims to be so long.
-    pub(crate) fn new(head: Head, memory: Memory, response: Response, start: u64, claimed: Option<u64>) -> Self {
+    /// The body of `response`, which begins at the offset `start` of its resource and claims to be so long; `partial` says
+    /// whether it is a range by its own word.
+    pub(crate) fn new(head: Head, memory: Memory, response: Response, start: u64, claimed: Option<u64>, partial: bool) -> Self {
         Self {
             head,
             memory,
@@ -47,7 +49,13 @@ impl Reader {
             start,
             taken: 0,
             claimed,
+            partial,
         }
+    }
+
+    /// Whether the answer is the whole resource.
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.partial
     }
 
     /// Offset in the resource of the next byte.

@@ -35,9 +35,13 @@ fn server(rules: Vec<Rule>) -> Server {
 }
 
 fn fetcher(retries: usize) -> HttpFetcher {
+    patient(retries, Duration::from_millis(300))
+}
+
+fn patient(retries: usize, timeout: Duration) -> HttpFetcher {
     let mut options = Options::default();
     options.retries = retries;
-    options.timeout = Duration::from_millis(300);
+    options.timeout = timeout;
     options.first_delay = Duration::from_millis(1);
     options.longest_delay = Duration::from_millis(5);
     HttpFetcher::new(options).unwrap()
@@ -201,7 +205,7 @@ async fn ranges_of_one_file_are_of_one_version() {
 }
 
 #[tokio::test]
-async fn an_empty_answer_is_no_media_and_a_compressed_one_is_not_what_was_asked_for() {
+async fn an_empty_answer_is_no_media() {
     let empty = Fault::Body {
         content_type: "video/mp2t".into(),
         text: String::new(),
@@ -212,12 +216,35 @@ async fn an_empty_answer_is_no_media_and_a_compressed_one_is_not_what_was_asked_
         Err(FetchError::Empty { .. })
     ));
     assert_eq!(server_a.stats().read(|tally| tally.count("/f")), 2, "it may come later");
-    let gzip = Fault::Headers(vec![("Content-Encoding".into(), "gzip".into())]);
-    let server_b = server(vec![Rule::new("/f", gzip)]);
-    assert!(matches!(
-        fetch(&fetcher(1), &resource(&server_b, None)).await,
-        Err(FetchError::Invalid { .. })
-    ));
+}
+
+#[tokio::test]
+async fn a_body_that_comes_compressed_is_unpacked_or_refused() {
+    let says = |coding: &str| Rule::new("/f", Fault::Headers(vec![("Content-Encoding".into(), coding.into())]));
+    let packed = || Rule::new("/f", Fault::UndeclaredGzip);
+    type Case = (&'static str, Vec<Rule>, Option<(u64, u64)>, bool);
+    let cases: Vec<Case> = vec![
+        ("nobody says so", vec![packed()], None, true),
+        ("declared", vec![packed(), says("gzip")], None, true),
+        (
+            "cut short once",
+            vec![packed(), etag("\"a\""), once(Fault::Truncate { at: 1_000_000 })],
+            None,
+            true,
+        ),
+        ("declared, and not true", vec![says("gzip")], None, false),
+        ("no checksum", vec![says("br")], None, false),
+        ("a range of it", vec![packed()], Some((100, 10)), false),
+        ("a range of it, declared", vec![packed(), says("gzip")], Some((100, 10)), false),
+    ];
+    for (name, rules, range, good) in cases {
+        let server = server(rules);
+        // Packing takes the server a while.
+        match fetch(&patient(2, Duration::from_secs(20)), &resource(&server, range)).await {
+            Ok(fetched) => assert!(good && fetched.body.as_slice() == content(), "{name}: other bytes"),
+            Err(error) => assert!(!good && matches!(error, FetchError::Invalid { .. }), "{name}: {error}"),
+        }
+    }
 }
 
 #[tokio::test]

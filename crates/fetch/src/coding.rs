@@ -1,0 +1,174 @@
+//! Bodies that come compressed though nobody asked for it, declared or not.
+//!
+//! Both formats carry a checksum, so that what they are is proven by undoing them.
+
+use std::io::Read;
+
+use aqueduct_core::{FetchError, Grant, Kind, Resource, SafeUrl};
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use reqwest::header::{self, HeaderMap};
+
+use crate::attempt::text;
+use crate::sniff;
+
+/// Decompressed bytes are handed on in pieces of this size.
+const PIECE: usize = 64 << 10;
+
+/// A content coding (RFC 9110, 8.4.1) that can be undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coding {
+    /// RFC 1952.
+    Gzip,
+    /// RFC 1950, which HTTP calls "deflate".
+    Zlib,
+}
+
+impl Coding {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zlib => "deflate",
+        }
+    }
+
+    fn decoder(self, packed: &[u8]) -> Box<dyn Read + Send + '_> {
+        match self {
+            Self::Gzip => Box::new(MultiGzDecoder::new(packed)),
+            Self::Zlib => Box::new(ZlibDecoder::new(packed)),
+        }
+    }
+}
+
+/// The coding that an answer declares. Pages and playlists are asked for compressed, and the client undoes that. Media is
+/// asked for as it is; a part of something compressed is of no use, and what carries no checksum is not believed.
+pub(crate) fn declared(resource: &Resource, url: &SafeUrl, headers: &HeaderMap) -> Result<Option<Coding>, FetchError> {
+    let Some(coding) = text(headers, header::CONTENT_ENCODING).map(str::trim) else {
+        return Ok(None);
+    };
+    let whole = resource.range.is_none() && resource.kind != Kind::File;
+    match coding.to_ascii_lowercase().as_str() {
+        "identity" | "" => Ok(None),
+        _ if matches!(resource.kind, Kind::Document | Kind::Playlist) => Ok(None),
+        "gzip" | "x-gzip" if whole => Ok(Some(Coding::Gzip)),
+        "deflate" if whole => Ok(Some(Coding::Zlib)),
+        _ => Err(FetchError::Invalid {
+            url: url.clone(),
+            what: format!("it comes with Content-Encoding {coding}, which was not asked for"),
+        }),
+    }
+}
+
+/// Whether bytes begin like gzip with deflate in it: neither text nor MPEG-TS, MP4, ADTS, MP3 or WebVTT does.
+pub(crate) fn is_gzip(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0x1f, 0x8b, 8])
+}
+
+/// Whether these first bytes are text under gzip.
+pub(crate) fn is_packed_text(head: &[u8]) -> bool {
+    let mut clear = Vec::new();
+    // The head ends somewhere: an error at its end is no news, and what came before it counts.
+    let _ = MultiGzDecoder::new(head).take(sniff::HEAD as u64).read_to_end(&mut clear);
+    is_gzip(head) && !clear.is_empty() && !sniff::is_binary(&clear)
+}
+
+/// Replaces a whole body by what it is without its coding: the declared one, or gzip where the body begins like that.
+/// What only looks like gzip, as ciphertext may, stays as it is.
+pub(crate) async fn undo(declared: Option<Coding>, url: &SafeUrl, grant: &mut Grant) -> Result<(), FetchError> {
+    let Some(coding) = declared.or_else(|| is_gzip(grant.as_slice()).then_some(Coding::Gzip)) else {
+        return Ok(());
+    };
+    let packed = grant.take();
+    let mut decoder = coding.decoder(&packed);
+    let mut piece = vec![0; PIECE];
+    loop {
+        match decoder.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            // Over the limit is over the limit, however small it was packed.
+            Ok(length) => grant.put(&piece[..length]).await?,
+            Err(error) => {
+                drop(decoder);
+                if declared.is_some() {
+                    return Err(FetchError::Invalid {
+                        url: url.clone(),
+                        what: format!("its Content-Encoding {} cannot be undone: {error}", coding.name()),
+                    });
+                }
+                grant.put_back(packed);
+                return Ok(());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use aqueduct_core::Limits;
+    use flate2::Compression;
+    use flate2::write::{GzEncoder, ZlibEncoder};
+    use url::Url;
+
+    use super::*;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn zlib(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    async fn undone(declared: Option<Coding>, body: &[u8]) -> Result<Vec<u8>, FetchError> {
+        let key = Resource::new(Kind::Key, Url::parse("http://host.example/").unwrap());
+        let mut grant = Grant::unbudgeted(&key, &Limits::default());
+        grant.write(body).await?;
+        undo(declared, &key.url, &mut grant).await?;
+        Ok(grant.as_slice().to_vec())
+    }
+
+    #[tokio::test]
+    async fn a_coding_is_undone_where_its_checksum_proves_it() {
+        let clear = b"#EXTM3U".repeat(100);
+        let mut broken = gzip(&clear);
+        let last = broken.len() - 5;
+        broken[last] ^= 1;
+        let both = [gzip(b"one "), gzip(b"two")].concat();
+        type Case<'a> = (&'a str, Option<Coding>, &'a [u8], Option<&'a [u8]>);
+        let cases: [Case; 9] = [
+            ("declared", Some(Coding::Gzip), &gzip(&clear), Some(&clear)),
+            ("declared deflate", Some(Coding::Zlib), &zlib(&clear), Some(&clear)),
+            ("undeclared", None, &gzip(&clear), Some(&clear)),
+            ("in members", None, &both, Some(b"one two")),
+            ("plain", None, &clear, Some(&clear)),
+            ("looks like gzip only", None, &broken, Some(&broken)),
+            ("cut short", None, &gzip(&clear)[..20], Some(&gzip(&clear)[..20])),
+            ("declared and broken", Some(Coding::Gzip), &broken, None),
+            ("declared and plain", Some(Coding::Gzip), &clear, None),
+        ];
+        for (name, declared, body, expected) in cases {
+            let undone = undone(declared, body).await;
+            assert_eq!(undone.as_deref().ok(), expected, "{name}: {undone:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_small_body_cannot_become_a_large_one() {
+        let bomb = gzip(&vec![0; 10 << 20]);
+        assert!(bomb.len() < 16 << 10);
+        assert!(matches!(undone(None, &bomb).await, Err(FetchError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn text_under_gzip_is_told_by_its_head() {
+        let page = gzip("<html>".repeat(10_000).as_bytes());
+        assert!(is_packed_text(&page[..60]));
+        assert!(!is_packed_text(&gzip(&[0, 0, 0, 32, b'f', b't', b'y', b'p'])));
+        assert!(!is_packed_text(b"<html>"));
+        assert!(!is_packed_text(&[0x1f, 0x8b, 8]));
+    }
+}
