@@ -74,7 +74,7 @@ mod pipeline;
 mod report;
 
 pub use aqueduct_core::*;
-pub use aqueduct_mux::{Container, Output, OutputError};
+pub use aqueduct_mux::{Container, Output, OutputError, SubtitleFormat};
 pub use error::Error;
 pub use pipeline::{Options, Outputs, Pipeline};
 pub use report::{Outcome, Report};

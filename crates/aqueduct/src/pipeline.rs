@@ -8,7 +8,7 @@ use aqueduct_core::{
 };
 use aqueduct_decrypt::{ClearKey, KeyStore};
 use aqueduct_fetch::{Concurrency, FetchError, HttpFetcher, OnMissing, Permits};
-use aqueduct_mux::{Auto, Container, Finished, Origin, Output, StageError, WebVtt};
+use aqueduct_mux::{Auto, Container, Finished, Origin, Output, StageError, SubtitleFormat, Subtitles};
 use aqueduct_resolve::PageResolver;
 use tokio::task::JoinSet;
 
@@ -47,10 +47,12 @@ impl Default for Options {
 /// Where the tracks of a presentation go.
 #[derive(Debug)]
 pub struct Outputs {
-    /// The one output of video and audio.
+    /// The one output of all tracks that have none of their own.
     pub main: Output,
-    /// An output for each subtitle track.
+    /// Outputs of subtitle tracks.
     pub subtitles: Vec<(TrackId, Output)>,
+    /// What those are written as.
+    pub subtitle_format: SubtitleFormat,
     /// What the subtitles count their times from: [`Auto::origin`] of the muxer for `main`.
     pub origin: Option<Origin>,
 }
@@ -60,6 +62,7 @@ impl From<Output> for Outputs {
         Self {
             main,
             subtitles: Vec::new(),
+            subtitle_format: SubtitleFormat::default(),
             origin: None,
         }
     }
@@ -201,7 +204,8 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
     pub async fn run(self, presentation: Presentation, outputs: impl Into<Outputs>) -> Result<Report, Error> {
         let Outputs {
             main,
-            mut subtitles,
+            subtitles,
+            subtitle_format,
             origin,
         } = outputs.into();
         let Self {
@@ -264,7 +268,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                         .map_err(|error| Failure::Fatal(Error::Decrypt(error)))
                 }
             });
-            lanes.push((track.id, track.kind, to_mux));
+            lanes.push((track.id, to_mux));
         }
 
         let on_disk = main.is_seekable();
@@ -274,18 +278,17 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             stop: stop.clone(),
             running: JoinSet::new(),
         };
-        let lane = |(track, _, inlet): (TrackId, TrackKind, Receiver<Item<Clear>>)| (track, inlet);
-        let beside: Vec<_> = lanes
-            .extract_if(.., |(_, kind, _)| *kind == TrackKind::Subtitles)
-            .map(lane)
-            .collect();
-        // First: subtitles wait for what it tells of the time.
-        muxers.spawn(muxer, lanes.into_iter().map(lane).collect(), main);
-        for (track, inlet) in beside {
-            if let Some(at) = subtitles.iter().position(|(known, _)| *known == track) {
-                let (_, output) = subtitles.swap_remove(at);
-                muxers.spawn(WebVtt::new(origin.clone()), vec![(track, inlet)], output);
+        let mut beside = Vec::new();
+        for (track, output) in subtitles {
+            if let Some(at) = lanes.iter().position(|(known, _)| *known == track) {
+                beside.push((lanes.swap_remove(at), output));
             }
+        }
+        lanes.sort_by_key(|(track, _)| *track);
+        // First: subtitles wait for what it tells of the time.
+        muxers.spawn(muxer, lanes, main);
+        for (lane, output) in beside {
+            muxers.spawn(Subtitles::new(subtitle_format, origin.clone()), vec![lane], output);
         }
 
         let mut verdict = Verdict::default();

@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use aqueduct::decrypt::UserKeys;
 use aqueduct::fetch::{Concurrency, OnMissing, ScopedHeader};
-use aqueduct::resolve::Select;
-use aqueduct::{Container, Input, SafeUrl};
+use aqueduct::resolve::{Select, Selection};
+use aqueduct::{Container, Input, SafeUrl, SubtitleFormat};
 use clap::{Parser, Subcommand, ValueEnum};
 use url::Url;
 
@@ -34,6 +34,10 @@ pub(crate) struct Args {
     /// The container, where the extension does not say
     #[arg(long)]
     pub(crate) format: Option<Format>,
+
+    /// What files of subtitles beside the output are written as
+    #[arg(long, value_enum, default_value_t = Subtitles::Vtt, value_name = "FORMAT", help_heading = "Tracks")]
+    pub(crate) subs_format: Subtitles,
 
     /// Replace an output that is there already
     #[arg(long)]
@@ -87,17 +91,19 @@ pub(crate) enum Command {
 /// How inputs are found and asked for.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SourceArgs {
-    /// Which video: best, worst, 720p, <=1080p, codec:hevc, all, none; words with spaces between them all hold
-    #[arg(long, value_name = "SELECT", default_value = "best", help_heading = "Tracks")]
-    pub(crate) video: Select,
+    /// Which video: best, worst, 720p, <=1080p, codec:hevc, all, none; words with spaces between them all hold [default:
+    /// best]
+    #[arg(long, value_name = "SELECT", help_heading = "Tracks")]
+    pub(crate) video: Option<Select>,
 
-    /// Which audio: best, lang:en,ja, all, none
-    #[arg(long, value_name = "SELECT", default_value = "best", help_heading = "Tracks")]
-    pub(crate) audio: Select,
+    /// Which audio: best, lang:en,ja, all, none [default: best]
+    #[arg(long, value_name = "SELECT", help_heading = "Tracks")]
+    pub(crate) audio: Option<Select>,
 
-    /// Which subtitles, as .vtt files beside the output: none, lang:en, all
-    #[arg(long, value_name = "SELECT", default_value = "none", help_heading = "Tracks")]
-    pub(crate) subs: Select,
+    /// Which subtitles, as files beside the output: none, best, lang:en, all [default: none; with an output that ends in
+    /// .vtt or .srt, the best alone]
+    #[arg(long, value_name = "SELECT", help_heading = "Tracks")]
+    pub(crate) subs: Option<Select>,
 
     /// What relative addresses in a playlist on standard input are relative to
     #[arg(long, value_name = "URL")]
@@ -167,6 +173,14 @@ pub(crate) enum Format {
     Raw,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Subtitles {
+    /// WebVTT
+    Vtt,
+    /// SubRip
+    Srt,
+}
+
 /// Which of several streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pick {
@@ -191,6 +205,15 @@ impl From<Format> for Container {
     }
 }
 
+impl From<Subtitles> for SubtitleFormat {
+    fn from(format: Subtitles) -> Self {
+        match format {
+            Subtitles::Vtt => Self::WebVtt,
+            Subtitles::Srt => Self::SubRip,
+        }
+    }
+}
+
 impl From<Missing> for OnMissing {
     fn from(missing: Missing) -> Self {
         match missing {
@@ -211,6 +234,20 @@ impl Args {
 }
 
 impl Args {
+    /// Which tracks are taken. A file of subtitles holds nothing else.
+    pub(crate) fn selection(&self) -> Selection {
+        let extension = self.output.as_ref().and_then(|path| path.extension());
+        let extension = extension.map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+        let container = extension.as_deref().and_then(Container::from_extension);
+        let mut selection = self.source.selection();
+        if self.format.is_none() && matches!(container, Some(Container::Subtitles(_))) {
+            selection.video = self.source.video.clone().unwrap_or_else(Select::none);
+            selection.audio = self.source.audio.clone().unwrap_or_else(Select::none);
+            selection.subtitles = self.source.subs.clone().unwrap_or_else(Select::best);
+        }
+        selection
+    }
+
     /// The keys that the user holds. What is wrong with one is told without repeating it.
     pub(crate) fn user_keys(&self) -> anyhow::Result<UserKeys> {
         let mut keys = UserKeys::new();
@@ -232,6 +269,21 @@ impl Args {
 }
 
 impl SourceArgs {
+    /// Which tracks are taken where the output says nothing about it.
+    pub(crate) fn selection(&self) -> Selection {
+        let mut selection = Selection::default();
+        for (wanted, taken) in [
+            (&self.video, &mut selection.video),
+            (&self.audio, &mut selection.audio),
+            (&self.subs, &mut selection.subtitles),
+        ] {
+            if let Some(wanted) = wanted {
+                taken.clone_from(wanted);
+            }
+        }
+        selection
+    }
+
     /// What to fetch. Standard input is read here, to its end.
     pub(crate) async fn input(&self, text: &str) -> anyhow::Result<Input> {
         if text != "-" {

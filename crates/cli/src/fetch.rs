@@ -7,9 +7,10 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use aqueduct::decrypt::ClearKey;
 use aqueduct::fetch::HttpFetcher;
-use aqueduct::resolve::PageResolver;
+use aqueduct::resolve::{PageResolver, Selection};
 use aqueduct::{
-    Account, Container, Error, Input, Outcome, Output, Outputs, Pipeline, Presentation, Progress, Report, Stop, TrackId, TrackKind,
+    Account, Container, Error, Input, Outcome, Output, Outputs, Pipeline, Presentation, Progress, Report, Stop, SubtitleFormat, TrackId,
+    TrackKind,
 };
 
 use crate::args::{Args, Pick, SourceArgs};
@@ -38,7 +39,7 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    pub(crate) async fn open(args: &SourceArgs, text: &str, stop: &Stop) -> anyhow::Result<Self> {
+    pub(crate) async fn open(args: &SourceArgs, selection: Selection, text: &str, stop: &Stop) -> anyhow::Result<Self> {
         let input = tokio::select! {
             () = stop.draining() => return Err(Error::Stopped.into()),
             input = args.input(text) => input?,
@@ -64,9 +65,7 @@ impl Source {
         };
         fetch.local_root = local.and_then(|path| path.parent().map(Path::to_path_buf));
         let mut resolve = aqueduct::resolve::Options::default();
-        resolve.selection.video = args.video.clone();
-        resolve.selection.audio = args.audio.clone();
-        resolve.selection.subtitles = args.subs.clone();
+        resolve.selection = selection;
         let fetcher = Arc::new(HttpFetcher::new(fetch).context("failed to set up requests")?);
         Ok(Self {
             input,
@@ -114,7 +113,7 @@ async fn one(args: &Args, text: &str, stop: &Stop) -> anyhow::Result<Exit> {
         Target::File(path) => Some(Output::file(path, args.overwrite).map_err(Error::Output)?),
         _ => None,
     };
-    let source = Source::open(&args.source, text, stop).await?;
+    let source = Source::open(&args.source, args.selection(), text, stop).await?;
     let wanted = match args.pick {
         Pick::Number(number) => number,
         Pick::All => usize::MAX,
@@ -178,11 +177,16 @@ async fn stream(
         (None, Some(path)) => Output::file(path, args.overwrite).map_err(Error::Output)?,
         (None, None) => Output::stdout().map_err(Error::Output)?,
     };
-    let (subtitles, beside) = subtitles(args, &presentation, path.as_deref())?;
+    let subtitle_format = SubtitleFormat::from(args.subs_format);
+    let (subtitles, beside) = match container {
+        Container::Subtitles(_) => Beside::default(),
+        _ => subtitles(args, &presentation, path.as_deref())?,
+    };
     let muxer = container.muxer();
     let outputs = Outputs {
         main,
         subtitles,
+        subtitle_format,
         origin: Some(muxer.origin()),
     };
     let progress = Progress::new();
@@ -232,9 +236,10 @@ fn subtitles(args: &Args, presentation: &Presentation, target: Option<&Path>) ->
             bail!("subtitles need a file to stand beside: --subs none, or another --output")
         };
         let label = name::safe(track.language.as_deref().unwrap_or(&track.name));
-        let mut path = target.with_extension(format!("{label}.vtt"));
+        let extension = SubtitleFormat::from(args.subs_format).extension();
+        let mut path = target.with_extension(format!("{label}.{extension}"));
         if paths.contains(&path) {
-            path = target.with_extension(format!("{label}.{}.vtt", track.id.number()));
+            path = target.with_extension(format!("{label}.{}.{extension}", track.id.number()));
         }
         outputs.push((track.id, Output::file(&path, args.overwrite).map_err(Error::Output)?));
         paths.push(path);

@@ -14,7 +14,7 @@ const MOST: usize = 100;
 
 /// Lists what `input` has on offer.
 pub(crate) async fn list(args: &SourceArgs, input: &str, as_json: bool, stop: &Stop) -> anyhow::Result<Exit> {
-    let source = Source::open(args, input, stop).await?;
+    let source = Source::open(args, args.selection(), input, stop).await?;
     let streams = tokio::select! {
         () = stop.draining() => return Err(Error::Stopped.into()),
         found = source.resolver.streams(&source.input, &source.fetcher, MOST) => found.map_err(Error::Resolve)?,

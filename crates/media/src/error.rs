@@ -64,4 +64,10 @@ pub enum Error {
     /// Text that is no WebVTT file (the signature is missing, W3C WebVTT §4.1).
     #[error("text is not WebVTT")]
     NotWebVtt,
+    /// Text that is no TTML document.
+    #[error("text is not TTML: {0}")]
+    NotTtml(String),
+    /// Subtitles that are pictures instead of text (SMPTE ST 2052-1, IMSC 1 image profile).
+    #[error("these subtitles are pictures, which no text can be made of")]
+    PictureSubtitles,
 }

@@ -1,4 +1,4 @@
-//! Reading and writing media containers: MPEG-TS, ISO BMFF, ADTS and WebVTT.
+//! Reading and writing media containers and subtitles: MPEG-TS, ISO BMFF, ADTS, WebVTT and TTML.
 //!
 //! Bytes in, values out: nothing here opens a file, makes a request or looks at a clock, so everything can be
 //! tested, fuzzed and used with any I/O. All containers share one model: a demuxer gives [`Event`]s, which are a
@@ -11,7 +11,10 @@
 //! | [`packed`] | audio segments with an ID3 time stamp | samples |
 //! | [`fmp4`] | Media Initialization Section and fragmented MP4 segments, any codec | samples |
 //! | [`mp4`] | samples | one progressive MP4 |
-//! | [`webvtt`] | WebVTT segments | one `.vtt` or `.srt` |
+//! | [`webvtt`] | WebVTT segments | cues, one `.vtt` |
+//! | [`wvtt`] | WebVTT samples of fragmented MP4, cues | cues, samples |
+//! | [`ttml`] | TTML documents, by themselves or in `stpp` samples | cues |
+//! | [`srt`] | cues | one `.srt` |
 //! | [`timeline`] | times as they come | one continuous timeline |
 //! | [`time`] | timescales, the 33-bit clock | |
 //!
@@ -61,11 +64,14 @@ mod hevc;
 pub mod mp4;
 mod nal;
 pub mod packed;
+pub mod srt;
 pub mod time;
 pub mod timeline;
 mod track;
 pub mod ts;
+pub mod ttml;
 pub mod webvtt;
+pub mod wvtt;
 
 pub use error::Error;
 pub use track::{Event, Language, Sample, SampleData, TrackConfig, TrackId, TrackKind};

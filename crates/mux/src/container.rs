@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use aqueduct_core::{Clear, Item, Mux, MuxError, Presentation, Summary, TrackId, TrackKind, Write};
 
-use aqueduct_media::time::{MPEG_HZ, rescale};
-use aqueduct_media::{Event, packed, ts};
+use aqueduct_media::packed;
 
 use crate::checkpoint;
-use crate::{Concat, Mp4Muxer, Origin};
+use crate::subtitles::Watch;
+use crate::{Concat, Mp4Muxer, Origin, SubtitleFormat, Subtitles};
 
 /// What kind of file is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub enum Container {
     Ts,
     /// The clear segments as they come, whatever they are.
     Raw,
+    /// Subtitles alone, joined into one file.
+    Subtitles(SubtitleFormat),
 }
 
 impl Container {
@@ -31,7 +33,9 @@ impl Container {
             "mp4" | "m4v" | "m4a" | "mov" => Self::Mp4,
             "m4s" | "cmfv" | "cmfa" => Self::Fmp4,
             "ts" | "m2ts" | "mts" => Self::Ts,
-            "aac" | "ac3" | "ec3" | "eac3" | "mp3" | "raw" | "vtt" => Self::Raw,
+            "aac" | "ac3" | "ec3" | "eac3" | "mp3" | "raw" => Self::Raw,
+            "vtt" => Self::Subtitles(SubtitleFormat::WebVtt),
+            "srt" => Self::Subtitles(SubtitleFormat::SubRip),
             _ => return None,
         })
     }
@@ -43,7 +47,7 @@ impl Container {
             begun: None,
             chosen: None,
             media: Vec::new(),
-            origin: Origin::default(),
+            watch: Watch::default(),
         }
     }
 }
@@ -56,20 +60,14 @@ pub struct Auto {
     chosen: Option<Chosen>,
     /// What the segments of each track are.
     media: Vec<(TrackId, Media)>,
-    origin: Origin,
-}
-
-impl Drop for Auto {
-    fn drop(&mut self) {
-        // Nobody should wait for what will not be told any more.
-        self.origin.tell(None);
-    }
+    watch: Watch,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 enum Chosen {
     Concat(Concat),
     Mp4(Box<Mp4Muxer>),
+    Subtitles(Box<Subtitles>),
 }
 
 /// Length of a transport packet, and the byte that each begins with (ISO 13818-1, 2.4.3.2).
@@ -119,35 +117,19 @@ impl Media {
     }
 }
 
-/// The earliest presentation time in the first segment, in ticks of the MPEG-TS clock.
-fn first_time(segment: &[u8]) -> Option<i64> {
-    let (mut demuxer, mut events, mut timescales, mut first) = (ts::Demuxer::default(), Vec::new(), Vec::new(), None);
-    demuxer.push(segment, &mut events);
-    demuxer.finish(&mut events);
-    for event in events {
-        match event {
-            Event::Config { track, config } => timescales.push((track, config.timescale)),
-            Event::Sample { track, sample } => {
-                if let Some((_, timescale)) = timescales.iter().rev().find(|(known, _)| *known == track) {
-                    let time = rescale(sample.pts, *timescale, MPEG_HZ);
-                    first = Some(first.map_or(time, |first: i64| first.min(time)));
-                }
-            }
-        }
-    }
-    first
-}
-
 impl Auto {
     /// The time that other muxers of the same presentation count from.
     pub fn origin(&self) -> Origin {
-        self.origin.clone()
+        self.watch.origin()
     }
 
     fn choose(&mut self, head: &[u8]) -> Result<&mut Chosen, MuxError> {
         let media = Media::of(head);
         let unsupported = |what: &str| Err(MuxError::Unsupported { what: what.into() });
         let chosen = match (self.container, media) {
+            // A plain file has its container already.
+            (Container::Subtitles(_), _) if self.plain_file() => Chosen::Concat(Concat::new()),
+            (Container::Subtitles(format), _) => Chosen::Subtitles(Box::new(Subtitles::new(format, None))),
             (_, Media::Page) if !self.plain_file() => return Err(page()),
             (Container::Raw, _) | (Container::Ts, Media::MpegTs) | (Container::Fmp4, Media::IsoBmff) => Chosen::Concat(Concat::new()),
             (Container::Mp4, Media::MpegTs | Media::PackedAudio) => Chosen::Mp4(Box::default()),
@@ -168,7 +150,6 @@ impl Auto {
                 );
             }
         };
-        self.origin.tell(if media == Media::MpegTs { first_time(head) } else { None });
         tracing::debug!(?media, container = ?self.container, "muxer chosen");
         let chosen = self.chosen.insert(chosen);
         if let Some((presentation, seekable)) = &self.begun {
@@ -188,7 +169,8 @@ impl Auto {
     /// would go unnoticed.
     fn check(&mut self, track: TrackId, segment: &[u8]) -> Result<(), MuxError> {
         let found = Media::of(segment);
-        if self.plain_file() {
+        // What is no text of subtitles, their reader refuses; TTML is XML, as some pages are.
+        if self.plain_file() || matches!(self.container, Container::Subtitles(_)) {
             return Ok(());
         }
         if found == Media::Page {
@@ -262,6 +244,7 @@ impl Chosen {
         match self {
             Self::Concat(muxer) => muxer.begin(presentation, seekable),
             Self::Mp4(muxer) => muxer.begin(presentation, seekable),
+            Self::Subtitles(muxer) => muxer.begin(presentation, seekable),
         }
     }
 }
@@ -277,6 +260,9 @@ impl Mux for Auto {
         if self.container == Container::Mp4 && !seekable {
             return unsupported("MP4 cannot be written to a pipe: name a file, or choose --format ts, fmp4 or raw");
         }
+        if matches!(self.container, Container::Subtitles(_)) && presentation.tracks.len() > 1 {
+            return unsupported("a file of subtitles holds one track: choose it with --subs, as in --subs lang:en");
+        }
         if self.container != Container::Mp4 && joined > 1 {
             return unsupported(
                 "its audio is a track of its own, which only MP4 joins: name a file ending in .mp4, or leave it out with --audio none",
@@ -287,6 +273,7 @@ impl Mux for Auto {
     }
 
     fn push(&mut self, track: TrackId, item: Item<Clear>, writes: &mut Vec<Write>) -> Result<(), MuxError> {
+        self.watch.see(track, &item);
         if let Item::Segment { payload, .. } = &item {
             self.check(track, payload.as_slice())?;
         }
@@ -299,28 +286,30 @@ impl Mux for Auto {
         match chosen {
             Chosen::Concat(muxer) => muxer.push(track, item, writes),
             Chosen::Mp4(muxer) => muxer.push(track, item, writes),
+            Chosen::Subtitles(muxer) => muxer.push(track, item, writes),
         }
     }
 
     fn checkpoint(&mut self, state: &mut Vec<u8>) -> bool {
-        let saved = checkpoint::save(&(&self.media, self.origin.told(), &self.chosen), state);
+        let saved = checkpoint::save(&(&self.media, &self.watch, &self.chosen), state);
         match &mut self.chosen {
             Some(Chosen::Mp4(muxer)) if saved => muxer.mark_saved(),
-            Some(Chosen::Mp4(_) | Chosen::Concat(_)) | None => {}
+            Some(Chosen::Subtitles(muxer)) if saved => muxer.mark_saved(),
+            Some(_) | None => {}
         }
         saved
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), MuxError> {
-        let (media, told, mut chosen) = checkpoint::read::<(_, Option<Option<i64>>, _)>(state)?;
-        if let (Some(Chosen::Mp4(muxer)), Some(Chosen::Mp4(earlier))) = (&mut chosen, self.chosen.take()) {
-            muxer.put_behind(*earlier);
+        let (media, watch, mut chosen) = checkpoint::read(state)?;
+        match (&mut chosen, self.chosen.take()) {
+            (Some(Chosen::Mp4(muxer)), Some(Chosen::Mp4(earlier))) => muxer.put_behind(*earlier),
+            (Some(Chosen::Subtitles(muxer)), Some(Chosen::Subtitles(earlier))) => muxer.put_behind(*earlier),
+            _ => {}
         }
         self.media = media;
         self.chosen = chosen;
-        if let Some(ticks) = told {
-            self.origin.tell(ticks);
-        }
+        self.watch.take_up(watch);
         Ok(())
     }
 
@@ -328,6 +317,7 @@ impl Mux for Auto {
         match &mut self.chosen {
             Some(Chosen::Concat(muxer)) => muxer.finish(writes),
             Some(Chosen::Mp4(muxer)) => muxer.finish(writes),
+            Some(Chosen::Subtitles(muxer)) => muxer.finish(writes),
             None => Ok(Summary::default()),
         }
     }

@@ -6,7 +6,8 @@
 //!
 //! [`Auto`] is the bundled muxer: it looks at the first bytes and the wanted [`Container`], and chooses between
 //! [`Concat`], which copies nothing, and [`Remux`], which takes MPEG-TS, packed audio or fragmented MP4 apart and has a
-//! [`SampleWriter`] put the samples into one file, such as [`Mp4`].
+//! [`SampleWriter`] put the samples into one file, such as [`Mp4`]. [`Subtitles`] joins the segments of a subtitle
+//! Rendition into one `.vtt` or `.srt`.
 //!
 //! # Example
 //!
@@ -36,7 +37,7 @@ mod driver;
 mod mp4;
 mod output;
 mod remux;
-mod webvtt;
+mod subtitles;
 
 pub use concat::Concat;
 pub use container::{Auto, Container};
@@ -44,7 +45,7 @@ pub use driver::{Finished, StageError, run};
 pub use mp4::{Mp4, Mp4Muxer};
 pub use output::{Output, OutputError};
 pub use remux::{Remux, SampleWriter};
-pub use webvtt::{Origin, WebVtt};
+pub use subtitles::{Origin, SubtitleFormat, Subtitles};
 
 /// The error of the role, shared with every other muxer.
 pub use aqueduct_core::MuxError;

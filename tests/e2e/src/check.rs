@@ -128,6 +128,7 @@ fn output(scenario: &Scenario, finished: &Finished, directory: &Path) -> Result<
             let clip = Clip::get()?.file(file).context("no such file in the clip")?;
             judge::same_bytes(&bytes, &clip)?;
         }
+        Outcome::Cues => subtitles(&path)?,
         Outcome::Mp4(references) => {
             judge::mp4(&bytes, references)?;
             if ffmpeg::installed() {
@@ -145,8 +146,17 @@ async fn browser(scenario: &Scenario, directory: &Path) -> Result<()> {
 
 fn cues(scenario: &Scenario, directory: &Path) -> Result<()> {
     let Some(name) = scenario.cues else { return Ok(()) };
-    let text = std::fs::read_to_string(directory.join(name)).with_context(|| format!("reading {name}"))?;
-    judge::cues(&text)
+    subtitles(&directory.join(name))
+}
+
+/// The clip's cues, in a file that ffmpeg reads without a word.
+fn subtitles(path: &Path) -> Result<()> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    judge::cues(&text)?;
+    if ffmpeg::installed() {
+        ffmpeg::reads_cues(path)?;
+    }
+    Ok(())
 }
 
 /// Of a run that went well, nothing is left but the output.

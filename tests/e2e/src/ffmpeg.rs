@@ -85,6 +85,21 @@ pub(crate) fn judge(output: &[u8], references: &[Reference]) -> Result<()> {
     Ok(())
 }
 
+/// A file of subtitles is read without a word, with all six cues of the clip.
+pub(crate) fn reads_cues(file: &Path) -> Result<()> {
+    let mut ffmpeg = tool("ffmpeg");
+    let output = ffmpeg
+        .args(["-v", "error", "-xerror", "-i"])
+        .arg(file)
+        .args(["-f", "webvtt", "pipe:1"])
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success() && said.is_empty(), "ffmpeg says: {said}");
+    let cues = String::from_utf8_lossy(&output.stdout).matches("-->").count();
+    ensure!(cues == 6, "ffmpeg finds {cues} cues, not 6");
+    Ok(())
+}
+
 fn decodes(file: &Path) -> Result<()> {
     let mut ffmpeg = tool("ffmpeg");
     let output = ffmpeg

@@ -132,36 +132,52 @@ fn steady(packets: &[Packet]) -> Result<()> {
     Ok(())
 }
 
-/// The six cues of the clip's WebVTT, each at its time on the output's clock.
+/// The six cues of the clip, as WebVTT or SubRip, each at its time on the output's clock.
 pub(crate) fn cues(text: &str) -> Result<()> {
-    ensure!(text.starts_with("WEBVTT"), "no WebVTT");
+    let sub_rip = !text.starts_with("WEBVTT");
     let blocks = text.split("\n\n").filter(|block| block.contains("-->"));
     let found: Vec<_> = blocks.map(cue).collect::<Option<_>>().context("a cue that cannot be read")?;
     ensure!(found.len() == 6, "{} cues, not 6", found.len());
-    for (number, (start, end, said)) in (0_u8..).zip(&found) {
-        let (segment, words) = (number / 2, ["a one", "b <i>two</i> &amp; three"][usize::from(number % 2)]);
+    let ampersand = if sub_rip { "&" } else { "&amp;" };
+    let second = format!("b <i>two</i> {ampersand} three");
+    for (number, (label, start, end, said)) in (0_u8..).zip(&found) {
+        let (segment, words) = (number / 2, ["a one", &second][usize::from(number % 2)]);
         ensure!(*said == format!("{segment}{words}"), "cue {number} says {said:?}");
         let second = f64::from(number) * 2.0;
-        // Sound begins a packet before the picture: the output's clock may, too.
-        let good = (start - second - 0.25).abs() < 0.05 && (end - second - 1.75).abs() < 0.05;
+        // Sound begins a packet before the picture, and the fragmented packaging 62 ms after its clock's zero.
+        let good = (start - second - 0.25).abs() < 0.065 && (end - second - 1.75).abs() < 0.065;
         ensure!(good, "cue {number} is shown from {start} to {end}");
+        ensure!(
+            !sub_rip || *label == (number + 1).to_string(),
+            "cue {number} has the number {label:?}"
+        );
     }
     Ok(())
 }
 
-fn cue(block: &str) -> Option<(f64, f64, String)> {
-    let mut lines = block.lines().skip_while(|line| !line.contains("-->"));
+/// What stands before the times, the times, and the text.
+fn cue(block: &str) -> Option<(String, f64, f64, String)> {
+    let (label, cue) = block.split_at(
+        block
+            .lines()
+            .take_while(|line| !line.contains("-->"))
+            .map(|line| line.len() + 1)
+            .sum(),
+    );
+    let mut lines = cue.lines();
     let (start, end) = lines.next()?.split_once(" --> ")?;
     Some((
+        label.trim().to_owned(),
         seconds(start)?,
         seconds(end.split(' ').next()?)?,
         lines.collect::<Vec<_>>().join("\n"),
     ))
 }
 
-/// `HH:MM:SS.mmm`, the hours optional.
+/// `HH:MM:SS.mmm`, the hours optional; SubRip has a comma.
 fn seconds(text: &str) -> Option<f64> {
-    text.split(':')
+    text.replace(',', ".")
+        .split(':')
         .try_fold(0.0, |sum, part| Some(sum * 60.0 + part.parse::<f64>().ok()?))
 }
 
@@ -196,6 +212,15 @@ mod tests {
         cues(&text).unwrap();
         cues(&text.replace("00:00:04.250", "00:00:04.350")).unwrap_err();
         cues(&text.replace("1a one", "one")).unwrap_err();
+        let sub_rip = |number: u8| {
+            let (second, segment) = (number * 2, number / 2);
+            let words = ["a one", "b <i>two</i> & three"][usize::from(number % 2)];
+            let (start, end) = (format!("00:00:{second:02},250"), format!("00:00:{:02},750", second + 1));
+            format!("{}\n{start} --> {end}\n{segment}{words}\n\n", number + 1)
+        };
+        let text: String = (0..6).map(sub_rip).collect();
+        cues(&text).unwrap();
+        cues(&text.replace("\n5\n", "\n4\n")).unwrap_err();
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub struct Scenario {
     pub unnamed: bool,
     /// Chromium, where it is installed, must play the output from start to end.
     pub plays: bool,
-    /// The name of a WebVTT file that must hold the clip's cues.
+    /// The name of a file of subtitles, beside the output, that must hold the clip's cues.
     pub cues: Option<&'static str>,
     /// Streams besides the committed ones.
     pub streams: Vec<(&'static str, Stream)>,
@@ -104,6 +104,8 @@ pub enum Outcome {
     Bytes(&'static str),
     /// An MP4 with the packets of these, one track for each of video and audio.
     Mp4(Vec<Reference>),
+    /// WebVTT or SubRip with the clip's cues.
+    Cues,
 }
 
 /// A demand on the requests that the server saw.

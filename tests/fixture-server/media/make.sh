@@ -77,6 +77,45 @@ for segment in 0 1 2; do
     } >subs-en/$segment.vtt
 done
 
+# The same cues in fragmented MP4, if Shaka's packager 3.4.2 (npm package shaka-packager) is given as PACKAGER: as WebVTT
+# (wvtt), and as TTML (stpp) whose documents are then replaced by ones with more in them, which also stand by themselves.
+if [ -n "${PACKAGER:-}" ]; then
+    rm -rf subs-wvtt subs-stpp subs-ttml
+    mkdir subs-wvtt subs-stpp subs-ttml
+    { echo WEBVTT; for segment in 0 1 2; do tail -n +3 subs-en/$segment.vtt; done; } >"$work/all.vtt"
+    for kind in "vtt wvtt" "ttml stpp"; do
+        set -- $kind
+        "$PACKAGER" --quiet --segment_duration 4 "in=$work/all.vtt,stream=text,format=$1+mp4,lang=en,init_segment=subs-$2/init.mp4,segment_template=subs-$2/\$Number\$.m4s"
+        for number in 1 2 3; do mv "subs-$2/$number.m4s" "subs-$2/$((number - 1)).m4s"; done
+    done
+    python3 - <<'PYTHON'
+import struct
+head = """<?xml version="1.0" encoding="UTF-8"?>
+<tt xmlns="http://www.w3.org/ns/ttml" xmlns:tts="http://www.w3.org/ns/ttml#styling" xmlns:ttp="http://www.w3.org/ns/ttml#parameter"
+    xml:lang="en" ttp:tickRate="1000"><head><styling><style xml:id="it" tts:fontStyle="italic"/></styling></head>
+<body><div begin="%ds">
+    <p begin="0.25s" dur="1500t">%da one</p>
+    <p begin="2250t" end="00:00:03.750">%db <span style="it">two</span> &amp; three</p>
+</div></body></tt>
+"""
+for number in range(3):
+    document = (head % (number * 4, number, number)).encode()
+    open(f"subs-ttml/{number}.ttml", "wb").write(document)
+    path = f"subs-stpp/{number}.m4s"
+    segment = open(path, "rb").read()
+    at = segment.index(b"mdat") - 4
+    front, size = segment[:at], struct.unpack(">I", segment[at : at + 4])[0]
+    # The one sample's size, in tfhd, and what sidx says of the fragment's.
+    tfhd = front.index(b"tfhd")
+    old = struct.pack(">I", size - 8)
+    front = front[:tfhd] + front[tfhd:].replace(old, struct.pack(">I", len(document)), 1)
+    moof = front.index(b"moof") - 4
+    whole = struct.pack(">I", at - moof + size)
+    front = front.replace(whole, struct.pack(">I", at - moof + 8 + len(document)), 1)
+    open(path, "wb").write(front + struct.pack(">I", 8 + len(document)) + b"mdat" + document)
+PYTHON
+fi
+
 # What `openssl`, not our code, makes of a segment: vectors for the encryption that the server does itself.
 key=000102030405060708090a0b0c0d0e0f
 encrypt() { openssl enc -aes-128-cbc -K $key -iv "$1" -in "$2" | sha256sum | cut -d' ' -f1; }

@@ -23,7 +23,7 @@ pub struct Folder {
     pub segments: Vec<Bytes>,
     /// How long each segment plays, in seconds.
     pub durations: Vec<f64>,
-    /// The file name extension of a segment: `ts`, `m4s` or `vtt`.
+    /// The file name extension of a segment: `ts`, `m4s`, `vtt` or `ttml`.
     pub extension: String,
 }
 
@@ -76,7 +76,7 @@ impl Clip {
 
 impl Folder {
     fn read(path: &Path) -> Result<Self> {
-        let extension = ["ts", "m4s", "vtt"]
+        let extension = ["ts", "m4s", "vtt", "ttml"]
             .into_iter()
             .find(|extension| path.join(format!("0.{extension}")).exists())
             .with_context(|| format!("no segments in {}", path.display()))?

@@ -17,7 +17,7 @@ impl Segment {
         if text.trim().is_empty() {
             return Ok(segment);
         }
-        let text = text.replace("\r\n", "\n").replace('\r', "\n");
+        let text = text.replace("\r\n", "\n").replace('\r', "\n").replace('\0', "\u{fffd}");
         let rest = text
             .strip_prefix("WEBVTT")
             .filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\n']));
@@ -28,9 +28,7 @@ impl Segment {
         let mut in_header = true;
         for line in lines.chain([""]) {
             if in_header && !line.is_empty() && !line.contains("-->") {
-                if let Some(map) = line.strip_prefix("X-TIMESTAMP-MAP") {
-                    segment.map = timestamp_map(map).unwrap_or_default();
-                }
+                segment.header(line);
                 continue;
             }
             in_header = false;
@@ -47,11 +45,23 @@ impl Segment {
         Ok(segment)
     }
 
+    fn header(&mut self, line: &str) {
+        if let Some(map) = line.strip_prefix("X-TIMESTAMP-MAP") {
+            self.map = timestamp_map(map).or(self.map);
+        }
+    }
+
     fn take(&mut self, block: &[&str]) {
+        let arrow = block.iter().take(2).any(|line| line.contains("-->"));
         match block {
             [] => {}
-            [first, ..] if first.starts_with("NOTE") && !first.contains("-->") => {}
-            [first, ..] if matches!(first.trim_end(), "STYLE" | "REGION") => self.blocks.push(block.join("\n")),
+            // Behind an empty line it is no header any more, but that is where some servers put it.
+            [line] if !arrow && line.starts_with("X-TIMESTAMP-MAP") => self.header(line),
+            [first, ..] if !arrow && (is_note(first) || matches!(first.trim_end(), "STYLE" | "REGION")) => {
+                // Later ones are comments on single cues, or none of the standard's.
+                let block = Some(block.join("\n")).filter(|_| self.cues.is_empty());
+                self.blocks.extend(block);
+            }
             [times, text @ ..] if times.contains("-->") => self.cue(None, times, text),
             [id, times, text @ ..] if times.contains("-->") => self.cue(Some(id), times, text),
             _ => {}
@@ -76,6 +86,11 @@ impl Segment {
             _ => self.broken_cues += 1,
         }
     }
+}
+
+fn is_note(line: &str) -> bool {
+    line.strip_prefix("NOTE")
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']))
 }
 
 /// `=MPEGTS:<ticks>,LOCAL:<time>` in either order (RFC 8216 §3.5).
@@ -142,12 +157,12 @@ mod tests {
         let segment = Segment::parse(text.as_bytes()).unwrap();
         assert_eq!(
             segment.map,
-            TimestampMap {
+            Some(TimestampMap {
                 mpegts: 900_000,
                 local_ms: 1000
-            }
+            })
         );
-        assert_eq!(segment.blocks, ["STYLE\n::cue { color: red }"]);
+        assert_eq!(segment.blocks, ["STYLE\n::cue { color: red }", "NOTE nothing\nto see"]);
         assert_eq!(segment.broken_cues, 1);
         let cues: Vec<_> = segment
             .cues
@@ -172,6 +187,22 @@ mod tests {
             ("<html>", false),
         ] {
             assert_eq!(Segment::parse(text.as_bytes()).is_ok(), good, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_map_is_found_where_servers_put_it() {
+        let map = |mpegts, local_ms| Some(TimestampMap { mpegts, local_ms });
+        for (head, expected) in [
+            ("", None),
+            ("X-TIMESTAMP-MAP=MPEGTS:900000,LOCAL:00:00:10.000", map(900_000, 10_000)),
+            ("X-TIMESTAMP-MAP=LOCAL:00:00.000, MPEGTS:8589934591", map(8_589_934_591, 0)),
+            ("\nX-TIMESTAMP-MAP=MPEGTS:1,LOCAL:00:00.000", map(1, 0)),
+            ("X-TIMESTAMP-MAP=MPEGTS:-1,LOCAL:00:00.000", None),
+            ("X-TIMESTAMP-MAP:MPEGTS:1", None),
+        ] {
+            let segment = Segment::parse(format!("WEBVTT\n{head}\n\n00:01.000 --> 00:02.000\nx").as_bytes()).unwrap();
+            assert_eq!((segment.map, segment.cues.len()), (expected, 1), "{head}");
         }
     }
 

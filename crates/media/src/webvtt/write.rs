@@ -1,87 +1,61 @@
-//! Writing WebVTT and SubRip.
+//! Writing WebVTT.
 
-use std::fmt::Write;
+use serde::{Deserialize, Serialize};
 
 use super::Cue;
 
-/// A whole WebVTT file. Cue times count from 0, so there is no `X-TIMESTAMP-MAP`.
-pub(super) fn vtt(blocks: &[String], cues: &[Cue]) -> String {
-    let mut text = String::from("WEBVTT\n\n");
-    for block in blocks {
-        text.push_str(block);
-        text.push_str("\n\n");
-    }
-    for cue in cues {
-        if let Some(id) = &cue.id {
-            text.push_str(id);
+/// Writes one WebVTT file, cue by cue. Cue times count from 0, so there is no `X-TIMESTAMP-MAP`.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Writer {
+    begun: bool,
+}
+
+impl Writer {
+    /// The next cues as text, behind the head of the file if they are the first; `blocks` stand in the head.
+    /// Called without cues it makes sure that there is a head.
+    pub fn cues(&mut self, blocks: &[String], cues: &[Cue]) -> String {
+        let mut text = String::new();
+        if !self.begun {
+            self.begun = true;
+            text.push_str("WEBVTT\n\n");
+            for block in blocks {
+                text.push_str(block);
+                text.push_str("\n\n");
+            }
+        }
+        for cue in cues {
+            if let Some(id) = &cue.id {
+                text.push_str(id);
+                text.push('\n');
+            }
+            text.push_str(&format!("{} --> {}", time(cue.start_ms, '.'), time(cue.end_ms, '.')));
+            if !cue.settings.is_empty() {
+                text.push(' ');
+                text.push_str(&cue.settings);
+            }
+            text.push('\n');
+            // An empty line would end the cue.
+            for line in cue.text.lines().filter(|line| !line.is_empty()) {
+                text.push_str(line);
+                text.push('\n');
+            }
             text.push('\n');
         }
-        let settings = if cue.settings.is_empty() {
-            String::new()
-        } else {
-            format!(" {}", cue.settings)
-        };
-        let (start, end) = (time(cue.start_ms, '.'), time(cue.end_ms, '.'));
-        // Writing to a String does not fail.
-        let _ = write!(text, "{start} --> {end}{settings}\n{}\n\n", cue.text);
+        text
     }
-    text
 }
 
-/// A whole SubRip file.
-pub(super) fn srt(cues: &[Cue]) -> String {
-    let mut text = String::new();
-    let visible = cues
-        .iter()
-        .map(|cue| (cue, plain(&cue.text)))
-        .filter(|(_, content)| !content.is_empty());
-    for (number, (cue, content)) in (1_u64..).zip(visible) {
-        let (start, end) = (time(cue.start_ms, ','), time(cue.end_ms, ','));
-        let _ = write!(text, "{number}\n{start} --> {end}\n{content}\n\n");
-    }
-    text
-}
-
-/// `hh:mm:ss.mmm`; both formats allow more digits for hours.
-fn time(ms: i64, separator: char) -> String {
+/// `hh:mm:ss.mmm`; WebVTT and SubRip allow more digits for hours.
+pub(crate) fn time(ms: i64, separator: char) -> String {
     let ms = ms.max(0);
     let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
     format!("{hours:02}:{minutes:02}:{seconds:02}{separator}{:03}", ms % 1000)
 }
 
-/// Cue text for SubRip: `<b>`, `<i>` and `<u>` stay, other tags (voices, classes, time stamps) go, and escapes
-/// become what they stand for (W3C WebVTT §3.5).
-fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('<') {
-        let (before, tag) = rest.split_at(at);
-        plain.push_str(before);
-        let Some(end) = tag.find('>') else {
-            rest = tag;
-            break;
-        };
-        let (tag, after) = tag.split_at(end + 1);
-        let name = tag.trim_matches(['<', '>', '/']).split(['.', ' ', '\t']).next().unwrap_or("");
-        if matches!(name, "b" | "i" | "u") {
-            let slash = if tag.starts_with("</") { "/" } else { "" };
-            let _ = write!(plain, "<{slash}{name}>");
-        }
-        rest = after;
-    }
-    plain.push_str(rest);
-    let plain = plain.replace("&lt;", "<").replace("&gt;", ">").replace("&nbsp;", "\u{a0}");
-    let plain = plain
-        .replace("&lrm;", "\u{200e}")
-        .replace("&rlm;", "\u{200f}")
-        .replace("&amp;", "&");
-    // An empty line would end the cue.
-    plain.lines().filter(|line| !line.trim().is_empty()).collect::<Vec<_>>().join("\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::webvtt::Segment;
 
     fn cue(text: &str) -> Cue {
         Cue {
@@ -94,35 +68,20 @@ mod tests {
     }
 
     #[test]
-    fn markup_is_kept_in_vtt_and_reduced_in_srt() {
-        for (text, expected) in [
-            ("plain", "plain"),
-            ("<v Ann>Hi <i.loud>there</i></v>", "Hi <i>there</i>"),
-            ("1 &lt; 2 &amp;&amp; 3", "1 < 2 && 3"),
-            ("<00:01.000>kara<c>oke</c>", "karaoke"),
-            ("broken <tag", "broken <tag"),
-            ("a\n \nb", "a\nb"),
-        ] {
-            assert_eq!(plain(text), expected);
-            assert!(vtt(&[], &[cue(text)]).contains(text));
-        }
-    }
-
-    #[test]
-    fn both_formats_are_written_as_they_are_defined() {
-        let cues = [cue("x")];
+    fn the_head_stands_once_and_cues_as_they_are_defined() {
+        let mut writer = Writer::default();
         assert_eq!(
-            vtt(&["STYLE\ny".into()], &cues),
+            writer.cues(&["STYLE\ny".into()], &[cue("x")]),
             "WEBVTT\n\nSTYLE\ny\n\na\n01:02:03.004 --> 100:00:00.000 line:0\nx\n\n"
         );
-        assert_eq!(srt(&cues), "1\n01:02:03,004 --> 100:00:00,000\nx\n\n");
-        assert_eq!(srt(&[cue("<c></c>")]), "");
+        assert_eq!(writer.cues(&["STYLE\ny".into()], &[]), "");
+        assert_eq!(Writer::default().cues(&[], &[]), "WEBVTT\n\n");
     }
 
     #[test]
     fn what_is_written_is_read_back() {
         let cues = [cue("one\ntwo"), cue("<b>x</b>")];
-        let segment = super::super::Segment::parse(vtt(&[], &cues).as_bytes()).unwrap();
+        let segment = Segment::parse(Writer::default().cues(&[], &cues).as_bytes()).unwrap();
         assert_eq!(segment.cues, cues);
     }
 }

@@ -196,9 +196,6 @@ impl<W: SampleWriter> Mux for Remux<W> {
         let mut summary = Summary::new(W::CONTAINER);
         let Self { file, lanes } = self;
         for lane in lanes {
-            if lane.subtitles {
-                summary.notes.push(format!("{}: subtitles are not in the file", lane.id));
-            }
             Self::drain(file, lane, writes)?;
             summary.notes.append(&mut lane.notes);
             if let Some(source) = &lane.source {

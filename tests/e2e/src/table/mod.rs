@@ -7,6 +7,7 @@ mod live;
 mod pages;
 mod refusals;
 mod streams;
+mod subtitles;
 
 use crate::reference::Reference;
 use crate::scenario::{Asked, Input, Interrupt, Outcome, Scenario};
@@ -16,6 +17,7 @@ pub fn all() -> Vec<Scenario> {
     [
         pages::scenarios(),
         streams::scenarios(),
+        subtitles::scenarios(),
         encryption::scenarios(),
         faults::scenarios(),
         refusals::scenarios(),

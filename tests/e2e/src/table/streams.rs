@@ -80,15 +80,6 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             vec![Reference::all("video-fmp4"), Reference::all("main-audio-fmp4")],
         )),
         Scenario {
-            args: vec!["--subs", "none"],
-            ..to_mp4("streams/subtitles-left-out", "/s/subtitles/index.m3u8", film())
-        },
-        Scenario {
-            args: vec!["--subs", "all"],
-            cues: Some("out.en.vtt"),
-            ..to_mp4("streams/subtitles-beside-the-film", "/s/subtitles/index.m3u8", film())
-        },
-        Scenario {
             output: "out.mp4",
             outcome: Outcome::Bytes("film.mp4"),
             ..to_ts("streams/plain-file-with-ranges", "/media/film.mp4")

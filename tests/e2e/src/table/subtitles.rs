@@ -1,0 +1,84 @@
+//! Subtitles: beside the film and alone, whatever they come in.
+
+use super::*;
+
+pub(super) fn scenarios() -> Vec<Scenario> {
+    let film = || vec![Reference::all("high-ts")];
+    let fragmented = || vec![Reference::all("high-fmp4")];
+    let beside = |name, path, args: &[&'static str], cues, film| Scenario {
+        args: args.to_vec(),
+        cues: Some(cues),
+        ..to_mp4(name, path, film)
+    };
+    let alone = |name, path, args: &[&'static str], output| Scenario {
+        args: args.to_vec(),
+        output,
+        outcome: Outcome::Cues,
+        asked: vec![Asked::exactly("*.ts", 0), Asked::exactly("*/v0/*.m4s", 0)],
+        ..to_ts(name, path)
+    };
+    vec![
+        Scenario {
+            args: vec!["--subs", "none"],
+            ..to_mp4("subtitles/left-out", "/s/subtitles/index.m3u8", film())
+        },
+        beside(
+            "subtitles/beside-the-film",
+            "/s/subtitles/index.m3u8",
+            &["--subs", "all"],
+            "out.en.vtt",
+            film(),
+        ),
+        beside(
+            "subtitles/beside-the-film-as-srt",
+            "/s/subtitles/index.m3u8",
+            &["--subs", "lang:en", "--subs-format", "srt"],
+            "out.en.srt",
+            film(),
+        ),
+        beside(
+            "subtitles/webvtt-in-mp4-beside-the-film",
+            "/s/subtitles-wvtt/index.m3u8",
+            &["--subs", "all"],
+            "out.en.vtt",
+            fragmented(),
+        ),
+        beside(
+            "subtitles/ttml-in-mp4-beside-the-film",
+            "/s/subtitles-stpp/index.m3u8",
+            &["--subs", "all"],
+            "out.en.vtt",
+            fragmented(),
+        ),
+        beside(
+            "subtitles/ttml-beside-the-film",
+            "/s/subtitles-ttml/index.m3u8",
+            &["--subs", "all"],
+            "out.en.vtt",
+            fragmented(),
+        ),
+        alone("subtitles/alone", "/s/subtitles/index.m3u8", &[], "out.vtt"),
+        alone(
+            "subtitles/alone-as-srt",
+            "/s/subtitles/index.m3u8",
+            &["--subs", "lang:en"],
+            "out.srt",
+        ),
+        alone("subtitles/webvtt-in-mp4-alone", "/s/subtitles-wvtt/index.m3u8", &[], "out.srt"),
+        alone("subtitles/ttml-in-mp4-alone", "/s/subtitles-stpp/index.m3u8", &[], "out.srt"),
+        alone("subtitles/a-playlist-of-nothing-else", "/s/subtitles/r0/index.m3u8", &[], "out.srt"),
+        Scenario {
+            args: vec!["--subs", "lang:fr"],
+            output: "out.vtt",
+            exit: 2,
+            says: vec!["no subtitles in \"fr\"", "English"],
+            asked: vec![Asked::exactly("*.vtt", 0)],
+            ..fails("subtitles/a-language-that-is-not-there", "/s/subtitles/index.m3u8")
+        },
+        Scenario {
+            output: "out.vtt",
+            says: vec!["neither WebVTT nor TTML"],
+            ..fails("subtitles/none-in-a-stream-of-pictures", "/s/plain-ts/index.m3u8")
+        },
+    ]
+}
