@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use aqueduct::decrypt::UserKeys;
-use aqueduct::fetch::{Concurrency, OnMissing, ScopedHeader};
+use aqueduct::fetch::{Concurrency, OnMissing};
 use aqueduct::resolve::{Select, Selection};
 use aqueduct::{Container, Input, SafeUrl, SubtitleFormat};
 use clap::{Parser, Subcommand, ValueEnum};
 use url::Url;
+
+use crate::requests::RequestArgs;
 
 /// From a web page to one playable file.
 ///
@@ -113,9 +115,8 @@ pub(crate) struct SourceArgs {
     #[arg(long)]
     pub(crate) explain: bool,
 
-    /// A header for the origin of the input
-    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", help_heading = "Requests")]
-    pub(crate) headers: Vec<String>,
+    #[command(flatten)]
+    pub(crate) requests: RequestArgs,
 
     /// The User-Agent header
     #[arg(long, value_name = "TEXT", help_heading = "Requests")]
@@ -304,25 +305,13 @@ impl SourceArgs {
         })
     }
 
-    /// The user's headers, each for the origin of `input`.
-    pub(crate) fn headers(&self, input: &Input) -> anyhow::Result<Vec<ScopedHeader>> {
-        let origin = match (input, &self.base_url) {
-            (Input::Url(url), _) => url.clone(),
-            (_, Some(base)) => SafeUrl::from(base.clone()),
-            _ if self.headers.is_empty() => return Ok(Vec::new()),
-            _ => bail!("--header needs an origin: an INPUT with an address, or --base-url"),
-        };
-        let parse = |header: &String| {
-            let (name, value) = header
-                .split_once(':')
-                .with_context(|| format!("{header:?} is no header: it needs a name, a colon and a value"))?;
-            Ok(ScopedHeader {
-                origin: origin.clone(),
-                name: name.trim().into(),
-                value: value.trim().into(),
-            })
-        };
-        self.headers.iter().map(parse).collect()
+    /// The user's word for the origin of the input, which headers and passwords are for.
+    pub(crate) fn origin(&self, input: &Input) -> Option<SafeUrl> {
+        match (input, &self.base_url) {
+            (Input::Url(url), _) => Some(url.clone()),
+            (_, Some(base)) => Some(SafeUrl::from(base.clone())),
+            _ => None,
+        }
     }
 }
 

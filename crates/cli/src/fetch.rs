@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use aqueduct::decrypt::ClearKey;
-use aqueduct::fetch::HttpFetcher;
+use aqueduct::fetch::{HttpFetcher, Jar};
 use aqueduct::resolve::{PageResolver, Selection};
 use aqueduct::{
     Account, Container, Error, Input, Outcome, Output, Outputs, Pipeline, Presentation, Progress, Report, Stop, SubtitleFormat, TrackId,
@@ -20,15 +20,19 @@ use crate::{list, name};
 
 /// Fetches all inputs, one after the other. The worst end is the exit code.
 pub(crate) async fn all(args: &Args, stop: &Stop) -> Exit {
+    let jar = match args.source.requests.jar() {
+        Ok(jar) => jar,
+        Err(error) => return exit::of(&error),
+    };
     let mut worst = Exit::Whole;
     for input in &args.inputs {
-        let ended = one(args, input, stop).await.unwrap_or_else(|error| exit::of(&error));
+        let ended = one(args, input, &jar, stop).await.unwrap_or_else(|error| exit::of(&error));
         worst = worst.max(ended);
         if stop.is_draining() {
             break;
         }
     }
-    worst
+    worst.max(args.source.requests.end(&jar))
 }
 
 /// An input, and what finds its streams.
@@ -39,13 +43,14 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    pub(crate) async fn open(args: &SourceArgs, selection: Selection, text: &str, stop: &Stop) -> anyhow::Result<Self> {
+    pub(crate) async fn open(args: &SourceArgs, selection: Selection, text: &str, jar: &Arc<Jar>, stop: &Stop) -> anyhow::Result<Self> {
         let input = tokio::select! {
             () = stop.draining() => return Err(Error::Stopped.into()),
             input = args.input(text) => input?,
         };
         let mut fetch = aqueduct::fetch::Options::default();
-        fetch.headers = args.headers(&input)?;
+        args.requests.apply(args.origin(&input).as_ref(), &mut fetch)?;
+        fetch.cookies = Arc::clone(jar);
         fetch.referer.clone_from(&args.referer);
         fetch.proxy.clone_from(&args.proxy);
         fetch.allow_private = args.allow_private;
@@ -105,7 +110,7 @@ impl Target {
     }
 }
 
-async fn one(args: &Args, text: &str, stop: &Stop) -> anyhow::Result<Exit> {
+async fn one(args: &Args, text: &str, jar: &Arc<Jar>, stop: &Stop) -> anyhow::Result<Exit> {
     let target = Target::of(args)?;
     args.user_keys()?;
     // Refused before anything is asked for, where the name is known already.
@@ -113,7 +118,7 @@ async fn one(args: &Args, text: &str, stop: &Stop) -> anyhow::Result<Exit> {
         Target::File(path) => Some(Output::file(path, args.overwrite).map_err(Error::Output)?),
         _ => None,
     };
-    let source = Source::open(&args.source, args.selection(), text, stop).await?;
+    let source = Source::open(&args.source, args.selection(), text, jar, stop).await?;
     let wanted = match args.pick {
         Pick::Number(number) => number,
         Pick::All => usize::MAX,

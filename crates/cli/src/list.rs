@@ -1,7 +1,9 @@
 //! `aqueduct list`: what is on offer, as a table for people or as JSON for programs.
 
 use std::io::Write;
+use std::sync::Arc;
 
+use aqueduct::fetch::Jar;
 use aqueduct::{Account, Error, Offer, Presentation, SafeUrl, Stop, Track};
 use serde_json::{Value, json};
 
@@ -14,7 +16,14 @@ const MOST: usize = 100;
 
 /// Lists what `input` has on offer.
 pub(crate) async fn list(args: &SourceArgs, input: &str, as_json: bool, stop: &Stop) -> anyhow::Result<Exit> {
-    let source = Source::open(args, args.selection(), input, stop).await?;
+    let jar = args.requests.jar()?;
+    let listed = streams(args, input, as_json, &jar, stop).await;
+    let kept = args.requests.end(&jar);
+    Ok(listed?.max(kept))
+}
+
+async fn streams(args: &SourceArgs, input: &str, as_json: bool, jar: &Arc<Jar>, stop: &Stop) -> anyhow::Result<Exit> {
+    let source = Source::open(args, args.selection(), input, jar, stop).await?;
     let streams = tokio::select! {
         () = stop.draining() => return Err(Error::Stopped.into()),
         found = source.resolver.streams(&source.input, &source.fetcher, MOST) => found.map_err(Error::Resolve)?,
@@ -37,9 +46,15 @@ pub(crate) async fn list(args: &SourceArgs, input: &str, as_json: bool, stop: &S
     }
 }
 
-/// Addresses are whole here: whoever asks for them wants to use them.
+/// Addresses are whole here, but for user names and passwords: whoever asks for them wants to use them.
 fn to_json(streams: &[Presentation]) -> Value {
-    let address = |url: &Option<SafeUrl>| url.as_ref().map(|url| url.url().as_str().to_owned());
+    let address = |url: &Option<SafeUrl>| {
+        let mut url = url.as_ref()?.url().clone();
+        // These fail only for URLs that have no host.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        Some(String::from(url))
+    };
     let track = |track: &Track| {
         json!({
             "kind": track.kind.to_string(), "name": track.name, "language": track.language, "url": address(&track.url),

@@ -6,6 +6,7 @@ mod fetch;
 mod list;
 mod name;
 mod progress;
+mod requests;
 mod signals;
 
 use std::process::ExitCode;

@@ -14,7 +14,7 @@ use crate::resolver::TooNear;
 use crate::retry::retry_after;
 use crate::shelf::{Interest, Turn};
 use crate::sink::Sink;
-use crate::{coding, range, sniff};
+use crate::{coding, range, sniff, tls};
 
 /// What survives a failed try, so that the next continues it.
 #[derive(Clone, Debug, Default)]
@@ -290,6 +290,13 @@ pub(crate) fn classify(url: &SafeUrl, error: reqwest::Error, received: u64, clai
         return FetchError::Refused {
             url,
             reason: refusal.to_string(),
+        };
+    }
+    if let Some(wrong) = sources(&error).find_map(tls::distrust) {
+        let host = url.url().host_str().unwrap_or_default();
+        return FetchError::Refused {
+            reason: format!("the server's certificate is not trusted: {wrong}; --insecure {host} takes it all the same"),
+            url,
         };
     }
     if error.is_timeout() {

@@ -7,10 +7,15 @@ use std::sync::{Arc, OnceLock};
 use aqueduct_core::{FetchError, Kind};
 use reqwest::dns::Resolve;
 use reqwest::{Client, ClientBuilder};
+use rustls::ClientConfig;
 
 use crate::address::Space;
 use crate::fetcher::Options;
 use crate::resolver::{Guard, System};
+use crate::tls;
+
+/// The largest head of an answer over HTTP/2, in bytes (RFC 9113, 6.5.2). Over HTTP/1.1 hyper has bounds of its own.
+const HEADER_LIST_BYTES: u32 = 64 << 10;
 
 /// What an HTTP/2 server may send of one answer before somebody takes it, in bytes.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -22,7 +27,7 @@ const CONNECTION_WINDOW: u32 = 512 << 20;
 /// Clients, made when they are first needed.
 pub(crate) struct Clients {
     options: Options,
-    cookies: Arc<reqwest::cookie::Jar>,
+    tls: ClientConfig,
     resolver: Arc<dyn Resolve>,
     /// The hosts of the proxies in use. A proxy resolves the names, and its address is the one that is connected to.
     proxies: Arc<[String]>,
@@ -54,7 +59,7 @@ impl Clients {
         };
         let clients = Self {
             options: options.clone(),
-            cookies: Arc::default(),
+            tls: tls::config(&options.insecure)?,
             resolver,
             proxies: proxies.iter().map(|proxy| host(proxy)).collect(),
             by_reach: Default::default(),
@@ -108,11 +113,12 @@ impl Clients {
             .user_agent(&options.user_agent)
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
-            .cookie_provider(Arc::clone(&self.cookies))
             .connect_timeout(options.timeout)
             .pool_max_idle_per_host(64)
             .http2_initial_stream_window_size(STREAM_WINDOW)
             .http2_initial_connection_window_size(CONNECTION_WINDOW)
+            .tls_backend_preconfigured(self.tls.clone())
+            .http2_max_header_list_size(HEADER_LIST_BYTES)
             .dns_resolver(guard);
         match &options.proxy {
             Some(proxy) => Ok(builder.proxy(reqwest::Proxy::all(proxy).map_err(unusable)?)),

@@ -1,12 +1,16 @@
 //! The bundled fetcher: clients, options and the retry loop.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_core::{Event, Fetch, FetchError, Fetched, Grant, Kind, Lender, Part, Progress, Receiver, Resource, SafeUrl, Sealed, Sender};
 
 use crate::attempt::{Carry, Memory, attempt};
 use crate::clients::Clients;
+use crate::cookies::Jar;
+use crate::credentials::Credentials;
 use crate::local::{self, LocalFile};
 use crate::policy::Policy;
 use crate::rate::Rate;
@@ -15,8 +19,8 @@ use crate::retry::{Outage, Retries};
 use crate::shelf::Shelves;
 use crate::sink::Sink;
 
-/// A header that goes to one origin only.
-#[derive(Clone, Debug)]
+/// A header that goes to one origin only. Its value is not printed.
+#[derive(Clone)]
 pub struct ScopedHeader {
     /// The origin, as any URL of it.
     pub origin: SafeUrl,
@@ -26,16 +30,27 @@ pub struct ScopedHeader {
     pub value: String,
 }
 
+impl fmt::Debug for ScopedHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} for {}", self.name, self.origin)
+    }
+}
+
 /// How an [`HttpFetcher`] behaves.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
     /// `User-Agent`.
     pub user_agent: String,
-    /// `Referer` for requests that no document on the way gives one for, sent as it stands.
+    /// `Referer` for requests that no document on the way gives one for: as it stands to what the user gives, and to
+    /// the rest as a browser would send it.
     pub referer: Option<String>,
-    /// Headers of the user, each for its origin.
+    /// Headers of the user, each for its origin. They replace those of the same name that would be sent.
     pub headers: Vec<ScopedHeader>,
+    /// User names and passwords, each for its origin. Those in a URL go before.
+    pub credentials: Vec<Credentials>,
+    /// The cookies that are sent, and where those that servers set go.
+    pub cookies: Arc<Jar>,
     /// Patience with a silent transfer: to connect, for the first byte, and between any two reads. There is no
     /// limit on the whole body.
     pub timeout: Duration,
@@ -56,6 +71,10 @@ pub struct Options {
     pub proxy: Option<String>,
     /// Whether public documents may name private addresses.
     pub allow_private: bool,
+    /// Whether redirects may lead from `https` to `http`.
+    pub allow_downgrade: bool,
+    /// Hosts, by name or address, whose TLS certificates need not be trusted.
+    pub insecure: Vec<String>,
     /// The folder below which a local playlist may name files.
     pub local_root: Option<PathBuf>,
 }
@@ -66,6 +85,8 @@ impl Default for Options {
             user_agent: concat!("Mozilla/5.0 (compatible; aqueduct/", env!("CARGO_PKG_VERSION"), ")").into(),
             referer: None,
             headers: Vec::new(),
+            credentials: Vec::new(),
+            cookies: Arc::default(),
             timeout: Duration::from_secs(30),
             retries: 5,
             first_delay: Duration::from_millis(200),
@@ -75,6 +96,8 @@ impl Default for Options {
             max_redirects: 10,
             proxy: None,
             allow_private: false,
+            allow_downgrade: false,
+            insecure: Vec::new(),
             local_root: None,
         }
     }
@@ -101,7 +124,7 @@ impl HttpFetcher {
     pub fn new(options: Options) -> Result<Self, FetchError> {
         Ok(Self {
             clients: Clients::new(&options)?,
-            policy: Policy::new(options.allow_private, options.local_root.clone()),
+            policy: Policy::new(&options),
             rate: options.rate_limit.map(Rate::new),
             shelves: Shelves::default(),
             outage: Outage::default(),

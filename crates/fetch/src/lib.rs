@@ -42,9 +42,19 @@
 //!
 //! # Policy
 //!
-//! - Headers of the user go to the origin that they were given for, and nowhere else.
-//! - `Referer` is what a browser would send under `strict-origin-when-cross-origin`.
-//! - A redirect is followed by hand, each hop under the same rules; `https` never turns into `http`.
+//! - Headers and credentials of the user go to the origin (scheme, host and port) that they were given for, and nowhere
+//!   else: each hop of a redirect gets its own. `user:password@` in a URL is sent as Basic, to that URL's origin.
+//!   [`Netrc`] is asked by whoever has the user's input; nothing that a document names can ask it.
+//! - Cookies ([`Jar`]) go to their host, path and scheme (RFC 6265), none to all of a public suffix.
+//! - `Referer` is what a browser would send under `strict-origin-when-cross-origin`. One that the user gives goes whole to
+//!   the addresses that the user gives, and to others as if it were the page that they are on.
+//! - A redirect is followed by hand, each hop under the same rules; `https` does not turn into `http`, unless
+//!   [`Options::allow_downgrade`] says so. A document that came over `https` may name `http` addresses, as many do:
+//!   they get none of its secrets, but what comes from there is anybody's on the way, and a warning says so once.
+//! - TLS is verified as the platform does it. [`Options::insecure`] excepts single hosts, with a warning each time that
+//!   one of their certificates is not trusted. One that is not trusted elsewhere is a refusal, and is not tried again.
+//! - An answer's head has at most 100 fields and about 400 KiB over HTTP/1.1 (the bounds of hyper), 64 KiB over HTTP/2;
+//!   bodies are bounded by kind ([`Limits`](aqueduct_core::Limits)), counted after decompression.
 //! - `file:` is reachable only from a local playlist, and only below its folder.
 //! - A document names what is no nearer to this machine than it is itself: a public one no private, link-local or
 //!   loopback address, nor any other that IANA keeps for special use; one of a private network neither the link nor
@@ -71,10 +81,14 @@ mod address;
 mod attempt;
 mod clients;
 mod coding;
+mod cookies;
+mod credentials;
 mod driver;
 mod fetcher;
 mod headers;
 mod local;
+mod netrc;
+mod netscape;
 mod pace;
 mod permits;
 mod policy;
@@ -87,9 +101,14 @@ mod retry;
 mod shelf;
 mod sink;
 mod sniff;
+mod tls;
 
+pub use cookies::Jar;
+pub use credentials::Credentials;
 pub use driver::{OnMissing, run};
 pub use fetcher::{HttpFetcher, Options, ScopedHeader};
+pub use netrc::{Netrc, NetrcError};
+pub use netscape::{CookieFileError, CookieLine};
 pub use permits::{Concurrency, Permits};
 
 /// The error of this crate, shared with every other fetcher.

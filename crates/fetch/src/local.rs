@@ -136,6 +136,7 @@ mod tests {
     use url::Url;
 
     use super::*;
+    use crate::fetcher::Options;
 
     // RFC 2397, section 4, and the forms that key servers write.
     #[test]
@@ -164,7 +165,10 @@ mod tests {
         std::fs::write(folder.join("secret"), b"outside").unwrap();
         let url = |name: &str| Url::from_file_path(inner.join(name)).unwrap();
         let list = Resource::new(Kind::Playlist, url("list.m3u8"));
-        let policy = Policy::new(false, Some(inner.clone()));
+        let policy = Policy::new(&Options {
+            local_root: Some(inner.clone()),
+            ..Options::default()
+        });
 
         let mut piece = Vec::new();
         let inside = list

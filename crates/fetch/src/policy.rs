@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aqueduct_core::{FetchError, SafeUrl};
 use url::{Origin, Url};
 
 use crate::address::Space;
+use crate::fetcher::Options;
 
 /// Origins whose nearness is remembered, at most. Beyond that an origin counts as public.
 const ORIGINS: usize = 1024;
@@ -20,16 +22,21 @@ pub(crate) struct Policy {
     /// The folder below which local files may be read, when the input is a local playlist.
     pub(crate) local_root: Option<PathBuf>,
     allow_private: bool,
+    allow_downgrade: bool,
+    /// Whether it was told that a document over https names addresses over http.
+    mixed: AtomicBool,
     /// How near origins with names turned out to be: their documents may name addresses of that space. Of several
     /// answers the farthest counts, so that a name that moves gains nothing.
     near: Mutex<HashMap<Origin, Space>>,
 }
 
 impl Policy {
-    pub(crate) fn new(allow_private: bool, local_root: Option<PathBuf>) -> Self {
+    pub(crate) fn new(options: &Options) -> Self {
         Self {
-            local_root,
-            allow_private,
+            local_root: options.local_root.clone(),
+            allow_private: options.allow_private,
+            allow_downgrade: options.allow_downgrade,
+            mixed: AtomicBool::new(false),
             near: Mutex::default(),
         }
     }
@@ -39,6 +46,12 @@ impl Policy {
         let refused = |reason: String| Err(FetchError::Refused { url: url.clone(), reason });
         if !matches!(url.url().scheme(), "http" | "https") {
             return refused(format!("scheme \"{}\" is not fetched", url.url().scheme()));
+        }
+        if let Some(by) = named_by
+            && is_downgrade(by, url)
+            && !self.mixed.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(%by, %url, "a document over https leads to http: anybody on the way can change what comes from there");
         }
         let reach = self.reach(named_by);
         match Space::of_host(url.url()) {
@@ -87,21 +100,25 @@ impl Policy {
         Ok(())
     }
 
+    /// Says whether a redirect may be followed.
+    pub(crate) fn check_redirect(&self, from: &SafeUrl, to: &SafeUrl) -> Result<(), FetchError> {
+        if is_downgrade(from, to) && !self.allow_downgrade {
+            return Err(FetchError::Refused {
+                url: to.clone(),
+                reason: format!("a redirect from https ({from}) to http; --allow-downgrade permits it"),
+            });
+        }
+        Ok(())
+    }
+
     fn near(&self) -> MutexGuard<'_, HashMap<Origin, Space>> {
         // Every change is one insertion: a panic elsewhere leaves nothing half done.
         self.near.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Says whether a redirect may be followed.
-pub(crate) fn check_redirect(from: &SafeUrl, to: &SafeUrl) -> Result<(), FetchError> {
-    if from.url().scheme() == "https" && to.url().scheme() == "http" {
-        return Err(FetchError::Refused {
-            url: to.clone(),
-            reason: format!("a redirect from https ({from}) to http"),
-        });
-    }
-    Ok(())
+fn is_downgrade(from: &SafeUrl, to: &SafeUrl) -> bool {
+    from.url().scheme() == "https" && to.url().scheme() == "http"
 }
 
 /// The `Referer` that a browser sends under its default policy, `strict-origin-when-cross-origin` (Referrer
@@ -151,6 +168,13 @@ mod tests {
         }
     }
 
+    fn allowing_private(allow_private: bool) -> Policy {
+        Policy::new(&Options {
+            allow_private,
+            ..Options::default()
+        })
+    }
+
     fn reaches(policy: &Policy, named_by: Option<&str>, url: &str) -> bool {
         match policy.check(named_by.map(safe).as_ref(), &safe(url)) {
             Ok(_) => true,
@@ -161,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_document_names_what_is_no_nearer_than_itself() {
-        let policy = Policy::new(false, None);
+        let policy = allowing_private(false);
         let public = "http://1.1.1.1/";
         let targets = [
             public,
@@ -189,13 +213,13 @@ mod tests {
                 assert_eq!(reaches(&policy, named_by, url), number < allowed, "{named_by:?} to {url}");
             }
         }
-        let open = Policy::new(true, None);
+        let open = allowing_private(true);
         assert!(targets.iter().all(|url| reaches(&open, Some("https://public.example/"), url)));
     }
 
     #[test]
     fn a_data_url_speaks_for_whoever_named_it() {
-        let policy = Policy::new(false, None);
+        let policy = allowing_private(false);
         let page = Resource::new(Kind::Document, safe("https://public.example/"));
         let smuggled = page
             .names(Kind::Playlist, safe("data:,#EXTM3U"))
@@ -211,7 +235,7 @@ mod tests {
             policy.connected(named_by.map(safe).as_ref(), &safe(url), address.parse().unwrap())
         };
         let intranet = Some("http://wiki.corp.example/page");
-        let policy = Policy::new(false, None);
+        let policy = allowing_private(false);
         assert!(!reaches(&policy, intranet, "http://10.0.0.1/"));
         at(&policy, None, "http://wiki.corp.example/", "10.0.0.5").unwrap();
         assert!(
@@ -232,7 +256,7 @@ mod tests {
 
         // Rebinding of the input's own name, in both orders.
         for answers in [["1.1.1.1", "127.0.0.1"], ["127.0.0.1", "1.1.1.1"]] {
-            let policy = Policy::new(false, None);
+            let policy = allowing_private(false);
             for address in answers {
                 at(&policy, None, "http://moves.example/", address).unwrap();
             }
@@ -246,12 +270,21 @@ mod tests {
 
     #[test]
     fn other_schemes_and_downgrades_are_refused() {
-        let policy = Policy::new(true, None);
+        let policy = allowing_private(true);
         for url in ["ftp://host.example/", "javascript:alert(1)", "gopher://host.example/"] {
             let resource = Resource::new(Kind::Document, safe(url));
             assert!(policy.check(resource.named_by.as_ref(), &resource.url).is_err(), "{url}");
         }
-        assert!(check_redirect(&safe("https://a.example/"), &safe("http://a.example/")).is_err());
-        assert!(check_redirect(&safe("http://a.example/"), &safe("https://a.example/")).is_ok());
+        let mut options = Options::default();
+        for allowed in [false, true] {
+            options.allow_downgrade = allowed;
+            let policy = Policy::new(&options);
+            let follows = |from: &str, to: &str| policy.check_redirect(&safe(from), &safe(to)).is_ok();
+            assert_eq!(follows("https://a.example/", "http://a.example/"), allowed);
+            assert_eq!(follows("https://a.example/", "http://b.example/"), allowed);
+            assert!(follows("http://a.example/", "https://a.example/"));
+            assert!(follows("http://a.example/", "http://b.example/"));
+            assert!(follows("https://a.example/", "https://b.example/"));
+        }
     }
 }

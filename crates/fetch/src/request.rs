@@ -3,10 +3,12 @@
 use aqueduct_core::{FetchError, Resource, SafeUrl, TimeoutPhase};
 use reqwest::{Response, StatusCode, header};
 use tokio::time::timeout;
+use url::Url;
 
 use crate::attempt::{classify, text};
 use crate::fetcher::HttpFetcher;
-use crate::{headers, policy, range};
+use crate::headers::{self, Hop};
+use crate::range;
 
 /// Sends the request, and follows redirects under the same rules.
 pub(crate) async fn send(
@@ -22,9 +24,14 @@ pub(crate) async fn send(
     for _ in 0..=options.max_redirects {
         let reach = fetcher.policy.check(named_by.as_ref(), &url)?;
         let range = range::header(resource.range, received, ahead);
-        let range = range.as_deref().map(|range| (range, if_range));
-        let headers = headers::of(options, &url, resource.referrer.as_ref(), range)?;
-        let request = fetcher.clients.get(reach, resource.kind)?.get(url.url().clone()).headers(headers);
+        let hop = Hop {
+            url: &url,
+            named_by: named_by.as_ref(),
+            referrer: resource.referrer.as_ref(),
+            range: range.as_deref().map(|range| (range, if_range)),
+        };
+        let headers = headers::of(options, &hop)?;
+        let request = fetcher.clients.get(reach, resource.kind)?.get(bare(&url)).headers(headers);
         let response = match timeout(options.timeout, request.send()).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(classify(&url, error, 0, None, options.timeout)),
@@ -42,6 +49,7 @@ pub(crate) async fn send(
         {
             fetcher.policy.connected(named_by.as_ref(), &url, address.ip())?;
         }
+        options.cookies.store(url.url(), response.headers().get_all(header::SET_COOKIE));
         if !is_redirect(response.status()) {
             return Ok((url, response));
         }
@@ -65,7 +73,7 @@ pub(crate) async fn send(
                 });
             }
         };
-        policy::check_redirect(&url, &next)?;
+        fetcher.policy.check_redirect(&url, &next)?;
         tracing::debug!(from = %url, to = %next, "redirected");
         // Where a redirect leads is what the server says, not what the user gave.
         named_by = Some(std::mem::replace(&mut url, next));
@@ -76,6 +84,108 @@ pub(crate) async fn send(
     })
 }
 
+/// The URL without user name and password: they are a header by now, and the HTTP library would make one again.
+fn bare(url: &SafeUrl) -> Url {
+    let mut bare = url.url().clone();
+    // These fail only for URLs that have no host.
+    let _ = bare.set_username("");
+    let _ = bare.set_password(None);
+    bare
+}
+
 fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use aqueduct_core::{Fetch, Grant, Kind, Limits};
+    use fixture_server::{Config, Fault, Rule, Server};
+
+    use super::*;
+    use crate::clients::Clients;
+    use crate::fetcher::Options;
+    use crate::resolver::tests::Scripted;
+
+    /// A fetcher for which every name has these addresses, answer by answer.
+    fn fetcher(answers: &[&[&str]]) -> HttpFetcher {
+        let options = Options {
+            retries: 0,
+            ..Options::default()
+        };
+        let mut fetcher = HttpFetcher::new(options).unwrap();
+        fetcher.clients = Clients::over(&fetcher.options, Arc::new(Scripted::new(answers))).unwrap();
+        fetcher
+    }
+
+    fn server() -> Server {
+        let to = |to: &str| Fault::Redirect {
+            status: 302,
+            to: to.into(),
+        };
+        Server::start(Config {
+            files: [("/f".to_owned(), "x".into())].into(),
+            rules: vec![Rule::new("/to-address", to("{{origin}}/f")), Rule::new("/to-self", to("/f"))],
+            ..Config::default()
+        })
+        .unwrap()
+    }
+
+    async fn fetch(fetcher: &HttpFetcher, named_by: Option<&str>, url: &str) -> Result<(), FetchError> {
+        let url = Url::parse(url).unwrap();
+        let resource = match named_by {
+            Some(by) => Resource::new(Kind::Document, Url::parse(by).unwrap()).names(Kind::Segment, url),
+            None => Resource::new(Kind::Segment, url),
+        };
+        fetcher
+            .fetch(&resource, Grant::unbudgeted(&resource, &Limits::default()))
+            .await
+            .map(drop)
+    }
+
+    #[tokio::test]
+    async fn a_name_gains_nothing_by_its_addresses() {
+        let server = server();
+        let port = Url::parse(server.origin()).unwrap().port().unwrap();
+        let at = |path: &str| format!("http://moves.example:{port}{path}");
+        let page = "http://public.example/page";
+        for answers in [
+            &[&["127.0.0.1"] as &[&str]],
+            &[&["10.0.0.1", "127.0.0.1", "::1"]],
+            &[&["::ffff:127.0.0.1", "64:ff9b::7f00:1"]],
+            &[&["169.254.169.254"]],
+            &[&["0.0.0.0"]],
+        ] {
+            let error = fetch(&fetcher(answers), Some(page), &at("/f")).await.unwrap_err();
+            assert!(matches!(error, FetchError::Refused { .. }), "{answers:?}: {error:?}");
+        }
+        // A page that was public when it was read, and whose own name is this machine's now.
+        let moved = fetcher(&[&["127.0.0.1"]]);
+        let own = Url::parse(&at("/page")).unwrap().into();
+        moved.policy.connected(None, &own, "1.1.1.1".parse().unwrap()).unwrap();
+        let error = fetch(&moved, Some(&at("/page")), &at("/f")).await.unwrap_err();
+        assert!(matches!(error, FetchError::Refused { .. }), "{error:?}");
+        assert_eq!(server.stats().read(fixture_server::Tally::requests), 0, "nobody was asked");
+    }
+
+    #[tokio::test]
+    async fn what_the_user_gives_may_be_near_and_lead_to_its_like() {
+        let server = server();
+        let port = Url::parse(server.origin()).unwrap().port().unwrap();
+        let at = |path: &str| format!("http://moves.example:{port}{path}");
+        let fetcher = fetcher(&[&["127.0.0.1"]]);
+        for path in ["/f", "/to-self", "/to-address"] {
+            fetch(&fetcher, None, &at(path)).await.unwrap();
+        }
+        // Documents of that name are on this machine, then.
+        fetch(&fetcher, Some(&at("/f")), &format!("{}/f", server.origin())).await.unwrap();
+        fetch(&fetcher, Some(&at("/f")), &at("/to-self")).await.unwrap();
+        // A document of another is not.
+        fetch(&fetcher, Some("http://public.example/"), &at("/f")).await.unwrap_err();
+        fetch(&fetcher, Some("http://public.example/"), &format!("{}/f", server.origin()))
+            .await
+            .unwrap_err();
+    }
 }

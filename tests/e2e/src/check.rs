@@ -29,10 +29,11 @@ pub fn check(scenario: &Scenario) -> Result<()> {
     if scenario.plays && chromium::installed() {
         note("browser", runtime.block_on(browser(scenario, directory.path())));
     }
+    note("files", files(scenario, &server, directory.path()));
     note("cues", cues(scenario, directory.path()));
     note("directory", directory_is_tidy(scenario, directory.path()));
     note("words", words(scenario, &server, &finished));
-    note("requests", server.stats().read(|tally| requests(scenario, tally)));
+    note("requests", server.stats().read(|tally| requests(scenario, &server, tally)));
     if wrong.is_empty() {
         return Ok(());
     }
@@ -61,6 +62,7 @@ async fn run(scenario: &Scenario, server: &Server, directory: &Path) -> Result<F
     let mut input = None;
     match &scenario.input {
         Input::Served(path) => drop(command.arg(server.url(path))),
+        Input::Url(url) => drop(command.arg(server.render(url))),
         Input::File(name, text) => {
             std::fs::write(directory.join(name), server.render(text))?;
             command.arg(name);
@@ -73,6 +75,14 @@ async fn run(scenario: &Scenario, server: &Server, directory: &Path) -> Result<F
     for (name, file) in &scenario.local {
         let bytes = Clip::get()?.file(file).context("no such file in the clip")?;
         std::fs::write(directory.join(name), bytes)?;
+    }
+    for (name, text) in &scenario.given {
+        std::fs::write(directory.join(name), server.render(text))?;
+    }
+    let certificate = tempfile::NamedTempFile::new()?;
+    if scenario.trusted {
+        std::fs::write(certificate.path(), server.certificate_pem()?)?;
+        command.env("SSL_CERT_FILE", certificate.path());
     }
     let mut child = command.spawn().context("starting the binary")?;
     if let (Some(text), Some(mut pipe)) = (input, child.stdin.take()) {
@@ -144,6 +154,23 @@ async fn browser(scenario: &Scenario, directory: &Path) -> Result<()> {
     chromium::judge(&bytes).await
 }
 
+/// Files that the run was asked for besides its output. They are for the user alone.
+fn files(scenario: &Scenario, server: &Server, directory: &Path) -> Result<()> {
+    for (name, text) in &scenario.leaves {
+        let path = directory.join(name);
+        let found = std::fs::read_to_string(&path).with_context(|| format!("reading {name}"))?;
+        let text = server.render(text);
+        ensure!(found.contains(&text), "{name} does not hold {text:?} but {found:?}");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = std::fs::metadata(&path)?.permissions().mode() & 0o777;
+            ensure!(mode == 0o600, "{name} has mode {mode:o}");
+        }
+    }
+    Ok(())
+}
+
 fn cues(scenario: &Scenario, directory: &Path) -> Result<()> {
     let Some(name) = scenario.cues else { return Ok(()) };
     subtitles(&directory.join(name))
@@ -169,7 +196,11 @@ fn directory_is_tidy(scenario: &Scenario, directory: &Path) -> Result<()> {
         let input = matches!(&scenario.input, Input::File(file, _) if *file == name);
         let local = scenario.local.iter().any(|(file, _)| *file == name);
         let cues = scenario.cues == Some(name.as_str());
-        ensure!(name == scenario.output || input || local || cues, "{name:?} was left behind");
+        let known = scenario.given.iter().chain(&scenario.leaves).any(|(file, _)| *file == name);
+        ensure!(
+            name == scenario.output || input || local || cues || known,
+            "{name:?} was left behind"
+        );
     }
     Ok(())
 }
@@ -187,9 +218,12 @@ fn words(scenario: &Scenario, server: &Server, finished: &Finished) -> Result<()
     Ok(())
 }
 
-fn requests(scenario: &Scenario, tally: &Tally) -> Result<()> {
+fn requests(scenario: &Scenario, server: &Server, tally: &Tally) -> Result<()> {
     for asked in &scenario.asked {
-        let count = tally.matching(asked.path).filter(|exchange| is_meant(asked, exchange)).count();
+        let count = tally
+            .matching(asked.path)
+            .filter(|exchange| is_meant(asked, server, exchange))
+            .count();
         let fits = match asked.times {
             Times::Exactly(times) => count == times,
             Times::AtLeast(times) => count >= times,
@@ -208,10 +242,13 @@ fn requests(scenario: &Scenario, tally: &Tally) -> Result<()> {
     Ok(())
 }
 
-fn is_meant(asked: &Asked, exchange: &Exchange) -> bool {
-    let header = asked
-        .header
-        .is_none_or(|(name, start)| exchange.request.header(name).is_some_and(|value| value.starts_with(start)));
+fn is_meant(asked: &Asked, server: &Server, exchange: &Exchange) -> bool {
+    let header = asked.header.is_none_or(|(name, start)| {
+        exchange
+            .request
+            .header(name)
+            .is_some_and(|value| value.starts_with(&server.render(start)))
+    });
     header && (exchange.other_origin || !asked.other_origin)
 }
 
@@ -219,7 +256,8 @@ fn is_meant(asked: &Asked, exchange: &Exchange) -> bool {
 fn asked(tally: &Tally) -> String {
     let lines = tally.exchanges.iter().take(80).map(|exchange| {
         let range = exchange.request.header("range").unwrap_or_default();
-        format!("{} {} {range}\n", exchange.status, exchange.request.path)
+        let host = exchange.request.header("host").unwrap_or_default();
+        format!("{} {host}{} {range}\n", exchange.status, exchange.request.path)
     });
     lines.collect()
 }

@@ -8,7 +8,8 @@ use crate::Reference;
 
 /// One run of the binary: what it meets, and what must come of it.
 ///
-/// Texts may hold `{{origin}}` and `{{other}}`, the two origins of the fixture server.
+/// Texts may hold `{{origin}}` and `{{other}}`, the two origins of the fixture server, `{{address}}`, host and port of the
+/// first, and `{{tls}}` and `{{tls-name}}`, the first one over TLS.
 #[derive(Debug, Clone)]
 pub struct Scenario {
     /// Its name in reports and filters: `subject/rule-that-it-shows`.
@@ -29,6 +30,12 @@ pub struct Scenario {
     pub streams: Vec<(&'static str, Stream)>,
     /// Files of the clip that are copied into the directory: name there, path in `media/`.
     pub local: Vec<(&'static str, &'static str)>,
+    /// Files that stand in the directory before: name and text.
+    pub given: Vec<(&'static str, &'static str)>,
+    /// Files that stand in the directory afterwards: name, and what they hold.
+    pub leaves: Vec<(&'static str, &'static str)>,
+    /// Whether the certificate of the server is trusted.
+    pub trusted: bool,
     /// Resources besides the committed ones: path and text.
     pub files: Vec<(&'static str, &'static str)>,
     /// What goes wrong.
@@ -65,6 +72,9 @@ impl Default for Scenario {
             cues: None,
             streams: Vec::new(),
             local: Vec::new(),
+            given: Vec::new(),
+            leaves: Vec::new(),
+            trusted: false,
             files: Vec::new(),
             rules: Vec::new(),
             interrupt: None,
@@ -85,6 +95,8 @@ impl Default for Scenario {
 pub enum Input {
     /// The URL of this path and query on the first origin.
     Served(&'static str),
+    /// This URL.
+    Url(&'static str),
     /// A playlist on standard input, `-`, with the text's origins filled in.
     Stdin(&'static str),
     /// A file of this name and text in the directory, with the text's origins filled in.

@@ -26,7 +26,9 @@
 //! sleeping. Each server has two origins ([`Server::origin`] and [`Server::other_origin`]), so that redirects
 //! and pages can leave the first.
 //!
-//! Limits: HTTP/1.1 without TLS, `GET` and `HEAD`, single ranges.
+//! The first origin also stands behind TLS ([`Server::tls_origin`]), with a certificate that is made for it.
+//!
+//! Limits: HTTP/1.1, `GET` and `HEAD`, single ranges.
 
 mod answer;
 mod clip;
@@ -42,6 +44,7 @@ mod site;
 mod stats;
 mod stream;
 mod synthetic;
+mod tls;
 
 pub use clip::{Clip, Folder};
 pub use encryption::{Encryption, Iv, decrypt_aes_128, encrypt_aes_128};

@@ -17,7 +17,7 @@ use crate::playlist::{self, Window};
 use crate::site::{Names, Site};
 use crate::stats::Stats;
 use crate::stream::{Advance, Stream};
-use crate::{Clip, connection, gzip};
+use crate::{Clip, connection, gzip, tls};
 
 /// What a server serves, and what goes wrong.
 #[derive(Debug, Clone, Default)]
@@ -61,14 +61,20 @@ impl Server {
             Ok(listener)
         };
         let listeners = [bind(config.port)?, bind(0)?];
+        let over_tls = bind(0)?;
         let address = |listener: &TcpListener| anyhow::Ok(format!("http://{}", listener.local_addr()?));
         let origins = [address(&listeners[0])?, address(&listeners[1])?];
-        let origin = Arc::new(Origin::new(config, origins)?);
+        let (port, tls_port) = (listeners[0].local_addr()?.port(), over_tls.local_addr()?.port());
+        let origin = Arc::new(Origin::new(config, origins, tls_port)?);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("fixture-server")
             .enable_all()
             .build()?;
+        {
+            let _entered = runtime.enter();
+            runtime.spawn(tls::serve(tokio::net::TcpListener::from_std(over_tls)?, tls::acceptor()?, port));
+        }
         for (listener, other_origin) in listeners.into_iter().zip([false, true]) {
             let origin = Arc::clone(&origin);
             let _entered = runtime.enter();
@@ -95,6 +101,16 @@ impl Server {
         &self.origin.origins[1]
     }
 
+    /// The first origin over TLS, with a certificate that nobody trusts.
+    pub fn tls_origin(&self) -> String {
+        format!("https://127.0.0.1:{}", self.origin.tls_port)
+    }
+
+    /// The certificate of [`Self::tls_origin`], as PEM, for those who want to trust it.
+    pub fn certificate_pem(&self) -> Result<String> {
+        tls::certificate_pem()
+    }
+
     /// A path on the first origin as a URL.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.origin())
@@ -110,7 +126,9 @@ impl Server {
         lock(&self.origin.rules).push(rule);
     }
 
-    /// The text with `{{origin}}` and `{{other}}` replaced by this server's origins.
+    /// The text with `{{origin}}` and `{{other}}` replaced by this server's origins, `{{address}}` by host and
+    /// port of the first, `{{tls}}` by the first one over TLS,
+    /// `{{tls-name}}` by the same under the name `localhost`.
     pub fn render(&self, text: &str) -> String {
         self.origin.names().render(text)
     }
@@ -150,6 +168,7 @@ impl Drop for Server {
 pub(crate) struct Origin {
     pub(crate) stats: Stats,
     origins: [String; 2],
+    tls_port: u16,
     streams: BTreeMap<String, Packaged>,
     sites: BTreeMap<String, Site>,
     files: BTreeMap<String, Bytes>,
@@ -168,7 +187,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Origin {
-    fn new(config: Config, origins: [String; 2]) -> Result<Self> {
+    fn new(config: Config, origins: [String; 2], tls_port: u16) -> Result<Self> {
         let package = |(name, stream): (String, Stream)| {
             let tracks = tracks(&stream).with_context(|| format!("packaging the stream {name:?}"))?;
             Ok((name, Packaged { stream, tracks }))
@@ -176,6 +195,7 @@ impl Origin {
         Ok(Self {
             stats: Stats::new(),
             origins,
+            tls_port,
             streams: config.streams.into_iter().map(package).collect::<Result<_>>()?,
             sites: config.sites,
             files: config.files,
@@ -185,7 +205,13 @@ impl Origin {
     }
 
     fn names(&self) -> Names {
-        Names(vec![("origin", self.origins[0].clone()), ("other", self.origins[1].clone())])
+        Names(vec![
+            ("origin", self.origins[0].clone()),
+            ("address", self.origins[0].trim_start_matches("http://").to_owned()),
+            ("other", self.origins[1].clone()),
+            ("tls", format!("https://127.0.0.1:{}", self.tls_port)),
+            ("tls-name", format!("https://localhost:{}", self.tls_port)),
+        ])
     }
 
     fn entries(&self) -> Vec<String> {
@@ -249,7 +275,13 @@ impl Origin {
         let missing = || Answer::text(404, "no such resource\n");
         let path = request.path.as_str();
         if let Some(bytes) = self.files.get(path) {
-            return tagged(path, Answer::ok(media_type(path), bytes.clone()));
+            let media_type = media_type(path);
+            // Playlists and pages are templates, as those of sites are.
+            let bytes = match media_type {
+                "application/vnd.apple.mpegurl" | "text/html; charset=utf-8" => document_bytes(bytes, &self.names()),
+                _ => bytes.clone(),
+            };
+            return tagged(path, Answer::ok(media_type, bytes));
         }
         if path == "/" {
             return Answer::text(200, self.entries().join("\n") + "\n");

@@ -5,6 +5,7 @@ mod encryption;
 mod faults;
 mod live;
 mod pages;
+mod policy;
 mod refusals;
 mod streams;
 mod subtitles;
@@ -22,6 +23,7 @@ pub fn all() -> Vec<Scenario> {
         faults::scenarios(),
         refusals::scenarios(),
         live::scenarios(),
+        policy::scenarios(),
         command_line::scenarios(),
     ]
     .concat()
