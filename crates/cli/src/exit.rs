@@ -89,10 +89,10 @@ fn hint(error: &Error) -> Option<&'static str> {
             Some("-vv tells each step; scripts of a page are not run here, but the address of its playlist works as INPUT")
         }
         Error::Resolve(ResolveError::Fetch(error)) if refused_by_server(error) => {
-            Some("--referer, --header and --user-agent send what a browser would")
+            Some("--referer, --cookies, --header and --user-agent send what a browser would; --netrc has passwords")
         }
         Error::Fetch(Located { source, .. }) if refused_by_server(source) => {
-            Some("addresses expire: begin again from the page; --referer and --header send what a browser would")
+            Some("addresses expire: begin again from the page; --referer, --cookies and --header send what a browser would")
         }
         Error::Fetch(Located { source, .. }) if source.is_retryable() => {
             Some("--retries and --timeout give it more patience; --on-missing gap goes on without the segment, and names it")

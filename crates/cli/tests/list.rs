@@ -70,3 +70,24 @@ fn a_playlist_in_a_data_url_speaks_for_the_one_who_typed_it() {
     let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
     assert_eq!(listed["streams"][0]["chosen"][0]["segments"], 6);
 }
+
+#[test]
+fn a_listing_holds_no_password_and_a_table_no_secret() {
+    let mut config = Config::standard().unwrap();
+    let list_of = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n/s/plain-ts/index.m3u8?token=SIGNED\n";
+    config.files.insert("/signed.m3u8".into(), list_of.into());
+    let server = Server::start(config).unwrap();
+    let url = server.url("/signed.m3u8?token=SIGNED").replace("http://", "http://user:PASSWORD@");
+    let json = list(&[&url, "--json", "-vvv", "--explain"]);
+    let (listed, told) = (String::from_utf8(json.stdout).unwrap(), String::from_utf8(json.stderr).unwrap());
+    assert!(json.status.success(), "{told}");
+    // Programs use the addresses; passwords they have already.
+    assert!(listed.contains("?token=SIGNED") && !listed.contains("PASSWORD"), "{listed}");
+    assert!(!told.contains("SIGNED") && !told.contains("PASSWORD"), "{told}");
+    let table = list(&[&url, "-vvv"]);
+    let told = String::from_utf8([table.stdout, table.stderr].concat()).unwrap();
+    assert!(
+        told.contains("token=…") && !told.contains("SIGNED") && !told.contains("PASSWORD"),
+        "{told}"
+    );
+}
