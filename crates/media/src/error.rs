@@ -61,6 +61,9 @@ pub enum Error {
     /// A timescale of zero ticks a second.
     #[error("timescale of zero")]
     ZeroTimescale,
+    /// A codec that the elementary stream, or the container of elementary streams, has no form for.
+    #[error("{0} has no form as an elementary stream")]
+    NoElementary(String),
     /// Text that is no WebVTT file (the signature is missing, W3C WebVTT §4.1).
     #[error("text is not WebVTT")]
     NotWebVtt,

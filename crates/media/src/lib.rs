@@ -15,6 +15,9 @@
 //! | [`wvtt`] | WebVTT samples of fragmented MP4, cues | cues, samples |
 //! | [`ttml`] | TTML documents, by themselves or in `stpp` samples | cues |
 //! | [`srt`] | cues | one `.srt` |
+//! | [`ts::Writer`] | samples | MPEG-TS |
+//! | [`elementary`] | samples | H.264 and HEVC byte streams, ADTS, frames of other audio |
+//! | [`webvtt`] | WebVTT segments | one `.vtt` or `.srt` |
 //! | [`timeline`] | times as they come | one continuous timeline |
 //! | [`time`] | timescales, the 33-bit clock | |
 //!
@@ -58,6 +61,7 @@ mod audio;
 mod avc;
 mod bits;
 mod boxes;
+pub mod elementary;
 mod error;
 pub mod fmp4;
 mod hevc;

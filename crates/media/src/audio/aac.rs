@@ -10,7 +10,7 @@ use crate::bits::Bits;
 const BLOCK_SAMPLES: u32 = 1024;
 
 /// Sampling rates by `samplingFrequencyIndex` (ISO 14496-3 table 1.18).
-const RATES: [u32; 13] = [
+pub(crate) const RATES: [u32; 13] = [
     96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350,
 ];
 

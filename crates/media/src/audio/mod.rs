@@ -1,6 +1,6 @@
 //! Audio that comes as frames with headers of their own: AAC in ADTS and in LATM, AC-3 and E-AC-3, MPEG audio, Opus.
 
-mod aac;
+pub(crate) mod aac;
 mod dolby;
 mod latm;
 mod mpeg;

@@ -31,6 +31,7 @@ mod psi;
 mod stats;
 pub(crate) mod stream;
 mod video;
+mod write;
 
 use serde::{Deserialize, Serialize};
 
@@ -42,7 +43,11 @@ use self::{
 };
 use crate::track::{Event, TrackId, TrackKind};
 
-pub use self::{coding::DataKind, stats::Stats};
+pub use self::{
+    coding::DataKind,
+    stats::Stats,
+    write::{WriteStats, Writer},
+};
 
 /// The PID of the PAT (ISO 13818-1 table 2-3).
 const PAT_PID: u16 = 0;

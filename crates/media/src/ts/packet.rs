@@ -7,7 +7,7 @@ use super::Stats;
 
 /// Bytes of a packet.
 pub(super) const PACKET: usize = 188;
-const SYNC: u8 = 0x47;
+pub(super) const SYNC: u8 = 0x47;
 
 /// A packet's header, and its payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
