@@ -116,7 +116,7 @@ pub struct TrackConfig {
 /// One access unit: a picture, an audio frame, a cue.
 ///
 /// `D` is how its bytes are had: [`Bytes`] of their own, or a range within what the caller holds.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample<D = Bytes> {
     /// Decode time in ticks of the track.
     pub dts: i64,

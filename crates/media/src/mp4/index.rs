@@ -1,5 +1,7 @@
 //! The `moov` box: tracks, edit lists and sample tables (ISO 14496-12 §8).
 
+use std::time::Duration;
+
 use mp4_atom::{BufMut, Dinf, Dref, Edts, Elst, ElstEntry, Encode, FixedPoint, Hdlr, Matrix, Mdhd, Mvhd, Nmhd, Smhd, Tkhd, Url, Vmhd};
 
 use super::{table::Runs, writer::Track};
@@ -18,6 +20,8 @@ pub(super) struct Index<'a> {
     timescale: u32,
     /// When the first track begins, in flicks of the source's time: time 0 of the file.
     origin: i64,
+    /// Added to the offsets of chunks.
+    shift: u64,
 }
 
 /// Where a track stands on the movie's timeline.
@@ -32,7 +36,7 @@ struct Edit {
 }
 
 impl<'a> Index<'a> {
-    pub(super) fn new(tracks: &'a [Track]) -> Self {
+    pub(super) fn new(tracks: &'a [Track], shift: u64) -> Self {
         let tracks: Vec<&Track> = tracks.iter().filter(|track| track.sizes.count() > 0).collect();
         let origin = tracks
             .iter()
@@ -41,6 +45,7 @@ impl<'a> Index<'a> {
         Self {
             timescale: movie_timescale(&tracks),
             origin: origin.unwrap_or(0),
+            shift,
             tracks,
         }
     }
@@ -61,7 +66,9 @@ impl<'a> Index<'a> {
             encode(bytes, &mvhd, "mvhd")?;
             for (number, (track, edit)) in self.tracks.iter().zip(edits).enumerate() {
                 let group = self.alternate_group(track);
-                nest(bytes, b"trak", |bytes| trak(bytes, track, track_id(number), group, edit))?;
+                nest(bytes, b"trak", |bytes| {
+                    trak(bytes, track, track_id(number), group, edit, self.shift)
+                })?;
             }
             Ok(())
         })?;
@@ -128,7 +135,7 @@ fn track_id(number: usize) -> u32 {
     u32::try_from(number + 1).unwrap_or(u32::MAX)
 }
 
-fn trak(bytes: &mut Vec<u8>, track: &Track, id: u32, group: u16, edit: Edit) -> Result<(), Error> {
+fn trak(bytes: &mut Vec<u8>, track: &Track, id: u32, group: u16, edit: Edit, shift: u64) -> Result<(), Error> {
     let config = &track.config;
     let (width, height) = config.display_size;
     let side = |pixels: u32| FixedPoint::from(u16::try_from(pixels).unwrap_or(u16::MAX));
@@ -172,7 +179,7 @@ fn trak(bytes: &mut Vec<u8>, track: &Track, id: u32, group: u16, edit: Edit) -> 
                 },
             };
             encode(bytes, &dinf, "dinf")?;
-            nest(bytes, b"stbl", |bytes| stbl(bytes, track))
+            nest(bytes, b"stbl", |bytes| stbl(bytes, track, shift))
         })
     })
 }
@@ -212,7 +219,7 @@ fn edit_list(edit: Edit) -> Edts {
     }
 }
 
-fn stbl(bytes: &mut Vec<u8>, track: &Track) -> Result<(), Error> {
+fn stbl(bytes: &mut Vec<u8>, track: &Track, shift: u64) -> Result<(), Error> {
     full(bytes, b"stsd", 0, |bytes| {
         put(bytes, track.entries.len() as u64, "stsd")?;
         for entry in &track.entries {
@@ -251,10 +258,10 @@ fn stbl(bytes: &mut Vec<u8>, track: &Track) -> Result<(), Error> {
         put(bytes, track.sizes.count().into(), "stsz")?;
         track.sizes.iter().try_for_each(|size| put(bytes, size, "stsz"))
     })?;
-    if u32::try_from(track.chunks.last()).is_ok() {
+    if u32::try_from(track.chunks.last() + shift).is_ok() {
         full(bytes, b"stco", 0, |bytes| {
             put(bytes, track.chunks.count().into(), "stco")?;
-            track.chunks.iter().try_for_each(|offset| put(bytes, offset, "stco"))
+            track.chunks.iter().try_for_each(|offset| put(bytes, offset + shift, "stco"))
         })
     } else {
         full(bytes, b"co64", 0, |bytes| {
@@ -262,7 +269,7 @@ fn stbl(bytes: &mut Vec<u8>, track: &Track) -> Result<(), Error> {
             track
                 .chunks
                 .iter()
-                .for_each(|offset| bytes.extend_from_slice(&offset.to_be_bytes()));
+                .for_each(|offset| bytes.extend_from_slice(&(offset + shift).to_be_bytes()));
             Ok(())
         })
     }
@@ -295,6 +302,29 @@ fn tables_size(track: &Track) -> usize {
     let samples = u64::from(track.sizes.count()) * 4 + u64::from(track.syncs.count()) * 4;
     let entries: usize = track.entries.iter().map(bytes::Bytes::len).sum();
     usize::try_from(u64::from(runs) * 8 + chunks + samples).unwrap_or(0) + entries
+}
+
+/// What the boxes of a track take besides the tables, generously.
+const TRACK_BYTES: u64 = 1024;
+
+/// About what the index takes for `length` of media like that of `tracks` so far, and an eighth more.
+pub(super) fn estimate(tracks: &[Track], length: Duration) -> u64 {
+    let of = |track: &Track| {
+        let samples = u64::from(track.sizes.count());
+        let tables = samples * 4
+            + u64::from(track.durations.count()) * 8
+            // Where pictures are reordered at all, assume that each differs from the one before.
+            + if is_always(&track.compositions, 0) { 0 } else { samples * 8 }
+            + if track.syncs.count() < track.sizes.count() { u64::from(track.syncs.count()) * 4 } else { 0 }
+            // An offset of 64 bits, and a run of samples to a chunk.
+            + u64::from(track.chunks.count()) * 20;
+        let covered = u128::from(track.media_duration().max(1)) * 1000 / u128::from(track.config.timescale);
+        let scaled = u128::from(tables) * length.as_millis() / covered.max(1);
+        let scaled = u64::try_from(scaled.saturating_mul(9) / 8).unwrap_or(u64::MAX);
+        let entries: usize = track.entries.iter().map(bytes::Bytes::len).sum();
+        scaled.saturating_add(TRACK_BYTES + entries as u64)
+    };
+    tracks.iter().map(of).fold(TRACK_BYTES, u64::saturating_add)
 }
 
 /// A box with whatever `content` puts into it.

@@ -1,11 +1,13 @@
 //! The order of a file's bytes, and the account of its samples.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use mp4_atom::{Encode, FourCC, Ftyp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    index::Index,
+    index::{self, Index},
     table::{Numbers, Rising, Runs},
 };
 use crate::{
@@ -68,19 +70,14 @@ const MDAT_HEADER: u64 = 16;
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Writer {
     pub(super) tracks: Vec<Track>,
-    /// Length of the file so far.
+    /// Length of the file so far, without what is reserved.
     position: u64,
-    reserved: Reserved,
+    /// Bytes for an index in front of the media, before `mdat`.
+    reserved: u64,
+    /// Where the `mdat` box begins, without what is reserved.
     mdat: u64,
     /// The track of the last sample: another one begins a chunk.
     last_track: Option<usize>,
-}
-
-/// The space for an index in front of the media.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Reserved {
-    offset: u64,
-    len: u64,
 }
 
 /// One track and its tables.
@@ -140,29 +137,49 @@ impl Writer {
         };
         // Writing to a Vec fails only for boxes over 4 GiB.
         let _ = ftyp.encode(&mut bytes);
-        let reserved = Reserved {
-            offset: bytes.len() as u64,
-            len: u64::from(options.reserve.max(8)),
-        };
-        if options.reserve > 0 {
-            free(&mut bytes, options.reserve.max(8));
-        }
         let mdat = bytes.len() as u64;
         bytes.extend_from_slice(&1_u32.to_be_bytes());
         bytes.extend_from_slice(b"mdat");
         bytes.extend_from_slice(&MDAT_HEADER.to_be_bytes());
-        let writer = Self {
+        let mut writer = Self {
             tracks: Vec::new(),
             position: bytes.len() as u64,
-            reserved: if options.reserve > 0 {
-                reserved
-            } else {
-                Reserved { offset: 0, len: 0 }
-            },
+            reserved: 0,
             mdat,
             last_track: None,
         };
+        if options.reserve > 0 {
+            writer.reserve(options.reserve, &mut bytes);
+        }
         (writer, bytes)
+    }
+
+    /// Reserves this many bytes for the index in `start`, what [`start`](Self::start) gave without a reserve, as long as
+    /// that has not been written: for who wants to see some samples first, and then ask
+    /// [`index_estimate`](Self::index_estimate).
+    pub fn reserve(&mut self, bytes: u32, start: &mut Vec<u8>) {
+        let at = usize::try_from(self.mdat).unwrap_or(usize::MAX).min(start.len());
+        let mdat = start.split_off(at);
+        free(start, bytes.max(8));
+        start.extend_from_slice(&mdat);
+        self.reserved = u64::from(bytes.max(8));
+    }
+
+    /// How much playing time the samples so far cover, in the longest track.
+    #[must_use]
+    pub fn covered(&self) -> Duration {
+        let of = |track: &Track| {
+            let millis = u128::from(track.media_duration()) * 1000 / u128::from(track.config.timescale);
+            Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+        };
+        self.tracks.iter().map(of).max().unwrap_or_default()
+    }
+
+    /// About how many bytes the index of a file of this length takes, going by the samples so far: enough, unless the
+    /// stream changes its ways.
+    #[must_use]
+    pub fn index_estimate(&self, length: Duration) -> u64 {
+        index::estimate(&self.tracks, length)
     }
 
     /// Adds a track, and returns its number in this file, from 0. Tracks may be added at any time before
@@ -236,7 +253,7 @@ impl Writer {
     /// The length of the file so far, in bytes: where the next sample's data goes.
     #[must_use]
     pub fn position(&self) -> u64 {
-        self.position
+        self.position + self.reserved
     }
 
     /// Ends the file.
@@ -250,14 +267,14 @@ impl Writer {
         }
         let mdat_size = self.position - self.mdat;
         let mut patches = vec![Patch {
-            offset: self.mdat + 8,
+            offset: self.mdat + self.reserved + 8,
             bytes: mdat_size.to_be_bytes().to_vec(),
         }];
-        let mut moov = Index::new(&self.tracks).encode()?;
-        let spare = self.reserved.len.checked_sub(moov.len() as u64);
+        let mut moov = Index::new(&self.tracks, self.reserved).encode()?;
+        let spare = self.reserved.checked_sub(moov.len() as u64);
         // What is left over has to hold the header of a `free` box, or be nothing.
         let fits = spare
-            .filter(|&spare| spare == 0 || spare >= 8)
+            .filter(|&spare| self.reserved > 0 && (spare == 0 || spare >= 8))
             .and_then(|spare| u32::try_from(spare).ok());
         let fast_start = fits.is_some();
         if let Some(spare) = fits {
@@ -267,7 +284,7 @@ impl Writer {
                 moov.extend_from_slice(b"free");
             }
             patches.push(Patch {
-                offset: self.reserved.offset,
+                offset: self.mdat,
                 bytes: std::mem::take(&mut moov),
             });
         }
