@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use aqueduct::decrypt::UserKeys;
 use aqueduct::fetch::{Concurrency, OnMissing};
+use aqueduct::mux::AudioCodec;
 use aqueduct::resolve::{Select, Selection};
 use aqueduct::{Container, Input, SafeUrl, SubtitleFormat};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -164,12 +165,22 @@ const EXIT_CODES: &str = "Exit codes: 0 whole; 1 failed or incomplete; 2 usage; 
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Format {
-    /// One MP4 file
+    /// One MP4 file, its index in front where the length is known
     Mp4,
     /// Fragmented MP4, as the segments are
     Fmp4,
-    /// MPEG-TS, as the segments are
+    /// MPEG-TS
     Ts,
+    /// One MP4 file of the sound alone
+    M4a,
+    /// AAC alone, in ADTS
+    Aac,
+    /// MPEG audio alone
+    Mp3,
+    /// AC-3 alone
+    Ac3,
+    /// E-AC-3 alone
+    Eac3,
     /// The clear segments, whatever they are
     Raw,
 }
@@ -201,6 +212,11 @@ impl From<Format> for Container {
             Format::Mp4 => Self::Mp4,
             Format::Fmp4 => Self::Fmp4,
             Format::Ts => Self::Ts,
+            Format::M4a => Self::M4a,
+            Format::Aac => Self::Audio(AudioCodec::Aac),
+            Format::Mp3 => Self::Audio(AudioCodec::Mp3),
+            Format::Ac3 => Self::Audio(AudioCodec::Ac3),
+            Format::Eac3 => Self::Audio(AudioCodec::Eac3),
             Format::Raw => Self::Raw,
         }
     }
@@ -235,7 +251,7 @@ impl Args {
 }
 
 impl Args {
-    /// Which tracks are taken. A file of subtitles holds nothing else.
+    /// Which tracks are taken. A file of subtitles holds nothing else, nor does one of sound.
     pub(crate) fn selection(&self) -> Selection {
         let extension = self.output.as_ref().and_then(|path| path.extension());
         let extension = extension.map(|extension| extension.to_string_lossy().to_ascii_lowercase());
@@ -246,6 +262,11 @@ impl Args {
             selection.audio = self.source.audio.clone().unwrap_or_else(Select::none);
             selection.subtitles = self.source.subs.clone().unwrap_or_else(Select::best);
         }
+        selection.sound_alone = self
+            .format
+            .map(Container::from)
+            .or(container)
+            .is_some_and(Container::is_sound_alone);
         selection
     }
 

@@ -175,7 +175,7 @@ async fn stream(
     }
     let container = match &path {
         Some(path) => container(args, path, &presentation)?,
-        None => args.format.map_or(Container::Raw, Container::from),
+        None => args.format.map_or_else(|| streamed(&presentation), Container::from),
     };
     let main = match (early, &path) {
         (Some(output), _) => output,
@@ -227,6 +227,12 @@ fn container(args: &Args, path: &Path, presentation: &Presentation) -> anyhow::R
             path.display()
         ),
     }
+}
+
+/// The container of a stream that goes to standard output without a word of what it should be.
+fn streamed(presentation: &Presentation) -> Container {
+    let joined = presentation.tracks.iter().filter(|track| track.kind != TrackKind::Subtitles);
+    if joined.count() > 1 { Container::Ts } else { Container::Raw }
 }
 
 /// Outputs of subtitle tracks, and their paths.

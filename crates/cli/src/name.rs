@@ -32,6 +32,11 @@ pub(crate) fn of(presentation: &Presentation, number: Option<usize>, format: Opt
     let extension = match format {
         Some(Format::Mp4 | Format::Fmp4) => "mp4",
         Some(Format::Ts) => "ts",
+        Some(Format::M4a) => "m4a",
+        Some(Format::Aac) => "aac",
+        Some(Format::Mp3) => "mp3",
+        Some(Format::Ac3) => "ac3",
+        Some(Format::Eac3) => "eac3",
         Some(Format::Raw) => segments,
         None => plain.unwrap_or("mp4"),
     };

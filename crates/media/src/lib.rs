@@ -17,7 +17,6 @@
 //! | [`srt`] | cues | one `.srt` |
 //! | [`ts::Writer`] | samples | MPEG-TS |
 //! | [`elementary`] | samples | H.264 and HEVC byte streams, ADTS, frames of other audio |
-//! | [`webvtt`] | WebVTT segments | one `.vtt` or `.srt` |
 //! | [`timeline`] | times as they come | one continuous timeline |
 //! | [`time`] | timescales, the 33-bit clock | |
 //!

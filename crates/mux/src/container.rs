@@ -8,7 +8,7 @@ use aqueduct_media::packed;
 
 use crate::checkpoint;
 use crate::subtitles::Watch;
-use crate::{Concat, Mp4Muxer, Origin, SubtitleFormat, Subtitles};
+use crate::{AudioCodec, AudioStream, Concat, Mp4, Mp4Muxer, Origin, Remux, SubtitleFormat, Subtitles, Ts};
 
 /// What kind of file is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +18,12 @@ pub enum Container {
     Mp4,
     /// Fragmented MP4: the initialization section and the segments as they come.
     Fmp4,
-    /// MPEG-TS: the segments as they come.
+    /// MPEG-TS: the segments as they come where one track brings them in that form, and made of the samples otherwise.
     Ts,
+    /// An MP4 of the sound alone.
+    M4a,
+    /// The sound alone, without a container.
+    Audio(AudioCodec),
     /// The clear segments as they come, whatever they are.
     Raw,
     /// Subtitles alone, joined into one file.
@@ -30,14 +34,34 @@ impl Container {
     /// The container that a file extension (in lower case) stands for.
     pub fn from_extension(extension: &str) -> Option<Self> {
         Some(match extension {
-            "mp4" | "m4v" | "m4a" | "mov" => Self::Mp4,
+            "mp4" | "m4v" | "mov" => Self::Mp4,
+            "m4a" => Self::M4a,
             "m4s" | "cmfv" | "cmfa" => Self::Fmp4,
             "ts" | "m2ts" | "mts" => Self::Ts,
-            "aac" | "ac3" | "ec3" | "eac3" | "mp3" | "raw" => Self::Raw,
+            "aac" => Self::Audio(AudioCodec::Aac),
+            "mp3" => Self::Audio(AudioCodec::Mp3),
+            "ac3" => Self::Audio(AudioCodec::Ac3),
+            "ec3" | "eac3" => Self::Audio(AudioCodec::Eac3),
+            "raw" => Self::Raw,
             "vtt" => Self::Subtitles(SubtitleFormat::WebVtt),
             "srt" => Self::Subtitles(SubtitleFormat::SubRip),
             _ => return None,
         })
+    }
+
+    /// Whether a plain file of this kind stays as it is: it has a container already, and most are not segments. One of
+    /// transport packets or of frames is taken apart where another container is wanted.
+    fn keeps(self, media: Media) -> bool {
+        match self {
+            Self::Ts => !matches!(media, Media::PackedAudio),
+            Self::Audio(_) => media != Media::MpegTs,
+            _ => !matches!(media, Media::MpegTs | Media::PackedAudio),
+        }
+    }
+
+    /// Whether pictures have no place in it.
+    pub fn is_sound_alone(self) -> bool {
+        matches!(self, Self::M4a | Self::Audio(_))
     }
 
     /// A muxer that makes this container of whatever comes.
@@ -52,7 +76,7 @@ impl Container {
     }
 }
 
-/// The bundled muxer: it looks at the first bytes, and then leaves the work to [`Concat`] or [`Mp4Muxer`].
+/// The bundled muxer: it looks at the first bytes, and then leaves the work to [`Concat`] or a [`Remux`].
 #[derive(Debug)]
 pub struct Auto {
     container: Container,
@@ -67,6 +91,8 @@ pub struct Auto {
 enum Chosen {
     Concat(Concat),
     Mp4(Box<Mp4Muxer>),
+    Ts(Box<Remux<Ts>>),
+    Audio(Box<Remux<AudioStream>>),
     Subtitles(Box<Subtitles>),
 }
 
@@ -125,37 +151,43 @@ impl Auto {
 
     fn choose(&mut self, head: &[u8]) -> Result<&mut Chosen, MuxError> {
         let media = Media::of(head);
-        let unsupported = |what: &str| Err(MuxError::Unsupported { what: what.into() });
+        let joined = self.joined() > 1;
         let chosen = match (self.container, media) {
             // A plain file has its container already.
             (Container::Subtitles(_), _) if self.plain_file() => Chosen::Concat(Concat::new()),
             (Container::Subtitles(format), _) => Chosen::Subtitles(Box::new(Subtitles::new(format, None))),
             (_, Media::Page) if !self.plain_file() => return Err(page()),
-            (Container::Raw, _) | (Container::Ts, Media::MpegTs) | (Container::Fmp4, Media::IsoBmff) => Chosen::Concat(Concat::new()),
-            (Container::Mp4, Media::MpegTs | Media::PackedAudio) => Chosen::Mp4(Box::default()),
             // A plain file has its container already.
-            _ if self.plain_file() => Chosen::Concat(Concat::new()),
-            (Container::Mp4, Media::IsoBmff) => Chosen::Mp4(Box::default()),
-            (Container::Mp4, _) => {
-                return unsupported(
-                    "the segments are neither MPEG-TS, fragmented MP4 nor packed audio; --format raw keeps them as they are",
-                );
+            (Container::Raw, _) => Chosen::Concat(Concat::new()),
+            (container, _) if self.plain_file() && container.keeps(media) => Chosen::Concat(Concat::new()),
+            (_, Media::Page | Media::Other) => {
+                return Err(MuxError::Unsupported {
+                    what: "the segments are neither MPEG-TS, fragmented MP4 nor packed audio; --format raw keeps them as they are".into(),
+                });
             }
-            (Container::Ts, _) => {
-                return unsupported("the segments are not MPEG-TS; name the output .mp4, or keep them as they are with --format raw");
-            }
+            (Container::Ts, Media::MpegTs) | (Container::Fmp4, Media::IsoBmff) if !joined => Chosen::Concat(Concat::new()),
+            (Container::Ts, _) => Chosen::Ts(Box::default()),
+            (Container::Mp4, _) => Chosen::Mp4(Box::default()),
+            (Container::M4a, _) => Chosen::Mp4(Box::new(Remux::new(Mp4::default().sound_alone()))),
+            (Container::Audio(codec), _) => Chosen::Audio(Box::new(Remux::new(AudioStream::new(codec)))),
             (Container::Fmp4, _) => {
-                return unsupported(
-                    "the segments are not fragmented MP4; name the output .mp4, or keep them as they are with --format raw",
-                );
+                return Err(MuxError::Unsupported {
+                    what: "the segments are not fragmented MP4; name the output .mp4, or keep them as they are with --format raw".into(),
+                });
             }
         };
         tracing::debug!(?media, container = ?self.container, "muxer chosen");
         let chosen = self.chosen.insert(chosen);
         if let Some((presentation, seekable)) = &self.begun {
-            chosen.begin(presentation, *seekable)?;
+            chosen.muxer().begin(presentation, *seekable)?;
         }
         Ok(chosen)
+    }
+
+    /// How many tracks go into the one file.
+    fn joined(&self) -> usize {
+        let tracks = self.begun.iter().flat_map(|(presentation, _)| &presentation.tracks);
+        tracks.filter(|track| track.kind != TrackKind::Subtitles).count()
     }
 
     fn plain_file(&self) -> bool {
@@ -188,8 +220,13 @@ impl Auto {
         };
         let broken = |what: &str| Err(MuxError::Media { what: what.into() });
         match found {
-            // A stream may change its kind at a discontinuity, but not to nothing known.
+            // A stream may change its kind at a discontinuity, but not to nothing known, and not where nobody looks into it.
             Media::Other if known != Media::Other => broken("it is not media of any known kind, as the segments before it are"),
+            Media::MpegTs | Media::IsoBmff if found != known && matches!(self.chosen, Some(Chosen::Concat(_))) => {
+                Err(MuxError::Unsupported {
+                    what: "the stream changes its container here, which a concatenation cannot follow: name the output .mp4".into(),
+                })
+            }
             Media::MpegTs if packets_end(segment) != segment.len() => {
                 broken("it ends in the middle of a transport packet: it was cut short")
             }
@@ -240,33 +277,45 @@ fn page() -> MuxError {
 }
 
 impl Chosen {
-    fn begin(&mut self, presentation: &Presentation, seekable: bool) -> Result<(), MuxError> {
+    fn muxer(&mut self) -> &mut dyn Mux {
         match self {
-            Self::Concat(muxer) => muxer.begin(presentation, seekable),
-            Self::Mp4(muxer) => muxer.begin(presentation, seekable),
-            Self::Subtitles(muxer) => muxer.begin(presentation, seekable),
+            Self::Concat(muxer) => muxer,
+            Self::Mp4(muxer) => &mut **muxer,
+            Self::Ts(muxer) => &mut **muxer,
+            Self::Audio(muxer) => &mut **muxer,
+            Self::Subtitles(muxer) => &mut **muxer,
+        }
+    }
+
+    fn mark_saved(&mut self) {
+        match self {
+            Self::Concat(_) => {}
+            Self::Mp4(muxer) => muxer.mark_saved(),
+            Self::Ts(muxer) => muxer.mark_saved(),
+            Self::Audio(muxer) => muxer.mark_saved(),
+            Self::Subtitles(muxer) => muxer.mark_saved(),
+        }
+    }
+
+    /// Makes this, which was serialised after `earlier` was marked as saved, the whole.
+    fn put_behind(&mut self, earlier: Self) {
+        match (self, earlier) {
+            (Self::Mp4(muxer), Self::Mp4(earlier)) => muxer.put_behind(*earlier),
+            (Self::Ts(muxer), Self::Ts(earlier)) => muxer.put_behind(*earlier),
+            (Self::Audio(muxer), Self::Audio(earlier)) => muxer.put_behind(*earlier),
+            (Self::Subtitles(muxer), Self::Subtitles(earlier)) => muxer.put_behind(*earlier),
+            // Nothing grows in a concatenation, and none of them is followed by another.
+            _ => {}
         }
     }
 }
 
 impl Mux for Auto {
     fn begin(&mut self, presentation: &Presentation, seekable: bool) -> Result<(), MuxError> {
-        let unsupported = |what: &str| Err(MuxError::Unsupported { what: what.into() });
-        let joined = presentation
-            .tracks
-            .iter()
-            .filter(|track| track.kind != TrackKind::Subtitles)
-            .count();
-        if self.container == Container::Mp4 && !seekable {
-            return unsupported("MP4 cannot be written to a pipe: name a file, or choose --format ts, fmp4 or raw");
-        }
         if matches!(self.container, Container::Subtitles(_)) && presentation.tracks.len() > 1 {
-            return unsupported("a file of subtitles holds one track: choose it with --subs, as in --subs lang:en");
-        }
-        if self.container != Container::Mp4 && joined > 1 {
-            return unsupported(
-                "its audio is a track of its own, which only MP4 joins: name a file ending in .mp4, or leave it out with --audio none",
-            );
+            return Err(MuxError::Unsupported {
+                what: "a file of subtitles holds one track: choose it with --subs, as in --subs lang:en".into(),
+            });
         }
         self.begun = Some((presentation.clone(), seekable));
         Ok(())
@@ -283,29 +332,21 @@ impl Mux for Auto {
             (None, Item::Gap { .. }) => return Ok(()),
             (None, Item::Init { payload, .. } | Item::Segment { payload, .. }) => self.choose(payload.as_slice())?,
         };
-        match chosen {
-            Chosen::Concat(muxer) => muxer.push(track, item, writes),
-            Chosen::Mp4(muxer) => muxer.push(track, item, writes),
-            Chosen::Subtitles(muxer) => muxer.push(track, item, writes),
-        }
+        chosen.muxer().push(track, item, writes)
     }
 
     fn checkpoint(&mut self, state: &mut Vec<u8>) -> bool {
         let saved = checkpoint::save(&(&self.media, &self.watch, &self.chosen), state);
-        match &mut self.chosen {
-            Some(Chosen::Mp4(muxer)) if saved => muxer.mark_saved(),
-            Some(Chosen::Subtitles(muxer)) if saved => muxer.mark_saved(),
-            Some(_) | None => {}
+        if let Some(chosen) = self.chosen.as_mut().filter(|_| saved) {
+            chosen.mark_saved();
         }
         saved
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), MuxError> {
-        let (media, watch, mut chosen) = checkpoint::read(state)?;
-        match (&mut chosen, self.chosen.take()) {
-            (Some(Chosen::Mp4(muxer)), Some(Chosen::Mp4(earlier))) => muxer.put_behind(*earlier),
-            (Some(Chosen::Subtitles(muxer)), Some(Chosen::Subtitles(earlier))) => muxer.put_behind(*earlier),
-            _ => {}
+        let (media, watch, mut chosen) = checkpoint::read::<(_, _, Option<Chosen>)>(state)?;
+        if let (Some(chosen), Some(earlier)) = (&mut chosen, self.chosen.take()) {
+            chosen.put_behind(earlier);
         }
         self.media = media;
         self.chosen = chosen;
@@ -315,9 +356,7 @@ impl Mux for Auto {
 
     fn finish(&mut self, writes: &mut Vec<Write>) -> Result<Summary, MuxError> {
         match &mut self.chosen {
-            Some(Chosen::Concat(muxer)) => muxer.finish(writes),
-            Some(Chosen::Mp4(muxer)) => muxer.finish(writes),
-            Some(Chosen::Subtitles(muxer)) => muxer.finish(writes),
+            Some(chosen) => chosen.muxer().finish(writes),
             None => Ok(Summary::default()),
         }
     }

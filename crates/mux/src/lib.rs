@@ -30,6 +30,7 @@
 //! }
 //! ```
 
+mod audio;
 mod checkpoint;
 mod concat;
 mod container;
@@ -38,14 +39,17 @@ mod mp4;
 mod output;
 mod remux;
 mod subtitles;
+mod ts;
 
+pub use audio::{AudioCodec, AudioStream};
 pub use concat::Concat;
 pub use container::{Auto, Container};
 pub use driver::{Finished, StageError, run};
 pub use mp4::{Mp4, Mp4Muxer};
 pub use output::{Output, OutputError};
-pub use remux::{Remux, SampleWriter};
+pub use remux::{Order, Remux, SampleWriter};
 pub use subtitles::{Origin, SubtitleFormat, Subtitles};
+pub use ts::Ts;
 
 /// The error of the role, shared with every other muxer.
 pub use aqueduct_core::MuxError;

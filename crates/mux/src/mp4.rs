@@ -1,52 +1,123 @@
 //! One progressive MP4 file.
 
+use std::time::Duration;
+
 use aqueduct_core::{MuxError, Presentation, Write, WriteAt};
 use aqueduct_media::{
-    Sample, TrackConfig,
+    Sample, TrackConfig, TrackKind,
     mp4::{Options, Writer},
 };
 
 use serde::{Deserialize, Serialize};
 
-use crate::remux::{Remux, SampleWriter, media};
+use crate::remux::{Order, Remux, SampleWriter, media};
 
-/// Makes one progressive MP4 of its tracks.
-///
-/// Samples are stored as they come; the index follows at the end. It needs an output that can seek.
+/// Makes one progressive MP4 of its tracks. It needs an output that can seek.
 pub type Mp4Muxer = Remux<Mp4>;
 
+/// The index is never given more room in front than this, in bytes: enough for half a day.
+const MAX_RESERVE: u64 = 32 << 20;
+/// The first samples are held back until they cover this much, or take so many bytes: they show what the index of the
+/// whole will take.
+const OPENING: Duration = Duration::from_secs(2);
+const OPENING_BYTES: usize = 8 << 20;
+/// What the index takes for a second of an audio track that has not come yet: AAC at 48 kHz, and its chunk.
+const SOUND_INDEX: u64 = 47 * 4 + 20;
+
 /// Writes a progressive MP4 (ISO 14496-12).
+///
+/// Where the length is known in advance, the index gets its room in front of the media, so that playing can begin
+/// before all is there ("fast start"). Should the room not do, the index goes to the end, and a note says so.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Mp4 {
     writer: Writer,
+    /// What the file starts with, and the samples so far, until it is known how much room the index needs.
+    opening: Option<Opening>,
+    reserved: u64,
+    length: Option<Duration>,
+    /// Audio tracks that the presentation has and that have not come yet.
+    sound_to_come: usize,
+    sound_alone: bool,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Opening {
     head: Vec<u8>,
+    media: Vec<u8>,
 }
 
 impl Default for Mp4 {
     fn default() -> Self {
         let (writer, head) = Writer::start(&Options::default());
-        Self { writer, head }
+        Self {
+            writer,
+            opening: Some(Opening {
+                head,
+                ..Opening::default()
+            }),
+            reserved: 0,
+            length: None,
+            sound_to_come: 0,
+            sound_alone: false,
+        }
+    }
+}
+impl Mp4 {
+    /// The same without pictures and whatever else is no sound: `.m4a`.
+    #[must_use]
+    pub fn sound_alone(mut self) -> Self {
+        self.sound_alone = true;
+        self
+    }
+}
+
+impl Mp4 {
+    /// Reserves room for the index as well as it can be told by now, and lets out what was held back.
+    fn open(&mut self, out: &mut Vec<u8>) {
+        let Some(mut opening) = self.opening.take() else { return };
+        // A file that ended already is exactly as long as its samples.
+        if let Some(length) = self.length {
+            let to_come = SOUND_INDEX.saturating_mul(length.as_secs()).saturating_add(1024) * self.sound_to_come as u64;
+            let wanted = self.writer.index_estimate(length).saturating_add(to_come);
+            match u32::try_from(wanted) {
+                Ok(bytes) if wanted <= MAX_RESERVE => {
+                    self.writer.reserve(bytes, &mut opening.head);
+                    self.reserved = wanted;
+                }
+                _ => tracing::debug!(wanted, "an index too large to stand in front"),
+            }
+        }
+        out.append(&mut opening.head);
+        out.append(&mut opening.media);
     }
 }
 
 impl SampleWriter for Mp4 {
     const CONTAINER: &'static str = "MP4";
+    const ORDER: Order = Order::ByTrack;
 
-    fn begin(&mut self, _: &Presentation, seekable: bool) -> Result<(), MuxError> {
+    fn begin(&mut self, presentation: &Presentation, seekable: bool) -> Result<(), MuxError> {
         if !seekable {
             return Err(MuxError::Unsupported {
-                what: "an MP4 needs an output that can seek; write to a file, or choose .ts".into(),
+                what: "an MP4 needs an output that can seek; write to a file, or choose fragmented MP4 or MPEG-TS".into(),
             });
         }
+        let joined = || {
+            presentation
+                .tracks
+                .iter()
+                .filter(|track| track.kind != aqueduct_core::TrackKind::Subtitles)
+        };
+        let lengths: Option<Vec<Duration>> = joined().map(|track| track.duration.filter(|_| !track.live)).collect();
+        self.length = lengths.and_then(|lengths| lengths.into_iter().max());
+        self.sound_to_come = joined().filter(|track| track.kind == aqueduct_core::TrackKind::Audio).count();
         Ok(())
     }
 
-    fn start(&mut self, out: &mut Vec<u8>) {
-        out.append(&mut self.head);
-    }
-
-    fn add_track(&mut self, config: &TrackConfig) -> Result<usize, MuxError> {
-        Ok(self.writer.add_track(config))
+    fn add_track(&mut self, config: &TrackConfig) -> Result<Option<usize>, MuxError> {
+        let sound = config.kind == TrackKind::Audio;
+        self.sound_to_come -= usize::from(sound).min(self.sound_to_come);
+        Ok((sound || !self.sound_alone).then(|| self.writer.add_track(config)))
     }
 
     fn configure(&mut self, track: usize, config: &TrackConfig, _: &mut Vec<u8>) -> Result<(), MuxError> {
@@ -55,7 +126,10 @@ impl SampleWriter for Mp4 {
 
     fn add(&mut self, track: usize, sample: &Sample<&[u8]>, out: &mut Vec<u8>) -> Result<(), MuxError> {
         self.writer.add(track, sample, sample.data.len()).map_err(media)?;
-        out.extend_from_slice(sample.data);
+        match &mut self.opening {
+            Some(opening) => opening.media.extend_from_slice(sample.data),
+            None => out.extend_from_slice(sample.data),
+        }
         Ok(())
     }
 
@@ -67,9 +141,27 @@ impl SampleWriter for Mp4 {
         self.writer.put_behind(earlier.writer);
     }
 
-    fn finish(&mut self, writes: &mut Vec<Write>, _: &mut Vec<String>) -> Result<(), MuxError> {
-        let finish = std::mem::take(self).writer.finish().map_err(media)?;
-        writes.push(Write::append(finish.append));
+    fn flush(&mut self, out: &mut Vec<u8>) -> Result<(), MuxError> {
+        let Some(opening) = &self.opening else { return Ok(()) };
+        if self.length.is_none() || opening.media.len() >= OPENING_BYTES || self.writer.covered() >= OPENING {
+            self.open(out);
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, writes: &mut Vec<Write>, notes: &mut Vec<String>) -> Result<(), MuxError> {
+        let mut rest = Vec::new();
+        self.open(&mut rest);
+        let Self { writer, reserved, .. } = std::mem::take(self);
+        let mut finish = writer.finish().map_err(media)?;
+        if reserved > 0 && !finish.fast_start {
+            notes.push(format!(
+                "file: the index took {} bytes, more than the {reserved} reserved for it in front, so it stands at the end",
+                finish.append.len()
+            ));
+        }
+        rest.append(&mut finish.append);
+        writes.push(Write::append(rest));
         for patch in finish.patches {
             writes.push(Write {
                 at: WriteAt::Offset(patch.offset),

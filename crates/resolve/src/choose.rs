@@ -18,6 +18,8 @@ pub struct Selection {
     pub audio: Select,
     /// Which subtitle Renditions: none.
     pub subtitles: Select,
+    /// Only the sound is wanted: where Renditions bring it, no Variant Stream is taken. False.
+    pub sound_alone: bool,
 }
 
 impl Default for Selection {
@@ -26,6 +28,7 @@ impl Default for Selection {
             video: Select::best(),
             audio: Select::best(),
             subtitles: Select::none(),
+            sound_alone: false,
         }
     }
 }

@@ -95,6 +95,12 @@ async fn multivariant<F: Fetch>(
     }
     let mut lanes = Lanes::default();
     let mut reference = groups.first().and_then(|group| group.first()).copied().unwrap_or(reference);
+    if selection.sound_alone {
+        let apart = choose::renditions(&playlist, RenditionKind::Audio, reference.audio.as_deref(), &selection.audio);
+        if !apart.map_err(unusable)?.is_empty() {
+            groups.clear();
+        }
+    }
     for (number, group) in groups.iter().enumerate() {
         let (variant, second) = first_of(options, fetch, &at, &playlist, group).await?;
         match second {

@@ -142,7 +142,13 @@ fn output(scenario: &Scenario, finished: &Finished, directory: &Path) -> Result<
         Outcome::Mp4(references) => {
             judge::mp4(&bytes, references)?;
             if ffmpeg::installed() {
-                ffmpeg::judge(&bytes, references)?;
+                ffmpeg::judge(&bytes, "mp4", &["v", "a"], references)?;
+            }
+        }
+        Outcome::Streams(extension, streams, references) => {
+            ensure!(!bytes.is_empty(), "an empty file");
+            if ffmpeg::installed() {
+                ffmpeg::judge(&bytes, extension, streams, references)?;
             }
         }
     }

@@ -118,6 +118,9 @@ pub enum Outcome {
     Mp4(Vec<Reference>),
     /// WebVTT or SubRip with the clip's cues.
     Cues,
+    /// A file of another container, by its extension, with these streams (`v`, `a`) of these and no others. Only ffmpeg can
+    /// judge it.
+    Streams(&'static str, &'static [&'static str], Vec<Reference>),
 }
 
 /// A demand on the requests that the server saw.

@@ -1,17 +1,18 @@
 //! The file that grows: its writer, and the timeline that its tracks share.
 
-use std::sync::Arc;
-
 use aqueduct_core::{MuxError, Write};
 use aqueduct_media::{
-    Event, Sample, TrackConfig, TrackId,
+    Event, TrackConfig, TrackId,
+    time::to_flicks,
     timeline::{Clock, Start, Timeline},
 };
+use bytes::Bytes;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    SampleWriter,
+    Order, SampleWriter,
+    interleave::{Interleaver, Step},
     lane::{OutputTrack, Tags},
     source::Pushed,
 };
@@ -25,7 +26,7 @@ pub(super) struct File<W> {
     pub(super) writer: W,
     pub(super) timeline: Timeline,
     pub(super) tracks: usize,
-    started: bool,
+    interleaver: Interleaver,
 }
 
 /// What one push is made of, besides its events.
@@ -34,14 +35,10 @@ pub(super) struct Push<'a> {
     pub(super) tags: &'a Tags,
     /// Its Discontinuity Sequence Number.
     pub(super) period: u64,
+    /// Whether every other stream has shown its tracks.
+    pub(super) complete: bool,
     /// What the demuxer was given.
     pub(super) bytes: &'a [u8],
-}
-
-/// What is to be done with a track of the file, in order.
-enum Step<D> {
-    Configure(Arc<TrackConfig>),
-    Add(Sample<D>),
 }
 
 impl<W: SampleWriter> File<W> {
@@ -50,16 +47,7 @@ impl<W: SampleWriter> File<W> {
             writer,
             timeline: Timeline::default(),
             tracks: 0,
-            started: false,
-        }
-    }
-
-    /// The first bytes are here.
-    pub(super) fn start(&mut self, writes: &mut Vec<Write>) {
-        if !std::mem::replace(&mut self.started, true) {
-            let mut head = Vec::new();
-            self.writer.start(&mut head);
-            append(writes, head);
+            interleaver: Interleaver::default(),
         }
     }
 
@@ -85,26 +73,28 @@ impl<W: SampleWriter> File<W> {
                 Event::Config { track, config } => {
                     let (output, known) = self.output(outputs, push.tags, (track, D::CLOCK), &config)?;
                     output.configure(&config);
-                    if known {
-                        at(&mut steps, output.number).push(Step::Configure(config));
+                    if let Some(number) = output.number.filter(|_| known) {
+                        at(&mut steps, number).push(Step::Configure(config));
                     }
                 }
                 Event::Sample { track, sample } => {
-                    let Some(output) = outputs.iter().find(|output| output.source == Some(track)) else {
+                    let output = outputs.iter().find(|output| output.source == Some(track));
+                    let Some((output, number)) = output.and_then(|output| Some((output, output.number?))) else {
                         continue;
                     };
                     let sample = output.align(sample);
-                    let sample = self.timeline.place(output.number, period, output.clock, output.timescale, sample);
+                    let sample = self.timeline.place(number, period, output.clock, output.timescale, sample);
                     let second = sample.dts.div_euclid(output.timescale.into());
                     if second - *since.get_or_insert(second) >= INTERLEAVE_SECONDS {
                         since = Some(second);
-                        self.write(&mut steps, push.bytes, writes)?;
+                        self.write(&mut steps, push, writes)?;
                     }
-                    at(&mut steps, output.number).push(Step::Add(sample));
+                    let time = to_flicks(sample.dts, output.timescale);
+                    at(&mut steps, number).push(Step::Add(sample, time));
                 }
             }
         }
-        self.write(&mut steps, push.bytes, writes)
+        self.write(&mut steps, push, writes)
     }
 
     /// Tells the timeline where each track of a period begins, as far as it is seen.
@@ -127,9 +117,13 @@ impl<W: SampleWriter> File<W> {
                         continue;
                     };
                     let output = outputs.iter().find(|output| output.source == Some(*track));
+                    // A track that is new to the file has no end to go on from, but may be the first to begin. One that the
+                    // file does without does not count.
+                    let Some(number) = output.map_or(Some(usize::MAX), |output| output.number) else {
+                        continue;
+                    };
                     starts.push(Start {
-                        // A track that is new to the file has no end to go on from, but may be the first to begin.
-                        track: output.map_or(usize::MAX, |output| output.number),
+                        track: number,
                         dts: sample.dts,
                         timescale: *timescale,
                     });
@@ -153,29 +147,56 @@ impl<W: SampleWriter> File<W> {
         }
         let config = tags.apply(config);
         let number = self.writer.add_track(&config)?;
-        self.tracks += 1;
+        self.tracks += usize::from(number.is_some());
         outputs.push(OutputTrack::new(source, number, clock, &config));
         let last = outputs.len() - 1;
         Ok((&mut outputs[last], false))
     }
 
-    /// Writes what waits, track by track.
-    fn write<D: Pushed>(&mut self, steps: &mut Vec<Vec<Step<D>>>, pushed: &[u8], writes: &mut Vec<Write>) -> Result<(), MuxError> {
+    /// Writes what was taken, in the writer's order.
+    fn write<D: Pushed>(&mut self, steps: &mut Vec<Vec<Step<D>>>, push: Push<'_>, writes: &mut Vec<Write>) -> Result<(), MuxError> {
         let samples = steps.iter().flatten().filter_map(|step| match step {
-            Step::Add(sample) => Some(sample.data.bytes(pushed).len()),
+            Step::Add(sample, _) => Some(sample.data.bytes(push.bytes).len()),
             Step::Configure(_) => None,
         });
         let mut out = Vec::with_capacity(samples.sum());
         for (number, steps) in steps.drain(..).enumerate() {
             for step in steps {
-                match step {
-                    Step::Configure(config) => self.writer.configure(number, &config, &mut out)?,
-                    Step::Add(sample) => self.writer.add(number, &sample.as_slice(pushed), &mut out)?,
+                match (W::ORDER, step) {
+                    (Order::ByTrack, Step::Configure(config)) => self.writer.configure(number, &config, &mut out)?,
+                    (Order::ByTrack, Step::Add(sample, _)) => self.writer.add(number, &sample.as_slice(push.bytes), &mut out)?,
+                    (Order::ByTime, Step::Configure(config)) => self.interleaver.push(number, Step::Configure(config)),
+                    (Order::ByTime, Step::Add(sample, time)) => {
+                        let sample = sample.map_data(|data| data.into_bytes(push.bytes));
+                        self.interleaver.push(number, Step::Add(sample, time));
+                    }
                 }
             }
         }
+        while let Some((track, step)) = self.interleaver.pop(push.complete) {
+            self.step(track, step, &mut out)?;
+        }
+        self.writer.flush(&mut out)?;
         append(writes, out);
         Ok(())
+    }
+
+    /// Writes all that still waits.
+    pub(super) fn write_rest(&mut self, writes: &mut Vec<Write>) -> Result<(), MuxError> {
+        let mut out = Vec::new();
+        while let Some((track, step)) = self.interleaver.pop_rest() {
+            self.step(track, step, &mut out)?;
+        }
+        self.writer.flush(&mut out)?;
+        append(writes, out);
+        Ok(())
+    }
+
+    fn step(&mut self, track: usize, step: Step<Bytes>, out: &mut Vec<u8>) -> Result<(), MuxError> {
+        match step {
+            Step::Configure(config) => self.writer.configure(track, &config, out),
+            Step::Add(sample, _) => self.writer.add(track, &sample.as_slice(&[]), out),
+        }
     }
 }
 

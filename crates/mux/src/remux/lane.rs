@@ -62,6 +62,12 @@ impl Lane {
         });
         &mut lanes[at]
     }
+
+    /// Whether every lane but this one has shown what it brings.
+    pub(super) fn others_are_known(lanes: &[Self], id: TrackId) -> bool {
+        let mut others = lanes.iter().filter(|lane| lane.id != id && !lane.subtitles);
+        others.all(|lane| !lane.outputs.is_empty())
+    }
 }
 
 /// A track of the file, as its demuxer sees it.
@@ -71,8 +77,8 @@ pub(super) struct OutputTrack {
     pub(super) source: Option<aqueduct_media::TrackId>,
     kind: aqueduct_media::TrackKind,
     language: Language,
-    /// In the file and on the timeline.
-    pub(super) number: usize,
+    /// In the file and on the timeline; `None` where the file does without it.
+    pub(super) number: Option<usize>,
     /// Of the samples that come next.
     pub(super) timescale: u32,
     pub(super) clock: Clock,
@@ -83,7 +89,7 @@ pub(super) struct OutputTrack {
 }
 
 impl OutputTrack {
-    pub(super) fn new(source: aqueduct_media::TrackId, number: usize, clock: Clock, config: &TrackConfig) -> Self {
+    pub(super) fn new(source: aqueduct_media::TrackId, number: Option<usize>, clock: Clock, config: &TrackConfig) -> Self {
         Self {
             source: Some(source),
             kind: config.kind,

@@ -1,6 +1,7 @@
 //! From MPEG-TS, packed audio or fragmented MP4 to one container that is written sample by sample.
 
 mod file;
+mod interleave;
 mod lane;
 mod source;
 mod writer;
@@ -19,8 +20,8 @@ use self::{
 
 use crate::checkpoint;
 
-pub use self::writer::SampleWriter;
 pub(crate) use self::writer::media;
+pub use self::writer::{Order, SampleWriter};
 
 /// Makes one file of its tracks: MPEG-TS with H.264 or HEVC and any of its usual audio codecs, packed audio, or fragmented
 /// MP4 with any codec. The container is the writer's.
@@ -45,9 +46,9 @@ impl<W: SampleWriter> Remux<W> {
 
     /// Makes the lane's demuxer the one for these bytes. Where the stream turns into another container, the demuxer
     /// before gives what it still holds, and its tracks wait for those of the new one, which go on in their place.
-    fn follow(file: &mut File<W>, lane: &mut Lane, bytes: &[u8], writes: &mut Vec<Write>) -> Result<(), MuxError> {
+    fn follow(file: &mut File<W>, lane: &mut Lane, bytes: &[u8], complete: bool, writes: &mut Vec<Write>) -> Result<(), MuxError> {
         if let Some(next) = Source::change(lane.source.as_ref(), bytes)? {
-            Self::drain(file, lane, writes)?;
+            Self::drain(file, lane, complete, writes)?;
             if let Some(old) = lane.source.replace(next) {
                 old.notes(&lane.id.to_string(), &mut lane.notes);
             }
@@ -57,7 +58,7 @@ impl<W: SampleWriter> Remux<W> {
     }
 
     /// Takes what the lane's demuxer still holds.
-    fn drain(file: &mut File<W>, lane: &mut Lane, writes: &mut Vec<Write>) -> Result<(), MuxError> {
+    fn drain(file: &mut File<W>, lane: &mut Lane, complete: bool, writes: &mut Vec<Write>) -> Result<(), MuxError> {
         let Some(Source::Ts(demuxer)) = &mut lane.source else {
             return Ok(());
         };
@@ -66,6 +67,7 @@ impl<W: SampleWriter> Remux<W> {
         let push = Push {
             tags: &lane.tags,
             period: lane.period.unwrap_or(0),
+            complete,
             bytes: &[],
         };
         file.take(&mut lane.outputs, push, events, writes)
@@ -73,12 +75,13 @@ impl<W: SampleWriter> Remux<W> {
 
     fn init(&mut self, track: TrackId, bytes: &[u8], writes: &mut Vec<Write>) -> Result<(), MuxError> {
         let Self { file, lanes } = self;
-        file.start(writes);
+        let complete = Lane::others_are_known(lanes, track);
         let lane = Lane::of(lanes, track);
-        Self::follow(file, lane, bytes, writes)?;
+        Self::follow(file, lane, bytes, complete, writes)?;
         let push = Push {
             tags: &lane.tags,
             period: lane.period.unwrap_or(0),
+            complete,
             bytes,
         };
         let Some(source) = &mut lane.source else { return Ok(()) };
@@ -101,13 +104,18 @@ impl<W: SampleWriter> Remux<W> {
 
     fn segment(&mut self, track: TrackId, info: &SegmentInfo, bytes: &[u8], writes: &mut Vec<Write>) -> Result<(), MuxError> {
         let Self { file, lanes } = self;
-        file.start(writes);
+        let complete = Lane::others_are_known(lanes, track);
         let lane = Lane::of(lanes, track);
         let period = info.discontinuity_sequence;
-        Self::follow(file, lane, bytes, writes)?;
+        Self::follow(file, lane, bytes, complete, writes)?;
         let last = lane.period.replace(period).filter(|last| *last != period);
         let tags = &lane.tags;
-        let push = Push { tags, period, bytes };
+        let push = Push {
+            tags,
+            period,
+            complete,
+            bytes,
+        };
         let Some(source) = &mut lane.source else { return Ok(()) };
         match source {
             Source::Ts(demuxer) => {
@@ -148,8 +156,8 @@ impl<W: SampleWriter> Remux<W> {
     }
 
     fn gap(&mut self, track: TrackId, info: &SegmentInfo) {
-        for output in &Lane::of(&mut self.lanes, track).outputs {
-            self.file.timeline.gap(output.number, info.duration);
+        for number in Lane::of(&mut self.lanes, track).outputs.iter().filter_map(|output| output.number) {
+            self.file.timeline.gap(number, info.duration);
         }
     }
 }
@@ -196,12 +204,13 @@ impl<W: SampleWriter> Mux for Remux<W> {
         let mut summary = Summary::new(W::CONTAINER);
         let Self { file, lanes } = self;
         for lane in lanes {
-            Self::drain(file, lane, writes)?;
+            Self::drain(file, lane, false, writes)?;
             summary.notes.append(&mut lane.notes);
             if let Some(source) = &lane.source {
                 source.notes(&lane.id.to_string(), &mut summary.notes);
             }
         }
+        file.write_rest(writes)?;
         if file.tracks == 0 {
             return Err(MuxError::Media {
                 what: format!(

@@ -4,6 +4,7 @@ use std::{mem, ops::Range};
 
 use aqueduct_core::MuxError;
 use aqueduct_media::{SampleData, fmp4, packed, timeline::Clock, ts};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// The demuxer of a track.
@@ -74,15 +75,26 @@ impl Source {
 /// Samples as the two demuxers give them.
 pub(super) trait Pushed: SampleData {
     const CLOCK: Clock;
+
+    /// The bytes on their own; `pushed` is what the demuxer was given.
+    fn into_bytes(self, pushed: &[u8]) -> Bytes;
 }
 
-impl Pushed for bytes::Bytes {
+impl Pushed for Bytes {
     const CLOCK: Clock = Clock::Mpeg;
+
+    fn into_bytes(self, _: &[u8]) -> Bytes {
+        self
+    }
 }
 
 impl Pushed for Range<usize> {
     /// Times of fragmented MP4 have 64 bits and never wrap.
     const CLOCK: Clock = Clock::Absolute;
+
+    fn into_bytes(self, pushed: &[u8]) -> Bytes {
+        Bytes::copy_from_slice(self.bytes(pushed))
+    }
 }
 
 /// Sound or pictures that would be missing from the file without a word are an error; data streams are a note.

@@ -6,16 +6,28 @@ use aqueduct_core::{MuxError, Presentation, Write};
 use aqueduct_media::{Error, Sample, TrackConfig};
 use serde::{Serialize, de::DeserializeOwned};
 
+/// In which order a writer gets the samples of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Track by track. The tracks of different streams may be apart by the length of a segment.
+    ByTrack,
+    /// By their decode times, over all tracks, and none before every stream has shown its tracks. A stream that stays
+    /// behind is waited for while that takes no more than 30 seconds of media or 32 MiB.
+    ByTime,
+}
+
 /// Writes one container of samples that lie on one timeline: what [`Remux`](crate::Remux) drives.
 ///
-/// Samples come in batches of about a second. Within a batch they are sorted by track, and each track's are in decode
-/// order. What a method appends to `out` goes to the end of the output, in the order of the calls.
+/// Samples come in batches of about a second, each track's in decode order. What a method appends to `out` goes to the
+/// end of the output, in the order of the calls.
 ///
 /// A writer is serialised between two segments, so that another process can take it up. One whose state grows with the
 /// output serialises what came since [`mark_saved`](Self::mark_saved) alone.
 pub trait SampleWriter: fmt::Debug + Send + Serialize + DeserializeOwned + 'static {
     /// The container's name, for people.
     const CONTAINER: &'static str;
+    /// The order that it needs.
+    const ORDER: Order;
 
     /// Tells what is coming, before anything else, and whether [`WriteAt::Offset`] may be used.
     ///
@@ -26,15 +38,13 @@ pub trait SampleWriter: fmt::Debug + Send + Serialize + DeserializeOwned + 'stat
     /// [`WriteAt::Offset`]: aqueduct_core::WriteAt::Offset
     fn begin(&mut self, presentation: &Presentation, seekable: bool) -> Result<(), MuxError>;
 
-    /// The first bytes of the stream are here: appends what the file starts with.
-    fn start(&mut self, out: &mut Vec<u8>);
-
-    /// Adds a track, and returns its number, counted from 0. It may come at any time.
+    /// Adds a track, and returns its number, counted from 0, or `None` where the file is to do without it. It may come
+    /// at any time.
     ///
     /// # Errors
     ///
     /// [`MuxError`]: a codec that the container cannot hold.
-    fn add_track(&mut self, config: &TrackConfig) -> Result<usize, MuxError>;
+    fn add_track(&mut self, config: &TrackConfig) -> Result<Option<usize>, MuxError>;
 
     /// Changes the codec parameters of what comes next in a track.
     ///
@@ -49,6 +59,13 @@ pub trait SampleWriter: fmt::Debug + Send + Serialize + DeserializeOwned + 'stat
     ///
     /// [`MuxError`]: a sample that the container cannot hold.
     fn add(&mut self, track: usize, sample: &Sample<&[u8]>, out: &mut Vec<u8>) -> Result<(), MuxError>;
+
+    /// A batch ends.
+    ///
+    /// # Errors
+    ///
+    /// [`MuxError`]: samples that cannot be written together.
+    fn flush(&mut self, out: &mut Vec<u8>) -> Result<(), MuxError>;
 
     /// What was serialised just now is safe.
     fn mark_saved(&mut self) {}

@@ -55,9 +55,11 @@ pub(crate) fn mux_with_breaks(
 ) -> Result<(Vec<u8>, Summary), MuxError> {
     let (mut pushes, mut states) = (0, Vec::new());
     let mut muxer = container.muxer();
-    let tracks = (0..).zip(lanes).map(|(number, (kind, _))| {
+    let tracks = (0..).zip(lanes).map(|(number, (kind, pieces))| {
         let mut track = Track::new(TrackId::new(number), *kind, "Name");
         track.language = Some("en".into());
+        let segments = pieces.iter().filter(|piece| matches!(piece, Piece::Segment(_) | Piece::Gap));
+        track.duration = Some(Duration::from_secs(2 * segments.count() as u64));
         track
     });
     let presentation = Presentation::new(tracks.collect());

@@ -14,7 +14,7 @@ use std::{
 };
 
 use aqueduct_core::{Mux, Presentation, TrackKind};
-use aqueduct_mux::{Container, Mp4Muxer};
+use aqueduct_mux::{AudioCodec, Container, Mp4Muxer};
 use proptest::prelude::*;
 
 use common::{Piece, mux, mux_with_breaks, run, store};
@@ -83,10 +83,15 @@ fn bytes_of(pieces: &[Piece]) -> Vec<u8> {
 
 /// Streams of the file must have the packets of the sources, at the same times relative to the first.
 fn judge(file: &[u8], sources: &[(&str, Vec<u8>)]) {
+    judge_as("out.mp4", file, sources);
+}
+
+/// The same for a file of any name.
+fn judge_as(name: &str, file: &[u8], sources: &[(&str, Vec<u8>)]) {
     const VIDEO: &str = "h264_mp4toannexb,filter_units=pass_types=1-5";
     const AUDIO: &str = "aac_adtstoasc";
     let folder = tempfile::tempdir().unwrap();
-    let file = store(&folder, "out.mp4", file);
+    let file = store(&folder, name, file);
     let (mut expected, mut found) = (Vec::new(), Vec::new());
     for (number, (stream, source)) in sources.iter().enumerate() {
         let source = store(&folder, &format!("source-{number}"), source);
@@ -104,8 +109,9 @@ fn judge(file: &[u8], sources: &[(&str, Vec<u8>)]) {
     for (expected, found) in expected.iter().zip(&found) {
         for (expected, found) in expected.iter().zip(found) {
             let apart = (expected - expected_zero) - (found - found_zero);
-            // A tick of 48 kHz, and what ffprobe rounds.
-            assert!(apart.abs() <= 1.0 / 48_000.0 + 2e-6, "{expected} became {found}");
+            // A tick of 48 kHz, or of MPEG-TS for each side, and what ffprobe rounds.
+            let tick = if name.ends_with(".mp4") { 1.0 / 48_000.0 } else { 2.0 / 90_000.0 };
+            assert!(apart.abs() <= tick + 2e-6, "{expected} became {found} in {name}");
         }
     }
     run("ffmpeg", &["-v", "error", "-xerror", "-i", &file, "-f", "null", "-"]);
@@ -261,6 +267,130 @@ fn a_stream_that_changes_its_container_goes_on_in_the_same_tracks() {
     }
 }
 
+/// The kinds of streams of a file, as ffprobe names them.
+fn kinds(path: &str) -> Option<Vec<String>> {
+    let text = run(
+        "ffprobe",
+        &["-v", "error", "-show_entries", "stream=codec_type", "-of", "csv=p=0", path],
+    )?;
+    Some(
+        text.lines()
+            .map(|line| line.trim_matches(',').to_owned())
+            .filter(|line| !line.is_empty())
+            .collect(),
+    )
+}
+
+#[test]
+fn each_container_has_the_packets_of_each_packaging() {
+    let both = |video: &str, audio: &str| {
+        let lanes = vec![(TrackKind::Main, folder(video)), (TrackKind::Audio, folder(audio))];
+        (lanes, vec![("v:0", bytes_of(&folder(video))), ("a:0", bytes_of(&folder(audio)))])
+    };
+    let one = |name: &str| {
+        let sources = ["v:0", "a:0"].map(|stream| (stream, bytes_of(&folder(name))));
+        (vec![(TrackKind::Main, folder(name))], sources.to_vec())
+    };
+    let with_packed = || {
+        let (mut lanes, sources) = both("video-ts", "main-audio-ts");
+        lanes[1].1 = packed("main-audio-ts");
+        (lanes, sources)
+    };
+    for (name, container) in [("out.ts", Container::Ts)] {
+        for (lanes, sources) in [
+            one("high-fmp4"),
+            one("low-fmp4"),
+            one("high-ts"),
+            both("video-ts", "main-audio-ts"),
+            both("video-fmp4", "alt-audio-fmp4"),
+            both("video-fmp4", "main-audio-ts"),
+            with_packed(),
+        ] {
+            let (file, summary) = mux_with_breaks(&lanes, container, &[]).unwrap();
+            assert_eq!(summary.notes, [""; 0]);
+            judge_as(name, &file, &sources);
+            let (again, _) = mux_with_breaks(&lanes, container, &[0, 3, 4]).unwrap();
+            assert!(again == file, "put aside and taken up, it becomes another file");
+        }
+    }
+}
+
+#[test]
+fn sound_alone_is_taken_out_of_its_stream() {
+    for (name, container) in [("out.aac", Container::Audio(AudioCodec::Aac)), ("out.mp4", Container::M4a)] {
+        for (lanes, source) in [
+            (vec![(TrackKind::Main, folder("high-ts"))], "high-ts"),
+            (vec![(TrackKind::Main, folder("high-fmp4"))], "high-fmp4"),
+            (vec![(TrackKind::Audio, packed("main-audio-ts"))], "main-audio-ts"),
+        ] {
+            let (file, summary) = mux_with_breaks(&lanes, container, &[]).unwrap();
+            assert_eq!(summary.notes, [""; 0]);
+            judge_as(name, &file, &[("a:0", bytes_of(&folder(source)))]);
+            let folder = tempfile::tempdir().unwrap();
+            if let Some(kinds) = kinds(&store(&folder, name, &file)) {
+                assert_eq!(kinds, ["audio"], "{name} of {source}");
+            }
+        }
+    }
+    let lanes = [(TrackKind::Main, folder("high-ts"))];
+    let error = mux_with_breaks(&lanes, Container::Audio(AudioCodec::Mp3), &[]).unwrap_err();
+    assert!(error.to_string().contains("name the output .aac"), "{error}");
+}
+
+/// The kinds of the boxes of a file, and how many bytes each takes.
+fn boxes(mut file: &[u8]) -> Vec<(String, usize)> {
+    let mut found = Vec::new();
+    while let Some(header) = file.first_chunk::<16>() {
+        let size = match u32::from_be_bytes(*header.first_chunk().unwrap()) {
+            1 => u64::from_be_bytes(*header.last_chunk().unwrap()),
+            size => size.into(),
+        };
+        let size = usize::try_from(size).unwrap();
+        found.push((String::from_utf8_lossy(&header[4..8]).into_owned(), size));
+        file = &file[size..];
+    }
+    found
+}
+
+#[test]
+fn the_index_stands_in_front_where_the_length_is_known() {
+    let pair = [(TrackKind::Main, folder("video-ts")), (TrackKind::Audio, folder("main-audio-ts"))];
+    for lanes in [
+        &[(TrackKind::Main, folder("high-ts"))][..],
+        &[(TrackKind::Main, folder("high-fmp4"))],
+        &pair,
+    ] {
+        let (file, _) = mux(lanes).unwrap();
+        let boxes = boxes(&file);
+        let kinds: Vec<&str> = boxes.iter().map(|(kind, _)| kind.as_str()).collect();
+        assert_eq!(kinds, ["ftyp", "moov", "free", "mdat"]);
+        // Twelve seconds: most of the slack is what a track may take besides its tables.
+        assert!(
+            boxes[2].1 < boxes[1].1,
+            "{} bytes are free beside an index of {}",
+            boxes[2].1,
+            boxes[1].1
+        );
+    }
+    // A length that is a lie makes the room too small.
+    let mut lanes = vec![(TrackKind::Main, folder("high-ts"))];
+    for _ in 0..20 {
+        lanes[0].1.push(Piece::Discontinuity);
+        lanes[0].1.extend(folder("high-ts").drain(..).map(|piece| match piece {
+            Piece::Segment(bytes) => Piece::Init(bytes),
+            other => other,
+        }));
+    }
+    let (file, summary) = mux(&lanes).unwrap();
+    let kinds: Vec<String> = boxes(&file).into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!(kinds, ["ftyp", "free", "mdat", "moov"]);
+    assert!(
+        summary.notes.iter().any(|note| note.contains("stands at the end")),
+        "{:?}",
+        summary.notes
+    );
+}
+
 #[test]
 fn what_cannot_go_into_the_file_is_an_error_or_a_note() {
     let unsupported = |bytes: &[u8]| {
@@ -286,7 +416,7 @@ fn what_cannot_go_into_the_file_is_an_error_or_a_note() {
         (TrackKind::Subtitles, vec![Piece::Segment(b"WEBVTT\n".to_vec())]),
     ];
     let (_, summary) = mux(&lanes).unwrap();
-    assert_eq!(summary.notes, ["track 1: subtitles are not in the file"]);
+    assert_eq!(summary.notes, [""; 0], "they have a file of their own");
 
     // One packet of video is lost.
     let mut pieces = folder("high-ts");

@@ -20,7 +20,52 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     };
     let film = || vec![Reference::all("high-ts")];
     let picture_and = |sound| vec![Reference::all("video-ts"), Reference::all(sound)];
+    let transport = |name, path, references| Scenario {
+        outcome: Outcome::Streams("ts", &["v", "a"], references),
+        ..to_ts(name, path)
+    };
+    let sound = |name, path, output, extension, reference| Scenario {
+        output,
+        outcome: Outcome::Streams(extension, &["a"], vec![Reference::all(reference)]),
+        ..to_ts(name, path)
+    };
     vec![
+        transport("streams/fmp4-to-ts", "/s/fmp4/index.m3u8", vec![Reference::all("high-fmp4")]),
+        transport(
+            "streams/alternate-audio-to-ts",
+            "/s/alternate-audio/index.m3u8",
+            picture_and("main-audio-ts"),
+        ),
+        transport(
+            "streams/alternate-audio-fmp4-to-ts",
+            "/s/alternate-audio-fmp4/index.m3u8",
+            vec![Reference::all("video-fmp4"), Reference::all("main-audio-fmp4")],
+        ),
+        Scenario {
+            output: "-",
+            ..transport(
+                "streams/alternate-audio-to-standard-output",
+                "/s/alternate-audio/index.m3u8",
+                picture_and("main-audio-ts"),
+            )
+        },
+        sound("streams/sound-alone-as-m4a", "/s/plain-ts/index.m3u8", "out.m4a", "mp4", "high-ts"),
+        sound("streams/sound-alone-as-aac", "/s/fmp4/index.m3u8", "out.aac", "aac", "high-fmp4"),
+        Scenario {
+            asked: vec![Asked::exactly("/s/alternate-audio/v*.ts", 0)],
+            ..sound(
+                "streams/sound-alone-does-not-fetch-pictures",
+                "/s/alternate-audio/index.m3u8",
+                "out.m4a",
+                "mp4",
+                "main-audio-ts",
+            )
+        },
+        Scenario {
+            output: "out.mp3",
+            says: vec!["name the output .aac"],
+            ..fails("streams/sound-is-not-converted", "/s/plain-ts/index.m3u8")
+        },
         Scenario {
             asked: vec![Asked::exactly("/s/plain-ts/index.m3u8", 1), Asked::exactly("/s/plain-ts/*.ts", 6)],
             ..to_ts("streams/media-playlist-to-ts", "/s/plain-ts/index.m3u8")

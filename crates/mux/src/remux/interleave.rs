@@ -1,0 +1,147 @@
+//! Samples of several tracks in the order of their decode times, where the tracks come from streams that are apart.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use aqueduct_media::{Sample, TrackConfig, time::FLICKS};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// A stream that is this far behind the others is not waited for, in flicks: it may have ended.
+const PATIENCE: i64 = 30 * FLICKS as i64;
+/// As many bytes wait at most.
+const MAX_BYTES: usize = 32 << 20;
+
+/// What is to be done with a track of the file, in order.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Step<D> {
+    Configure(Arc<TrackConfig>),
+    /// With the decode time in flicks.
+    Add(Sample<D>, i64),
+}
+
+/// Samples that wait for those of other tracks.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Interleaver {
+    /// By track of the file.
+    queues: Vec<Queue>,
+    bytes: usize,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Queue {
+    steps: VecDeque<Step<Bytes>>,
+    /// Decode time of the last sample that came, in flicks.
+    reached: Option<i64>,
+}
+
+impl Interleaver {
+    pub(super) fn push(&mut self, track: usize, step: Step<Bytes>) {
+        if self.queues.len() <= track {
+            self.queues.resize_with(track + 1, Queue::default);
+        }
+        let queue = &mut self.queues[track];
+        if let Step::Add(sample, time) = &step {
+            self.bytes += sample.data.len();
+            queue.reached = queue.reached.max(Some(*time));
+        }
+        queue.steps.push_back(step);
+    }
+
+    /// The next step that no track can come before any more, with its track. `complete` says whether every stream has
+    /// shown its tracks.
+    pub(super) fn pop(&mut self, complete: bool) -> Option<(usize, Step<Bytes>)> {
+        let (track, time) = self.first()?;
+        let reached = self.queues.iter().filter_map(|queue| queue.reached);
+        let patient = reached.clone().max().unwrap_or(0).saturating_sub(PATIENCE);
+        // Tracks that are not waited for any more are not asked.
+        let horizon = reached.filter(|reached| *reached >= patient).min().unwrap_or(i64::MIN);
+        let due = complete && time <= horizon || time < patient || self.bytes > MAX_BYTES;
+        if due { self.take(track) } else { None }
+    }
+
+    /// The next step, whatever may come.
+    pub(super) fn pop_rest(&mut self) -> Option<(usize, Step<Bytes>)> {
+        let (track, _) = self.first()?;
+        self.take(track)
+    }
+
+    /// The track whose next step is the earliest. A change of parameters comes with the sample behind it.
+    fn first(&self) -> Option<(usize, i64)> {
+        let time = |queue: &Queue| match queue.steps.front()? {
+            Step::Add(_, time) => Some(*time),
+            Step::Configure(_) => Some(i64::MIN),
+        };
+        let heads = self.queues.iter().enumerate();
+        heads
+            .filter_map(|(track, queue)| Some((track, time(queue)?)))
+            .min_by_key(|(_, time)| *time)
+    }
+
+    fn take(&mut self, track: usize) -> Option<(usize, Step<Bytes>)> {
+        let step = self.queues.get_mut(track)?.steps.pop_front()?;
+        if let Step::Add(sample, _) = &step {
+            self.bytes -= sample.data.len();
+        }
+        Some((track, step))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: i64 = FLICKS as i64;
+
+    fn push(interleaver: &mut Interleaver, track: usize, seconds: i64, bytes: usize) {
+        let sample = Sample {
+            dts: 0,
+            pts: 0,
+            duration: None,
+            sync: true,
+            data: Bytes::from(vec![0; bytes]),
+        };
+        interleaver.push(track, Step::Add(sample, seconds * SECOND));
+    }
+
+    /// Track and second of all that is due.
+    fn due(interleaver: &mut Interleaver, complete: bool) -> Vec<(usize, i64)> {
+        std::iter::from_fn(|| interleaver.pop(complete))
+            .filter_map(|(track, step)| match step {
+                Step::Add(_, time) => Some((track, time / SECOND)),
+                Step::Configure(_) => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn nothing_overtakes_what_may_still_come() {
+        let mut interleaver = Interleaver::default();
+        (0..4).for_each(|second| push(&mut interleaver, 0, second, 1));
+        assert_eq!(due(&mut interleaver, false), []);
+        push(&mut interleaver, 1, 0, 1);
+        push(&mut interleaver, 1, 2, 1);
+        assert_eq!(due(&mut interleaver, true), [(0, 0), (1, 0), (0, 1), (0, 2), (1, 2)]);
+        push(&mut interleaver, 1, 5, 1);
+        assert_eq!(due(&mut interleaver, true), [(0, 3)]);
+        assert_eq!(interleaver.pop_rest().map(|(track, _)| track), Some(1));
+        assert!(interleaver.pop_rest().is_none());
+    }
+
+    #[test]
+    fn waiting_has_bounds_in_time_and_in_bytes() {
+        let mut interleaver = Interleaver::default();
+        push(&mut interleaver, 1, 0, 1);
+        (0..35).for_each(|second| push(&mut interleaver, 0, second, 1));
+        // Track 1 has ended, or is as good as that.
+        assert_eq!(due(&mut interleaver, true).len(), 36);
+        let mut interleaver = Interleaver::default();
+        (0..40).for_each(|second| push(&mut interleaver, 0, second, 1));
+        assert_eq!(
+            due(&mut interleaver, false),
+            [(0, 0), (0, 1), (0, 2), (0, 3), (0, 4), (0, 5), (0, 6), (0, 7), (0, 8)]
+        );
+        let mut interleaver = Interleaver::default();
+        (0..3).for_each(|second| push(&mut interleaver, 0, second, MAX_BYTES / 2));
+        assert_eq!(due(&mut interleaver, false), [(0, 0)]);
+    }
+}
