@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     fn sample(length_size: usize, units: &[&[u8]]) -> Vec<u8> {
-        let unit = |unit: &&[u8]| [&(unit.len() as u32).to_be_bytes()[4 - length_size..], unit].concat();
+        let unit = |unit: &&[u8]| [&u32::try_from(unit.len()).unwrap().to_be_bytes()[4 - length_size..], unit].concat();
         units.iter().flat_map(unit).collect()
     }
 
