@@ -254,7 +254,10 @@ fn canonical(domain: &str) -> Option<String> {
     } else {
         Host::parse(domain)
     };
-    host.ok().map(|host| host.to_string())
+    // An empty label would hide a public suffix.
+    host.ok()
+        .map(|host| host.to_string())
+        .filter(|host| !host.starts_with('.') && !host.contains(".."))
 }
 
 /// Whether everybody may register names below. A name without a dot is nobody's, in the list or not.
@@ -328,6 +331,8 @@ mod tests {
             ("https://a.xn--55qx5d.cn/", "\u{516c}\u{53f8}.cn", false),
             ("https://a.intranet/", "intranet", false),
             ("https://a.com./", "com.", false),
+            ("https://a..co.uk/", "..co.uk", false),
+            ("https://a..co.uk/", "...co.uk", false),
             ("https://127.0.0.1/", "127.0.0.1", true),
             ("https://127.0.0.1/", "0.0.1", false),
             ("https://127.0.0.1/", "1", false),
@@ -400,11 +405,12 @@ mod tests {
         let file = format!(
             "# Netscape HTTP Cookie File\n\n.a.example\tTRUE\t/\tFALSE\t{far}\twide\t1\na.example\tFALSE\t/in\tTRUE\t0\tdeep\t2\n\
              #HttpOnly_a.example\tFALSE\t/\tFALSE\t{far}\thidden\t3\na.example\tFALSE\t/\tFALSE\t1000000000\told\t4\n\
-             .co.uk\tTRUE\t/\tFALSE\t{far}\tall\t5\n"
+             .co.uk\tTRUE\t/\tFALSE\t{far}\tall\t5\n...co.uk\tTRUE\t/\tFALSE\t{far}\tall\t5\n"
         );
         let jar = Jar::new();
         let wrong = jar.read_netscape(file.as_bytes()).unwrap();
-        assert_eq!(wrong.len(), 1);
+        assert_eq!(wrong.len(), 2);
+        assert_eq!(wrong[1].to_string(), "line 8: its domain is none");
         assert!(
             wrong[0].to_string().starts_with("line 7: its domain is a public suffix"),
             "{}",
