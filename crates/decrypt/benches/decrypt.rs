@@ -1,6 +1,6 @@
 //! How fast segments are decrypted, in place, on one core: the median of many rounds over buffers of 1 MiB.
 //!
-//! `cargo bench -p aqueduct-decrypt` prints a table; figures of samples are for each encrypted byte. Beside it stands
+//! `cargo bench -p aqueduct-decrypt --bench decrypt [-- WORDS]` prints a table, or the lines of it that have the words; figures of samples are for each encrypted byte. Beside it stands
 //! what openssl does on the same machine in the same run, where it is installed.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
@@ -19,7 +19,15 @@ const KEY: [u8; 16] = [7; 16];
 fn main() {
     let openssl = openssl();
     println!("{:<34} {:>9} {:>9} {:>9}", "", "GB/s", "openssl", "ratio");
-    let row = |name: &str, encrypted: usize, time: Duration| {
+    let words = std::env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with("--"))
+        .unwrap_or_default();
+    let row = |name: &str, encrypted: usize, time: &dyn Fn() -> Duration| {
+        if !name.contains(&words) {
+            return;
+        }
+        let time = time();
         let rate = gigabytes(encrypted, time);
         let (theirs, ratio) = match openssl {
             Some(theirs) => (format!("{theirs:.2}"), format!("{:.0} %", 100.0 * rate / theirs)),
@@ -33,8 +41,8 @@ fn main() {
     let whole = Encryption::Aes128 { key: key.clone(), iv };
     // What comes out of decrypting a constant is no padding; only a segment that was sealed right is measured.
     let sealed = seal(MIB);
-    let time = median(&ClearKey::new(), &whole, &sealed);
-    row("AES-128 CBC, whole segment", MIB, time);
+    row("AES-128 CBC, whole segment", MIB, &|| median(&ClearKey::new(), &whole, &sealed));
+    row("nothing but every tenth block", MIB / 160 * 16, &touch);
 
     let samples = Encryption::SampleAes { key, iv };
     for (name, scheme, pattern, sample) in [
@@ -48,13 +56,12 @@ fn main() {
         let (init, segment) = fragmented(scheme, pattern, sample);
         let mut clear_key = ClearKey::new().with_keys(user_key());
         clear_key.decrypt(&samples, &KEY, BytesMut::from(&init[..])).unwrap();
-        let time = median(&clear_key, &samples, &segment);
         let encrypted = match pattern {
             (0, 0) if scheme == b"cenc" => sample,
             (0, 0) => sample / 16 * 16,
             _ => (sample / 16).div_ceil(10) * 16,
         };
-        row(name, encrypted * (MIB / sample), time);
+        row(name, encrypted * (MIB / sample), &|| median(&clear_key, &samples, &segment));
     }
 }
 
@@ -62,6 +69,25 @@ fn user_key() -> UserKeys {
     let mut keys = UserKeys::new();
     keys.add(&format!("{:032x}", u128::from_be_bytes(KEY))).unwrap();
     keys
+}
+
+/// The median time to change every tenth block of one buffer: what memory allows a 1:9 pattern.
+fn touch() -> Duration {
+    let mut bytes = vec![1_u8; MIB];
+    let mut times = Vec::new();
+    for round in 0..1000 {
+        bytes.fill(3);
+        let mask = std::hint::black_box(round);
+        let begun = Instant::now();
+        for period in bytes.chunks_exact_mut(160) {
+            let Some(block) = period.first_chunk_mut::<16>() else { continue };
+            *block = (u128::from_ne_bytes(*block) ^ mask).to_ne_bytes();
+        }
+        times.push(begun.elapsed());
+        std::hint::black_box(&bytes);
+    }
+    times.sort_unstable();
+    times[times.len() / 2]
 }
 
 /// The median time for one buffer, which is refilled between rounds outside the clock.
@@ -91,7 +117,6 @@ fn openssl() -> Option<f64> {
     let run = Command::new("openssl")
         .args([
             "speed",
-            "-elapsed",
             "-evp",
             "aes-128-cbc",
             "-decrypt",

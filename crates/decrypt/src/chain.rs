@@ -1,16 +1,17 @@
 //! Cipher block chains of samples: many short ones, full of holes.
 //!
 //! A cipher is fast only over many blocks at a time, and a pattern such as 1:9 leaves single ones. So the encrypted
-//! blocks of all chains are gathered, decrypted in one go without chaining, and scattered again; the ciphertext that
-//! each is to be combined with is still in its place then (NIST SP 800-38A, 6.2).
+//! blocks of all chains are gathered, each with the ciphertext that it is to be combined with, decrypted in one go
+//! without chaining, and scattered again (NIST SP 800-38A, 6.2).
 
 use aes::Aes128;
 use aes::cipher::{BlockCipherDecrypt, BlockModeDecrypt, InnerIvInit, StreamCipher};
 
 use crate::whole::BLOCK;
 
-/// Blocks that are gathered before they are decrypted: 16 KiB, so that they stay in the nearest cache.
-const GATHERED: usize = 1024;
+/// Blocks that are gathered before they are decrypted. With them, the lines of memory that they are from stay in the
+/// nearest cache until they are put back.
+const GATHERED: usize = 128;
 /// A run of so many blocks is decrypted where it is.
 const LONG_RUN: usize = 64;
 
@@ -54,102 +55,108 @@ type Iv = [u8; BLOCK];
 /// Gathers, decrypts and scatters. It is used again, for its memory.
 #[derive(Clone)]
 pub(crate) struct Chains {
-    /// The first `count` are in use.
-    blocks: Box<[aes::Block; GATHERED]>,
-    /// Where each block is from.
-    places: Box<[usize; GATHERED]>,
+    gathered: Box<Gathered>,
+    /// How many blocks are gathered.
     count: usize,
-    /// Chains that begin, each before the block of this number.
-    begins: Vec<(usize, Iv)>,
-    previous: Iv,
+    /// The ciphertext that the next block is combined with, as a number of this machine.
+    previous: u128,
+}
+
+#[derive(Clone)]
+struct Gathered {
+    blocks: [aes::Block; GATHERED],
+    /// What each is combined with.
+    masks: [u128; GATHERED],
+    /// Where each is from.
+    places: [usize; GATHERED],
 }
 
 impl Default for Chains {
     fn default() -> Self {
         Self {
-            blocks: Box::new([aes::Block::default(); GATHERED]),
-            places: Box::new([0; GATHERED]),
+            gathered: Box::new(Gathered {
+                blocks: [aes::Block::default(); GATHERED],
+                masks: [0; GATHERED],
+                places: [0; GATHERED],
+            }),
             count: 0,
-            begins: Vec::new(),
-            previous: [0; BLOCK],
+            previous: 0,
         }
     }
 }
 
 impl Chains {
     /// A chain begins.
+    #[inline]
     pub(crate) fn begin(&mut self, iv: Iv) {
-        // Chains without a block could begin without end.
-        if self.begins.last().is_some_and(|(at, _)| *at == self.count) {
-            self.begins.pop();
-        }
-        self.begins.push((self.count, iv));
+        self.previous = u128::from_ne_bytes(iv);
     }
 
     /// The next bytes of the chain: `length` of them from `at` on, as far as `data` reaches.
+    #[inline]
     pub(crate) fn add(&mut self, cipher: &Aes128, data: &mut [u8], at: usize, length: usize, pattern: Pattern) {
         let length = length.min(data.len().saturating_sub(at));
-        if pattern.skip == 0 {
-            let blocks = length / BLOCK;
-            if blocks >= LONG_RUN {
-                self.flush(cipher, data);
-                self.run(cipher, data, at, blocks);
-            } else {
-                self.gather(cipher, data, at, blocks);
-            }
-            return;
-        }
         let period = (pattern.crypt + pattern.skip) * BLOCK;
-        let whole = length / period;
-        for number in 0..whole {
-            self.gather(cipher, data, at + number * period, pattern.crypt);
+        match pattern {
+            Pattern { skip: 0, .. } if length / BLOCK >= LONG_RUN => self.run(cipher, data, at, length / BLOCK),
+            Pattern { skip: 0, .. } => self.gather(cipher, data, at, BLOCK, length / BLOCK),
+            Pattern { crypt: 1, .. } => {
+                let last = usize::from(length % period >= BLOCK);
+                self.gather(cipher, data, at, period, length / period + last);
+            }
+            _ => {
+                for (offset, count) in pattern.runs(length) {
+                    self.gather(cipher, data, at + offset, BLOCK, count);
+                }
+            }
         }
-        let rest = length - whole * period;
-        self.gather(cipher, data, at + whole * period, pattern.crypt.min(rest / BLOCK));
     }
 
-    /// Takes in `count` blocks from `at` on.
+    /// Takes in `count` blocks of the chain, of which each begins `stride` bytes behind the one before.
     #[inline]
-    fn gather(&mut self, cipher: &Aes128, data: &mut [u8], at: usize, count: usize) {
-        for place in (at..at + count * BLOCK).step_by(BLOCK) {
+    fn gather(&mut self, cipher: &Aes128, data: &mut [u8], mut at: usize, stride: usize, mut count: usize) {
+        while count > 0 {
             if self.count == GATHERED {
                 self.flush(cipher, data);
             }
-            let block = data.get(place..).and_then(<[u8]>::first_chunk::<BLOCK>);
-            let (Some(block), Some(target), Some(from)) = (block, self.blocks.get_mut(self.count), self.places.get_mut(self.count)) else {
+            let taken = count.min(GATHERED - self.count);
+            let Gathered { blocks, masks, places } = &mut *self.gathered;
+            let free = self.count..self.count + taken;
+            let (Some(blocks), Some(masks), Some(places)) =
+                (blocks.get_mut(free.clone()), masks.get_mut(free.clone()), places.get_mut(free))
+            else {
                 return;
             };
-            *target = (*block).into();
-            *from = place;
-            self.count += 1;
+            let mut previous = self.previous;
+            for ((block, mask), from) in blocks.iter_mut().zip(masks).zip(places) {
+                let Some(sealed) = data.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) else {
+                    return;
+                };
+                // As a number it stays in registers from one round to the next.
+                let sealed = u128::from_ne_bytes(*sealed);
+                *block = sealed.to_ne_bytes().into();
+                *mask = previous;
+                *from = at;
+                previous = sealed;
+                at += stride;
+            }
+            self.previous = previous;
+            self.count += taken;
+            count -= taken;
         }
     }
 
     /// Decrypts what was gathered. `data` must be the bytes that it came from.
     pub(crate) fn flush(&mut self, cipher: &Aes128, data: &mut [u8]) {
-        let blocks = self.blocks.get_mut(..self.count).unwrap_or(&mut []);
+        let Gathered { blocks, masks, places } = &mut *self.gathered;
+        let blocks = blocks.get_mut(..self.count).unwrap_or(&mut []);
         cipher.decrypt_blocks(blocks);
-        let mut previous = self.previous;
-        let mut from = 0;
-        let mut scatter = |until: usize, previous: Iv| {
-            let blocks = blocks.get(from..until).unwrap_or(&[]);
-            let places = self.places.get(from..until).unwrap_or(&[]);
-            from = until;
-            blocks.iter().zip(places).fold(previous, |previous, (block, place)| {
-                let Some(target) = data.get_mut(*place..).and_then(<[u8]>::first_chunk_mut::<BLOCK>) else {
-                    return previous;
-                };
-                let sealed = *target;
-                let clear = u128::from_ne_bytes((*block).into()) ^ u128::from_ne_bytes(previous);
-                *target = clear.to_ne_bytes();
-                sealed
-            })
-        };
-        for (at, iv) in self.begins.drain(..) {
-            scatter(at, previous);
-            previous = iv;
+        for ((block, mask), place) in blocks.iter().zip(masks.iter()).zip(places.iter()) {
+            let clear = u128::from_ne_bytes((*block).into()) ^ *mask;
+            if let Some(target) = data.get_mut(*place..*place + BLOCK) {
+                target.copy_from_slice(&clear.to_ne_bytes());
+            }
         }
-        self.previous = scatter(self.count, previous);
         self.count = 0;
     }
 
@@ -158,8 +165,8 @@ impl Chains {
         let Some(run) = data.get_mut(at..at + count * BLOCK) else { return };
         let Some(last) = run.last_chunk::<BLOCK>().copied() else { return };
         let (blocks, _) = aes::Block::slice_as_chunks_mut(run);
-        cbc::Decryptor::inner_iv_init(cipher.clone(), &self.previous.into()).decrypt_blocks(blocks);
-        self.previous = last;
+        cbc::Decryptor::inner_iv_init(cipher.clone(), &self.previous.to_ne_bytes().into()).decrypt_blocks(blocks);
+        self.previous = u128::from_ne_bytes(last);
     }
 }
 

@@ -1,13 +1,15 @@
 //! Movie fragments: which bytes of which samples are encrypted, and with what (ISO 14496-12 §8.8, ISO 23001-7, 7).
 
+use std::ops::Range;
+
 use aes::Aes128;
 use aqueduct_core::DecryptError;
 
 use crate::chain::{Chains, Counter, Pattern};
 
 use super::boxes::{BoxAt, Reader};
-use super::init::Track;
-use super::protection::{Protection, Scheme, descriptions, is_seig, iv};
+use super::init::{Track, is_pssh};
+use super::protection::{Groups, Protection, Scheme, is_seig, iv};
 use super::unreadable;
 
 /// PIFF's form of `senc`.
@@ -44,7 +46,8 @@ impl Keys<'_> {
 }
 
 /// Decrypts in `data` what the fragment `moof` describes, which begins at `at` there and is given as a copy, and makes
-/// `free` of the boxes that tell of protection: nothing moves, so all offsets stay right.
+/// `free` of the boxes that tell of protection: nothing moves, so all offsets stay right. `room` is how many bytes
+/// samples may have in all.
 pub(super) fn decrypt(
     tracks: &[Track],
     moof: &BoxAt<'_>,
@@ -52,10 +55,11 @@ pub(super) fn decrypt(
     data: &mut [u8],
     keys: &mut Keys<'_>,
     work: &mut Work,
+    room: &mut usize,
 ) -> Result<(), DecryptError> {
     let mut end_of_last = at;
     for child in moof.children() {
-        if &child.kind == b"pssh" {
+        if is_pssh(&child) {
             free(data, at, &child);
         }
         if &child.kind != b"traf" {
@@ -70,7 +74,7 @@ pub(super) fn decrypt(
             continue;
         };
         let fragment = Fragment::new(track, &child, &header, at, end_of_last)?;
-        end_of_last = fragment.decrypt(data, keys, work)?;
+        end_of_last = fragment.decrypt(data, keys, work, room)?;
         if track.is_protected() {
             for child in child.children().filter(|child| tells_of_protection(child)) {
                 free(data, at, &child);
@@ -100,8 +104,8 @@ fn is_protection_aux(body: &[u8]) -> bool {
     }
 }
 
-/// Makes a box free space, with nothing in it.
-fn free(data: &mut [u8], moof: usize, found: &BoxAt<'_>) {
+/// Makes a box free space, with nothing in it. Its place counts from `moof`.
+pub(super) fn free(data: &mut [u8], moof: usize, found: &BoxAt<'_>) {
     let at = moof + found.start;
     if let Some(kind) = data.get_mut(at + 4..at + 8) {
         kind.copy_from_slice(b"free");
@@ -145,7 +149,7 @@ struct Fragment<'a> {
     track: &'a Track,
     /// The protection of its sample entry.
     default: Option<Protection>,
-    groups: Vec<Option<Protection>>,
+    groups: Groups,
     sbgp: Option<Reader<'a>>,
     runs: Vec<BoxAt<'a>>,
     aux: Aux<'a>,
@@ -166,8 +170,52 @@ enum Aux<'a> {
     Apart {
         default_size: u8,
         sizes: Reader<'a>,
+        /// For each track run, or for the first one.
         offsets: Vec<usize>,
     },
+}
+
+/// Samples in a row that are protected in the same way.
+struct Group {
+    left: u32,
+    protection: Option<Protection>,
+}
+
+/// The samples of a track run (ISO 14496-12 §8.8.8).
+struct Run<'a> {
+    count: u32,
+    offset: Option<i32>,
+    entries: Reader<'a>,
+    /// Bytes of an entry, and where its size is.
+    entry: usize,
+    size_at: Option<usize>,
+}
+
+impl<'a> Run<'a> {
+    fn read(run: &BoxAt<'a>) -> Option<Self> {
+        let mut reader = Reader(run.body());
+        let (_, flags) = reader.full()?;
+        let count = reader.u32()?;
+        let offset = if flags & 1 != 0 { Some(reader.u32()?.cast_signed()) } else { None };
+        reader.take(if flags & 4 != 0 { 4 } else { 0 })?;
+        let field = |flag: u32| if flags & flag != 0 { 4 } else { 0 };
+        Some(Self {
+            count,
+            offset,
+            entries: reader,
+            entry: field(0x100) + field(0x200) + field(0x400) + field(0x800),
+            size_at: (flags & 0x200 != 0).then_some(field(0x100)),
+        })
+    }
+
+    /// The size of the next sample, where it has one of its own.
+    fn size(&mut self) -> Option<Option<u32>> {
+        let entry = self.entries.take(self.entry)?;
+        match self.size_at {
+            Some(at) => Some(Some(Reader(entry.get(at..)?).u32()?)),
+            None => Some(None),
+        }
+    }
 }
 
 impl<'a> Fragment<'a> {
@@ -177,9 +225,8 @@ impl<'a> Fragment<'a> {
             .entries
             .get(number.saturating_sub(1))
             .ok_or_else(|| unreadable("a fragment with a sample entry that is not there"))?;
-        let find = |kind: &[u8; 4]| traf.children().find(|child| child.kind == *kind);
         let scheme = track.entries.iter().flatten().map(|protection| protection.scheme).next();
-        let groups = scheme.and_then(|scheme| traf.children().filter(is_seig).find_map(|sgpd| descriptions(&sgpd, scheme)));
+        let groups = scheme.and_then(|scheme| traf.children().filter(is_seig).find_map(|sgpd| Groups::read(&sgpd, scheme)));
         let sbgp = traf.children().find(|child| &child.kind == b"sbgp" && is_seig(child));
         // An explicit base counts from the start of a file, of which this may be a part: what is in use is the place
         // of the fragment itself.
@@ -188,9 +235,13 @@ impl<'a> Fragment<'a> {
         } else {
             end_of_last
         };
+        let aux = |kind: &[u8; 4]| {
+            let found = |child: &BoxAt<'a>| child.kind == *kind && is_protection_aux(child.body());
+            traf.children().find(found)
+        };
         let aux = match traf.children().find(is_senc) {
             Some(senc) => senc_reader(&senc),
-            None => match (find(b"saiz"), find(b"saio")) {
+            None => match (aux(b"saiz"), aux(b"saio")) {
                 (Some(saiz), Some(saio)) => apart(&saiz, &saio, base),
                 _ => Some(Aux::None),
             },
@@ -201,50 +252,59 @@ impl<'a> Fragment<'a> {
             groups: groups.unwrap_or_default(),
             sbgp: sbgp.and_then(|sbgp| group_runs(&sbgp)),
             runs: traf.children().filter(|child| &child.kind == b"trun").collect(),
-            aux: aux.ok_or_else(|| unreadable("sample auxiliary information (senc, saiz, saio) that is cut short"))?,
+            aux: aux.ok_or_else(cut_aux)?,
             base,
             sample_size: header.sample_size.unwrap_or(track.sample_size),
         })
     }
 
-    /// Returns where its data end.
-    fn decrypt(mut self, data: &mut [u8], keys: &mut Keys<'_>, work: &mut Work) -> Result<usize, DecryptError> {
+    /// Returns where its data end. `room` is how many bytes samples may still have: in files that are right they lie
+    /// side by side, and in others they could be decrypted over and over.
+    fn decrypt(mut self, data: &mut [u8], keys: &mut Keys<'_>, work: &mut Work, room: &mut usize) -> Result<usize, DecryptError> {
         let cut = || unreadable("a track run (trun) that is cut short");
         let mut at = self.base;
-        let mut group = (0_u32, 0_u32);
+        let mut group = Group { left: 0, protection: None };
+        // Auxiliary information of one sample has at most 255 bytes where it stands apart.
+        let mut copied = [0; 255];
         for (number, run) in std::mem::take(&mut self.runs).iter().enumerate() {
-            // ISO 14496-12 §8.8.8.
-            let mut reader = Reader(run.body());
-            let (_, flags) = reader.full().ok_or_else(cut)?;
-            let count = reader.u32().ok_or_else(cut)?;
-            if flags & 1 != 0 {
-                let offset = reader.u32().ok_or_else(cut)?.cast_signed();
+            let mut run = Run::read(run).ok_or_else(cut)?;
+            if let Some(offset) = run.offset {
                 at = isize::try_from(offset)
                     .ok()
                     .and_then(|offset| self.base.checked_add_signed(offset))
                     .ok_or_else(|| unreadable("a data offset outside the segment"))?;
             }
-            if flags & 4 != 0 {
-                reader.u32().ok_or_else(cut)?;
-            }
-            if flags & 0xf00 == 0 && self.sample_size == 0 {
+            if run.entry == 0 && self.sample_size == 0 {
                 continue;
             }
             let mut aux_at = match &self.aux {
                 Aux::Apart { offsets, .. } => offsets.get(number).copied(),
                 _ => None,
             };
-            for _ in 0..count {
-                let mut optional = |flag| if flags & flag != 0 { reader.u32().map(Some) } else { Some(None) };
-                optional(0x100).ok_or_else(cut)?;
-                let size = optional(0x200).ok_or_else(cut)?.unwrap_or(self.sample_size);
-                optional(0x400).ok_or_else(cut)?;
-                optional(0x800).ok_or_else(cut)?;
+            for _ in 0..run.count {
+                let size = run.size().ok_or_else(cut)?.unwrap_or(self.sample_size);
                 let size = usize::try_from(size).map_err(|_| cut())?;
                 let end = at.checked_add(size).filter(|end| *end <= data.len());
                 let end = end.ok_or_else(|| unreadable("a sample that is not in the segment: it was cut short"))?;
-                let protection = self.protection(&mut group)?;
-                self.sample(data, at..end, protection, &mut aux_at, keys, work)?;
+                *room = room
+                    .checked_sub(size)
+                    .ok_or_else(|| unreadable("samples that lie over each other"))?;
+                if group.left == 0 {
+                    group = self.next_group()?;
+                }
+                group.left -= 1;
+                if let Some(protection) = &group.protection {
+                    let (own_iv, subsamples) = self
+                        .aux
+                        .next(protection.iv_size.into(), &mut aux_at, data, &mut copied)
+                        .ok_or_else(cut_aux)?;
+                    if protection.protected && size > 0 {
+                        let iv = own_iv.or(protection.constant_iv).or(keys.iv.filter(|_| protection.iv_size == 0));
+                        let iv = iv.ok_or_else(|| unreadable("samples without an initialization vector: no senc, saiz or constant IV"))?;
+                        let cipher = keys.of(&protection.kid, data, work)?;
+                        open(data, at..end, subsamples, protection, iv, cipher, work)?;
+                    }
+                }
                 at = end;
             }
             // The next run goes on in the same place, unless it has an offset of its own.
@@ -260,149 +320,118 @@ impl<'a> Fragment<'a> {
         Ok(at)
     }
 
-    /// How the next sample is protected: as its group says, or its entry (ISO 14496-12 §8.9.2, §8.9.4).
-    fn protection(&mut self, group: &mut (u32, u32)) -> Result<Option<Protection>, DecryptError> {
-        while group.0 == 0 {
-            let Some(next) = self.sbgp.as_mut().and_then(|runs| Some((runs.u32()?, runs.u32()?))) else {
-                *group = (u32::MAX, 0);
-                break;
-            };
-            *group = next;
-        }
-        group.0 = group.0.saturating_sub(1);
-        let (groups, index) = match group.1 {
-            0 => return Ok(self.default),
+    /// How the next samples are protected, and how many: as their group says, or their entry (ISO 14496-12 §8.9.2,
+    /// §8.9.4).
+    fn next_group(&mut self) -> Result<Group, DecryptError> {
+        let mut next = || self.sbgp.as_mut().and_then(|runs| Some((runs.u32()?, runs.u32()?)));
+        let run = std::iter::from_fn(&mut next).find(|(count, _)| *count > 0);
+        // Samples that none is said of have the default, where there is one (§8.9.3).
+        let (left, index) = run.unwrap_or_else(|| match (self.groups.default, self.track.groups.default) {
+            (0, index) => (u32::MAX, index),
+            (index, _) => (u32::MAX, index.saturating_add(0x1_0000)),
+        });
+        let (groups, index) = match index {
+            0 => {
+                let protection = self.default;
+                return Ok(Group { left, protection });
+            }
             index @ 0x1_0001.. => (&self.groups, index - 0x1_0001),
             index => (&self.track.groups, index - 1),
         };
-        let described = usize::try_from(index).ok().and_then(|index| groups.get(index).copied().flatten());
-        described
-            .map(Some)
-            .ok_or_else(|| unreadable("a sample group (seig) that nothing describes"))
-    }
-
-    /// Decrypts one sample.
-    fn sample(
-        &mut self,
-        data: &mut [u8],
-        range: std::ops::Range<usize>,
-        protection: Option<Protection>,
-        aux_at: &mut Option<usize>,
-        keys: &mut Keys<'_>,
-        work: &mut Work,
-    ) -> Result<(), DecryptError> {
-        let Some(protection) = protection else { return Ok(()) };
-        let cut = || unreadable("sample auxiliary information (senc, saiz, saio) that is cut short");
-        // Auxiliary information of one sample has at most 255 bytes where it stands apart.
-        let mut copied = [0; 255];
-        let iv_size = usize::from(protection.iv_size);
-        let (own_iv, mut subsamples) = match &mut self.aux {
-            Aux::None => (None, Reader(&[])),
-            Aux::Senc { reader, subsamples } => aux_of(reader, iv_size, *subsamples).ok_or_else(cut)?,
-            Aux::Apart { default_size, sizes, .. } => {
-                let size = match *default_size {
-                    0 => sizes.u8().ok_or_else(cut)?,
-                    size => size,
-                };
-                let from = aux_at.as_mut().ok_or_else(cut)?;
-                let source = data.get(*from..).and_then(|rest| rest.get(..size.into())).ok_or_else(cut)?;
-                let target = copied.get_mut(..size.into()).ok_or_else(cut)?;
-                target.copy_from_slice(source);
-                *from += usize::from(size);
-                aux_of(&mut Reader(target), iv_size, usize::from(size) > iv_size).ok_or_else(cut)?
-            }
-        };
-        if !protection.protected || range.is_empty() {
-            return Ok(());
+        let described = usize::try_from(index)
+            .ok()
+            .and_then(|index| groups.entries.get(index).copied().flatten());
+        match described {
+            protection @ Some(_) => Ok(Group { left, protection }),
+            None => Err(unreadable("a sample group (seig) that nothing describes")),
         }
-        let iv = own_iv.or(protection.constant_iv).or(keys.iv.filter(|_| iv_size == 0));
-        let iv = iv.ok_or_else(|| unreadable("samples without an initialization vector: no senc, saiz or constant IV"))?;
-        let cipher = keys.of(&protection.kid, data, work)?;
-        let mut sample = Sample::new(cipher, &protection, iv, work);
-        if subsamples.0.is_empty() {
-            sample.protected(data, range.start, range.len());
-            return Ok(());
-        }
-        let mut at = range.start;
-        while let (Some(clear), Some(sealed)) = (subsamples.u16(), subsamples.count()) {
-            let from = at + usize::from(clear);
-            at = from
-                .checked_add(sealed)
-                .filter(|end| *end <= range.end)
-                .ok_or_else(|| unreadable("subsamples that are larger than their sample"))?;
-            sample.protected(data, from, sealed);
-        }
-        Ok(())
     }
 }
 
-/// A sample on its way through a scheme (ISO 23001-7, 10).
-#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack")]
-enum Sample<'a> {
-    Chain {
-        cipher: &'a Aes128,
-        work: &'a mut Work,
-        pattern: Pattern,
-        each: Option<[u8; 16]>,
-    },
-    Stream {
-        counter: Counter,
-        work: &'a mut Work,
-        pattern: Option<Pattern>,
-    },
+fn cut_aux() -> DecryptError {
+    unreadable("sample auxiliary information (senc, saiz, saio) that is cut short")
 }
 
-impl<'a> Sample<'a> {
-    fn new(cipher: &'a Aes128, protection: &Protection, iv: [u8; 16], work: &'a mut Work) -> Self {
-        match protection.scheme {
-            Scheme::Cenc | Scheme::Cens => Self::Stream {
-                counter: Counter::new(cipher, iv),
-                work,
-                pattern: (protection.scheme == Scheme::Cens).then_some(protection.pattern),
-            },
-            // One chain through all subsamples.
-            Scheme::Cbc1 => {
-                work.chains.begin(iv);
-                Self::Chain {
-                    cipher,
-                    work,
-                    pattern: Pattern::ALL,
-                    each: None,
-                }
-            }
-            Scheme::Cbcs => Self::Chain {
-                cipher,
-                work,
-                pattern: protection.pattern,
-                each: Some(iv),
-            },
-        }
-    }
-
-    /// The protected bytes of a subsample, or of the whole sample.
-    fn protected(&mut self, data: &mut [u8], at: usize, length: usize) {
+impl Aux<'_> {
+    /// The IV and the subsamples of the next sample.
+    fn next<'b>(
+        &'b mut self,
+        iv_size: usize,
+        at: &mut Option<usize>,
+        data: &[u8],
+        copied: &'b mut [u8; 255],
+    ) -> Option<(Option<[u8; 16]>, Reader<'b>)> {
         match self {
-            Self::Chain {
-                cipher,
-                work,
-                pattern,
-                each,
-            } => {
-                if let Some(iv) = each {
-                    work.chains.begin(*iv);
-                }
-                work.chains.add(cipher, data, at, length, *pattern);
+            Self::None => Some((None, Reader(&[]))),
+            Self::Senc { reader, subsamples } => aux_of(reader, iv_size, *subsamples),
+            Self::Apart { default_size, sizes, .. } => {
+                let size = match *default_size {
+                    0 => usize::from(sizes.u8()?),
+                    size => usize::from(size),
+                };
+                let from = at.as_mut()?;
+                let target = copied.get_mut(..size)?;
+                target.copy_from_slice(data.get(*from..)?.get(..size)?);
+                *from += size;
+                aux_of(&mut Reader(target), iv_size, size > iv_size)
             }
-            Self::Stream {
-                counter,
-                work,
-                pattern: Some(pattern),
-            } => counter.pattern(data, at, length, *pattern, &mut work.scratch),
-            Self::Stream {
-                counter, pattern: None, ..
-            } => counter.all(data, at, length),
         }
     }
+}
+
+/// Decrypts one sample, or what of it is protected (ISO 23001-7, 10).
+#[inline]
+fn open(
+    data: &mut [u8],
+    sample: Range<usize>,
+    subsamples: Reader<'_>,
+    protection: &Protection,
+    iv: [u8; 16],
+    cipher: &Aes128,
+    work: &mut Work,
+) -> Result<(), DecryptError> {
+    let Work { chains, scratch } = work;
+    let pattern = protection.pattern;
+    match protection.scheme {
+        Scheme::Cbcs => each(sample, subsamples, |at, length| {
+            chains.begin(iv);
+            chains.add(cipher, data, at, length, pattern);
+        }),
+        // One chain through all subsamples.
+        Scheme::Cbc1 => {
+            chains.begin(iv);
+            each(sample, subsamples, |at, length| chains.add(cipher, data, at, length, Pattern::ALL))
+        }
+        Scheme::Cenc => {
+            let mut counter = Counter::new(cipher, iv);
+            each(sample, subsamples, |at, length| counter.all(data, at, length))
+        }
+        Scheme::Cens => {
+            let mut counter = Counter::new(cipher, iv);
+            each(sample, subsamples, |at, length| {
+                counter.pattern(data, at, length, pattern, scratch);
+            })
+        }
+    }
+}
+
+/// Calls `protected` for the place and length of what is protected of a sample: all of it, where it has no subsamples.
+#[inline]
+fn each(sample: Range<usize>, mut subsamples: Reader<'_>, mut protected: impl FnMut(usize, usize)) -> Result<(), DecryptError> {
+    if subsamples.0.is_empty() {
+        protected(sample.start, sample.len());
+        return Ok(());
+    }
+    let mut at = sample.start;
+    while let (Some(clear), Some(sealed)) = (subsamples.u16(), subsamples.count()) {
+        let from = at + usize::from(clear);
+        at = from
+            .checked_add(sealed)
+            .filter(|end| *end <= sample.end)
+            .ok_or_else(|| unreadable("subsamples that are larger than their sample"))?;
+        protected(from, sealed);
+    }
+    Ok(())
 }
 
 /// The IV of a sample, if it has one, and the numbers of its subsamples (ISO 23001-7, 7.1).
@@ -430,9 +459,6 @@ fn senc_reader<'a>(senc: &BoxAt<'a>) -> Option<Aux<'a>> {
 }
 
 fn apart<'a>(saiz: &BoxAt<'a>, saio: &BoxAt<'a>, base: usize) -> Option<Aux<'a>> {
-    if !is_protection_aux(saiz.body()) || !is_protection_aux(saio.body()) {
-        return Some(Aux::None);
-    }
     let mut sizes = Reader(saiz.body());
     let (_, flags) = sizes.full()?;
     sizes.take(if flags & 1 != 0 { 8 } else { 0 })?;

@@ -3,7 +3,7 @@
 use aqueduct_core::DecryptError;
 
 use super::boxes::{BoxAt, Boxes, Reader};
-use super::protection::{Protection, Scheme, descriptions, is_seig};
+use super::protection::{Groups, Protection, Scheme, is_seig};
 use super::unreadable;
 
 /// Tracks and sample entries that are read; more is an attack.
@@ -16,7 +16,7 @@ pub(super) struct Track {
     /// For each sample entry, whether and how it is protected.
     pub(super) entries: Vec<Option<Protection>>,
     /// `seig` entries that fragments may refer to.
-    pub(super) groups: Vec<Option<Protection>>,
+    pub(super) groups: Groups,
     /// Defaults of `trex` (ISO 14496-12 §8.8.3).
     pub(super) entry: u32,
     pub(super) sample_size: u32,
@@ -76,7 +76,7 @@ fn track(trak: &BoxAt<'_>, default: Option<Scheme>) -> Result<Track, DecryptErro
     Ok(Track {
         id: id.ok_or_else(|| unreadable("a track without a number"))?,
         groups: scheme
-            .and_then(|scheme| groups.filter_map(|sgpd| descriptions(&sgpd, scheme)).next())
+            .and_then(|scheme| groups.filter_map(|sgpd| Groups::read(&sgpd, scheme)).next())
             .unwrap_or_default(),
         entries,
         entry: 1,
@@ -127,6 +127,14 @@ fn children_of(entry: &BoxAt<'_>) -> Option<usize> {
         .map(|skip| entry.header + skip)
 }
 
+/// What a DRM system is told: `pssh` (ISO 23001-7, 8.1), or PIFF's form of it.
+pub(super) fn is_pssh(found: &BoxAt<'_>) -> bool {
+    const PIFF: [u8; 16] = [
+        0xd0, 0x8a, 0x4f, 0x18, 0x10, 0xf3, 0x4a, 0x82, 0xb6, 0xc8, 0x32, 0xd8, 0xab, 0xa1, 0x83, 0xd3,
+    ];
+    &found.kind == b"pssh" || &found.kind == b"uuid" && found.body().starts_with(&PIFF)
+}
+
 fn has_sinf(body: &[u8], skip: usize) -> bool {
     Boxes::new(body.get(skip..).unwrap_or(&[]))
         .take(MOST)
@@ -137,7 +145,7 @@ fn has_sinf(body: &[u8], skip: usize) -> bool {
 /// (`frma`, ISO 14496-12 §8.12.2), and `sinf`, `pssh` and `seig` groups are gone.
 pub(super) fn plain(found: &BoxAt<'_>, out: &mut Vec<u8>) {
     match &found.kind {
-        b"pssh" => {}
+        b"pssh" | b"uuid" if is_pssh(found) => {}
         b"moov" | b"trak" | b"mdia" | b"minf" | b"stbl" => wrap(out, found.kind, |out| {
             found.children().for_each(|child| plain(&child, out));
             // Padding that is no box stays.

@@ -50,7 +50,8 @@ impl Fragments {
             iv: protected.iv.map(|iv| iv.0),
             last: None,
         };
-        let (mut at, mut moov, mut media) = (0, None, false);
+        let (mut at, mut moovs, mut media) = (0, Vec::new(), false);
+        let mut room = bytes.len();
         while let Some((kind, size)) = next(&bytes, at) {
             let end = at + size;
             match &kind {
@@ -63,21 +64,24 @@ impl Fragments {
                         }
                         return Ok(bytes);
                     }
+                    if tracks.iter().any(Track::is_protected) {
+                        moovs.push(at..end);
+                    }
                     self.tracks = tracks;
-                    moov = Some(at..end);
                 }
                 b"moof" => {
                     media = true;
                     self.moof.clear();
                     self.moof.extend_from_slice(bytes.get(at..end).unwrap_or(&[]));
                     let found = whole(&self.moof)?;
-                    fragment::decrypt(&self.tracks, &found, at, &mut bytes, &mut keys, &mut self.work)?;
+                    fragment::decrypt(&self.tracks, &found, at, &mut bytes, &mut keys, &mut self.work, &mut room)?;
                 }
                 _ => {}
             }
             at = end;
         }
-        if let Some(range) = moov.filter(|_| self.tracks.iter().any(Track::is_protected)) {
+        // From the last on, since a place that gets smaller moves what is behind it.
+        for range in moovs.into_iter().rev() {
             rewrite(&mut bytes, range, media)?;
         }
         Ok(bytes)

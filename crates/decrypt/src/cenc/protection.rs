@@ -92,34 +92,55 @@ impl Protection {
     }
 }
 
-/// The entries of a sample group description that is `seig` (ISO 14496-12 §8.9.3); `None` for another.
-pub(super) fn descriptions(sgpd: &BoxAt<'_>, scheme: Scheme) -> Option<Vec<Option<Protection>>> {
-    let mut reader = Reader(sgpd.body());
-    let (version, _) = reader.full()?;
-    if &reader.array::<4>()? != b"seig" {
-        return None;
-    }
-    let default_length = if version == 1 { reader.count()? } else { 0 };
-    if version >= 2 {
-        reader.u32()?;
-    }
-    let count = reader.count()?;
-    let mut entries = Vec::new();
-    for _ in 0..count {
-        let length = match (version, default_length) {
-            (1, 0) => reader.count()?,
-            (1, length) => length,
-            // Without a length, an entry is as long as it says itself.
-            _ if reader.0.get(2) == Some(&1) && reader.0.get(3) == Some(&0) => 21 + usize::from(*reader.0.get(20)?),
-            _ => 20,
-        };
-        // Shorter ones are none, and could be claimed without end.
-        if length < 20 {
+/// The `seig` entries that samples may refer to (ISO 14496-12 §8.9.3, ISO 23001-7, 6).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Groups {
+    pub(super) entries: Vec<Option<Protection>>,
+    /// The number of the entry for samples that none is said of; 0 for none.
+    pub(super) default: u32,
+}
+
+impl Groups {
+    /// Reads a sample group description that is `seig`; `None` for another.
+    pub(super) fn read(sgpd: &BoxAt<'_>, scheme: Scheme) -> Option<Self> {
+        let mut reader = Reader(sgpd.body());
+        let (version, _) = reader.full()?;
+        if &reader.array::<4>()? != b"seig" {
             return None;
         }
-        entries.push(Protection::seig(scheme, reader.take(length)?));
+        match version {
+            0 => Self::after(reader, false, false, scheme).map(|(groups, _)| groups),
+            1 => Self::after(reader, true, false, scheme).map(|(groups, _)| groups),
+            // The editions differ in whether the default is all that version 2 has.
+            _ => [true, false]
+                .iter()
+                .find_map(|lengths| Self::after(reader, *lengths, true, scheme).filter(|(_, rest)| *rest == 0))
+                .map(|(groups, _)| groups),
+        }
     }
-    Some(entries)
+
+    /// What follows the type, and how many bytes are left behind it.
+    fn after(mut reader: Reader<'_>, lengths: bool, default: bool, scheme: Scheme) -> Option<(Self, usize)> {
+        let length = if lengths { Some(reader.count()?) } else { None };
+        let default = if default { reader.u32()? } else { 0 };
+        let count = reader.count()?;
+        let mut entries = Vec::new();
+        for _ in 0..count {
+            let length = match length {
+                Some(0) => reader.count()?,
+                Some(length) => length,
+                // Without a length, an entry is as long as it says itself.
+                None if reader.0.get(2) == Some(&1) && reader.0.get(3) == Some(&0) => 21 + usize::from(*reader.0.get(20)?),
+                None => 20,
+            };
+            // Shorter ones are none, and could be claimed without end.
+            if length < 20 {
+                return None;
+            }
+            entries.push(Protection::seig(scheme, reader.take(length)?));
+        }
+        Some((Self { entries, default }, reader.0.len()))
+    }
 }
 
 /// Whether a box of sample groups is of the type `seig`.
