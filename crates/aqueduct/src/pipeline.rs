@@ -228,9 +228,11 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         let keys = Arc::new(KeyStore::new(Arc::clone(&fetcher), options.limits));
         let permits = Permits::split(options.concurrency, presentation.tracks.len());
         let mut stages = JoinSet::new();
+        let mut ahead = JoinSet::new();
         let mut lanes = Vec::new();
         for (track, permits) in presentation.tracks.iter().zip(permits) {
-            let (named, to_fetch) = channel(options.channel_items);
+            let (named, to_announce) = channel(options.channel_items);
+            let (announced, to_fetch) = channel(1);
             let (fetched, to_decrypt) = channel(options.channel_items);
             let (clear, to_mux) = channel(options.channel_items);
             stages.spawn({
@@ -241,6 +243,10 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                         .await
                         .map_err(|error| Failure::of_source(&track, error))
                 }
+            });
+            ahead.spawn({
+                let (decrypter, keys) = (decrypter.clone(), Arc::clone(&keys));
+                async move { aqueduct_decrypt::fetch_ahead(decrypter, &keys, to_announce, announced).await }
             });
             stages.spawn({
                 let lender = Lender {
@@ -315,6 +321,15 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             }
         }
         running.detach_all();
+        // What is left is keys that nothing needed.
+        ahead.abort_all();
+        while let Some(ended) = ahead.join_next().await {
+            if let Err(error) = ended
+                && error.is_panic()
+            {
+                verdict.fail(panicked(error), &stop);
+            }
+        }
         verdict.conclude(&presentation, finished, &progress, &stop)
     }
 }

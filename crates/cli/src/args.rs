@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use aqueduct::decrypt::UserKeys;
+use aqueduct::decrypt::{ClearKey, Method, UserKeys};
 use aqueduct::fetch::{Concurrency, OnMissing};
 use aqueduct::mux::AudioCodec;
 use aqueduct::resolve::{Select, Selection};
@@ -57,6 +57,10 @@ pub(crate) struct Args {
     /// The initialization vector for your keys, where the playlist's is not right
     #[arg(long, value_name = "HEX")]
     pub(crate) iv: Option<String>,
+
+    /// The cipher of the segments, where the playlist does not say or lies; --key and --iv are its key and nonce
+    #[arg(long, value_enum)]
+    pub(crate) method: Option<Cipher>,
 
     /// Which stream of a page with several, counted from 1 as `aqueduct list` does, or all
     #[arg(long, value_name = "N|all", default_value = "1", value_parser = pick)]
@@ -206,6 +210,26 @@ pub(crate) enum Missing {
     Gap,
 }
 
+/// Ciphers that playlists have no name for.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Cipher {
+    /// AES-128 in ECB mode
+    #[value(name = "aes-128-ecb")]
+    Aes128Ecb,
+    /// ChaCha20 from the start every 1024 bytes; the nonce has 8 or 12 bytes
+    #[value(name = "chacha20")]
+    ChaCha20,
+}
+
+impl From<Cipher> for Method {
+    fn from(cipher: Cipher) -> Self {
+        match cipher {
+            Cipher::Aes128Ecb => Self::Aes128Ecb,
+            Cipher::ChaCha20 => Self::ChaCha20,
+        }
+    }
+}
+
 impl From<Format> for Container {
     fn from(format: Format) -> Self {
         match format {
@@ -271,7 +295,7 @@ impl Args {
     }
 
     /// The keys that the user holds. What is wrong with one is told without repeating it.
-    pub(crate) fn user_keys(&self) -> anyhow::Result<UserKeys> {
+    fn user_keys(&self) -> anyhow::Result<UserKeys> {
         let mut keys = UserKeys::new();
         for (number, key) in (1..).zip(&self.keys) {
             let wrong = || format!("--key number {number} cannot be used");
@@ -287,6 +311,15 @@ impl Args {
             keys.set_iv(iv).context("--iv cannot be used")?;
         }
         Ok(keys)
+    }
+
+    /// What decrypts, with the keys and the method of the user.
+    pub(crate) fn decrypter(&self) -> anyhow::Result<ClearKey> {
+        let clear_key = ClearKey::new().with_keys(self.user_keys()?);
+        Ok(match self.method {
+            Some(cipher) => clear_key.with_method(cipher.into()),
+            None => clear_key,
+        })
     }
 }
 

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use aqueduct::decrypt::ClearKey;
 use aqueduct::fetch::{HttpFetcher, Jar};
 use aqueduct::resolve::{PageResolver, Selection};
 use aqueduct::{
@@ -112,7 +111,7 @@ impl Target {
 
 async fn one(args: &Args, text: &str, jar: &Arc<Jar>, stop: &Stop) -> anyhow::Result<Exit> {
     let target = Target::of(args)?;
-    args.user_keys()?;
+    args.decrypter()?;
     // Refused before anything is asked for, where the name is known already.
     let mut early = match &target {
         Target::File(path) => Some(Output::file(path, args.overwrite).map_err(Error::Output)?),
@@ -201,7 +200,7 @@ async fn stream(
     options.on_missing = args.on_missing.into();
     let pipeline = Pipeline::over(Arc::clone(&source.fetcher))
         .with_resolver(source.resolver.clone())
-        .with_decrypter(ClearKey::new().with_keys(args.user_keys()?))
+        .with_decrypter(args.decrypter()?)
         .with_muxer(muxer)
         .with_options(options)
         .with_progress(progress.clone())

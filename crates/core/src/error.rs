@@ -261,7 +261,7 @@ pub enum DecryptError {
     #[error("wrong padding: the key or the IV does not fit")]
     Padding,
     /// An initialization section is encrypted without an IV.
-    #[error("encrypted initialization section without an IV")]
+    #[error("no initialization vector (IV): only segments under a key of the playlist have one by themselves")]
     NoIv,
     /// No key opens this: neither the playlist nor the user has one.
     #[error("no key for {}", .kids.join(", "))]

@@ -151,6 +151,12 @@ pub trait Decrypt: Clone + Send + 'static {
         encryption.key()
     }
 
+    /// The same for a unit that is still to be fetched, so that its key can be fetched ahead of it; `None` where that
+    /// cannot be told yet. Nothing of the track was decrypted by this one before.
+    fn key_ahead<'a>(&self, encryption: &'a Encryption) -> Option<&'a Resource> {
+        self.key(encryption)
+    }
+
     /// Decrypts one whole segment or initialization section. `key` holds the bytes of the resource that
     /// [`key`](Decrypt::key) named, and nothing when it named none. An IV is always filled in for a segment.
     ///

@@ -11,10 +11,11 @@ use zeroize::Zeroizing;
 
 use crate::cenc::{Fragments, Protected, Scheme};
 use crate::chain::Chains;
+use crate::disguise::Disguise;
 use crate::media::{self, Format};
 use crate::sample::{self, Ts};
 use crate::whole::{self, Padding};
-use crate::{UserKeys, Warning, disguise, key_text};
+use crate::{Method, UserKeys, Warning, disguise, gzip, key_text, method};
 
 /// Warnings that are kept: a server may rotate its keys for ever.
 const WARNINGS: usize = 64;
@@ -28,6 +29,7 @@ const WARNINGS: usize = 64;
 #[derive(Clone, Default)]
 pub struct ClearKey {
     user: Arc<UserKeys>,
+    method: Option<Method>,
     schedules: Schedules,
     fragments: Fragments,
     ts: Ts,
@@ -48,6 +50,13 @@ impl ClearKey {
         self
     }
 
+    /// Decrypts by `method`, whatever a playlist says. What is media already stays as it is.
+    #[must_use]
+    pub fn with_method(mut self, method: Method) -> Self {
+        self.method = Some(method);
+        self
+    }
+
     /// What was odd and went well all the same, each once. The log has it too.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
@@ -62,19 +71,13 @@ impl ClearKey {
 
     /// A whole segment in CBC mode.
     fn whole(&mut self, encryption: &Encryption, length: usize, fetched: &[u8], mut bytes: BytesMut) -> Result<BytesMut, DecryptError> {
+        if is_clear(&bytes) {
+            self.warn(Warning::NotEncrypted);
+            return self.undisguised(bytes);
+        }
         let key = self.usable(encryption, length, fetched)?;
         let iv = self.iv(encryption)?;
-        if let Some(found) = disguise::ends(&bytes) {
-            // Media in the clear, whatever the playlist says: in ciphertext it is not found.
-            self.warn(Warning::Disguised { name: found.name });
-            self.warn(Warning::NotEncrypted);
-            bytes.advance(found.length);
-            return Ok(bytes);
-        }
-        if let Some(found) = disguise::ends_before_blocks(&bytes, whole::BLOCK) {
-            self.warn(Warning::Disguised { name: found.name });
-            bytes.advance(found.length);
-        }
+        self.take_off(disguise::ends_before_blocks(&bytes, whole::BLOCK), &mut bytes);
         let padding = match length {
             KEY_256 => whole::decrypt(self.schedules.aes256(&key)?, iv, &mut bytes)?,
             _ => whole::decrypt(self.schedules.aes128(&key)?, iv, &mut bytes)?,
@@ -83,12 +86,45 @@ impl ClearKey {
             let url = encryption.key().map(|key| key.url.clone());
             self.warn(Warning::Unpadded { url });
         }
-        Ok(self.undisguised(bytes))
+        self.opened(bytes)
+    }
+
+    /// A whole segment by the method that the user chose.
+    fn chosen(&mut self, method: Method, encryption: &Encryption, fetched: &[u8], mut bytes: BytesMut) -> Result<BytesMut, DecryptError> {
+        if is_clear(&bytes) {
+            if !matches!(encryption, Encryption::None) {
+                self.warn(Warning::NotEncrypted);
+            }
+            return self.undisguised(bytes);
+        }
+        let length = method.key_length();
+        if encryption.key().is_none() && self.user.plain(length).is_none() {
+            let kids = vec![format!("{method}: it takes one of {length} bytes")];
+            return Err(DecryptError::NoKey { kids });
+        }
+        let key = self.usable(encryption, length, fetched)?;
+        self.take_off(disguise::ends_before_blocks(&bytes, method.block()), &mut bytes);
+        match (method, <&[u8; KEY_256]>::try_from(&key[..])) {
+            (Method::ChaCha20, Ok(key)) => method::chacha20(key, self.iv(encryption)?, &mut bytes)?,
+            _ => {
+                if method::ecb(&self.schedules.aes128(&key)?, &mut bytes)? == Padding::Missing {
+                    self.warn(Warning::Unpadded { url: None });
+                }
+            }
+        }
+        let bytes = self.opened(bytes)?;
+        // A stream cipher opens with any key.
+        if media::format(&bytes).is_none() {
+            return Err(DecryptError::Media {
+                what: format!("what {method} makes of it is no media: the key, the IV or the method does not fit"),
+            });
+        }
+        Ok(bytes)
     }
 
     /// Single samples.
     fn samples(&mut self, encryption: &Encryption, scheme: Scheme, fetched: &[u8], bytes: BytesMut) -> Result<BytesMut, DecryptError> {
-        let mut bytes = self.undisguised(bytes);
+        let mut bytes = self.undisguised(bytes)?;
         let format = media::format(&bytes);
         match format {
             Some(Format::Fmp4) => return self.fragments(encryption, Some(scheme), fetched, bytes),
@@ -156,13 +192,36 @@ impl ClearKey {
         )
     }
 
-    /// Takes off what stands in front of the media.
-    fn undisguised(&mut self, mut bytes: BytesMut) -> BytesMut {
-        if let Some(found) = disguise::ends(&bytes) {
-            self.warn(Warning::Disguised { name: found.name });
-            bytes.advance(found.length);
+    /// Takes off what stands in front of the media, and inflates what it hid.
+    fn undisguised(&mut self, mut bytes: BytesMut) -> Result<BytesMut, DecryptError> {
+        match disguise::ends(&bytes) {
+            None => Ok(bytes),
+            found => {
+                self.take_off(found, &mut bytes);
+                self.inflated(bytes)
+            }
         }
-        bytes
+    }
+
+    /// The same for what was decrypted, which may be compressed without a disguise too.
+    fn opened(&mut self, bytes: BytesMut) -> Result<BytesMut, DecryptError> {
+        let bytes = self.undisguised(bytes)?;
+        self.inflated(bytes)
+    }
+
+    fn take_off(&mut self, found: Option<Disguise>, bytes: &mut BytesMut) {
+        if let Some(Disguise { name, length }) = found {
+            self.warn(Warning::Disguised { name });
+            bytes.advance(length);
+        }
+    }
+
+    fn inflated(&mut self, bytes: BytesMut) -> Result<BytesMut, DecryptError> {
+        if !gzip::holds_media(&bytes) {
+            return Ok(bytes);
+        }
+        self.warn(Warning::Compressed);
+        gzip::inflate(&bytes)
     }
 
     /// The key for `encryption`: the user's, or what was fetched, decoded where a server sends it as text.
@@ -196,9 +255,12 @@ impl ClearKey {
 
     /// Whether a key of the user takes the place of the one that `encryption` names.
     fn holds(&self, encryption: &Encryption) -> bool {
-        match method(encryption) {
-            Some(Method::Whole(length)) => self.user.plain(length).is_some(),
-            Some(Method::Samples(_)) => self.user.plain(KEY_128).is_some() || self.holds_kids(),
+        if let Some(method) = self.method {
+            return self.user.plain(method.key_length()).is_some();
+        }
+        match task(encryption) {
+            Some(Task::Whole(length)) => self.user.plain(length).is_some(),
+            Some(Task::Samples(_)) => self.user.plain(KEY_128).is_some() || self.holds_kids(),
             None => false,
         }
     }
@@ -226,9 +288,18 @@ impl Decrypt for ClearKey {
         encryption.key().filter(|_| !self.holds(encryption))
     }
 
+    fn key_ahead<'a>(&self, encryption: &'a Encryption) -> Option<&'a Resource> {
+        // Which key identifiers there are, the initialization section tells.
+        let told_later = self.user.has_kids() && matches!(task(encryption), Some(Task::Samples(_)));
+        self.key(encryption).filter(|_| !told_later)
+    }
+
     fn decrypt(&mut self, encryption: &Encryption, key: &[u8], bytes: BytesMut) -> Result<BytesMut, DecryptError> {
+        if let Some(method) = self.method {
+            return self.chosen(method, encryption, key, bytes);
+        }
         if matches!(encryption, Encryption::None) {
-            let bytes = self.undisguised(bytes);
+            let bytes = self.undisguised(bytes)?;
             return match media::format(&bytes) {
                 // An initialization section may stand before the key of its segments, and a key of the user opens
                 // what no playlist speaks of.
@@ -236,12 +307,12 @@ impl Decrypt for ClearKey {
                 _ => Ok(bytes),
             };
         }
-        match method(encryption) {
-            Some(Method::Samples(_)) if encryption.key().is_none() && self.user.plain(KEY_128).is_none() && !self.user.has_kids() => {
+        match task(encryption) {
+            Some(Task::Samples(_)) if encryption.key().is_none() && self.user.plain(KEY_128).is_none() && !self.user.has_kids() => {
                 Err(unsupported(encryption))
             }
-            Some(Method::Samples(scheme)) => self.samples(encryption, scheme, key, bytes),
-            Some(Method::Whole(length)) => self.whole(encryption, length, key, bytes),
+            Some(Task::Samples(scheme)) => self.samples(encryption, scheme, key, bytes),
+            Some(Task::Whole(length)) => self.whole(encryption, length, key, bytes),
             None => Err(unsupported(encryption)),
         }
     }
@@ -252,28 +323,34 @@ const KEY_128: usize = 16;
 const KEY_256: usize = 32;
 
 /// What is to be done, whoever holds the key.
-enum Method {
+enum Task {
     /// CBC over the whole, with a key of so many bytes.
     Whole(usize),
     /// Single samples; in fragmented MP4 by this scheme where it names none itself.
     Samples(Scheme),
 }
 
-fn method(encryption: &Encryption) -> Option<Method> {
+fn task(encryption: &Encryption) -> Option<Task> {
     match encryption {
-        Encryption::Aes128 { .. } => Some(Method::Whole(KEY_128)),
-        Encryption::Aes256 { .. } => Some(Method::Whole(KEY_256)),
-        Encryption::SampleAes { .. } => Some(Method::Samples(Scheme::Cbcs)),
-        Encryption::SampleAesCtr { .. } => Some(Method::Samples(Scheme::Cenc)),
+        Encryption::Aes128 { .. } => Some(Task::Whole(KEY_128)),
+        Encryption::Aes256 { .. } => Some(Task::Whole(KEY_256)),
+        Encryption::SampleAes { .. } => Some(Task::Samples(Scheme::Cbcs)),
+        Encryption::SampleAesCtr { .. } => Some(Task::Samples(Scheme::Cenc)),
         Encryption::Other { keys, .. } => keys.iter().find_map(|(method, _)| match method.as_str() {
-            "AES-128" => Some(Method::Whole(KEY_128)),
-            "AES-256" => Some(Method::Whole(KEY_256)),
-            "SAMPLE-AES" => Some(Method::Samples(Scheme::Cbcs)),
-            "SAMPLE-AES-CTR" => Some(Method::Samples(Scheme::Cenc)),
+            "AES-128" => Some(Task::Whole(KEY_128)),
+            "AES-256" => Some(Task::Whole(KEY_256)),
+            "SAMPLE-AES" => Some(Task::Samples(Scheme::Cbcs)),
+            "SAMPLE-AES-CTR" => Some(Task::Samples(Scheme::Cenc)),
             _ => None,
         }),
         _ => None,
     }
+}
+
+/// Whether these are media in the clear, disguised or not: ciphertext looks like that once in more segments than there
+/// are.
+fn is_clear(bytes: &[u8]) -> bool {
+    media::ends_whole(bytes) || media::format(bytes) == Some(Format::WebVtt) || disguise::ends(bytes).is_some()
 }
 
 fn kid_text(kid: &[u8; 16]) -> String {

@@ -4,6 +4,7 @@
 
 use memchr::memmem;
 
+use crate::gzip;
 use crate::media::{self, Format};
 
 /// Where a disguise was taken off.
@@ -39,7 +40,7 @@ fn pose(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// The disguise in front of media, if there is one. What is media from its first byte never has one, and a picture
+/// The disguise in front of media, compressed or not, if there is one. What is media from its first byte never has one, and a picture
 /// without media behind it is a picture.
 pub(crate) fn ends(bytes: &[u8]) -> Option<Disguise> {
     if media::format(bytes).is_some() {
@@ -47,6 +48,11 @@ pub(crate) fn ends(bytes: &[u8]) -> Option<Disguise> {
     }
     let name = pose(bytes)?;
     let end = picture_end(bytes);
+    if let Some(length) = end
+        && gzip::holds_media(bytes.get(length..)?)
+    {
+        return Some(Disguise { name, length });
+    }
     let behind = end.and_then(|end| media::format(bytes.get(end..)?));
     let length = match behind {
         Some(Format::Ts | Format::Fmp4) => end,

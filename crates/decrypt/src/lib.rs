@@ -2,7 +2,8 @@
 //!
 //! [`ClearKey`] is the bundled [`Decrypt`](aqueduct_core::Decrypt); it works in place. [`UserKeys`] are keys that the
 //! user holds, and go before those of a playlist. [`KeyStore`] fetches each key once, however many tracks ask for it.
-//! [`run`] is the stage between an inlet and an outlet.
+//! [`run`] is the stage between an inlet and an outlet; [`fetch_ahead`] stands in front of the fetcher and sees to it
+//! that keys are there when their segments are.
 //!
 //! | METHOD | what is encrypted | defined by |
 //! |---|---|---|
@@ -11,11 +12,14 @@
 //! | `SAMPLE-AES` | slices of H.264, frames of AAC, AC-3 and E-AC-3, in MPEG-TS and packed audio | RFC 8216, 4.3.2.4; Apple, "MPEG-2 Stream Encryption Format for HTTP Live Streaming" |
 //! | `SAMPLE-AES`, `SAMPLE-AES-CTR` | samples in fragmented MP4: `cenc`, `cens`, `cbc1`, `cbcs` | rfc8216bis, 4.4.4.4; ISO 23001-7 |
 //!
+//! Some servers use a cipher that no playlist can name; the user can, with a [`Method`]: AES-128 in ECB mode, and
+//! ChaCha20.
+//!
 //! What comes out is as if it never had been encrypted: MPEG-TS names plain stream types, MP4 has plain sample entries
 //! and no box of protection. In fragments such boxes become free space, so that no offset changes.
 //!
 //! Where servers stray from the specification and the meaning is clear, a [`Warning`] is all that comes of it: keys as
-//! text, segments without padding, pictures in front of media.
+//! text, segments without padding, pictures in front of media, gzip inside.
 //!
 //! # Limits
 //!
@@ -43,21 +47,26 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod ahead;
 mod cenc;
 mod chain;
 mod clear_key;
 mod disguise;
 mod driver;
+mod gzip;
 mod key_text;
 mod media;
+mod method;
 mod sample;
 mod store;
 mod user_keys;
 mod warning;
 mod whole;
 
+pub use ahead::fetch_ahead;
 pub use clear_key::ClearKey;
 pub use driver::run;
+pub use method::Method;
 pub use store::{KeyBytes, KeyStore};
 pub use user_keys::{KeyTextError, UserKeys};
 pub use warning::Warning;

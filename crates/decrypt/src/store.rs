@@ -8,8 +8,10 @@ use aqueduct_core::{Fetch, FetchError, Grant, Limits, Resource};
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
-/// Keys that are kept: a stream that rotates its keys for ever must not grow the process.
-const KEPT: usize = 64;
+/// Keys that are kept, those that were asked for last: a stream that rotates its keys for ever must not grow the process.
+/// Between the place where keys are fetched ahead and the one where they are needed lie about a hundred segments of each
+/// track, and each may have its own.
+const KEPT: usize = 1024;
 
 /// The bytes at a key's address. They are wiped from memory when the last holder lets go, and never printed.
 #[derive(Clone)]
@@ -68,11 +70,14 @@ impl<F: Fetch> KeyStore<F> {
     fn cell(&self, resource: &Resource) -> Arc<OnceCell<KeyBytes>> {
         // Nothing in here can panic half-way.
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, cell)) = keys
+        // The last ones are asked for most.
+        let known = keys
             .iter()
-            .find(|(known, _)| known.url == resource.url && known.range == resource.range)
-        {
-            return Arc::clone(cell);
+            .rposition(|(known, _)| known.url == resource.url && known.range == resource.range);
+        if let Some(entry) = known.and_then(|at| keys.remove(at)) {
+            let cell = Arc::clone(&entry.1);
+            keys.push_back(entry);
+            return cell;
         }
         if keys.len() == KEPT {
             keys.pop_front();
@@ -150,11 +155,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn keys_that_rotate_for_ever_do_not_pile_up_and_are_never_printed() {
-        let store = KeyStore::new(Arc::new(Slow::default()), Limits::default());
-        for number in 0..200 {
+        let fetch = Arc::new(Slow::default());
+        let store = KeyStore::new(Arc::clone(&fetch), Limits::default());
+        for number in 0..2 * KEPT {
             store.get(&key(&format!("/{number}"))).await.unwrap();
+            store.get(&key("/constant")).await.unwrap();
         }
         assert_eq!(store.keys.lock().unwrap().len(), KEPT);
+        let requests = fetch.requests.load(Ordering::SeqCst);
+        assert_eq!(requests, 2 * KEPT + 1, "a key in use is kept, whatever comes and goes beside it");
         assert_eq!(format!("{:?}", store.get(&key("/secret")).await.unwrap()), "KeyBytes(7 bytes)");
     }
 }

@@ -23,7 +23,9 @@ pub enum Warning {
         /// What they pose as.
         name: &'static str,
     },
-    /// Segments are in the clear, though the playlist names a key.
+    /// Segments are compressed with gzip, inside of what was taken off or decrypted.
+    Compressed,
+    /// Segments are in the clear, though the playlist names a key, or the user a method.
     NotEncrypted,
 }
 
@@ -34,7 +36,8 @@ impl fmt::Display for Warning {
             Self::Unpadded { url: Some(url) } => write!(f, "segments under key {url} are not padded: all their bytes are kept"),
             Self::Unpadded { url: None } => f.write_str("segments are not padded: all their bytes are kept"),
             Self::Disguised { name } => write!(f, "segments pose as a {name}, which is taken off"),
-            Self::NotEncrypted => f.write_str("segments are not encrypted, though the playlist names a key"),
+            Self::Compressed => f.write_str("segments are compressed inside, which is undone"),
+            Self::NotEncrypted => f.write_str("segments are not encrypted, though a key is named for them"),
         }
     }
 }

@@ -4,7 +4,7 @@ use aes::cipher::{BlockCipherDecrypt, BlockModeDecrypt, InnerIvInit, consts::U16
 use aqueduct_core::{DecryptError, Iv};
 use bytes::BytesMut;
 
-use crate::{disguise, media};
+use crate::{disguise, gzip, media};
 
 /// Bytes of a block (FIPS 197, 5).
 pub(crate) const BLOCK: usize = 16;
@@ -24,13 +24,20 @@ pub(crate) fn decrypt<C>(cipher: C, iv: Iv, bytes: &mut BytesMut) -> Result<Padd
 where
     C: BlockCipherDecrypt<BlockSize = U16>,
 {
+    decrypt_blocks(bytes, |blocks| {
+        cbc::Decryptor::inner_iv_init(cipher, &iv.0.into()).decrypt_blocks(blocks)
+    })
+}
+
+/// The same with any way to decrypt the blocks.
+pub(crate) fn decrypt_blocks(bytes: &mut BytesMut, decrypt: impl FnOnce(&mut [aes::Block])) -> Result<Padding, DecryptError> {
     let length = bytes.len();
     // Padding always adds something, so no ciphertext is empty.
     if length == 0 || !length.is_multiple_of(BLOCK) {
         return Err(DecryptError::Length { length });
     }
     let (blocks, _) = aes::Block::slice_as_chunks_mut(bytes);
-    cbc::Decryptor::inner_iv_init(cipher, &iv.0.into()).decrypt_blocks(blocks);
+    decrypt(blocks);
     match unpadded_length(bytes) {
         // The last bytes of media look like padding now and then.
         Some(_) if media::ends_whole(bytes) => Ok(Padding::Missing),
@@ -38,7 +45,7 @@ where
             bytes.truncate(clear);
             Ok(Padding::Removed)
         }
-        None if media::format(bytes).is_some() || disguise::ends(bytes).is_some() => Ok(Padding::Missing),
+        None if media::format(bytes).is_some() || disguise::ends(bytes).is_some() || gzip::holds_media(bytes) => Ok(Padding::Missing),
         None => Err(DecryptError::Padding),
     }
 }
