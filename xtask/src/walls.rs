@@ -39,6 +39,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("aes", &["aqueduct-decrypt", "fixture-server"]),
     ("cbc", &["aqueduct-decrypt", "fixture-server"]),
     ("ctr", &["aqueduct-decrypt", "fixture-server"]),
+    ("chacha20", &["aqueduct-decrypt"]),
     ("clap", &["aqueduct-cli"]),
     ("indicatif", &["aqueduct-cli"]),
     ("anyhow", &["aqueduct-cli", "xtask", "fixture-server", "e2e"]),

@@ -25,7 +25,7 @@ where
     C: BlockCipherDecrypt<BlockSize = U16>,
 {
     decrypt_blocks(bytes, |blocks| {
-        cbc::Decryptor::inner_iv_init(cipher, &iv.0.into()).decrypt_blocks(blocks)
+        cbc::Decryptor::inner_iv_init(cipher, &iv.0.into()).decrypt_blocks(blocks);
     })
 }
 

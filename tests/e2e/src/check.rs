@@ -50,6 +50,8 @@ fn config(scenario: &Scenario) -> Result<Config> {
     config
         .files
         .extend(files.map(|(path, text)| ((*path).to_owned(), Bytes::from_static(text.as_bytes()))));
+    let media = scenario.media.iter();
+    config.files.extend(media.map(|(path, bytes)| ((*path).to_owned(), bytes.clone())));
     Ok(config)
 }
 
@@ -139,6 +141,14 @@ fn output(scenario: &Scenario, finished: &Finished, directory: &Path) -> Result<
             judge::same_bytes(&bytes, &clip)?;
         }
         Outcome::Cues => subtitles(&path)?,
+        Outcome::Exactly(expected) => judge::same_bytes(&bytes, expected)?,
+        Outcome::Media(file) => {
+            let clip = Clip::get()?.file(file).context("no such file in the clip")?;
+            judge::same_media(&bytes, &clip)?;
+            if ffmpeg::installed() {
+                ffmpeg::same_packets(&bytes, &clip)?;
+            }
+        }
         Outcome::Mp4(references) => {
             judge::mp4(&bytes, references)?;
             if ffmpeg::installed() {

@@ -2,9 +2,10 @@
 
 use anyhow::{Context, Result};
 use fixture_server::Clip;
+use re_mp4::Mp4;
 use sha2::{Digest, Sha256};
 
-/// Segments of a folder of the clip, in the order of playing.
+/// Segments of a folder of the clip, in the order of playing, or one file of fragmented MP4.
 #[derive(Debug, Clone)]
 pub struct Reference {
     folder: &'static str,
@@ -25,6 +26,11 @@ impl Reference {
         }
     }
 
+    /// A file of the clip that is fragmented MP4.
+    pub fn file(path: &'static str) -> Self {
+        Self { folder: path, order: None }
+    }
+
     /// The Media Initialization Section, if there is one, and the segments, concatenated.
     pub fn bytes(&self) -> Result<Vec<u8>> {
         self.bytes_of(self.folder)
@@ -37,7 +43,11 @@ impl Reference {
 
     /// Whether these are segments of fragmented MP4.
     pub fn is_fragmented(&self) -> bool {
-        self.folder.ends_with("-fmp4")
+        self.folder.ends_with("-fmp4") || self.is_file()
+    }
+
+    fn is_file(&self) -> bool {
+        self.folder.ends_with(".mp4")
     }
 
     /// Whether the clock runs on from each segment to the next.
@@ -49,6 +59,13 @@ impl Reference {
 
     /// How long it plays, in seconds.
     pub fn seconds(&self) -> Result<f64> {
+        if self.is_file() {
+            let file = Mp4::read_bytes(&self.bytes()?)?;
+            let track = file.tracks().values().next().context("a file without tracks")?;
+            let ticks: u64 = track.samples.iter().map(|sample| sample.duration).sum();
+            #[expect(clippy::cast_precision_loss, reason = "a test clip is short")]
+            return Ok(ticks as f64 / track.timescale as f64);
+        }
         let folder = Clip::get()?.folder(self.folder)?;
         Ok(match &self.order {
             Some(order) => order.iter().map(|index| folder.durations[*index]).sum(),
@@ -57,6 +74,9 @@ impl Reference {
     }
 
     fn bytes_of(&self, name: &str) -> Result<Vec<u8>> {
+        if self.is_file() {
+            return Ok(Clip::get()?.file(name).context("no such file in the clip")?.to_vec());
+        }
         let folder = Clip::get()?.folder(name)?;
         let all: Vec<usize> = (0..folder.segments.len()).collect();
         let mut bytes = folder.init.as_deref().unwrap_or_default().to_vec();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use fixture_server::{Rule, Stream};
 
 use crate::Reference;
@@ -38,6 +39,8 @@ pub struct Scenario {
     pub trusted: bool,
     /// Resources besides the committed ones: path and text.
     pub files: Vec<(&'static str, &'static str)>,
+    /// Resources that are no text.
+    pub media: Vec<(&'static str, Bytes)>,
     /// What goes wrong.
     pub rules: Vec<Rule>,
     /// Press Ctrl-C at that moment.
@@ -76,6 +79,7 @@ impl Default for Scenario {
             leaves: Vec::new(),
             trusted: false,
             files: Vec::new(),
+            media: Vec::new(),
             rules: Vec::new(),
             interrupt: None,
             exit: 0,
@@ -114,6 +118,10 @@ pub enum Outcome {
     Beginning(Reference),
     /// These bytes of the clip: a file by its path in `media/`.
     Bytes(&'static str),
+    /// Exactly these bytes.
+    Exactly(Bytes),
+    /// The media of a file of the clip, packet by packet; tables and tags around them may differ.
+    Media(&'static str),
     /// An MP4 with the packets of these, one track for each of video and audio.
     Mp4(Vec<Reference>),
     /// WebVTT or SubRip with the clip's cues.

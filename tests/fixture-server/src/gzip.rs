@@ -1,7 +1,7 @@
 //! gzip without compressing: stored blocks in a valid RFC 1952 member, enough to test who unpacks it.
 
 /// `data` as a gzip member.
-pub(crate) fn wrap(data: &[u8]) -> Vec<u8> {
+pub fn wrap(data: &[u8]) -> Vec<u8> {
     let mut out = vec![0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 0xFF];
     let mut blocks = data.chunks(0xFFFF).peekable();
     if blocks.peek().is_none() {

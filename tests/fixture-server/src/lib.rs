@@ -16,6 +16,7 @@
 //! | `/s/STREAM/index.m3u8` | the entry of a stream of `streams.json`, see [`Stream`] |
 //! | `/p/SITE/DOCUMENT` | a document of a site in `pages/`, see [`Site`] |
 //! | `/media/FILE` | a file of `media/` as it is (`film.mp4`, `pictures/1.jpg`) |
+//! | `/media/vectors/FILE` | what other implementations encrypted (`cbcs-video.mp4`) |
 //! | `/` | a list of all that |
 //!
 //! Everything that is served is described as data; a test adds its own streams, sites and [`Rule`]s to the
@@ -49,6 +50,7 @@ mod tls;
 pub use clip::{Clip, Folder};
 pub use encryption::{Encryption, Iv, decrypt_aes_128, encrypt_aes_128};
 pub use fault::{Fault, Rule};
+pub use gzip::wrap as gzip;
 pub use http::Request;
 pub use package::{Track, tracks};
 pub use server::{Config, Server};

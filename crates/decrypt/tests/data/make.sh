@@ -62,3 +62,24 @@ pack "in=$work/video.mp4,stream=video,output=lead-video.mp4" --fragment_duration
 pack "in=$work/video.mp4,stream=video,init_segment=$work/init.mp4,segment_template=$work/r\$Number\$.mp4" \
     --segment_duration 1 "${protect[@]}" --protection_scheme cbcs --crypto_period_duration 1
 cat "$work/init.mp4" "$work"/r1.mp4 "$work"/r2.mp4 > rotated-video.mp4
+
+# Keys of rotated-video.mp4: with each crypto period the packager turns the key and its identifier by a byte.
+turn() { echo "${1:$((2 * $2))}${1:0:$((2 * $2))}"; }
+{
+    echo "# keys of rotated-video.mp4"
+    for n in {0..15}; do echo "$(turn $kid $n):$(turn $key $n)"; done
+} > rotated-keys.txt
+
+# Fourteen packets of MPEG-TS without a meaning, in AES-128-ECB, and in ChaCha20 that begins again every 1024 bytes.
+long=000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f
+{
+    for n in {0..13}; do
+        printf "G\\x$(printf %02x "$n")"
+        head -c 186 /dev/zero | tr '\0' Z
+    done
+} > packets.ts
+openssl enc -aes-128-ecb -K $key -in packets.ts -out ecb.bin
+split -b 1024 packets.ts "$work/piece."
+for piece in "$work"/piece.*; do
+    openssl enc -chacha20 -K $long -iv 00000000000000000102030405060708 -in "$piece"
+done > chacha20.bin

@@ -7,6 +7,7 @@ mod live;
 mod pages;
 mod policy;
 mod refusals;
+mod sealed;
 mod streams;
 mod subtitles;
 
@@ -20,6 +21,7 @@ pub fn all() -> Vec<Scenario> {
         streams::scenarios(),
         subtitles::scenarios(),
         encryption::scenarios(),
+        sealed::scenarios(),
         faults::scenarios(),
         refusals::scenarios(),
         live::scenarios(),

@@ -1,0 +1,256 @@
+//! What other implementations encrypted, key by key, and what servers do beside the specification.
+
+use bytes::Bytes;
+use fixture_server::{Clip, Fault, Rule, encrypt_aes_128, gzip};
+
+use super::*;
+
+/// The key of the vectors, in hexadecimal and as a `data:` URI (`crates/decrypt/tests/data/make.sh`).
+const KEY: &str = "100b6c20940f779a4589152b57d2dacb";
+const BY_DATA: &str = "URI=\"data:application/octet-stream;base64,EAtsIJQPd5pFiRUrV9Layw==\"";
+const BY_KID: &str = "eb676abbcb345e96bbcf616630f1a3da:100b6c20940f779a4589152b57d2dacb";
+const WIDEVINE: &str = "URI=\"data:text/plain;base64,AAAA\",KEYFORMAT=\"urn:uuid:edef8ba9-79d6-4ace-a3c8-27dcd51d21ed\"";
+const FAIRPLAY: &str = "URI=\"skd://asset\",KEYFORMAT=\"com.apple.streamingkeydelivery\"";
+/// The IV of the vectors.
+const IV: &str = "IV=0xd5fbd6b82ed93e4ef98ae40931ee33b7";
+
+/// A playlist of one vector of fragmented MP4: its initialization section, and each fragment, as byte ranges.
+fn fragmented(name: &str, keys: &str) -> &'static str {
+    let path = format!("vectors/{name}.mp4");
+    let file = Clip::get().ok().and_then(|clip| clip.file(&path)).expect("a committed vector");
+    let mut cuts = Vec::new();
+    let mut at = 0;
+    while let Some((size, rest)) = file[at..].split_first_chunk::<4>() {
+        if rest.starts_with(b"moof") {
+            cuts.push(at);
+        }
+        at += usize::try_from(u32::from_be_bytes(*size)).expect("a size");
+    }
+    cuts.push(file.len());
+    let range = |from: usize, to: usize| format!("{}@{from}", to - from);
+    let init = range(0, cuts[0]);
+    let segments: String = cuts
+        .windows(2)
+        .map(|cut| format!("#EXTINF:1,\n#EXT-X-BYTERANGE:{}\n/media/{path}\n", range(cut[0], cut[1])))
+        .collect();
+    let head = "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:2\n";
+    format!("{head}{keys}#EXT-X-MAP:URI=\"/media/{path}\",BYTERANGE=\"{init}\"\n{segments}#EXT-X-ENDLIST\n").leak()
+}
+
+/// A playlist of one segment.
+fn single(path: &str, keys: &str) -> &'static str {
+    format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{keys}#EXTINF:2,\n{path}\n#EXT-X-ENDLIST\n").leak()
+}
+
+/// An `EXT-X-KEY` line.
+fn key(method: &str, attributes: &[&str]) -> String {
+    format!("#EXT-X-KEY:METHOD={method},{}\n", attributes.join(","))
+}
+
+pub(super) fn scenarios() -> Vec<Scenario> {
+    [fragmented_mp4(), samples(), servers(), refused()].concat()
+}
+
+/// Common Encryption, to MP4.
+fn fragmented_mp4() -> Vec<Scenario> {
+    let opened = |name, vector: &str, keys: &str| {
+        let clear = if vector.ends_with("audio") { "audio" } else { "video" };
+        let reference = match clear {
+            "audio" => Reference::file("vectors/clear-audio.mp4"),
+            _ => Reference::file("vectors/clear-video.mp4"),
+        };
+        Scenario {
+            files: vec![("/sealed.m3u8", fragmented(vector, keys))],
+            ..to_mp4(name, "/sealed.m3u8", vec![reference])
+        }
+    };
+    let drm = |method: &str| key(method, &[WIDEVINE]);
+    let identity = key("SAMPLE-AES", &[BY_DATA, "KEYFORMAT=\"identity\""]);
+    let several = [drm("SAMPLE-AES"), key("SAMPLE-AES", &[FAIRPLAY]), identity].concat();
+    vec![
+        opened(
+            "sealed/cenc-with-a-key-in-a-data-uri",
+            "cenc-video",
+            &key("SAMPLE-AES-CTR", &[BY_DATA]),
+        ),
+        opened("sealed/cenc-audio", "cenc-audio", &key("SAMPLE-AES-CTR", &[BY_DATA])),
+        opened("sealed/identity-among-several-key-formats", "cbcs-video", &several),
+        opened("sealed/cbcs-audio", "cbcs-audio", &key("SAMPLE-AES", &[BY_DATA])),
+        Scenario {
+            args: vec!["--key", BY_KID],
+            ..opened("sealed/cens-with-a-key-by-its-identifier", "cens-video", &drm("SAMPLE-AES-CTR"))
+        },
+        Scenario {
+            args: vec!["--key", BY_KID],
+            ..opened("sealed/cbc1-that-no-playlist-speaks-of", "cbc1-video", "")
+        },
+        Scenario {
+            args: vec!["--key", KEY],
+            hides: vec![KEY],
+            ..opened("sealed/cens-audio", "cens-audio", &drm("SAMPLE-AES-CTR"))
+        },
+        opened("sealed/cbc1-audio", "cbc1-audio", &key("SAMPLE-AES", &[BY_DATA])),
+        opened("sealed/clear-lead", "lead-video", &key("SAMPLE-AES", &[BY_DATA])),
+        Scenario {
+            args: vec!["--key", "@keys.txt"],
+            local: vec![("keys.txt", "vectors/rotated-keys.txt")],
+            ..opened("sealed/keys-that-rotate-in-the-fragments", "rotated-video", &drm("SAMPLE-AES"))
+        },
+    ]
+}
+
+/// SAMPLE-AES in MPEG-TS and packed audio.
+fn samples() -> Vec<Scenario> {
+    let sealed = |path: &str| single(path, &key("SAMPLE-AES", &[BY_DATA, IV]));
+    let raw = |name, path: &str, clear| Scenario {
+        files: vec![("/sealed.m3u8", sealed(path))],
+        args: vec!["--format", "raw"],
+        output: "out.bin",
+        outcome: Outcome::Media(clear),
+        ..to_ts(name, "/sealed.m3u8")
+    };
+    let mp4 = |name, path: &str, clear| Scenario {
+        files: vec![("/sealed.m3u8", sealed(path))],
+        ..to_mp4(name, "/sealed.m3u8", vec![Reference::file(clear)])
+    };
+    vec![
+        mp4(
+            "sealed/ts-video-to-mp4",
+            "/media/vectors/video-sealed.ts",
+            "vectors/clear-video.mp4",
+        ),
+        mp4("sealed/ts-aac-to-mp4", "/media/vectors/aac-sealed.ts", "vectors/clear-audio.mp4"),
+        raw("sealed/ts-video", "/media/vectors/video-sealed.ts", "vectors/video-clear.ts"),
+        raw("sealed/ts-ac3", "/media/vectors/ac3-sealed.ts", "vectors/ac3-clear.ts"),
+        raw("sealed/ts-eac3", "/media/vectors/eac3-sealed.ts", "vectors/eac3-clear.ts"),
+        raw("sealed/packed-aac", "/media/vectors/aac-sealed.aac", "vectors/aac-clear.aac"),
+        raw("sealed/packed-ac3", "/media/vectors/ac3-sealed.ac3", "vectors/ac3-clear.ac3"),
+        raw("sealed/packed-eac3", "/media/vectors/eac3-sealed.ec3", "vectors/eac3-clear.ec3"),
+    ]
+}
+
+/// What servers do beside the specification.
+fn servers() -> Vec<Scenario> {
+    let clip = Clip::get().expect("the committed clip");
+    let segment = &clip.folder("high-ts").expect("a folder of the clip").segments[0];
+    let picture = clip.file("pictures/1.jpg").expect("a picture of the clip");
+    let key_bytes = fixture_server::Encryption::key(0);
+    let seal = |clear: &[u8]| encrypt_aes_128(clear, &key_bytes, &[0; 16]);
+    let behind = |media: &[u8]| [&picture[..], media].concat();
+    // A multiple of both a packet and a block, so that nothing has to be padded.
+    let even = segment.slice(..segment.len() / 752 * 752);
+    let sealed_even = seal(&even);
+    let aes = "#EXT-X-KEY:METHOD=AES-128,URI=\"data:;base64,AAECAwQFBgcICQoLDA0ODw==\",IV=0x00\n";
+    let served = |name, keys, media: Vec<u8>, clear: &Bytes| Scenario {
+        files: vec![("/odd.m3u8", single("/odd.bin", keys))],
+        media: vec![("/odd.bin", media.into())],
+        outcome: Outcome::Exactly(clear.clone()),
+        ..to_ts(name, "/odd.m3u8")
+    };
+    let text_key = Fault::Body {
+        content_type: "text/plain".into(),
+        text: "000102030405060708090a0b0c0d0e0f\n".into(),
+    };
+    let chosen = |name, args, path: &str| Scenario {
+        files: vec![("/odd.m3u8", single(path, ""))],
+        args,
+        outcome: Outcome::Bytes("vectors/packets.ts"),
+        ..to_ts(name, "/odd.m3u8")
+    };
+    vec![
+        Scenario {
+            says: vec!["pose as a JPEG"],
+            ..served("sealed/disguised-in-the-clear", "", behind(segment), segment)
+        },
+        served("sealed/disguised-before-decryption", aes, behind(&seal(segment)), segment),
+        served("sealed/disguised-inside-the-cipher", aes, seal(&behind(segment)), segment),
+        Scenario {
+            says: vec!["compressed inside"],
+            ..served("sealed/compressed-inside-the-cipher", aes, seal(&gzip(segment)), segment)
+        },
+        served("sealed/compressed-behind-a-picture", "", behind(&gzip(segment)), segment),
+        Scenario {
+            says: vec!["not padded"],
+            ..served("sealed/not-padded", aes, sealed_even[..even.len()].to_vec(), &even)
+        },
+        Scenario {
+            says: vec!["not encrypted"],
+            ..served("sealed/in-the-clear-under-a-key", aes, segment.to_vec(), segment)
+        },
+        Scenario {
+            rules: vec![Rule::new("*/key0.bin", text_key)],
+            says: vec!["it came as text"],
+            hides: vec!["000102030405060708090a0b0c0d0e0f"],
+            ..to_ts("sealed/key-in-hexadecimal", "/s/aes-explicit-iv/index.m3u8")
+        },
+        chosen(
+            "sealed/aes-128-ecb-by-option",
+            vec!["--method", "aes-128-ecb", "--key", KEY],
+            "/media/vectors/ecb.bin",
+        ),
+        chosen(
+            "sealed/chacha20-by-option",
+            vec![
+                "--method",
+                "chacha20",
+                "--key",
+                "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+                "--iv",
+                "0102030405060708",
+            ],
+            "/media/vectors/chacha20.bin",
+        ),
+        Scenario {
+            // The key of a segment that is not there is not there either.
+            files: vec![(
+                "/gap.m3u8",
+                "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n/s/plain-ts/0.ts\n#EXT-X-KEY:METHOD=AES-128,URI=\"/no.key\"\n\
+                 #EXT-X-GAP\n#EXTINF:2,\n/no.ts\n#EXT-X-KEY:METHOD=NONE\n#EXTINF:2,\n/s/plain-ts/1.ts\n#EXT-X-ENDLIST\n",
+            )],
+            outcome: Outcome::Concatenation(Reference::some("high-ts", &[0, 1])),
+            asked: vec![Asked::exactly("/no.key", 0)],
+            ..to_ts("sealed/a-key-that-nothing-needs", "/gap.m3u8")
+        },
+    ]
+}
+
+/// What nobody here can open.
+fn refused() -> Vec<Scenario> {
+    let refused = |name, path: &str, keys: &str, says| Scenario {
+        files: vec![("/sealed.m3u8", single(path, keys))],
+        says,
+        ..fails(name, "/sealed.m3u8")
+    };
+    let drm = [key("SAMPLE-AES", &[WIDEVINE]), key("SAMPLE-AES", &[FAIRPLAY])].concat();
+    let gcm = key("AES-256-GCM", &[BY_DATA, IV]);
+    vec![
+        refused(
+            "sealed/no-usable-key-names-those-that-are-there",
+            "/media/vectors/aac-sealed.ts",
+            &drm,
+            vec![
+                "METHOD=SAMPLE-AES KEYFORMAT=\"urn:uuid:edef8ba9-79d6-4ace-a3c8-27dcd51d21ed\"",
+                "METHOD=SAMPLE-AES KEYFORMAT=\"com.apple.streamingkeydelivery\"",
+            ],
+        ),
+        refused(
+            "sealed/method-that-is-not-known",
+            "/s/plain-ts/0.ts",
+            &gcm,
+            vec!["METHOD=AES-256-GCM"],
+        ),
+        Scenario {
+            rules: vec![Rule::new("*/key0.bin", Fault::page())],
+            says: vec!["key0.bin", "looks like a web page"],
+            ..fails("sealed/page-instead-of-a-key", "/s/aes-explicit-iv/index.m3u8")
+        },
+        Scenario {
+            files: vec![("/sealed.m3u8", fragmented("cenc-video", &key("SAMPLE-AES-CTR", &[WIDEVINE])))],
+            args: vec!["--key", "00000000000000000000000000000000:100b6c20940f779a4589152b57d2dacb"],
+            says: vec!["no key for KID eb676abbcb345e96bbcf616630f1a3da"],
+            hides: vec![KEY],
+            output: "out.mp4",
+            ..fails("sealed/key-of-another-identifier", "/sealed.m3u8")
+        },
+    ]
+}
