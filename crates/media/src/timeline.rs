@@ -86,6 +86,17 @@ pub struct Start {
     pub timescale: u32,
 }
 
+/// When a track is presented, in flicks of the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// When its first sample is.
+    pub start: i64,
+    /// When its last sample ends.
+    pub end: i64,
+    /// How long its latest sample lasts.
+    pub step: i64,
+}
+
 /// Maps the time stamps of all tracks onto one continuous timeline.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Timeline {
@@ -126,6 +137,7 @@ struct Track {
     step: i64,
     /// Holes that were announced since the last sample.
     allowance: i64,
+    span: Option<Span>,
 }
 
 impl Timeline {
@@ -145,6 +157,12 @@ impl Timeline {
     #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// From when to when a track is presented; `None` before its first sample.
+    #[must_use]
+    pub fn span(&self, track: usize) -> Option<Span> {
+        self.tracks.get(track)?.span
     }
 
     /// Media of this length is known to be missing from a track here: the hole that it leaves is no jump.
@@ -203,7 +221,15 @@ impl Timeline {
             // A hole is not a step.
             state.step = (position - last).clamp(0, i64::from(FLICKS));
         }
-        state.end = Some(position.saturating_add(duration.unwrap_or(state.step)));
+        let step = duration.unwrap_or(state.step);
+        state.end = Some(position.saturating_add(step));
+        let presented = position.saturating_add(to_flicks(sample.pts.saturating_sub(dts), timescale));
+        let end = presented.saturating_add(step);
+        state.span = Some(Span {
+            start: state.span.map_or(presented, |span| span.start.min(presented)),
+            end: state.span.map_or(end, |span| span.end.max(end)),
+            step,
+        });
         state.last = Some(position);
         state.allowance = 0;
         self.stats.moved_samples += u64::from(moved);

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use aqueduct_core::{Clear, Item, Mux, MuxError, Presentation, Summary, TrackId, TrackKind, Write};
 
-use aqueduct_media::packed;
+use aqueduct_media::{packed, ts};
 
 use crate::checkpoint;
 use crate::subtitles::Watch;
@@ -96,14 +96,8 @@ enum Chosen {
     Subtitles(Box<Subtitles>),
 }
 
-/// Length of a transport packet, and the byte that each begins with (ISO 13818-1, 2.4.3.2).
+/// Length of a transport packet (ISO 13818-1, 2.4.3.2).
 const PACKET: usize = 188;
-const SYNC: u8 = 0x47;
-
-/// Whether transport packets seem to begin here.
-fn synced(bytes: &[u8], at: usize) -> bool {
-    bytes.get(at) == Some(&SYNC) && (1..3).all(|n| bytes.get(at + n * PACKET).is_none_or(|byte| *byte == SYNC))
-}
 
 /// What media is, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,8 +126,7 @@ impl Media {
         {
             return Self::Page;
         }
-        // Segments may begin with junk, so the sync byte is looked for, three times at its distance.
-        if head.len() >= PACKET && (0..head.len().min(4096)).any(|at| synced(head, at)) {
+        if ts::find_packets(head).is_some() {
             Self::MpegTs
         } else if packed::is_packed(head) {
             Self::PackedAudio
@@ -236,13 +229,13 @@ impl Auto {
     }
 }
 
-/// Where the transport packets of a segment end, counted from its first sync byte (ISO 13818-1, 2.4.3.2).
+/// Where the transport packets of a segment end (ISO 13818-1, 2.4.3.2).
 fn packets_end(segment: &[u8]) -> usize {
-    let start = segment.iter().position(|byte| *byte == SYNC).unwrap_or(0);
-    let start = (start..segment.len().min(start + 4096))
-        .find(|at| synced(segment, *at))
-        .unwrap_or(start);
-    start + (segment.len() - start) / PACKET * PACKET
+    let (start, stride) = ts::find_packets(segment).unwrap_or((0, PACKET));
+    let whole = (segment.len() - start) / stride * stride;
+    // The last one need not have what stands between packets.
+    let last = segment.len() - start - whole >= PACKET;
+    start + whole + if last { PACKET } else { 0 }
 }
 
 /// Whether the boxes of a segment fill it (ISO 14496-12, 4.2). The last may have no size of its own.
@@ -370,7 +363,7 @@ mod tests {
     fn a_segment_that_is_cut_short_is_noticed() {
         let mut packets = [0xff; PACKET * 3];
         for at in [0, PACKET, 2 * PACKET] {
-            packets[at] = SYNC;
+            packets[at] = 0x47;
         }
         let junk = [b"junk".as_slice(), &packets].concat();
         assert_eq!((packets_end(&packets), packets_end(&junk)), (packets.len(), junk.len()));

@@ -38,13 +38,14 @@ use serde::{Deserialize, Serialize};
 use self::{
     coding::Coding,
     packet::{Framer, PACKET, Packet},
-    psi::Sections,
+    psi::{Programs, Sections},
     stream::{Sink, Stream},
 };
 use crate::track::{Event, TrackId, TrackKind};
 
 pub use self::{
     coding::DataKind,
+    packet::find_packets,
     stats::Stats,
     write::{WriteStats, Writer},
 };
@@ -75,7 +76,7 @@ impl Default for Options {
 
 /// From transport packets to access units.
 ///
-/// Takes the first program of the stream. Tracks are numbered by their role, so that they keep their number
+/// Takes one program of the stream: the first whose PMT comes and names pictures or sound. Tracks are numbered by their role, so that they keep their number
 /// when packet identifiers change: the first video stream of one PMT and of the next are the same track.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Demuxer {
@@ -89,8 +90,11 @@ struct Inner {
     options: Options,
     stats: Stats,
     pat: Sections,
-    pmt: Sections,
-    pmt_pid: Option<u16>,
+    /// By PID, while programs are on offer.
+    pmts: Vec<(u16, Sections)>,
+    programs: Programs,
+    /// The number of the program that is taken.
+    chosen: Option<u16>,
     /// The PMT section in force, to see whether the next one says anything new.
     program: Vec<u8>,
     streams: Vec<Stream>,
@@ -150,7 +154,7 @@ impl Demuxer {
     pub fn finish(&mut self, events: &mut Vec<Event>) {
         self.boundary(events);
         self.inner.pat.reset();
-        self.inner.pmt.reset();
+        self.inner.pmts.clear();
         let Inner {
             streams, stats, options, ..
         } = &mut self.inner;
@@ -201,24 +205,22 @@ impl Inner {
             return;
         }
         if packet.pid == PAT_PID {
-            let mut found = None;
-            self.pat.push(payload, packet.unit_start, stats, |section| {
-                found = found.or_else(|| psi::first_program(section));
-            });
-            if found.is_some() && found != self.pmt_pid {
-                self.pmt_pid = found;
-                self.pmt.reset();
+            let mut changed = false;
+            let programs = &mut self.programs;
+            self.pat
+                .push(payload, packet.unit_start, stats, |section| changed |= programs.take(section));
+            if changed {
+                self.pmts.clear();
+                stats.other_programs = stats.other_programs.max(self.programs.list().len().saturating_sub(1) as u64);
+                self.chosen = self
+                    .chosen
+                    .filter(|chosen| self.programs.list().iter().any(|program| program.number == *chosen));
             }
-        } else if self.pmt_pid == Some(packet.pid) {
-            let mut found = None;
-            self.pmt
-                .push(payload, packet.unit_start, stats, |section| found = Some(section.to_vec()));
-            if let Some(section) = found {
-                self.program(section, stats, events);
-            }
+        } else if self.programs.list().iter().any(|program| program.pid == packet.pid) {
+            self.pmt(&packet, payload, stats, events);
         } else if packet.pid < FIRST_FREE_PID {
             // SDT, NIT and their like.
-        } else if self.pmt_pid.is_none() {
+        } else if self.programs.list().is_empty() {
             stats.packets_before_pmt += 1;
             self.guess_pmt(&packet, payload, stats, events);
         } else if self.program.is_empty() {
@@ -235,9 +237,34 @@ impl Inner {
         let mut found = None;
         Sections::default().push(payload, true, &mut Stats::default(), |section| found = Some(section.to_vec()));
         let found = found.filter(|section| psi::streams(section).is_some_and(|streams| !streams.is_empty()));
-        if let Some(section) = found {
-            self.pmt_pid = Some(packet.pid);
+        if let Some((number, section)) = found.and_then(|section| Some((psi::program_number(&section)?, section))) {
+            self.programs.guess(number, packet.pid);
+            self.chosen = Some(number);
             self.program(section, stats, events);
+        }
+    }
+
+    /// Takes a packet with PMTs of programs that the PAT names, and chooses one of those.
+    fn pmt(&mut self, packet: &Packet<'_>, payload: &[u8], stats: &mut Stats, events: &mut Vec<Event>) {
+        let at = self.pmts.iter().position(|(pid, _)| *pid == packet.pid).unwrap_or_else(|| {
+            self.pmts.push((packet.pid, Sections::default()));
+            self.pmts.len() - 1
+        });
+        let mut sections = Vec::new();
+        if let Some((_, pmt)) = self.pmts.get_mut(at) {
+            pmt.push(payload, packet.unit_start, stats, |section| sections.push(section.to_vec()));
+        }
+        for section in sections {
+            let Some(number) = psi::program_number(&section) else { continue };
+            // With only one on offer there is no choice; what it has is told as unsupported then.
+            let of_use = self.programs.list().len() == 1
+                || psi::streams(&section).is_some_and(|streams| streams.iter().any(|info| info.coding.kind().is_some()));
+            if self.chosen.is_none() && of_use {
+                self.chosen = Some(number);
+            }
+            if self.chosen == Some(number) {
+                self.program(section, stats, events);
+            }
         }
     }
 

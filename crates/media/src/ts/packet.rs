@@ -8,6 +8,26 @@ use super::Stats;
 /// Bytes of a packet.
 pub(super) const PACKET: usize = 188;
 pub(super) const SYNC: u8 = 0x47;
+/// Distances between packets: plain; behind four bytes of arrival time (M2TS, as on Blu-ray discs); in front of sixteen
+/// bytes of error correction (ETSI EN 300 429 §4.4.2).
+const STRIDES: [usize; 3] = [PACKET, 192, 204];
+/// What stands between packets of M2TS.
+const ARRIVAL_TIME: u64 = 4;
+/// How far behind junk [`find_packets`] looks.
+const MAX_JUNK: usize = 4096;
+
+/// Where transport packets seem to begin in the first bytes of a stream, behind junk or not, and the distance between
+/// them, both in bytes: a sync byte, and more at the right distance as far as there are bytes. `None` where there is
+/// less than a packet.
+#[must_use]
+pub fn find_packets(head: &[u8]) -> Option<(usize, usize)> {
+    let synced = |at: usize, stride: usize| {
+        head.get(at) == Some(&SYNC) && (1..3).all(|n| head.get(at + n * stride).is_none_or(|byte| *byte == SYNC))
+    };
+    let starts = 0..head.len().min(MAX_JUNK);
+    let mut found = starts.flat_map(|at| STRIDES.map(|stride| (at, stride)));
+    found.find(|&(at, stride)| synced(at, stride)).filter(|_| head.len() >= PACKET)
+}
 
 /// A packet's header, and its payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,18 +70,23 @@ impl<'a> Packet<'a> {
 
 /// Cuts bytes into packets, whatever pieces they come in, and finds the next packet after junk.
 ///
-/// Synchronisation takes three sync bytes at the right distance. It holds a packet and a half at most.
+/// Synchronisation takes three sync bytes at the right distance. It holds two packets at most.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Framer {
     carry: Vec<u8>,
-    synced: bool,
+    /// The distance between packets, while they are where they should be.
+    stride: Option<usize>,
+    /// Bytes that are still to come between the last packet and the next.
+    between: usize,
+    /// Bytes passed over since the last packet.
+    junk: u64,
 }
 
 impl Framer {
     /// Calls `each` for every packet that is complete.
     pub(super) fn push(&mut self, mut bytes: &[u8], stats: &mut Stats, mut each: impl FnMut(&[u8; PACKET], &mut Stats)) {
         if !self.carry.is_empty() {
-            if self.synced && self.carry.len() < PACKET {
+            if self.stride.is_some() && self.carry.len() < PACKET {
                 let missing = PACKET - self.carry.len();
                 let (head, tail) = bytes.split_at(missing.min(bytes.len()));
                 self.carry.extend_from_slice(head);
@@ -98,36 +123,45 @@ impl Framer {
     fn frames(&mut self, bytes: &[u8], last: bool, stats: &mut Stats, each: &mut impl FnMut(&[u8; PACKET], &mut Stats)) -> usize {
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-            if self.synced {
+            if self.between > 0 {
+                let passed = self.between.min(rest.len());
+                self.between -= passed;
+                at += passed;
+            } else if let Some(stride) = self.stride {
                 let Some(packet) = rest.first_chunk::<PACKET>() else { break };
-                if packet[0] == SYNC {
-                    each(packet, stats);
-                    at += PACKET;
-                } else if rest.get(PACKET) == Some(&SYNC) {
+                let broken = packet[0] != SYNC;
+                if broken {
+                    stats.sync_losses += 1;
+                    if rest.get(stride) != Some(&SYNC) {
+                        self.stride = None;
+                        continue;
+                    }
                     // Only the sync byte is broken; nothing else in the packet can be trusted then.
-                    stats.sync_losses += 1;
                     stats.junk_bytes += PACKET as u64;
-                    at += PACKET;
                 } else {
-                    stats.sync_losses += 1;
-                    self.synced = false;
+                    each(packet, stats);
                 }
+                at += PACKET;
+                self.between = stride - PACKET;
             } else {
-                let Some(found) = memchr(SYNC, rest) else {
-                    stats.junk_bytes += rest.len() as u64;
+                let found = memchr(SYNC, rest).unwrap_or(rest.len());
+                self.pass(found, stats);
+                at += found;
+                let Some(candidate) = rest.get(found..).filter(|rest| !rest.is_empty()) else {
                     return bytes.len();
                 };
-                stats.junk_bytes += found as u64;
-                at += found;
-                let candidate = rest.get(found..).unwrap_or(&[]);
-                let here = |distance: usize| candidate.get(distance).map(|&byte| byte == SYNC);
-                match (here(PACKET), here(2 * PACKET)) {
-                    (Some(true), Some(true)) => self.synced = true,
-                    (Some(true), None) | (None, None) if !last => return at,
-                    (Some(true), None) => self.synced = true,
-                    (None, None) if candidate.len() == PACKET => self.synced = true,
-                    _ => {
-                        stats.junk_bytes += 1;
+                match stride(candidate, last) {
+                    Ok(stride) => {
+                        // The arrival time of the first packet is none.
+                        if stride == STRIDES[1] {
+                            stats.junk_bytes -= self.junk.min(ARRIVAL_TIME);
+                        }
+                        self.junk = 0;
+                        self.stride = Some(stride);
+                    }
+                    Err(NoPacket::Undecided) if !last => return at,
+                    Err(_) => {
+                        self.pass(1, stats);
                         at += 1;
                     }
                 }
@@ -135,6 +169,35 @@ impl Framer {
         }
         at
     }
+
+    fn pass(&mut self, junk: usize, stats: &mut Stats) {
+        self.junk += junk as u64;
+        stats.junk_bytes += junk as u64;
+    }
+}
+
+/// Why a sync byte is not taken for that of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NoPacket {
+    /// More bytes may tell.
+    Undecided,
+    Junk,
+}
+
+/// The distance at which packets follow this one.
+fn stride(candidate: &[u8], last: bool) -> Result<usize, NoPacket> {
+    let mut undecided = false;
+    for stride in STRIDES {
+        let here = |distance: usize| candidate.get(distance).map(|&byte| byte == SYNC);
+        match (here(stride), here(2 * stride)) {
+            (Some(true), Some(true)) => return Ok(stride),
+            (Some(true), None) if last => return Ok(stride),
+            (None, None) if last && candidate.len() == PACKET => return Ok(PACKET),
+            (Some(true) | None, None) => undecided = true,
+            _ => {}
+        }
+    }
+    Err(if undecided { NoPacket::Undecided } else { NoPacket::Junk })
 }
 
 #[cfg(test)]
@@ -167,6 +230,24 @@ mod tests {
             let (numbers, stats) = found(&whole.chunks(size).collect::<Vec<_>>());
             assert_eq!(numbers, [0, 1, 2, 3, 4], "pieces of {size}");
             assert_eq!(stats, Stats::default(), "pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn packets_may_stand_further_apart() {
+        for (stride, front) in [(192, 4), (204, 0)] {
+            let bytes: Vec<u8> = packets(5)
+                .chunks(PACKET)
+                .flat_map(|packet| [&vec![0x11; front][..], packet, &vec![0x22; stride - PACKET - front]].concat())
+                .collect();
+            assert_eq!(find_packets(&bytes), Some((front, stride)));
+            for size in [1, 50, 192, 204, bytes.len()] {
+                let (numbers, stats) = found(&bytes.chunks(size).collect::<Vec<_>>());
+                assert_eq!((numbers, stats), (vec![0, 1, 2, 3, 4], Stats::default()), "{stride} by {size}");
+            }
+            let junk = [b"junk that is long enough", &bytes[..]].concat();
+            let (numbers, stats) = found(&[&junk]);
+            assert_eq!((numbers, stats.junk_bytes), (vec![0, 1, 2, 3, 4], 24), "{stride}");
         }
     }
 

@@ -12,6 +12,8 @@ pub(super) struct Stamps {
 pub(super) struct PesHeader {
     /// Bytes up to the payload.
     pub(super) len: usize,
+    /// Bytes of payload, where `PES_packet_length` tells (it may be 0 for video).
+    pub(super) payload: Option<usize>,
     pub(super) stamps: Option<Stamps>,
     pub(super) scrambled: bool,
 }
@@ -34,7 +36,7 @@ impl PesHeader {
         if bytes[..known] != [0, 0, 1][..known] {
             return Err(NoHeader::Broken);
         }
-        let Some(&[_, _, _, stream_id, _, _, marker, flags, header_len]) = bytes.first_chunk::<FIXED>() else {
+        let Some(&[_, _, _, stream_id, high, low, marker, flags, header_len]) = bytes.first_chunk::<FIXED>() else {
             return Err(NoHeader::Incomplete);
         };
         // Table 2-22: these have no optional header.
@@ -53,8 +55,11 @@ impl PesHeader {
             }),
             _ => None,
         };
+        // Counted from behind itself.
+        let whole = usize::from(high) << 8 | usize::from(low);
         Ok(Self {
             len,
+            payload: (whole > 0).then(|| (6 + whole).saturating_sub(len)),
             stamps,
             scrambled: marker & 0x30 != 0,
         })
@@ -98,10 +103,19 @@ mod tests {
         ];
         for (bytes, stamps) in cases {
             let header = PesHeader::parse(bytes).unwrap();
+            assert_eq!(header.payload, None);
             assert_eq!((header.len, header.stamps), (bytes.len(), stamps), "{bytes:02x?}");
             for end in 0..bytes.len() {
                 assert_eq!(PesHeader::parse(&bytes[..end]), Err(NoHeader::Incomplete));
             }
+        }
+    }
+
+    #[test]
+    fn a_length_counts_what_is_behind_the_header() {
+        for (low, payload) in [(3, 0), (20, 17), (1, 0)] {
+            let header = PesHeader::parse(&[0, 0, 1, 0xc0, 0, low, 0x80, 0, 0]).unwrap();
+            assert_eq!(header.payload, Some(payload), "{low}");
         }
     }
 

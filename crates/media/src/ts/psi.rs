@@ -8,6 +8,9 @@ use crate::track::Language;
 /// Longest section of these tables: `section_length` is at most 1021 (§2.4.4.3).
 const MAX_SECTION: usize = 1024;
 
+/// Programs that are looked at; each is known by a few bytes.
+const MAX_PROGRAMS: usize = 256;
+
 const PAT: u8 = 0x00;
 const PMT: u8 = 0x02;
 
@@ -74,13 +77,66 @@ impl Sections {
     }
 }
 
-/// `PID` of the first program's PMT in a PAT section (§2.4.4.3).
-pub(super) fn first_program(section: &[u8]) -> Option<u16> {
-    body(section, PAT)?
-        .chunks_exact(4)
-        .filter(|entry| entry[..2] != [0, 0])
-        .map(|entry| u16::from(entry[2] & 0x1f) << 8 | u16::from(entry[3]))
-        .next()
+/// A program as the PAT names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Program {
+    pub(super) number: u16,
+    /// Of its PMT.
+    pub(super) pid: u16,
+    /// The section of the PAT that names it.
+    section: u8,
+}
+
+/// The programs of a PAT, which may have several sections (§2.4.4.3).
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Programs {
+    version: Option<u8>,
+    list: Vec<Program>,
+}
+
+impl Programs {
+    /// Takes a PAT section. Returns whether it says anything new.
+    pub(super) fn take(&mut self, section: &[u8]) -> bool {
+        let Some(entries) = body(section, PAT) else { return false };
+        let (version, number) = match section.get(5..8) {
+            Some([version, number, _]) => (version >> 1 & 0x1f, *number),
+            _ => return false,
+        };
+        let before = self.list.clone();
+        if self.version.replace(version) != Some(version) {
+            self.list.clear();
+        }
+        self.list.retain(|program| program.section != number);
+        let found = entries
+            .chunks_exact(4)
+            .map(|entry| Program {
+                number: u16::from(entry[0]) << 8 | u16::from(entry[1]),
+                pid: u16::from(entry[2] & 0x1f) << 8 | u16::from(entry[3]),
+                section: number,
+            })
+            // Program 0 is the network's own table.
+            .filter(|program| program.number != 0);
+        let room = MAX_PROGRAMS.saturating_sub(self.list.len());
+        self.list.extend(found.take(room));
+        self.list.sort_by_key(|program| program.section);
+        self.list != before
+    }
+
+    /// Takes the program of a PMT for the only one.
+    pub(super) fn guess(&mut self, number: u16, pid: u16) {
+        self.list = vec![Program { number, pid, section: 0 }];
+    }
+
+    /// In the order of the PAT.
+    pub(super) fn list(&self) -> &[Program] {
+        &self.list
+    }
+}
+
+/// The program that a PMT section is of, if it is in force.
+pub(super) fn program_number(section: &[u8]) -> Option<u16> {
+    body(section, PMT)?;
+    Some(u16::from_be_bytes(*section.get(3..)?.first_chunk()?))
 }
 
 /// One elementary stream as the PMT describes it.
@@ -196,7 +252,50 @@ mod tests {
             assert_eq!(found, vec![PAT_BYTES; count], "{payloads:?}");
             assert_eq!(stats, Stats::default());
         }
-        assert_eq!(first_program(PAT_BYTES), Some(0x1000));
+        let mut programs = Programs::default();
+        assert!(programs.take(PAT_BYTES) && !programs.take(PAT_BYTES));
+        assert_eq!(
+            programs
+                .list()
+                .iter()
+                .map(|program| (program.number, program.pid))
+                .collect::<Vec<_>>(),
+            [(1, 0x1000)]
+        );
+    }
+
+    #[test]
+    fn a_pat_may_have_several_sections_and_versions() {
+        let section = |version: u8, number: u8, program: u8| {
+            with_crc(&[
+                0,
+                0xb0,
+                17,
+                0,
+                1,
+                0xc1 | version << 1,
+                number,
+                1,
+                0,
+                0,
+                0xe0,
+                16,
+                0,
+                program,
+                0xe1,
+                program,
+            ])
+        };
+        let mut programs = Programs::default();
+        let mut numbers = |section: &[u8]| {
+            programs.take(section);
+            programs.list().iter().map(|program| program.number).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(&section(0, 1, 2)), [2]);
+        assert_eq!(numbers(&section(0, 0, 1)), [1, 2]);
+        assert_eq!(numbers(&section(0, 1, 2)), [1, 2]);
+        assert_eq!(numbers(&section(0, 1, 3)), [1, 3]);
+        assert_eq!(numbers(&section(1, 0, 7)), [7]);
     }
 
     #[test]
@@ -233,13 +332,14 @@ mod tests {
                 },
             ]
         );
-        assert_eq!(first_program(&section), None);
+        assert_eq!(program_number(&section), Some(1));
+        assert!(!Programs::default().take(&section));
     }
 
     #[test]
     fn no_cut_of_a_table_panics() {
         for end in 0..PAT_BYTES.len() {
-            first_program(&PAT_BYTES[..end]);
+            Programs::default().take(&PAT_BYTES[..end]);
             streams(&PAT_BYTES[..end]);
         }
     }

@@ -31,6 +31,8 @@ pub struct Stats {
     pub unsupported_stream_types: BTreeSet<u8>,
     /// Pieces (PES packets or sections) of streams beside pictures and sound, which are passed over.
     pub data_units: BTreeMap<DataKind, u64>,
+    /// Programs beside the one that is taken.
+    pub other_programs: u64,
     /// Packets that came before a PMT told what is in them.
     pub packets_before_pmt: u64,
     /// Access units dropped because bytes of them were lost.

@@ -95,9 +95,9 @@ enum Pes {
     Outside,
     /// In a header that is spread over several transport packets.
     Header(Vec<u8>),
-    /// In the payload. `PES_packet_length` is not looked at: it may be 0 for video, encoders get it wrong
-    /// for large packets, and the next packet's start says the same.
-    Payload,
+    /// In the payload, with the bytes of it that are missing by `PES_packet_length`. What comes beyond that is taken
+    /// too: encoders get it wrong for large packets, and the next packet's start says the same.
+    Payload(usize),
 }
 
 /// One elementary stream.
@@ -175,7 +175,10 @@ impl Stream {
                 let header = std::mem::take(header);
                 self.header(&header, clock, sink);
             }
-            Pes::Payload => assembler!(&mut self.assembler, it => it.data(payload, sink)),
+            Pes::Payload(missing) => {
+                *missing = missing.saturating_sub(payload.len());
+                assembler!(&mut self.assembler, it => it.data(payload, sink));
+            }
         }
     }
 
@@ -208,9 +211,14 @@ impl Stream {
                 self.pes = Pes::Outside;
             }
             Ok(header) => {
-                self.pes = Pes::Payload;
+                // The one before was cut short, and the frame in progress with it. For video it is not believed: who takes
+                // something out of a stream seldom mends lengths, and a picture in part is worth more than none.
+                if matches!((&self.pes, &self.assembler), (Pes::Payload(1..), Assembler::Audio(_))) {
+                    self.lose(sink);
+                }
                 let time = header.stamps.map(|stamps| unroll(stamps, clock));
                 let payload = bytes.get(header.len..).unwrap_or(&[]);
+                self.pes = Pes::Payload(header.payload.unwrap_or(0).saturating_sub(payload.len()));
                 assembler!(&mut self.assembler, it => {
                     it.start(time);
                     it.data(payload, sink);

@@ -75,7 +75,7 @@ impl Lane {
 pub(super) struct OutputTrack {
     /// Its number there; `None` while a new demuxer has not come to it.
     pub(super) source: Option<aqueduct_media::TrackId>,
-    kind: aqueduct_media::TrackKind,
+    pub(super) kind: aqueduct_media::TrackKind,
     language: Language,
     /// In the file and on the timeline; `None` where the file does without it.
     pub(super) number: Option<usize>,

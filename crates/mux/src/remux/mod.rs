@@ -1,5 +1,6 @@
 //! From MPEG-TS, packed audio or fragmented MP4 to one container that is written sample by sample.
 
+mod drift;
 mod file;
 mod interleave;
 mod lane;
@@ -28,7 +29,7 @@ pub use self::writer::{Order, SampleWriter};
 ///
 /// Tracks are joined by their time stamps on one continuous [`Timeline`](aqueduct_media::timeline::Timeline), across
 /// discontinuities and changes of codec parameters. What was damaged or repaired is counted and told in the
-/// [`Summary`]. Subtitle Renditions are left out, with a note.
+/// [`Summary`]. Subtitle Renditions are left out: they are written beside the film.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Remux<W> {
     file: File<W>,
@@ -203,7 +204,7 @@ impl<W: SampleWriter> Mux for Remux<W> {
     fn finish(&mut self, writes: &mut Vec<Write>) -> Result<Summary, MuxError> {
         let mut summary = Summary::new(W::CONTAINER);
         let Self { file, lanes } = self;
-        for lane in lanes {
+        for lane in &mut *lanes {
             Self::drain(file, lane, false, writes)?;
             summary.notes.append(&mut lane.notes);
             if let Some(source) = &lane.source {
@@ -226,6 +227,7 @@ impl<W: SampleWriter> Mux for Remux<W> {
         ] {
             note(&mut summary.notes, "file", count, what);
         }
+        drift::notes(&file.timeline, lanes, &mut summary.notes);
         file.writer.finish(writes, &mut summary.notes)?;
         Ok(summary)
     }

@@ -121,6 +121,7 @@ fn stream_notes(stats: &ts::Stats, lane: &str, notes: &mut Vec<String>) {
         (stats.transport_errors, "packets marked as broken"),
         (stats.continuity_errors, "breaks of continuity"),
         (stats.scrambled_packets, "packets that are still scrambled"),
+        (stats.other_programs, "other programs are not in the file"),
         (stats.broken_sections, "broken PAT or PMT sections"),
         (stats.broken_pes, "broken PES packets"),
         (stats.damaged_units, "damaged access units dropped"),
@@ -141,7 +142,7 @@ fn stream_notes(stats: &ts::Stats, lane: &str, notes: &mut Vec<String>) {
             ts::DataKind::Teletext => "pieces of teletext",
             _ => "pieces of data",
         };
-        note(notes, lane, *count, &format!("{what} not in the file"));
+        note(notes, lane, *count, &format!("{what} are not in the file"));
     }
     for stream_type in &stats.unsupported_stream_types {
         notes.push(format!("{lane}: streams of type {stream_type:#04x} are not in the file"));

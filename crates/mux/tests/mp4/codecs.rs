@@ -329,6 +329,11 @@ const FMP4: &[Case] = &[
     sound("fmp4-aac-priming", &["-c:a", "aac", "-ar", "44100"], DASH, AUDIO),
 ];
 
+/// The path of a case's encode in MPEG-TS.
+pub(crate) fn encoded(name: &str) -> Option<String> {
+    encode(TS_VIDEO.iter().find(|case| case.name == name).unwrap())
+}
+
 /// Some bytes of an encode, kept from one run to the next; `None` where ffmpeg or the encoder is missing.
 fn encode(case: &Case) -> Option<String> {
     let (muxer, more): (&str, Vec<&str>) = match case.packaging {

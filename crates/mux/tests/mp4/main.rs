@@ -7,6 +7,7 @@
 
 mod codecs;
 mod common;
+mod pictures;
 
 use std::{
     fs,
@@ -389,6 +390,26 @@ fn the_index_stands_in_front_where_the_length_is_known() {
         "{:?}",
         summary.notes
     );
+}
+
+#[test]
+fn sound_that_ends_long_before_its_pictures_is_told() {
+    // Audio of the last 4 s is missing: 94 frames a segment.
+    let lanes = [
+        (TrackKind::Main, folder("video-ts")),
+        (TrackKind::Audio, some("main-audio-ts", 0..4)),
+    ];
+    let (file, summary) = mux(&lanes).unwrap();
+    let [note] = &summary.notes[..] else {
+        panic!("{:?}", summary.notes)
+    };
+    let seconds = note
+        .strip_prefix("track 1: sound ends ")
+        .and_then(|rest| rest.strip_suffix(" s before the pictures"));
+    let seconds: f64 = seconds.unwrap().parse().unwrap();
+    let Some([video, audio]) = probe(&file) else { return };
+    let ends = video.iter().map(|[_, pts]| pts + 1.0 / 24.0).fold(0.0, f64::max) - audio.last().unwrap()[1] - 1024.0 / 48_000.0;
+    assert!((seconds - ends).abs() < 2e-3, "{seconds} s, and ffprobe says {ends}");
 }
 
 #[test]

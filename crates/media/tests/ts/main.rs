@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod damage;
+
 use std::{fs, path::Path};
 
 use aqueduct_media::{Event, Sample, TrackId, TrackKind, ts::Demuxer, ts::Stats};
@@ -299,7 +301,8 @@ fn pes_packets(segments: &[Vec<u8>], wanted: u16) -> Vec<(Vec<u8>, Vec<u8>)> {
         let payload = &packet[payload_at(packet)..];
         if packet[1] & 0x40 != 0 {
             let (header, data) = payload.split_at(9 + usize::from(payload[8]));
-            found.push((header.to_vec(), data.to_vec()));
+            // Without PES_packet_length, so that data may be moved about.
+            found.push(([&header[..4], &[0, 0], &header[6..]].concat(), data.to_vec()));
         } else if let Some((_, data)) = found.last_mut() {
             data.extend_from_slice(payload);
         }

@@ -1,0 +1,229 @@
+//! What is done to a stream on its way, and what is left of it.
+
+use aqueduct_media::ts::{DataKind, Stats};
+
+use crate::{AUDIO_PID, FRAMES, Found, PACKET, PICTURES, VIDEO_PID, changed, demux_all, payload_at, pes_packets, pid, section, segments};
+
+/// The parts of a whole and of a damaged stream that have to be equal.
+#[derive(Clone, Copy, PartialEq)]
+enum Spared {
+    All,
+    /// All audio, and all but so many pictures.
+    ButPictures(usize),
+    /// All pictures, and all but so many frames of audio.
+    ButFrames(usize),
+}
+
+fn check(name: &str, damaged: &[Vec<u8>], spared: Spared, stats: &Stats) {
+    let (whole, found): (Found, Found) = (demux_all(&segments()), demux_all(damaged));
+    let (pictures, frames) = match spared {
+        Spared::All => (0, 0),
+        Spared::ButPictures(pictures) => (pictures, 0),
+        Spared::ButFrames(frames) => (0, frames),
+    };
+    assert_eq!(found.video.len(), PICTURES - pictures, "{name}");
+    assert_eq!(found.audio.len(), FRAMES - frames, "{name}");
+    assert!(found.video.iter().all(|sample| whole.video.contains(sample)), "{name}");
+    assert!(found.audio.iter().all(|sample| whole.audio.contains(sample)), "{name}");
+    assert_eq!(found.configs, 2, "{name}");
+    assert_eq!(&found.stats, stats, "{name}");
+}
+
+/// The number of the `nth` packet of a PID that starts nothing.
+fn inner_packet(wanted: u16, nth: usize) -> usize {
+    let all = segments().concat();
+    let mut inner = all
+        .chunks(PACKET)
+        .enumerate()
+        .filter(|(_, packet)| pid(packet) == wanted && packet[1] & 0x40 == 0);
+    inner.nth(nth).unwrap().0
+}
+
+/// The stream with one packet passed through `change`.
+fn with_packet(number: usize, change: impl Fn(&mut [u8])) -> Vec<Vec<u8>> {
+    changed(&segments(), |at, packet| {
+        let mut packet = packet.to_vec();
+        if at == number {
+            change(&mut packet);
+        }
+        packet
+    })
+}
+
+macro_rules! stats {
+    ($($field:ident: $value:expr),*) => {{
+        let mut stats = Stats::default();
+        $(stats.$field = $value;)*
+        stats
+    }};
+}
+
+#[test]
+fn a_packet_that_cannot_be_trusted_costs_the_access_unit_that_it_held() {
+    let video = inner_packet(VIDEO_PID, 20);
+    let audio = inner_packet(AUDIO_PID, 20);
+    let cases: [(&str, Vec<Vec<u8>>, Spared, Stats); 5] = [
+        (
+            "marked as broken",
+            with_packet(video, |packet| packet[1] |= 0x80),
+            Spared::ButPictures(1),
+            stats!(transport_errors: 1, damaged_units: 1),
+        ),
+        (
+            "scrambled",
+            with_packet(video, |packet| packet[3] |= 0x80),
+            Spared::ButPictures(1),
+            stats!(scrambled_packets: 1, damaged_units: 1),
+        ),
+        (
+            "a wrong counter breaks twice, and the second time within what is lost already",
+            with_packet(video, |packet| packet[3] ^= 8),
+            Spared::ButPictures(1),
+            stats!(continuity_errors: 2, damaged_units: 1),
+        ),
+        (
+            "a wrong sync byte",
+            with_packet(video, |packet| packet[0] = 0),
+            Spared::ButPictures(1),
+            stats!(sync_losses: 1, junk_bytes: 188, continuity_errors: 1, damaged_units: 1),
+        ),
+        (
+            "an adaptation field that leaves no room for the payload that is promised",
+            with_packet(audio, |packet| {
+                packet[3] |= 0x20;
+                packet[4] = 200;
+            }),
+            Spared::ButFrames(0),
+            Stats::default(),
+        ),
+    ];
+    for (name, damaged, spared, stats) in cases {
+        if name.starts_with("an adaptation") {
+            // No stamp tells when frames behind the hole are due, up to the next PES packet, which has sixteen.
+            let found = demux_all(&damaged);
+            assert!(
+                found.audio.len() < FRAMES && found.audio.len() >= FRAMES - 16,
+                "{name}: {}",
+                found.audio.len()
+            );
+            assert!(found.stats.is_damaged(), "{name}");
+            assert_eq!(found.video.len(), PICTURES, "{name}");
+            continue;
+        }
+        check(name, &damaged, spared, &stats);
+    }
+}
+
+#[test]
+fn an_audio_packet_cut_short_costs_the_frames_in_its_missing_part() {
+    // The last transport packet of one PES packet of audio goes, and the counters close the gap.
+    let all = segments().concat();
+    let starts: Vec<usize> = all
+        .chunks(PACKET)
+        .enumerate()
+        .filter(|(_, packet)| pid(packet) == AUDIO_PID && packet[1] & 0x40 != 0)
+        .map(|(at, _)| at)
+        .collect();
+    let last = all
+        .chunks(PACKET)
+        .enumerate()
+        .take(starts[3])
+        .rfind(|(_, packet)| pid(packet) == AUDIO_PID)
+        .unwrap()
+        .0;
+    let damaged = changed(&segments(), |number, packet| {
+        let mut packet = packet.to_vec();
+        if number == last {
+            return Vec::new();
+        }
+        if number > last && pid(&packet) == AUDIO_PID {
+            packet[3] = packet[3] & 0xf0 | (packet[3].wrapping_sub(1) & 0xf);
+        }
+        packet
+    });
+    // How much of the stream went, in frames that end in the part that is missing.
+    let lost = PACKET - payload_at(&all[last * PACKET..(last + 1) * PACKET]);
+    let (_, payload) = &pes_packets(&segments(), AUDIO_PID)[2];
+    let (mut at, mut hit) = (0, 0);
+    while let Some(header) = payload.get(at..at + 7) {
+        at += usize::from(header[3] & 3) << 11 | usize::from(header[4]) << 3 | usize::from(header[5] >> 5);
+        hit += usize::from(at > payload.len() - lost);
+    }
+    assert!(hit > 0);
+    check("cut short", &damaged, Spared::ButFrames(hit), &stats!(damaged_units: 1));
+}
+
+#[test]
+fn packets_may_have_bytes_between_them() {
+    let spaced = |front: usize, behind: usize| changed(&segments(), |_, packet| [&vec![0; front], packet, &vec![0x47; behind]].concat());
+    check("M2TS", &spaced(4, 0), Spared::All, &Stats::default());
+    check("with error correction", &spaced(0, 16), Spared::All, &Stats::default());
+}
+
+#[test]
+fn one_program_is_taken_and_others_are_counted() {
+    let pat = [0, 0xb0, 0, 0, 1, 0xc3, 0, 0, 0, 9, 0xe9, 0, 0, 1, 0xf0, 0, 0, 7, 0xe7, 0];
+    // Programs 9 and 7: nothing but MPEG-2 video, and the same program that comes later.
+    let silent = [2, 0xb0, 0, 0, 9, 0xc1, 0, 0, 0xe9, 1, 0xf0, 0, 0x02, 0xe9, 1, 0xf0, 0];
+    let late = [2, 0xb0, 0, 0, 7, 0xc1, 0, 0, 0xe7, 1, 0xf0, 0, 0x1b, 0xe7, 1, 0xf0, 0];
+    let several = changed(&segments(), |_, packet| match pid(packet) {
+        0 => [section(0, &pat), section(0x900, &silent)].concat(),
+        0x1000 => [packet, &section(0x700, &late)[..]].concat(),
+        _ => packet.to_vec(),
+    });
+    check("several programs", &several, Spared::All, &stats!(other_programs: 2));
+}
+
+#[test]
+fn a_table_may_change_and_its_tracks_go_on() {
+    // From the fourth segment on, audio has another PID, and so has the PMT itself, in another version.
+    let half = segments()[..3].concat().len() / PACKET;
+    let pat = [0, 0xb0, 0, 0, 1, 0xc3, 0, 0, 0, 1, 0xf0, 1];
+    let pmt = [
+        2, 0xb0, 0, 0, 1, 0xc3, 0, 0, 0xe1, 0, 0xf0, 0, 0x1b, 0xe1, 0, 0xf0, 0, 0x0f, 0xe2, 1, 0xf0, 0,
+    ];
+    let moved = changed(&segments(), |number, packet| match (number < half, pid(packet)) {
+        (false, 0) => section(0, &pat),
+        (false, 0x1000) => section(0x1001, &pmt),
+        (false, AUDIO_PID) => {
+            let mut packet = packet.to_vec();
+            packet[1] = packet[1] & 0xe0 | 2;
+            packet
+        }
+        _ => packet.to_vec(),
+    });
+    let (whole, found) = (demux_all(&segments()), demux_all(&moved));
+    assert_eq!(found.video, whole.video);
+    // The new stream says its configuration again.
+    assert_eq!((found.audio, found.configs), (whole.audio, 3));
+    assert_eq!(found.stats, Stats::default());
+}
+
+#[test]
+fn data_beside_the_pictures_is_counted_by_its_kind() {
+    let pmt = [
+        &[
+            2, 0xb0, 0, 0, 1, 0xc1, 0, 0, 0xe1, 0, 0xf0, 0, 0x1b, 0xe1, 0, 0xf0, 0, 0x0f, 0xe1, 1, 0xf0, 0,
+        ][..],
+        &[
+            0x15, 0xe3, 0, 0xf0, 0, 0x86, 0xe3, 1, 0xf0, 0, 0x06, 0xe3, 2, 0xf0, 6, 5, 4, b'K', b'L', b'V', b'A',
+        ],
+    ]
+    .concat();
+    let mut number = 0;
+    let with_data = changed(&segments(), |_, packet| match pid(packet) {
+        0x1000 => {
+            number += 1;
+            let mut packets = section(0x1000, &pmt);
+            for low in 0..3 {
+                let mut data = vec![0xff; PACKET];
+                data[..4].copy_from_slice(&[0x47, 0x43, low, 0x10 | number & 0xf]);
+                packets.extend(data);
+            }
+            packets
+        }
+        _ => packet.to_vec(),
+    });
+    let units = [DataKind::Id3, DataKind::Scte35, DataKind::Klv].map(|kind| (kind, u64::from(number)));
+    check("data", &with_data, Spared::All, &stats!(data_units: units.into()));
+}
