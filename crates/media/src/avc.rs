@@ -30,8 +30,8 @@ mod nal_type {
     pub(super) const FILLER: u8 = 12;
 }
 
-/// Longest parameter set that is kept; `avcC` has 16 bits for the length (ISO 14496-15 §5.3.3.1).
-const MAX_SET: usize = 0xffff;
+/// Longest parameter set that is kept. Real ones have some hundred bytes; all of them are in every sample entry.
+const MAX_SET: usize = 4096;
 /// As many picture parameter sets as `avcC` can count.
 const MAX_PPS: usize = 255;
 /// Bytes of a slice that its header's first fields lie in, with room for emulation prevention.

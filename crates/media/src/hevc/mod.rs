@@ -32,8 +32,8 @@ mod nal_type {
     pub(super) const PREFIX_SEI: u8 = 39;
 }
 
-/// Longest parameter set that is kept: `hvcC` has 16 bits for the length (ISO 14496-15 §8.3.3.1).
-const MAX_SET: usize = 0xffff;
+/// Longest parameter set that is kept. Real ones have some hundred bytes; all of them are in every sample entry.
+const MAX_SET: usize = 4096;
 /// Bits of a parameter set that its identifier lies in, at most, with room for emulation prevention.
 const ID_BYTES: usize = 8;
 

@@ -82,8 +82,6 @@ fn registration(descriptors: &[u8]) -> Option<&[u8; 4]> {
 fn private(descriptors: &[u8]) -> Option<Coding> {
     each(descriptors).find_map(|(tag, content)| match (tag, content.first_chunk()) {
         (0x6a | 0x7a, _) | (0x05, Some(b"AC-3" | b"EAC3")) => Some(Coding::Audio(AudioCodec::Dolby)),
-        // AAC_descriptor
-        (0x7c, _) => Some(Coding::Audio(AudioCodec::Latm)),
         (0x05, Some(b"HEVC")) => Some(Coding::Hevc),
         (0x05, Some(b"Opus")) => opus(descriptors).map(|code| Coding::Audio(AudioCodec::Opus(code))),
         (0x05, Some(b"ID3 ")) => Some(Coding::Data(DataKind::Id3)),

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use memchr::memchr;
 use serde::{Deserialize, Serialize};
 
-use super::stream::{Sink, Time, reserve};
+use super::stream::{Entries, Sink, Time, reserve};
 use crate::{
     audio::{AudioCodec, AudioConfig, AudioHeader, Found, Group, Joins, Latm, OpusConfig, packet_samples},
     time::{MPEG_HZ, rescale},
@@ -16,6 +16,9 @@ use crate::{
 /// How far, in samples of audio, a stamp may be from where the frames before put it and still mean the same:
 /// stamps are rounded to 90 kHz by the sender, and to the sampling rate here.
 const TOLERANCE: i64 = 2;
+
+/// Sample entries of a stream. Frames that would need still more are dropped: no encoder changes so often.
+const MAX_ENTRIES: usize = 64;
 
 /// Puts the frames of one stream together.
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,6 +39,8 @@ pub(crate) struct FrameAssembler {
     /// Of the frame in progress, if it is the first that begins in its PES packet.
     frame_time: Option<Time>,
     config: Option<AudioConfig>,
+    /// What it was told with.
+    entries: Entries,
     /// In samples: when the next frame is due.
     next: Option<i64>,
     /// A frame ended where the next header should begin.
@@ -66,6 +71,7 @@ impl FrameAssembler {
             pes_time: None,
             frame_time: None,
             config: None,
+            entries: Entries::default(),
             next: None,
             aligned: true,
             lost: false,
@@ -293,7 +299,7 @@ impl FrameAssembler {
     fn emit_trimmed(&mut self, config: AudioConfig, samples: u32, trimmed: u16, time: Option<Time>, data: Bytes, sink: &mut Sink<'_>) {
         let rate = config.sample_rate();
         if self.config.as_ref() != Some(&config) {
-            let Some(track) = config.track(self.language) else {
+            let Some(track) = config.track(self.language).filter(|track| self.entries.note(track) <= MAX_ENTRIES) else {
                 sink.stats.skipped_audio_bytes += data.len() as u64;
                 return;
             };

@@ -1,6 +1,9 @@
 //! One elementary stream: its packets' continuity, its PES packets, and the assembler of its access units.
 
-use std::sync::Arc;
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
 
 use bytes::BytesMut;
 use serde::{Deserialize, Serialize};
@@ -44,6 +47,29 @@ impl Sink<'_> {
 
     pub(crate) fn sample(&mut self, sample: Sample) {
         self.events.push(Event::Sample { track: self.track, sample });
+    }
+}
+
+/// The sample entries that a stream was told with, by their digests: a stream that invents ever more of them must not make
+/// the file's description grow with it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Entries(Vec<u64>);
+
+impl Entries {
+    /// Takes note of a configuration. Returns how many different ones there were.
+    pub(super) fn note(&mut self, config: &TrackConfig) -> usize {
+        // Two with one digest count as one, which does no harm.
+        let mut hasher = DefaultHasher::new();
+        config.sample_entry.hash(&mut hasher);
+        let digest = hasher.finish();
+        if !self.0.contains(&digest) {
+            self.0.push(digest);
+        }
+        self.len()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 }
 

@@ -11,7 +11,7 @@ use bytes::BytesMut;
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
-use super::stream::{Sink, Time, reserve};
+use super::stream::{Entries, Sink, Time, reserve};
 use crate::{
     nal::NalCodec,
     track::{Language, Sample, TrackConfig},
@@ -21,9 +21,9 @@ use crate::{
 const PREFIX: usize = 4;
 /// Frame duration where nothing tells: 25 a second.
 const FALLBACK_FRAME: i64 = 3600;
-/// Changes of parameter sets that get a sample entry of their own. A stream that changes more often keeps its parameter
-/// sets in the samples from there on, so that the sample description does not grow with it.
-const MAX_ENTRIES: u32 = 32;
+/// Sample entries of a stream. One that has still more parameter sets keeps them in its samples from there on, behind one
+/// more entry that says so.
+const MAX_ENTRIES: usize = 32;
 
 /// Puts the access units of one stream together.
 #[derive(Debug, Serialize, Deserialize)]
@@ -49,8 +49,8 @@ pub(super) struct VideoAssembler<C: NalCodec> {
     /// A configuration was dropped together with its access unit.
     reconfigure: bool,
     config: Option<Arc<TrackConfig>>,
-    /// Configurations that were told.
-    entries: u32,
+    /// What it was told with.
+    entries: Entries,
     /// A random access point has been seen since the start or the last discontinuity.
     started: bool,
     /// When the picture that decoding began with is presented, if pictures that follow it in the stream may refer to
@@ -99,7 +99,7 @@ impl<C: NalCodec> VideoAssembler<C> {
             codec: C::default(),
             reconfigure: false,
             config: None,
-            entries: 0,
+            entries: Entries::default(),
             started: false,
             open_from: None,
             last: None,
@@ -233,12 +233,13 @@ impl<C: NalCodec> VideoAssembler<C> {
         } else if self.pes_time.is_none() {
             self.pes_time = self.nal_time.take();
         }
-        let in_band = self.entries >= MAX_ENTRIES;
+        let in_band = self.entries.len() >= MAX_ENTRIES;
         let keep = self.codec.file(&mut unit.picture, body, in_band);
         if is_slice {
             unit.has_slice = true;
             // Parameter sets come before the slices that use them.
-            if self.codec.take_changed() || std::mem::take(&mut self.reconfigure) {
+            let changed = self.codec.take_changed() || std::mem::take(&mut self.reconfigure);
+            if changed && self.entries.len() <= MAX_ENTRIES {
                 unit.config = Some(self.codec.config(in_band, self.language));
             }
         }
@@ -300,7 +301,7 @@ impl<C: NalCodec> VideoAssembler<C> {
         if self.config.as_deref() != Some(&config) {
             let config = Arc::new(config);
             self.config = Some(Arc::clone(&config));
-            self.entries = self.entries.saturating_add(1);
+            self.entries.note(&config);
             sink.config(config);
         }
     }

@@ -2,7 +2,10 @@
 
 use aqueduct_media::ts::{DataKind, Stats};
 
-use crate::{AUDIO_PID, FRAMES, Found, PACKET, PICTURES, VIDEO_PID, changed, demux_all, payload_at, pes_packets, pid, section, segments};
+use crate::{
+    AUDIO_PID, FRAMES, Found, PACKET, PICTURES, VIDEO_PID, changed, demux, demux_all, packetize, payload_at, pes_packets, pid, section,
+    segments, tables,
+};
 
 /// The parts of a whole and of a damaged stream that have to be equal.
 #[derive(Clone, Copy, PartialEq)]
@@ -226,4 +229,26 @@ fn data_beside_the_pictures_is_counted_by_its_kind() {
     });
     let units = [DataKind::Id3, DataKind::Scte35, DataKind::Klv].map(|kind| (kind, u64::from(number)));
     check("data", &with_data, Spared::All, &stats!(data_units: units.into()));
+}
+
+#[test]
+fn a_stream_that_changes_all_the_time_does_not_grow_its_description() {
+    // AC-3 of one second, in which every frame has another configuration: bit rates, service types and rates.
+    let frames: Vec<u8> = (0..1000_u32)
+        .flat_map(|number| {
+            let (code, bsmod, acmod) = (number % 19 * 2, number / 19 % 8, number / 152 % 8);
+            let kbits = [
+                32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640,
+            ][code as usize / 2];
+            let byte = |value: u32| u8::try_from(value).unwrap();
+            let mut frame = vec![0; 4 * kbits];
+            frame[..7].copy_from_slice(&[0x0b, 0x77, 0, 0, byte(code), byte(8 << 3 | bsmod), byte(acmod << 5)]);
+            frame
+        })
+        .collect();
+    let header = vec![0, 0, 1, 0xc0, 0, 0, 0x80, 0x80, 5, 0x21, 0, 1, 0, 1];
+    let bytes = [tables(0x81, &[]), packetize(&[(header, frames)], AUDIO_PID)].concat();
+    let found = demux([&bytes[..]]);
+    assert_eq!((found.configs, found.audio.len()), (64, 64));
+    assert!(found.stats.is_damaged());
 }

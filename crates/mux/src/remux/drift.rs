@@ -16,7 +16,7 @@ pub(super) fn notes(timeline: &Timeline, lanes: &[Lane], notes: &mut Vec<String>
             .iter()
             .flat_map(|lane| lane.outputs.iter().map(move |output| (lane.id, output)))
             .filter(move |(_, output)| output.kind == kind)
-            .filter_map(|(id, output)| Some((id, timeline.span(output.number)?)))
+            .filter_map(|(id, output)| Some((id, timeline.span(output.number?)?)))
     };
     let Some((lane, pictures)) = spans(TrackKind::Video).next() else {
         return;

@@ -46,7 +46,7 @@ impl Writer {
 }
 
 /// 16x32 in the Main profile, of fields.
-fn parameter_sets() -> Vec<u8> {
+fn parameter_sets(quantiser: u32) -> Vec<u8> {
     let mut sps = Writer::default();
     // Main, level 1; identifier, frame_num of 4 bits, order count type 2, one reference, no gaps, one macroblock, one pair
     // of field rows, fields or frames, not adaptive, 8x8 inference, no cropping, no usability information.
@@ -62,8 +62,14 @@ fn parameter_sets() -> Vec<u8> {
         .u(1, 0)
         .u(1, 0);
     let mut pps = Writer::default();
-    // CAVLC, one slice group, one reference, no weights, quantisers of 26, deblocking told in the slices.
-    pps.ue(&[0, 0]).u(2, 0).ue(&[0, 0, 0]).u(3, 0).ue(&[0, 0, 0]).u(1, 1).u(2, 0);
+    // CAVLC, one slice group, one reference, no weights, quantisers, deblocking told in the slices.
+    pps.ue(&[0, 0])
+        .u(2, 0)
+        .ue(&[0, 0, 0])
+        .u(3, 0)
+        .ue(&[quantiser, 0, 0])
+        .u(1, 1)
+        .u(2, 0);
     [sps.nal(0x67), pps.nal(0x68)].concat()
 }
 
@@ -138,7 +144,7 @@ fn two_fields_are_one_sample() {
     let fields = |frame: u32| {
         let time = 90_000 + u64::from(frame) * 3600;
         let first = if frame == 0 {
-            [parameter_sets(), field(0, false)].concat()
+            [parameter_sets(0), field(0, false)].concat()
         } else {
             field(frame, false)
         };
@@ -179,6 +185,27 @@ fn two_fields_are_one_sample() {
         assert_eq!(text, format!("{expected}16,32,{FRAMES},{FRAMES}\n"), "{name}");
         run("ffmpeg", &["-v", "error", "-xerror", "-i", &path, "-f", "null", "-"]);
     }
+}
+
+#[test]
+fn parameter_sets_that_change_all_the_time_go_into_the_samples() {
+    // 50 pictures, each with a picture parameter set of its own under the same identifier.
+    let units: Vec<_> = (0..50)
+        .map(|frame| {
+            let time = 90_000 + u64::from(frame) * 3600;
+            (
+                time,
+                [parameter_sets(frame), field(frame % 4, false), field(frame % 4, true)].concat(),
+            )
+        })
+        .collect();
+    let (file, summary) = mux(&[(TrackKind::Main, vec![Piece::Segment(transport(&units))])]).unwrap();
+    assert_eq!(summary.notes, [""; 0]);
+    let entries = |kind: &[u8]| file.windows(4).filter(|window| window == &kind).count();
+    assert_eq!((entries(b"avc1"), entries(b"avc3")), (32, 1));
+    let folder = tempfile::tempdir().unwrap();
+    let path = store(&folder, "out.mp4", &file);
+    run("ffmpeg", &["-v", "error", "-xerror", "-i", &path, "-f", "null", "-"]);
 }
 
 #[test]
