@@ -7,7 +7,7 @@ use aqueduct_core::{
     TrackId, TrackKind, channel,
 };
 use aqueduct_decrypt::{ClearKey, KeyStore};
-use aqueduct_fetch::{Concurrency, FetchError, HttpFetcher, OnMissing, Permits};
+use aqueduct_fetch::{Concurrency, Elsewhere, FetchError, HttpFetcher, Missing, OnMissing, Permits};
 use aqueduct_mux::{Auto, Container, Finished, Origin, Output, StageError, SubtitleFormat, Subtitles};
 use aqueduct_resolve::PageResolver;
 use tokio::task::JoinSet;
@@ -255,15 +255,8 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                     limits: options.limits,
                     progress: progress.clone(),
                 };
-                let stage = aqueduct_fetch::run(
-                    Arc::clone(&fetcher),
-                    lender,
-                    permits,
-                    options.on_missing,
-                    to_fetch,
-                    fetched,
-                    stop.clone(),
-                );
+                let missing = Missing::from(options.on_missing).with_elsewhere(elsewhere(&resolver, &fetcher, track));
+                let stage = aqueduct_fetch::run(Arc::clone(&fetcher), lender, permits, missing, to_fetch, fetched, stop.clone());
                 async move { stage.await.map_err(|error| Failure::Fatal(Error::Fetch(error))) }
             });
             stages.spawn({
@@ -332,6 +325,15 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         }
         verdict.conclude(&presentation, finished, &progress, &stop)
     }
+}
+
+/// Asks the resolver where else a unit of the track is.
+fn elsewhere<R: Resolve, F: Fetch>(resolver: &Arc<R>, fetcher: &Arc<F>, track: &Track) -> Elsewhere {
+    let (resolver, fetcher, track) = (Arc::clone(resolver), Arc::clone(fetcher), track.clone());
+    Arc::new(move |lost| {
+        let (resolver, fetcher, track) = (Arc::clone(&resolver), Arc::clone(&fetcher), track.clone());
+        Box::pin(async move { resolver.elsewhere(&track, &lost, &*fetcher).await })
+    })
 }
 
 /// How a stage of the source failed.

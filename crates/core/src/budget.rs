@@ -30,6 +30,7 @@ struct Shared {
 struct State {
     used: usize,
     peak: usize,
+    /// The age of the next slot. Those that are opened ahead of others count down from there.
     opened: u64,
     /// Live slots of each track, by age.
     live: HashMap<TrackId, BTreeSet<u64>>,
@@ -37,6 +38,9 @@ struct State {
     spare: Vec<BytesMut>,
     spare_bytes: usize,
 }
+
+/// There is as much room for ages below as above.
+const FIRST_AGE: u64 = 1 << 63;
 
 impl State {
     fn is_oldest(&self, track: TrackId, age: u64) -> bool {
@@ -68,7 +72,10 @@ impl Budget {
     pub fn new(limit: usize) -> Self {
         Self(Arc::new(Shared {
             limit,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                opened: FIRST_AGE,
+                ..State::default()
+            }),
             freed: Notify::new(),
         }))
     }
@@ -85,23 +92,36 @@ impl Budget {
                 if first || state.used.saturating_add(expected) <= self.0.limit {
                     let age = state.opened;
                     state.opened += 1;
-                    state.live.entry(track).or_default().insert(age);
-                    // Before the bytes that are taken now push spare buffers out: one of them will hold these bytes.
-                    let spare = state.take_spare(expected);
-                    let floor = spare.as_ref().map_or(0, BytesMut::capacity);
-                    let bytes = expected.max(floor);
-                    state.take(bytes, self.0.limit);
-                    return Slot {
-                        shared: Arc::clone(&self.0),
-                        track,
-                        age,
-                        bytes,
-                        spare,
-                        floor,
-                    };
+                    return self.slot(&mut state, track, age, expected);
                 }
             }
             freed.await;
+        }
+    }
+
+    /// Opens a slot of `track` ahead of all that live: it becomes the oldest, and is never refused. For what all others
+    /// of the track wait behind, one at a time.
+    pub fn open_first(&self, track: TrackId, expected: usize) -> Slot {
+        let mut state = self.0.lock();
+        let oldest = state.live.get(&track).and_then(BTreeSet::first).copied();
+        let age = oldest.unwrap_or(state.opened).saturating_sub(1);
+        self.slot(&mut state, track, age, expected)
+    }
+
+    fn slot(&self, state: &mut State, track: TrackId, age: u64, expected: usize) -> Slot {
+        state.live.entry(track).or_default().insert(age);
+        // Before the bytes that are taken now push spare buffers out: one of them will hold these bytes.
+        let spare = state.take_spare(expected);
+        let floor = spare.as_ref().map_or(0, BytesMut::capacity);
+        let bytes = expected.max(floor);
+        state.take(bytes, self.0.limit);
+        Slot {
+            shared: Arc::clone(&self.0),
+            track,
+            age,
+            bytes,
+            spare,
+            floor,
         }
     }
 
@@ -274,6 +294,21 @@ mod tests {
         let mut younger = younger.await;
         younger.grow(101).await;
         assert_eq!(budget.used(), 101);
+    }
+
+    #[tokio::test]
+    async fn a_slot_ahead_of_all_is_never_refused() {
+        let budget = Budget::new(100);
+        let _before = budget.open(VIDEO, 100).await;
+        for _ in 0..2 {
+            let mut first = budget.open_first(VIDEO, 10);
+            first.grow(500).await;
+            assert_eq!(budget.used(), 600);
+        }
+        let mut first = budget.open_first(VIDEO, 0);
+        let mut second = budget.open_first(VIDEO, 0);
+        second.grow(50).await;
+        assert!(pending(std::pin::pin!(first.grow(50))), "one at a time");
     }
 
     #[tokio::test]

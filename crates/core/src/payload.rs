@@ -296,14 +296,23 @@ impl Lender {
     /// Leave to receive `resource`, of which about `expected` bytes are taken from the budget at once. Waits
     /// while the budget is spent. Within a track, call it in the order in which bodies are to leave.
     pub async fn grant(&self, resource: &Resource, expected: usize) -> Grant {
-        let limit = self.limits.bytes(resource.kind);
-        let expected = expected.min(usize::try_from(limit).unwrap_or(usize::MAX));
+        let expected = expected.min(usize::try_from(self.limits.bytes(resource.kind)).unwrap_or(usize::MAX));
+        self.over(resource, self.budget.open(self.track, expected).await)
+    }
+
+    /// Leave to receive `resource` ahead of all bodies of the track that are here: the budget never refuses it. For a
+    /// body that all others wait behind, one at a time.
+    pub fn grant_first(&self, resource: &Resource) -> Grant {
+        self.over(resource, self.budget.open_first(self.track, 0))
+    }
+
+    fn over(&self, resource: &Resource, slot: Slot) -> Grant {
         Grant {
             url: resource.url.clone(),
-            limit,
+            limit: self.limits.bytes(resource.kind),
             payload: Payload {
                 bytes: BytesMut::new(),
-                slot: Some(self.budget.open(self.track, expected).await),
+                slot: Some(slot),
             },
             progress: self.progress.clone(),
             meter: None,

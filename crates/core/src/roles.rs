@@ -33,6 +33,34 @@ pub trait Resolve: Send + Sync + 'static {
         outlet: Sender<Item<Resource>>,
         stop: Stop,
     ) -> impl Future<Output = Result<(), ResolveError>> + Send;
+
+    /// Finds another place of a unit of the track: from a redundant Variant Stream or another pathway, or under a fresh
+    /// address. `None` when there is none that was not tried. Without an implementation of its own, a resolver knows of
+    /// none.
+    fn elsewhere<F: Fetch>(&self, track: &Track, lost: &Lost, fetch: &F) -> impl Future<Output = Option<Place>> + Send {
+        let _ = (track, lost, fetch);
+        async { None }
+    }
+}
+
+/// A unit that could not be had where it should be.
+#[derive(Debug)]
+pub struct Lost {
+    /// The unit, with the address that failed last.
+    pub item: Item<Resource>,
+    /// The HTTP status code, where that is what went wrong last.
+    pub status: Option<u16>,
+    /// All addresses that failed.
+    pub tried: Vec<Resource>,
+}
+
+/// Another place where a unit can be had.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Where it is.
+    pub resource: Resource,
+    /// How it is encrypted there.
+    pub encryption: Encryption,
 }
 
 /// From an address to bytes: complete, or not at all.

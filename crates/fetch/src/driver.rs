@@ -10,6 +10,7 @@ use aqueduct_core::{
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
+use crate::missing::{Missing, OnMissing, OtherPlaces, may_be_skipped, resource};
 use crate::permits::{Permit, Permits};
 
 /// Segments that may be under way or wait for their turn, for each track. The byte budget is what bounds memory;
@@ -25,16 +26,6 @@ const TOGETHER: u64 = 1 << 20;
 
 /// After so many segments in a row that could not be had, and might be had later, nobody expects the next.
 const MOST_FAILED: usize = 32;
-
-/// What to do about a segment that cannot be had.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnMissing {
-    /// Stop with the error.
-    #[default]
-    Abort,
-    /// Go on, and name it as missing.
-    Gap,
-}
 
 /// A unit on its way to the outlet.
 enum Pending {
@@ -91,14 +82,19 @@ pub async fn run<F: Fetch>(
     fetch: Arc<F>,
     lender: Lender,
     permits: Permits,
-    on_missing: OnMissing,
+    missing: impl Into<Missing>,
     inlet: Receiver<Item<Resource>>,
     outlet: Sender<Item<Sealed>>,
     stop: Stop,
 ) -> Result<(), Located<FetchError>> {
     let (queue, pending) = channel(AHEAD);
+    let other_places = OtherPlaces {
+        fetch: Arc::clone(&fetch),
+        lender: &lender,
+        missing: missing.into(),
+    };
     let dispatch = dispatch(fetch, &lender, &permits, inlet, queue);
-    let emit = emit(lender.track, on_missing, pending, outlet, &stop);
+    let emit = emit(other_places, pending, outlet, &stop);
     let (mut dispatch, mut emit) = (std::pin::pin!(dispatch), std::pin::pin!(emit));
     tokio::select! {
         () = stop.aborted() => Ok(()),
@@ -253,13 +249,6 @@ impl Inlet {
     }
 }
 
-fn resource(item: &Item<Resource>) -> Option<&Resource> {
-    match item {
-        Item::Init { payload, .. } | Item::Segment { payload, .. } => Some(payload),
-        Item::Gap { .. } => None,
-    }
-}
-
 fn length(range: ByteRange) -> usize {
     usize::try_from(range.length).unwrap_or(usize::MAX)
 }
@@ -307,20 +296,23 @@ impl<F: Fetch> Job<F> {
 }
 
 /// Awaits answers in order and hands them on.
-async fn emit(
-    track: TrackId,
-    on_missing: OnMissing,
+async fn emit<F: Fetch>(
+    other_places: OtherPlaces<'_, F>,
     pending: Receiver<Pending>,
     outlet: Sender<Item<Sealed>>,
     stop: &Stop,
 ) -> Result<(), Located<FetchError>> {
+    let (track, on_missing) = (other_places.lender.track, other_places.missing.then);
     let mut failed = 0;
     while let Ok(next) = pending.recv().await {
         let item = match next {
             Pending::Ready(item) => item,
             Pending::Fetching { item, body } => {
                 let unit = item.unit();
-                let body = body.join().await;
+                let (item, body) = match body.join().await {
+                    Ok(body) => (item, Ok(body)),
+                    Err(error) => other_places.instead(item, error).await,
+                };
                 failed = match &body {
                     Err(error) if error.is_retryable() => failed + 1,
                     _ => 0,
@@ -369,11 +361,6 @@ async fn emit(
         }
     }
     Ok(())
-}
-
-/// A failed transfer leaves a gap; a refused one is a decision that stands.
-fn may_be_skipped(error: &FetchError) -> bool {
-    !matches!(error, FetchError::Refused { .. })
 }
 
 fn describe(error: &FetchError) -> String {

@@ -14,6 +14,11 @@
 //! on. 404 and 410 are tried twice more for what a playlist names, because live edges run ahead of themselves; 401
 //! and 403 are final at once. When nothing at all has succeeded for [`Options::give_up_after`], nothing is tried again.
 //!
+//! # Failover
+//!
+//! A unit that cannot be had, after all its tries, is asked for at every other place that the resolver knows
+//! ([`Missing::elsewhere`]): from a redundant Variant Stream, another pathway, or under a fresh address.
+//!
 //! # The stage
 //!
 //! [`run`] is the stage: it reads [`Item`](aqueduct_core::Item)s that name resources, fetches many of
@@ -87,6 +92,7 @@ mod driver;
 mod fetcher;
 mod headers;
 mod local;
+mod missing;
 mod netrc;
 mod netscape;
 mod pace;
@@ -105,8 +111,9 @@ mod tls;
 
 pub use cookies::Jar;
 pub use credentials::Credentials;
-pub use driver::{OnMissing, run};
+pub use driver::run;
 pub use fetcher::{HttpFetcher, Options, ScopedHeader};
+pub use missing::{Elsewhere, Missing, OnMissing};
 pub use netrc::{Netrc, NetrcError};
 pub use netscape::{CookieFileError, CookieLine};
 pub use permits::{Concurrency, Permits};

@@ -3,7 +3,7 @@
 use std::cmp::{Ordering, Reverse};
 
 use aqueduct_core::{Offer, OfferKind};
-use aqueduct_playlist::{MultivariantPlaylist, Rendition, RenditionKind, VariantStream};
+use aqueduct_playlist::{MultivariantPlaylist, Rendition, RenditionKind, Uri, VariantStream};
 
 use crate::select::{Select, Take, language_matches};
 
@@ -179,6 +179,26 @@ pub(crate) fn renditions<'a>(
         }
     }
     Ok(unique)
+}
+
+/// The Renditions that stand in for `rendition` beside redundant Variant Streams: of the same kind, name and language, in the
+/// group that each of those names.
+pub(crate) fn counterparts<'a>(
+    playlist: &'a MultivariantPlaylist,
+    rendition: &'a Rendition,
+    redundant: &'a [&'a VariantStream],
+) -> impl Iterator<Item = &'a Uri> {
+    redundant.iter().filter_map(move |variant| {
+        let group = match rendition.kind {
+            RenditionKind::Audio => variant.audio.as_deref(),
+            RenditionKind::Subtitles => variant.subtitles.as_deref(),
+            _ => None,
+        }?;
+        let same = |other: &&Rendition| {
+            other.kind == rendition.kind && other.group_id == group && other.name == rendition.name && other.language == rendition.language
+        };
+        playlist.renditions.iter().find(same)?.uri.as_ref()
+    })
 }
 
 fn describes_video(rendition: &Rendition) -> bool {
@@ -382,5 +402,25 @@ mod tests {
             error.starts_with("no audio in \"de\"; on offer: English (en-GB, default); Commentary (en)"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_rendition_has_a_counterpart_beside_each_redundant_stream() {
+        let playlist = multivariant(concat!(
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"near\",NAME=\"English\",LANGUAGE=\"en\",URI=\"near-en\"\n",
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"near\",NAME=\"Deutsch\",LANGUAGE=\"de\",URI=\"near-de\"\n",
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"far\",NAME=\"Deutsch\",LANGUAGE=\"de\",URI=\"far-de\"\n",
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"far\",NAME=\"English\",LANGUAGE=\"en\",URI=\"far-en\"\n",
+            "#EXT-X-STREAM-INF:BANDWIDTH=1000,AUDIO=\"near\"\na\n",
+            "#EXT-X-STREAM-INF:BANDWIDTH=1000,AUDIO=\"far\"\nb\n",
+        ));
+        let groups = variants(&playlist, &Select::best()).unwrap();
+        for rendition in playlist.renditions.iter().filter(|rendition| rendition.group_id == "near") {
+            let paths: Vec<_> = counterparts(&playlist, rendition, &groups[0])
+                .map(|uri| uri.url().path().to_owned())
+                .collect();
+            let language = rendition.language.as_deref().unwrap();
+            assert_eq!(paths, [format!("/near-{language}"), format!("/far-{language}")]);
+        }
     }
 }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::hls::{self, Plan};
 use crate::resolver::Options;
+use crate::ways::Loaded;
 
 /// The reload interval of a playlist without a target duration.
 const DEFAULT_TARGET: Duration = Duration::from_secs(6);
@@ -58,9 +59,17 @@ pub(crate) async fn follow<F: Fetch>(
     let mut at = plan.at.clone();
     let (mut loaded, mut changed) = (Instant::now(), Instant::now());
     let mut fresh = true;
+    let (mut way, mut turns) = (0, 0);
     loop {
-        if !emitter.emit(&at, &playlist).await || playlist.is_complete() {
-            return Ok(());
+        match emitter.emit(&at, &playlist, || plan.ways.turned(&mut turns)).await {
+            Emitted::Unwanted => return Ok(()),
+            Emitted::Turned(other) => {
+                Loaded { way, at, playlist } = other;
+                emitter.forget();
+                continue;
+            }
+            Emitted::All if playlist.is_complete() => return Ok(()),
+            Emitted::All => {}
         }
         // RFC 8216, 6.3.4: a target duration after a change, half of it after a reload without one.
         let target = playlist
@@ -75,7 +84,7 @@ pub(crate) async fn follow<F: Fetch>(
         loaded = Instant::now();
         let read = tokio::select! {
             () = stop.draining() => return Ok(()),
-            read = hls::read(options, fetch, &plan.reload, &plan.imports) => read,
+            read = hls::read(options, fetch, plan.ways.address(way), &plan.imports) => read,
         };
         let patience = options.stale_after + 3 * target;
         match read.and_then(media) {
@@ -91,22 +100,28 @@ pub(crate) async fn follow<F: Fetch>(
                 }
                 at = Resource {
                     url,
-                    ..plan.reload.clone()
+                    ..plan.ways.address(way).clone()
                 };
                 playlist = Arc::new(reloaded);
             }
             Err(error @ ResolveError::Fetch(FetchError::Refused { .. })) => return Err(error),
-            // One bad answer does not end a recording.
-            Err(error) if changed.elapsed() <= patience => {
+            Err(error) => {
                 tracing::warn!(%track, %error, "the live playlist could not be read again");
-                fresh = false;
+                let another = tokio::select! {
+                    () = stop.draining() => return Ok(()),
+                    another = plan.ways.another(options, plan, fetch, way, emitter.next) => another,
+                };
+                fresh = another.is_some();
+                // It is taken up above. Without one: one bad answer does not end a recording.
+                if another.is_none() && changed.elapsed() > patience {
+                    return Err(error);
+                }
             }
-            Err(error) => return Err(error),
         }
     }
 }
 
-fn media((url, parsed): (SafeUrl, Parsed)) -> Result<(SafeUrl, MediaPlaylist), ResolveError> {
+pub(crate) fn media((url, parsed): (SafeUrl, Parsed)) -> Result<(SafeUrl, MediaPlaylist), ResolveError> {
     match parsed.playlist {
         Playlist::Media(playlist) => Ok((url, playlist)),
         _ => Err(ResolveError::Unusable {
@@ -119,6 +134,16 @@ fn media((url, parsed): (SafeUrl, Parsed)) -> Result<(SafeUrl, MediaPlaylist), R
 /// What a change of a live playlist changes.
 fn edge(playlist: &MediaPlaylist) -> (u64, u64, bool) {
     (playlist.media_sequence, playlist.next_media_sequence_number(), playlist.end_list)
+}
+
+/// How an emission ended.
+enum Emitted {
+    /// All that is new was emitted.
+    All,
+    /// Nobody wants more.
+    Unwanted,
+    /// The rest is to be had elsewhere.
+    Turned(Loaded),
 }
 
 /// Turns segments into items, each once, by Media Sequence Number.
@@ -139,8 +164,8 @@ struct Emitter<'a> {
 }
 
 impl Emitter<'_> {
-    /// Emits what of `playlist` is new. `false` when nobody wants more.
-    async fn emit(&mut self, at: &Resource, playlist: &MediaPlaylist) -> bool {
+    /// Emits what of `playlist` is new, unless `turned` knows of another place in the middle.
+    async fn emit(&mut self, at: &Resource, playlist: &MediaPlaylist, mut turned: impl FnMut() -> Option<Loaded>) -> Emitted {
         if let Some(next) = self.next
             && let Some(first) = playlist.segments.first()
         {
@@ -152,15 +177,18 @@ impl Emitter<'_> {
                 self.restarted = true;
                 self.epoch = self.last_sequence + 1;
             } else if !self.expired(at, first, next).await {
-                return false;
+                return Emitted::Unwanted;
             }
         }
         for segment in &playlist.segments {
             if self.next.is_some_and(|next| segment.media_sequence_number() < next) {
                 continue;
             }
+            if let Some(other) = turned() {
+                return Emitted::Turned(other);
+            }
             if !self.segment(at, segment).await {
-                return false;
+                return Emitted::Unwanted;
             }
             self.next = Some(segment.media_sequence_number().saturating_add(1));
             if self.recent.len() == RECENT {
@@ -168,7 +196,12 @@ impl Emitter<'_> {
             }
             self.recent.push_back((segment.media_sequence_number(), name(segment)));
         }
-        true
+        turned().map_or(Emitted::All, Emitted::Turned)
+    }
+
+    /// What follows has other names for the same.
+    fn forget(&mut self) {
+        self.recent.clear();
     }
 
     /// Whether the numbers that were emitted all stand for other segments now: the server began to count again.
@@ -226,11 +259,7 @@ impl Emitter<'_> {
             .await;
         }
         if let Some(section) = segment.init() {
-            let range = section.byte_range.map(|range| ByteRange {
-                offset: range.offset,
-                length: range.length,
-            });
-            let resource = at.names(Kind::Init, section.uri.url()).with_range(range);
+            let resource = at.names(Kind::Init, section.uri.url()).with_range(range(section.byte_range));
             let id = InitId::of(&resource);
             info.init = Some(id.clone());
             if self.init.as_ref() != Some(&id) {
@@ -269,10 +298,6 @@ impl Emitter<'_> {
     }
 
     fn info(&self, at: &Resource, segment: &Segment) -> SegmentInfo {
-        let range = segment.byte_range().map(|range| ByteRange {
-            offset: range.offset,
-            length: range.length,
-        });
         SegmentInfo {
             track: self.track,
             msn: segment.media_sequence_number(),
@@ -282,7 +307,7 @@ impl Emitter<'_> {
             program_date_time: segment.program_date_time().and_then(|date| system_time(date.unix_micros())),
             init: None,
             encryption: encryption(at, segment.keys()),
-            resource: at.names(Kind::Segment, segment.uri()).with_range(range),
+            resource: at.names(Kind::Segment, segment.uri()).with_range(range(segment.byte_range())),
         }
     }
 }
@@ -304,9 +329,16 @@ fn began_again(next: u64, first: u64, behind: u64) -> bool {
     behind.saturating_add(window) < next
 }
 
+pub(crate) fn range(range: Option<aqueduct_playlist::ByteRange>) -> Option<ByteRange> {
+    range.map(|range| ByteRange {
+        offset: range.offset,
+        length: range.length,
+    })
+}
+
 /// How the keys in force encrypt what they are in force for: by the first key that lies open at its URI, KEYFORMAT
 /// `identity` (RFC 8216, 4.3.2.4).
-fn encryption(at: &Resource, keys: &[Key]) -> Encryption {
+pub(crate) fn encryption(at: &Resource, keys: &[Key]) -> Encryption {
     if keys.is_empty() {
         return Encryption::None;
     }
@@ -384,7 +416,7 @@ mod tests {
             window(0, &["b0", "b1"]),
             window(1, &["b1", "b2"]),
         ] {
-            assert!(emitter.emit(&at, &playlist).await);
+            assert!(matches!(emitter.emit(&at, &playlist, || None).await, Emitted::All));
         }
         let mut emitted = Vec::new();
         while let Ok(item) = items.try_recv() {

@@ -10,6 +10,7 @@ use aqueduct_playlist::{
 use crate::choose;
 use crate::resolver::Options;
 use crate::steering;
+use crate::ways::Ways;
 
 /// How many Multivariant Playlists may lead to each other. The specification has no such thing; servers do.
 const MAX_NESTING: usize = 4;
@@ -22,8 +23,8 @@ const MAX_TRACKS: usize = 64;
 pub(crate) struct Plan {
     /// Where it is, after redirects: the base of what it names.
     pub(crate) at: Resource,
-    /// Where it is asked for again while it is live.
-    pub(crate) reload: Resource,
+    /// Where it is asked for again, and where else the same is.
+    pub(crate) ways: Ways,
     /// What it held first.
     pub(crate) first: Arc<MediaPlaylist>,
     /// The variables that it may import.
@@ -34,6 +35,13 @@ pub(crate) struct Plan {
 struct Layer {
     plan: Plan,
     warnings: Vec<String>,
+}
+
+impl Layer {
+    /// Where else the same is.
+    fn add_ways(&mut self, others: impl Iterator<Item = Resource>) {
+        self.plan.ways = Ways::new(self.plan.ways.address(0).clone(), others);
+    }
 }
 
 /// Makes a presentation of a playlist that was asked for at `asked` and found at `at`.
@@ -51,10 +59,13 @@ pub(crate) async fn present<F: Fetch>(
     match playlist {
         Playlist::Media(first) => {
             let plan = Plan {
-                reload: Resource {
-                    kind: Kind::Playlist,
-                    ..asked
-                },
+                ways: Ways::new(
+                    Resource {
+                        kind: Kind::Playlist,
+                        ..asked
+                    },
+                    [],
+                ),
                 at,
                 first: Arc::new(first),
                 imports: Variables::default(),
@@ -104,7 +115,11 @@ async fn multivariant<F: Fetch>(
     for (number, group) in groups.iter().enumerate() {
         let (variant, second) = first_of(options, fetch, &at, &playlist, group).await?;
         match second {
-            Second::Media(layer) => lanes.push(TrackKind::Main, variant_name(variant), None, layer),
+            Second::Media(mut layer) => {
+                let others = group.iter().map(|other| at.names(Kind::Playlist, other.uri.url()));
+                layer.add_ways(others);
+                lanes.push(TrackKind::Main, variant_name(variant), None, layer);
+            }
             Second::Multivariant(at, nested) => {
                 let Some(left) = nesting.checked_sub(1) else {
                     return Err(ResolveError::TooDeep {
@@ -130,7 +145,9 @@ async fn multivariant<F: Fetch>(
     ];
     for (kind, of, group, select) in kinds {
         for rendition in choose::renditions(&playlist, of, group.as_deref(), select).map_err(unusable)? {
-            if let Some(layer) = self::rendition(options, fetch, &at, &playlist, rendition).await? {
+            if let Some(mut layer) = self::rendition(options, fetch, &at, &playlist, rendition).await? {
+                let others = groups.first().map(Vec::as_slice).unwrap_or_default();
+                layer.add_ways(choose::counterparts(&playlist, rendition, others).map(|uri| at.names(Kind::Playlist, uri.url())));
                 lanes.push(kind, rendition.name.clone(), rendition.language.clone(), layer);
             }
         }
@@ -227,7 +244,7 @@ async fn load<F: Fetch>(options: &Options, fetch: &F, resource: &Resource, impor
         Playlist::Media(first) => {
             let plan = Plan {
                 at,
-                reload: resource.clone(),
+                ways: Ways::new(resource.clone(), []),
                 first: Arc::new(first),
                 imports: imports.clone(),
             };

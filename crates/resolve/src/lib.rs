@@ -31,6 +31,7 @@ mod resolver;
 mod select;
 mod steering;
 mod walk;
+mod ways;
 
 pub use choose::Selection;
 pub use resolver::{Options, PageResolver};

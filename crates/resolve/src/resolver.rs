@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use aqueduct_core::{Fetch, Input, Item, Kind, Limits, Presentation, Resolve, ResolveError, Resource, SafeUrl, Sender, Stop, Track};
+use aqueduct_core::{
+    Fetch, Input, Item, Kind, Limits, Lost, Place, Presentation, Resolve, ResolveError, Resource, SafeUrl, Sender, Stop, Track,
+};
 use url::Url;
 
 use crate::choose::Selection;
 use crate::walk::Walk;
-use crate::{follow, hls, plain};
+use crate::{follow, hls, plain, ways};
 
 /// How a [`PageResolver`] searches and chooses.
 #[derive(Clone, Debug)]
@@ -112,6 +114,10 @@ impl Resolve for PageResolver {
         Err(ResolveError::Input {
             what: format!("{} was not made by this resolver", track.id),
         })
+    }
+
+    async fn elsewhere<F: Fetch>(&self, track: &Track, lost: &Lost, fetch: &F) -> Option<Place> {
+        ways::elsewhere(&self.options, track.plan::<hls::Plan>()?, lost, fetch).await
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod command_line;
 mod encryption;
+mod every_fault;
 mod faults;
 mod live;
 mod pages;
@@ -23,6 +24,7 @@ pub fn all() -> Vec<Scenario> {
         encryption::scenarios(),
         sealed::scenarios(),
         faults::scenarios(),
+        every_fault::scenarios(),
         refusals::scenarios(),
         live::scenarios(),
         policy::scenarios(),

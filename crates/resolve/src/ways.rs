@@ -1,0 +1,380 @@
+//! The ways to a track: its Media Playlist, and those that hold the same from elsewhere, of redundant Variant Streams
+//! (RFC 8216, 6.2.4) and pathways (rfc8216bis, 7). A dead one is left for the next.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aqueduct_core::{Fetch, Item, Kind, Lost, Place, Resource};
+use aqueduct_playlist::{MediaPlaylist, Segment};
+use tokio::time::Instant;
+
+use crate::follow::{encryption, media, range};
+use crate::hls::{self, Plan};
+use crate::resolver::Options;
+
+/// What was read so recently need not be read again for the next segment that is lost.
+const FRESH: Duration = Duration::from_secs(5);
+
+/// A way that is dead is left alone for so long.
+const DEAD: Duration = Duration::from_secs(30);
+
+/// Segments that stand for each other are as long as each other, but for rounding.
+const ROUNDING: Duration = Duration::from_millis(500);
+
+/// The addresses of the Media Playlists, best first, and what is known of them.
+#[derive(Debug)]
+pub(crate) struct Ways {
+    all: Vec<Resource>,
+    current: AtomicUsize,
+    /// How often another way was taken, or the same under fresh addresses.
+    turns: AtomicUsize,
+    seen: Mutex<HashMap<usize, (Instant, Option<Loaded>)>>,
+}
+
+/// What is at the end of a way.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    pub(crate) way: usize,
+    /// Where it is, after redirects.
+    pub(crate) at: Resource,
+    pub(crate) playlist: Arc<MediaPlaylist>,
+}
+
+impl Ways {
+    /// `first` is the one in use.
+    pub(crate) fn new(first: Resource, others: impl IntoIterator<Item = Resource>) -> Self {
+        let mut all = vec![first];
+        for other in others {
+            if !all.contains(&other) {
+                all.push(other);
+            }
+        }
+        Self {
+            all,
+            current: AtomicUsize::new(0),
+            turns: AtomicUsize::new(0),
+            seen: Mutex::default(),
+        }
+    }
+
+    /// The address of a way.
+    pub(crate) fn address(&self, way: usize) -> &Resource {
+        &self.all[way]
+    }
+
+    fn known(&self, way: usize) -> Option<Loaded> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(&way).and_then(|(_, loaded)| loaded.clone())
+    }
+
+    /// What is to be followed now, if that changed since so many turns.
+    pub(crate) fn turned(&self, turns: &mut usize) -> Option<Loaded> {
+        let now = self.turns.load(Ordering::Acquire);
+        if std::mem::replace(turns, now) == now {
+            return None;
+        }
+        self.known(self.current.load(Ordering::Relaxed))
+    }
+
+    fn take(&self, way: usize) {
+        if self.current.swap(way, Ordering::Relaxed) != way {
+            tracing::warn!(url = %self.all[way].url, "went over to another place that has the same");
+        }
+        self.turns.fetch_add(1, Ordering::Release);
+    }
+
+    /// Reads a way's Media Playlist, unless that was done just now, or the way is dead.
+    async fn load<F: Fetch>(&self, options: &Options, plan: &Plan, fetch: &F, way: usize) -> Option<Loaded> {
+        let known = {
+            let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.get(&way).cloned()
+        };
+        match known {
+            Some((when, Some(loaded))) if when.elapsed() < FRESH => return Some(loaded),
+            Some((when, None)) if when.elapsed() < DEAD => return None,
+            _ => {}
+        }
+        let address = &self.all[way];
+        let loaded = match hls::read(options, fetch, address, &plan.imports).await.and_then(media) {
+            Ok((url, playlist)) => Some(Loaded {
+                way,
+                at: Resource { url, ..address.clone() },
+                playlist: Arc::new(playlist),
+            }),
+            Err(error) => {
+                tracing::warn!(url = %address.url, error = &error as &dyn std::error::Error, "nothing is to be had here");
+                None
+            }
+        };
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.insert(way, (Instant::now(), loaded.clone()));
+        loaded
+    }
+
+    /// Another way than `way`, whose playlist goes on where `next` is wanted.
+    pub(crate) async fn another<F: Fetch>(
+        &self,
+        options: &Options,
+        plan: &Plan,
+        fetch: &F,
+        way: usize,
+        next: Option<u64>,
+    ) -> Option<Loaded> {
+        for step in 1..self.all.len() {
+            let Some(loaded) = self.load(options, plan, fetch, (way + step) % self.all.len()).await else {
+                continue;
+            };
+            let (first, behind) = (loaded.playlist.media_sequence, loaded.playlist.next_media_sequence_number());
+            // A window that lies elsewhere counts its segments in another way.
+            if next.is_none_or(|next| first <= next && next <= behind.saturating_add(behind - first)) {
+                self.take(loaded.way);
+                return Some(loaded);
+            }
+        }
+        None
+    }
+}
+
+/// Another place of a unit: under a fresh address, where the old one is no longer good, or at the end of another way.
+pub(crate) async fn elsewhere<F: Fetch>(options: &Options, plan: &Plan, lost: &Lost, fetch: &F) -> Option<Place> {
+    let ways = &plan.ways;
+    let current = ways.current.load(Ordering::Relaxed);
+    let stale = matches!(lost.status, Some(401 | 403 | 404 | 410));
+    for step in 0..ways.all.len() {
+        let way = (current + step) % ways.all.len();
+        let loaded = match ways.known(way) {
+            // The way in use may have been taken after this unit was named by another.
+            Some(known) if step == 0 && !stale => Some(known),
+            _ if step == 0 && !stale => None,
+            _ => ways.load(options, plan, fetch, way).await,
+        };
+        let Some(loaded) = loaded else { continue };
+        if let Some(place) = loaded.place(&lost.item)
+            && !lost.tried.contains(&place.resource)
+        {
+            ways.take(way);
+            return Some(place);
+        }
+    }
+    None
+}
+
+impl Loaded {
+    /// Where a unit is by this playlist, by its Media Sequence Number.
+    fn place(&self, lost: &Item<Resource>) -> Option<Place> {
+        match lost {
+            Item::Segment { info, .. } => {
+                let segment = self.segment(info.msn)?;
+                if segment.gap() || segment.duration().abs_diff(info.duration) > ROUNDING {
+                    return None;
+                }
+                Some(Place {
+                    resource: self.at.names(Kind::Segment, segment.uri()).with_range(range(segment.byte_range())),
+                    encryption: encryption(&self.at, segment.keys()),
+                })
+            }
+            Item::Init { info, .. } => {
+                let section = self.segment(info.first_msn)?.init()?;
+                Some(Place {
+                    resource: self.at.names(Kind::Init, section.uri.url()).with_range(range(section.byte_range)),
+                    encryption: encryption(&self.at, &section.keys),
+                })
+            }
+            Item::Gap { .. } => None,
+        }
+    }
+
+    fn segment(&self, msn: u64) -> Option<&Segment> {
+        let segments = &self.playlist.segments;
+        let at = segments.partition_point(|segment| segment.media_sequence_number() < msn);
+        segments.get(at).filter(|segment| segment.media_sequence_number() == msn)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use aqueduct_core::{Encryption, FetchError, Fetched, Grant, InitId, InitInfo, SegmentInfo, Stop, TrackId, channel};
+    use aqueduct_playlist::{Context, Playlist, Variables};
+    use url::Url;
+
+    use super::*;
+    use crate::follow::follow;
+
+    /// Playlists by path, and how often each was asked for.
+    struct Site {
+        files: Mutex<BTreeMap<&'static str, String>>,
+        asked: Mutex<BTreeMap<String, usize>>,
+    }
+
+    impl Site {
+        fn new(files: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+            Self {
+                files: Mutex::new(files.into_iter().collect()),
+                asked: Mutex::default(),
+            }
+        }
+
+        fn asked(&self, path: &str) -> usize {
+            self.asked.lock().unwrap().get(path).copied().unwrap_or(0)
+        }
+    }
+
+    impl Fetch for Site {
+        async fn fetch(&self, resource: &Resource, mut grant: Grant) -> Result<Fetched, FetchError> {
+            let path = resource.url.url().path().to_owned();
+            *self.asked.lock().unwrap().entry(path.clone()).or_default() += 1;
+            let text = self.files.lock().unwrap().get(path.as_str()).cloned();
+            let text = text.ok_or_else(|| FetchError::Status {
+                url: resource.url.clone(),
+                status: 404,
+                retry_after: None,
+            })?;
+            grant.write(text.as_bytes()).await?;
+            Ok(Fetched::new(resource.url.clone(), grant.seal()))
+        }
+    }
+
+    fn url(path: &str) -> Url {
+        Url::parse("http://host.example/").unwrap().join(path).unwrap()
+    }
+
+    fn list(seconds: u32, key: &str, segments: &[&str]) -> String {
+        let names: String = segments.iter().map(|name| format!("#EXTINF:{seconds},\n{name}\n")).collect();
+        format!(
+            "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXT-X-KEY:METHOD=AES-128,URI=\"{key}\"\n#EXT-X-MAP:URI=\"init\"\n{names}#EXT-X-ENDLIST\n"
+        )
+    }
+
+    fn plan(first: &str, others: &[&str]) -> Plan {
+        let at = Resource::new(Kind::Playlist, url("/a/list"));
+        let context = Context::new(at.url.url().clone());
+        let Playlist::Media(playlist) = aqueduct_playlist::parse(first.as_bytes(), &context).unwrap().playlist else {
+            panic!("a Media Playlist")
+        };
+        Plan {
+            ways: Ways::new(
+                at.clone(),
+                others
+                    .iter()
+                    .map(|path| Resource::new(Kind::Playlist, url(path)))
+                    .collect::<Vec<_>>(),
+            ),
+            at,
+            first: Arc::new(playlist),
+            imports: Variables::default(),
+        }
+    }
+
+    fn lost(path: &str, status: Option<u16>) -> Lost {
+        let at = Resource::new(Kind::Playlist, url("/a/list"));
+        let resource = at.names(Kind::Segment, url(path));
+        let info = SegmentInfo::new(TrackId::new(0), 1, Duration::from_secs(2), resource.clone());
+        Lost {
+            item: Item::Segment {
+                info: Arc::new(info),
+                payload: resource.clone(),
+            },
+            status,
+            tried: vec![resource],
+        }
+    }
+
+    async fn found(plan: &Plan, site: &Site, lost: &Lost) -> Option<Place> {
+        elsewhere(&Options::default(), plan, lost, site).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_segment_is_found_by_its_number_with_the_key_that_it_has_there() {
+        let first = list(2, "key-a", &["0", "1", "2"]);
+        let second = list(2, "key-b", &["x0", "x1", "x2"]);
+        let site = Site::new([("/a/list", first.clone()), ("/b/list", second)]);
+        let plan = plan(&first, &["/dead/list", "/b/list"]);
+        let place = found(&plan, &site, &lost("/a/1", Some(500))).await.unwrap();
+        assert_eq!(place.resource.url.url(), &url("/b/x1"));
+        let Encryption::Aes128 { key, .. } = place.encryption else {
+            panic!("encrypted")
+        };
+        assert_eq!(key.url.url(), &url("/b/key-b"));
+        assert_eq!(site.asked("/a/list"), 0, "a server in trouble is left in peace");
+
+        let resource = plan.at.names(Kind::Init, url("/a/init"));
+        let info = InitInfo {
+            track: TrackId::new(0),
+            id: InitId::of(&resource),
+            first_msn: 0,
+            encryption: Encryption::None,
+            resource: resource.clone(),
+        };
+        let init = Lost {
+            item: Item::Init {
+                info: Arc::new(info),
+                payload: resource.clone(),
+            },
+            status: None,
+            tried: vec![resource],
+        };
+        let place = found(&plan, &site, &init).await.unwrap();
+        assert_eq!(place.resource.url.url(), &url("/b/init"), "the way that was taken comes first");
+        assert_eq!((site.asked("/b/list"), site.asked("/dead/list")), (1, 1), "nothing is read twice");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_is_no_longer_good_is_read_afresh() {
+        let site = Site::new([("/a/list", list(2, "k", &["0?t=2", "1?t=2", "2?t=2"]))]);
+        let plan = plan(&list(2, "k", &["0?t=1", "1?t=1", "2?t=1"]), &[]);
+        assert!(found(&plan, &site, &lost("/a/1?t=1", Some(500))).await.is_none());
+        assert_eq!(site.asked("/a/list"), 0);
+        let place = found(&plan, &site, &lost("/a/1?t=1", Some(403))).await.unwrap();
+        assert_eq!(place.resource.url.url(), &url("/a/1?t=2"));
+        assert!(found(&plan, &site, &lost("/a/1?t=2", Some(403))).await.is_none(), "it was tried");
+        assert_eq!(site.asked("/a/list"), 1, "not for each segment");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_as_long_is_not_the_same() {
+        let first = list(2, "k", &["0", "1"]);
+        for other in [list(4, "k", &["0", "1"]), list(2, "k", &["0"]), "<html>".into()] {
+            let site = Site::new([("/b/list", other)]);
+            let plan = plan(&first, &["/b/list", "/dead/list"]);
+            for after in [1, 10, 40] {
+                assert!(found(&plan, &site, &lost("/a/1", None)).await.is_none());
+                tokio::time::advance(Duration::from_secs(after)).await;
+            }
+            assert_eq!(site.asked("/dead/list"), 1, "the dead are left alone for a while");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_follows_comes_from_where_the_lost_was_found() {
+        let first = list(2, "k", &["0", "1", "2", "3", "4", "5"]);
+        let second = list(2, "k", &["x0", "x1", "x2", "x3", "x4", "x5"]);
+        let site = Site::new([("/b/list", second)]);
+        let plan = plan(&first, &["/b/list"]);
+        let (outlet, items) = channel(1);
+        let (options, stop) = (Options::default(), Stop::new());
+        let mut emitted = Vec::new();
+        let follow = async {
+            follow(&options, TrackId::new(0), &plan, &site, &outlet, &stop).await.unwrap();
+            outlet.close();
+        };
+        let take = async {
+            while let Ok(item) = items.recv().await {
+                if let Item::Segment { info, payload } = item {
+                    emitted.push((info.msn, payload.url.url().path().to_owned()));
+                    if info.msn == 1 {
+                        assert!(found(&plan, &site, &lost("/a/1", None)).await.is_some());
+                    }
+                }
+            }
+        };
+        tokio::join!(follow, take);
+        let numbers: Vec<u64> = emitted.iter().map(|(msn, _)| *msn).collect();
+        assert_eq!(numbers, [0, 1, 2, 3, 4, 5], "{emitted:?}");
+        assert_eq!(emitted[1].1, "/a/1");
+        assert_eq!(emitted[5].1, "/b/x5", "{emitted:?}");
+    }
+}
