@@ -1,6 +1,7 @@
 //! What is done to a stream on its way, and what is left of it.
 
 use aqueduct_media::ts::{DataKind, Stats};
+use proptest::prelude::*;
 
 use crate::{
     AUDIO_PID, FRAMES, Found, PACKET, PICTURES, VIDEO_PID, changed, demux, demux_all, packetize, payload_at, pes_packets, pid, section,
@@ -251,4 +252,55 @@ fn a_stream_that_changes_all_the_time_does_not_grow_its_description() {
     let found = demux([&bytes[..]]);
     assert_eq!((found.configs, found.audio.len()), (64, 64));
     assert!(found.stats.is_damaged());
+}
+
+/// Stream types and descriptors of every codec.
+const CODECS: [(u8, &[u8]); 7] = [
+    (0x1b, b""),
+    (0x24, b""),
+    (0x0f, b""),
+    (0x11, b""),
+    (0x87, b""),
+    (0x03, b""),
+    (0x06, b"\x05\x04Opus\x7f\x02\x80\x02"),
+];
+
+/// Bytes that headers of all codecs begin with, among others.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    let marks: [&[u8]; 9] = [
+        &[0, 0, 1],
+        &[0, 0, 0, 1, 0x67, 77, 0, 10],
+        &[0, 0, 1, 0x42, 1],
+        &[0, 0, 1, 0x26, 1, 0x80],
+        &[0xff, 0xf1, 0x50, 0x80, 0x02],
+        &[0x56, 0xe0],
+        &[0x0b, 0x77, 0, 0x20, 0x34, 0x86],
+        &[0xff, 0xfb, 0x10],
+        &[0x7f, 0xe0],
+    ];
+    let piece = prop_oneof![
+        1 => prop::sample::select(marks.to_vec()).prop_map(<[u8]>::to_vec),
+        2 => prop::collection::vec(any::<u8>(), 0..60),
+    ];
+    prop::collection::vec(piece, 0..30).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn no_elementary_stream_panics_or_gives_more_than_it_has(packets in prop::collection::vec(bytes(), 1..8)) {
+        for (stream_type, descriptors) in CODECS {
+            let packets: Vec<_> = (0_u8..)
+                .zip(&packets)
+                .map(|(number, data)| (vec![0, 0, 1, 0xe0, 0, 0, 0x80, 0x80, 5, 0x21, 0, number << 1 | 1, 0, 1], data.clone()))
+                .collect();
+            let len: usize = packets.iter().map(|(_, data)| data.len()).sum();
+            let stream = [tables(stream_type, descriptors), packetize(&packets, AUDIO_PID)].concat();
+            let found = demux([&stream[..]]);
+            let given: usize = found.video.iter().chain(&found.audio).map(|sample| sample.data.len()).sum();
+            // A start code of three bytes becomes a length of four.
+            prop_assert!(given <= 2 * len, "{stream_type:#x}");
+        }
+    }
 }
