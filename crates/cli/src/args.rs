@@ -171,7 +171,7 @@ const EXIT_CODES: &str = "Exit codes: 0 whole; 1 failed or incomplete; 2 usage; 
 pub(crate) enum Format {
     /// One MP4 file, its index in front where the length is known
     Mp4,
-    /// Fragmented MP4, as the segments are
+    /// Fragmented MP4
     Fmp4,
     /// MPEG-TS
     Ts,

@@ -61,6 +61,9 @@ pub enum Error {
     /// A timescale of zero ticks a second.
     #[error("timescale of zero")]
     ZeroTimescale,
+    /// Other codec parameters in the middle of a file that told them all at its start.
+    #[error("the codec parameters of track {0} change after the header was written")]
+    LateChange(usize),
     /// A codec that the elementary stream, or the container of elementary streams, has no form for.
     #[error("{0} has no form as an elementary stream")]
     NoElementary(String),

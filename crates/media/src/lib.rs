@@ -15,6 +15,7 @@
 //! | [`wvtt`] | WebVTT samples of fragmented MP4, cues | cues, samples |
 //! | [`ttml`] | TTML documents, by themselves or in `stpp` samples | cues |
 //! | [`srt`] | cues | one `.srt` |
+//! | [`mp4::FragmentWriter`] | samples | fragmented MP4 |
 //! | [`ts::Writer`] | samples | MPEG-TS |
 //! | [`elementary`] | samples | H.264 and HEVC byte streams, ADTS, frames of other audio |
 //! | [`timeline`] | times as they come | one continuous timeline |

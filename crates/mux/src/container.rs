@@ -8,15 +8,16 @@ use aqueduct_media::{packed, ts};
 
 use crate::checkpoint;
 use crate::subtitles::Watch;
-use crate::{AudioCodec, AudioStream, Concat, Mp4, Mp4Muxer, Origin, Remux, SubtitleFormat, Subtitles, Ts};
+use crate::{AudioCodec, AudioStream, Concat, Fmp4, Mp4, Mp4Muxer, Origin, Remux, SubtitleFormat, Subtitles, Ts};
 
 /// What kind of file is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Container {
-    /// One progressive MP4 (ISO 14496-12), index included: from MPEG-TS or fragmented MP4.
+    /// One progressive MP4 (ISO 14496-12), index included; fragmented MP4 where the output cannot seek.
     Mp4,
-    /// Fragmented MP4: the initialization section and the segments as they come.
+    /// Fragmented MP4: the initialization section and the segments as they come where one track brings them in that form,
+    /// and made of the samples otherwise.
     Fmp4,
     /// MPEG-TS: the segments as they come where one track brings them in that form, and made of the samples otherwise.
     Ts,
@@ -91,6 +92,7 @@ pub struct Auto {
 enum Chosen {
     Concat(Concat),
     Mp4(Box<Mp4Muxer>),
+    Fmp4(Box<Remux<Fmp4>>),
     Ts(Box<Remux<Ts>>),
     Audio(Box<Remux<AudioStream>>),
     Subtitles(Box<Subtitles>),
@@ -145,6 +147,7 @@ impl Auto {
     fn choose(&mut self, head: &[u8]) -> Result<&mut Chosen, MuxError> {
         let media = Media::of(head);
         let joined = self.joined() > 1;
+        let seekable = self.begun.as_ref().is_none_or(|(_, seekable)| *seekable);
         let chosen = match (self.container, media) {
             // A plain file has its container already.
             (Container::Subtitles(_), _) if self.plain_file() => Chosen::Concat(Concat::new()),
@@ -160,14 +163,13 @@ impl Auto {
             }
             (Container::Ts, Media::MpegTs) | (Container::Fmp4, Media::IsoBmff) if !joined => Chosen::Concat(Concat::new()),
             (Container::Ts, _) => Chosen::Ts(Box::default()),
+            // One pass without going back, as a pipe needs it.
+            (Container::Mp4, Media::IsoBmff) if !seekable && !joined => Chosen::Concat(Concat::new()),
+            (Container::Mp4, _) if !seekable => Chosen::Fmp4(Box::default()),
             (Container::Mp4, _) => Chosen::Mp4(Box::default()),
             (Container::M4a, _) => Chosen::Mp4(Box::new(Remux::new(Mp4::default().sound_alone()))),
             (Container::Audio(codec), _) => Chosen::Audio(Box::new(Remux::new(AudioStream::new(codec)))),
-            (Container::Fmp4, _) => {
-                return Err(MuxError::Unsupported {
-                    what: "the segments are not fragmented MP4; name the output .mp4, or keep them as they are with --format raw".into(),
-                });
-            }
+            (Container::Fmp4, _) => Chosen::Fmp4(Box::default()),
         };
         tracing::debug!(?media, container = ?self.container, "muxer chosen");
         let chosen = self.chosen.insert(chosen);
@@ -274,6 +276,7 @@ impl Chosen {
         match self {
             Self::Concat(muxer) => muxer,
             Self::Mp4(muxer) => &mut **muxer,
+            Self::Fmp4(muxer) => &mut **muxer,
             Self::Ts(muxer) => &mut **muxer,
             Self::Audio(muxer) => &mut **muxer,
             Self::Subtitles(muxer) => &mut **muxer,
@@ -284,6 +287,7 @@ impl Chosen {
         match self {
             Self::Concat(_) => {}
             Self::Mp4(muxer) => muxer.mark_saved(),
+            Self::Fmp4(muxer) => muxer.mark_saved(),
             Self::Ts(muxer) => muxer.mark_saved(),
             Self::Audio(muxer) => muxer.mark_saved(),
             Self::Subtitles(muxer) => muxer.mark_saved(),
@@ -294,6 +298,7 @@ impl Chosen {
     fn put_behind(&mut self, earlier: Self) {
         match (self, earlier) {
             (Self::Mp4(muxer), Self::Mp4(earlier)) => muxer.put_behind(*earlier),
+            (Self::Fmp4(muxer), Self::Fmp4(earlier)) => muxer.put_behind(*earlier),
             (Self::Ts(muxer), Self::Ts(earlier)) => muxer.put_behind(*earlier),
             (Self::Audio(muxer), Self::Audio(earlier)) => muxer.put_behind(*earlier),
             (Self::Subtitles(muxer), Self::Subtitles(earlier)) => muxer.put_behind(*earlier),

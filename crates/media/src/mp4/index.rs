@@ -22,10 +22,12 @@ pub(super) struct Index<'a> {
     origin: i64,
     /// Added to the offsets of chunks.
     shift: u64,
+    /// The samples are in fragments: the index has their tracks alone (§8.8.1).
+    fragmented: bool,
 }
 
 /// Where a track stands on the movie's timeline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Edit {
     /// Before the track begins, in ticks of the movie.
     empty: u64,
@@ -35,17 +37,44 @@ struct Edit {
     duration: u64,
 }
 
+impl Edit {
+    /// How long the track takes in all; 0 where that is not known.
+    fn whole(self) -> u64 {
+        if self.duration == 0 { 0 } else { self.empty + self.duration }
+    }
+}
+
+/// Where the samples are.
+#[derive(Debug, Clone, Copy)]
+enum Layout {
+    /// In chunks, whose offsets are to be shifted.
+    Chunks { shift: u64 },
+    /// In fragments: the tables are empty.
+    Fragments,
+}
+
 impl<'a> Index<'a> {
     pub(super) fn new(tracks: &'a [Track], shift: u64) -> Self {
-        let tracks: Vec<&Track> = tracks.iter().filter(|track| track.sizes.count() > 0).collect();
+        let tracks = tracks.iter().filter(|track| track.sizes.count() > 0).collect();
+        Self::with(tracks, shift, false)
+    }
+
+    /// The index of a file whose samples are in fragments. The tracks know the first of them.
+    pub(super) fn of_fragments(tracks: Vec<&'a Track>) -> Self {
+        Self::with(tracks, 0, true)
+    }
+
+    fn with(tracks: Vec<&'a Track>, shift: u64, fragmented: bool) -> Self {
         let origin = tracks
             .iter()
+            .filter(|track| track.sizes.count() > 0)
             .map(|track| to_flicks(presented_from(track), track.config.timescale))
             .min();
         Self {
             timescale: movie_timescale(&tracks),
             origin: origin.unwrap_or(0),
             shift,
+            fragmented,
             tracks,
         }
     }
@@ -53,11 +82,16 @@ impl<'a> Index<'a> {
     pub(super) fn encode(&self) -> Result<Vec<u8>, Error> {
         let tables: usize = self.tracks.iter().map(|track| tables_size(track)).sum();
         let mut bytes = Vec::with_capacity(tables + 1024 * (1 + self.tracks.len()));
+        let layout = if self.fragmented {
+            Layout::Fragments
+        } else {
+            Layout::Chunks { shift: self.shift }
+        };
         nest(&mut bytes, b"moov", |bytes| {
             let edits: Vec<Edit> = self.tracks.iter().map(|track| self.edit(track)).collect();
             let mvhd = Mvhd {
                 timescale: self.timescale,
-                duration: edits.iter().map(|edit| edit.empty + edit.duration).max().unwrap_or(0),
+                duration: edits.iter().map(|edit| edit.whole()).max().unwrap_or(0),
                 rate: FixedPoint::from(1),
                 volume: FixedPoint::from(1),
                 next_track_id: track_id(self.tracks.len()),
@@ -66,8 +100,19 @@ impl<'a> Index<'a> {
             encode(bytes, &mvhd, "mvhd")?;
             for (number, (track, edit)) in self.tracks.iter().zip(edits).enumerate() {
                 let group = self.alternate_group(track);
-                nest(bytes, b"trak", |bytes| {
-                    trak(bytes, track, track_id(number), group, edit, self.shift)
+                nest(bytes, b"trak", |bytes| trak(bytes, track, track_id(number), group, edit, layout))?;
+            }
+            if self.fragmented {
+                nest(bytes, b"mvex", |bytes| {
+                    (0..self.tracks.len()).try_for_each(|number| {
+                        full(bytes, b"trex", 0, |bytes| {
+                            // The first sample entry by default; the runs say the rest.
+                            for field in [track_id(number), 1, 0, 0, 0] {
+                                bytes.extend_from_slice(&field.to_be_bytes());
+                            }
+                            Ok(())
+                        })
+                    })
                 })?;
             }
             Ok(())
@@ -75,7 +120,15 @@ impl<'a> Index<'a> {
         Ok(bytes)
     }
 
+    /// Time 0 of the file, in ticks of `timescale` of the source's time.
+    pub(super) fn origin(&self, timescale: u32) -> i64 {
+        from_flicks(self.origin, timescale)
+    }
+
     fn edit(&self, track: &Track) -> Edit {
+        if track.sizes.count() == 0 {
+            return Edit::default();
+        }
         let timescale = track.config.timescale;
         let start = presented_from(track);
         let to_movie = |ticks| u64::try_from(rescale(ticks, timescale, self.timescale)).unwrap_or(0);
@@ -83,7 +136,12 @@ impl<'a> Index<'a> {
         Edit {
             empty: u64::try_from(from_flicks(wait, self.timescale)).unwrap_or(0),
             media_time: u64::try_from(start - track.offset - track.first_dts).unwrap_or(0),
-            duration: to_movie(track.end_pts.saturating_add(track.offset).saturating_sub(start)),
+            // 0 stands for all that the fragments bring (§8.6.6.3).
+            duration: if self.fragmented {
+                0
+            } else {
+                to_movie(track.end_pts.saturating_add(track.offset).saturating_sub(start))
+            },
         }
     }
 
@@ -135,13 +193,13 @@ fn track_id(number: usize) -> u32 {
     u32::try_from(number + 1).unwrap_or(u32::MAX)
 }
 
-fn trak(bytes: &mut Vec<u8>, track: &Track, id: u32, group: u16, edit: Edit, shift: u64) -> Result<(), Error> {
+fn trak(bytes: &mut Vec<u8>, track: &Track, id: u32, group: u16, edit: Edit, layout: Layout) -> Result<(), Error> {
     let config = &track.config;
     let (width, height) = config.display_size;
     let side = |pixels: u32| FixedPoint::from(u16::try_from(pixels).unwrap_or(u16::MAX));
     let tkhd = Tkhd {
         track_id: id,
-        duration: edit.empty + edit.duration,
+        duration: edit.whole(),
         alternate_group: group,
         enabled: true,
         in_movie: true,
@@ -156,7 +214,11 @@ fn trak(bytes: &mut Vec<u8>, track: &Track, id: u32, group: u16, edit: Edit, shi
     nest(bytes, b"mdia", |bytes| {
         let mdhd = Mdhd {
             timescale: config.timescale,
-            duration: track.media_duration(),
+            duration: if let Layout::Fragments = layout {
+                0
+            } else {
+                track.media_duration()
+            },
             language: config.language.as_str().to_owned(),
             ..Mdhd::default()
         };
@@ -179,7 +241,7 @@ fn trak(bytes: &mut Vec<u8>, track: &Track, id: u32, group: u16, edit: Edit, shi
                 },
             };
             encode(bytes, &dinf, "dinf")?;
-            nest(bytes, b"stbl", |bytes| stbl(bytes, track, shift))
+            nest(bytes, b"stbl", |bytes| stbl(bytes, track, layout))
         })
     })
 }
@@ -219,7 +281,7 @@ fn edit_list(edit: Edit) -> Edts {
     }
 }
 
-fn stbl(bytes: &mut Vec<u8>, track: &Track, shift: u64) -> Result<(), Error> {
+fn stbl(bytes: &mut Vec<u8>, track: &Track, layout: Layout) -> Result<(), Error> {
     full(bytes, b"stsd", 0, |bytes| {
         put(bytes, track.entries.len() as u64, "stsd")?;
         for entry in &track.entries {
@@ -227,6 +289,9 @@ fn stbl(bytes: &mut Vec<u8>, track: &Track, shift: u64) -> Result<(), Error> {
         }
         Ok(())
     })?;
+    let Layout::Chunks { shift } = layout else {
+        return empty_tables(bytes);
+    };
     full(bytes, b"stts", 0, |bytes| {
         put(bytes, track.durations.count().into(), "stts")?;
         for (delta, count) in track.durations.iter() {
@@ -273,6 +338,17 @@ fn stbl(bytes: &mut Vec<u8>, track: &Track, shift: u64) -> Result<(), Error> {
             Ok(())
         })
     }
+}
+
+/// The tables that a track must have, of no samples.
+fn empty_tables(bytes: &mut Vec<u8>) -> Result<(), Error> {
+    for (kind, fields) in [(b"stts", 1), (b"stsc", 1), (b"stsz", 2), (b"stco", 1)] {
+        full(bytes, kind, 0, |bytes| {
+            bytes.extend(std::iter::repeat_n(0, 4 * fields));
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
 
 /// Runs of chunks that hold equally many samples of the same entry (§8.7.4).
@@ -328,7 +404,7 @@ pub(super) fn estimate(tracks: &[Track], length: Duration) -> u64 {
 }
 
 /// A box with whatever `content` puts into it.
-fn nest(bytes: &mut Vec<u8>, kind: &[u8; 4], content: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>) -> Result<(), Error> {
+pub(super) fn nest(bytes: &mut Vec<u8>, kind: &[u8; 4], content: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>) -> Result<(), Error> {
     let start = bytes.len();
     bytes.extend_from_slice(&[0; 4]);
     bytes.extend_from_slice(kind);
@@ -339,7 +415,12 @@ fn nest(bytes: &mut Vec<u8>, kind: &[u8; 4], content: impl FnOnce(&mut Vec<u8>) 
 }
 
 /// A box with version and flags; the flags are 0.
-fn full(bytes: &mut Vec<u8>, kind: &[u8; 4], version: u8, content: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>) -> Result<(), Error> {
+pub(super) fn full(
+    bytes: &mut Vec<u8>,
+    kind: &[u8; 4],
+    version: u8,
+    content: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>,
+) -> Result<(), Error> {
     nest(bytes, kind, |bytes| {
         bytes.extend_from_slice(&[version, 0, 0, 0]);
         content(bytes)

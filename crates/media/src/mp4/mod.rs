@@ -1,4 +1,4 @@
-//! Writing progressive MP4 files (ISO 14496-12) in one pass, without I/O.
+//! Writing progressive MP4 files (ISO 14496-12) in one pass, without I/O, and fragmented ones ([`FragmentWriter`]).
 //!
 //! The caller writes: first the bytes that [`Writer::start`] gives, then the data of each sample right after it
 //! was [added](Writer::add), and in the end what [`Writer::finish`] says. The writer keeps the index, which takes
@@ -27,8 +27,12 @@
 //! # Ok::<(), aqueduct_media::Error>(())
 //! ```
 
+mod fragment;
 mod index;
 mod table;
 mod writer;
 
-pub use self::writer::{Finish, Options, Patch, Writer};
+pub use self::{
+    fragment::FragmentWriter,
+    writer::{Finish, Options, Patch, Writer},
+};

@@ -305,7 +305,7 @@ fn free(bytes: &mut Vec<u8>, len: u32) {
 }
 
 impl Track {
-    fn new(config: &TrackConfig) -> Self {
+    pub(super) fn new(config: &TrackConfig) -> Self {
         let mut track = Self {
             config: config.clone(),
             entries: Vec::new(),
@@ -396,6 +396,12 @@ impl Track {
             }
         }
         Ok(())
+    }
+
+    /// Takes note of a sample whose times are in the track's ticks already.
+    pub(super) fn add_in_own_ticks(&mut self, number: usize, sample: &Sample<()>) -> Result<(), Error> {
+        self.timescale = self.config.timescale;
+        self.add(number, sample, 0, 0, true)
     }
 
     fn close_chunk(&mut self) {

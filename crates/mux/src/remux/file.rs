@@ -63,6 +63,8 @@ impl<W: SampleWriter> File<W> {
         for event in &events {
             if let Event::Config { track, config } = event {
                 OutputTrack::attach(outputs, (*track, D::CLOCK), &push.tags.apply(config));
+                // Some containers want all tracks before the first sample.
+                self.output(outputs, push.tags, (*track, D::CLOCK), config)?;
             }
         }
         self.begin_period(outputs, period, &events);
@@ -148,6 +150,9 @@ impl<W: SampleWriter> File<W> {
         let config = tags.apply(config);
         let number = self.writer.add_track(&config)?;
         self.tracks += usize::from(number.is_some());
+        if let Some(number) = number.filter(|_| W::ORDER == Order::ByTime) {
+            self.interleaver.add_track(number);
+        }
         outputs.push(OutputTrack::new(source, number, clock, &config));
         let last = outputs.len() - 1;
         Ok((&mut outputs[last], false))

@@ -35,10 +35,15 @@ struct Queue {
 }
 
 impl Interleaver {
-    pub(super) fn push(&mut self, track: usize, step: Step<Bytes>) {
+    /// Announces a track: its first sample is waited for.
+    pub(super) fn add_track(&mut self, track: usize) {
         if self.queues.len() <= track {
             self.queues.resize_with(track + 1, Queue::default);
         }
+    }
+
+    pub(super) fn push(&mut self, track: usize, step: Step<Bytes>) {
+        self.add_track(track);
         let queue = &mut self.queues[track];
         if let Step::Add(sample, time) = &step {
             self.bytes += sample.data.len();
@@ -51,11 +56,14 @@ impl Interleaver {
     /// shown its tracks.
     pub(super) fn pop(&mut self, complete: bool) -> Option<(usize, Step<Bytes>)> {
         let (track, time) = self.first()?;
-        let reached = self.queues.iter().filter_map(|queue| queue.reached);
-        let patient = reached.clone().max().unwrap_or(0).saturating_sub(PATIENCE);
+        let reached = self.queues.iter().map(|queue| queue.reached);
+        let patient = reached.clone().flatten().max().unwrap_or(0).saturating_sub(PATIENCE);
         // Tracks that are not waited for any more are not asked.
-        let horizon = reached.filter(|reached| *reached >= patient).min().unwrap_or(i64::MIN);
-        let due = complete && time <= horizon || time < patient || self.bytes > MAX_BYTES;
+        let horizon = reached
+            .filter(|reached| reached.is_none_or(|reached| reached >= patient))
+            .min()
+            .flatten();
+        let due = complete && horizon.is_some_and(|horizon| time <= horizon) || time < patient || self.bytes > MAX_BYTES;
         if due { self.take(track) } else { None }
     }
 
@@ -118,6 +126,8 @@ mod tests {
         let mut interleaver = Interleaver::default();
         (0..4).for_each(|second| push(&mut interleaver, 0, second, 1));
         assert_eq!(due(&mut interleaver, false), []);
+        interleaver.add_track(1);
+        assert_eq!(due(&mut interleaver, true), [], "it has shown its track and no sample");
         push(&mut interleaver, 1, 0, 1);
         push(&mut interleaver, 1, 2, 1);
         assert_eq!(due(&mut interleaver, true), [(0, 0), (1, 0), (0, 1), (0, 2), (1, 2)]);

@@ -297,7 +297,7 @@ fn each_container_has_the_packets_of_each_packaging() {
         lanes[1].1 = packed("main-audio-ts");
         (lanes, sources)
     };
-    for (name, container) in [("out.ts", Container::Ts)] {
+    for (name, container) in [("out.ts", Container::Ts), ("fragmented.mp4", Container::Fmp4)] {
         for (lanes, sources) in [
             one("high-fmp4"),
             one("low-fmp4"),

@@ -24,6 +24,11 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         outcome: Outcome::Streams("ts", &["v", "a"], references),
         ..to_ts(name, path)
     };
+    let fragments = |name, path, output, references| Scenario {
+        output,
+        outcome: Outcome::Streams("mp4", &["v", "a"], references),
+        ..to_ts(name, path)
+    };
     let sound = |name, path, output, extension, reference| Scenario {
         output,
         outcome: Outcome::Streams(extension, &["a"], vec![Reference::all(reference)]),
@@ -41,13 +46,22 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             "/s/alternate-audio-fmp4/index.m3u8",
             vec![Reference::all("video-fmp4"), Reference::all("main-audio-fmp4")],
         ),
+        fragments("streams/ts-to-fmp4", "/s/plain-ts/index.m3u8", "out.m4s", film()),
+        fragments(
+            "streams/alternate-audio-to-standard-output",
+            "/s/alternate-audio/index.m3u8",
+            "-",
+            picture_and("main-audio-ts"),
+        ),
+        fragments(
+            "streams/alternate-audio-fmp4-to-standard-output",
+            "/s/alternate-audio-fmp4/index.m3u8",
+            "-",
+            vec![Reference::all("video-fmp4"), Reference::all("main-audio-fmp4")],
+        ),
         Scenario {
-            output: "-",
-            ..transport(
-                "streams/alternate-audio-to-standard-output",
-                "/s/alternate-audio/index.m3u8",
-                picture_and("main-audio-ts"),
-            )
+            args: vec!["--format", "mp4"],
+            ..fragments("streams/mp4-to-standard-output", "/s/plain-ts/index.m3u8", "-", film())
         },
         sound("streams/sound-alone-as-m4a", "/s/plain-ts/index.m3u8", "out.m4a", "mp4", "high-ts"),
         sound("streams/sound-alone-as-aac", "/s/fmp4/index.m3u8", "out.aac", "aac", "high-fmp4"),

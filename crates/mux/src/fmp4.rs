@@ -1,0 +1,61 @@
+//! One fragmented MP4.
+
+use aqueduct_core::{MuxError, Presentation, Write};
+use aqueduct_media::{Error, Sample, TrackConfig, mp4::FragmentWriter};
+use serde::{Deserialize, Serialize};
+
+use crate::remux::{Order, SampleWriter, media};
+
+/// Writes a fragmented MP4 (ISO 14496-12 §8.8): a header with all tracks, then fragments of about a second with the
+/// samples of every track. Any output will do.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Fmp4 {
+    writer: FragmentWriter,
+    /// Tracks that came after the header.
+    late: u64,
+}
+
+impl SampleWriter for Fmp4 {
+    const CONTAINER: &'static str = "fragmented MP4";
+    const ORDER: Order = Order::ByTime;
+
+    fn begin(&mut self, _: &Presentation, _: bool) -> Result<(), MuxError> {
+        Ok(())
+    }
+
+    fn add_track(&mut self, config: &TrackConfig) -> Result<Option<usize>, MuxError> {
+        let number = self.writer.add_track(config);
+        self.late += u64::from(number.is_none());
+        Ok(number)
+    }
+
+    fn configure(&mut self, track: usize, config: &TrackConfig, _: &mut Vec<u8>) -> Result<(), MuxError> {
+        self.writer.configure(track, config).map_err(|error| match error {
+            Error::LateChange(_) => MuxError::Unsupported {
+                what: format!("{error}; a file ending in .mp4 or .ts can follow"),
+            },
+            error => media(error),
+        })
+    }
+
+    fn add(&mut self, track: usize, sample: &Sample<&[u8]>, _: &mut Vec<u8>) -> Result<(), MuxError> {
+        self.writer.add(track, sample).map_err(media)
+    }
+
+    fn flush(&mut self, out: &mut Vec<u8>) -> Result<(), MuxError> {
+        self.writer.flush(false, out).map_err(media)
+    }
+
+    fn finish(&mut self, writes: &mut Vec<Write>, notes: &mut Vec<String>) -> Result<(), MuxError> {
+        let mut out = Vec::new();
+        self.writer.flush(true, &mut out).map_err(media)?;
+        writes.push(Write::append(out));
+        if self.late > 0 {
+            notes.push(format!(
+                "file: {} tracks came after the header was written and are not in the file; one ending in .mp4 holds them",
+                self.late
+            ));
+        }
+        Ok(())
+    }
+}
