@@ -177,6 +177,7 @@ const AUDIO_LAYER_2: &[(&str, By)] = &[("a:0", By::Layer2)];
 const AUDIO_SOUND: &[(&str, By)] = &[("a:0", By::Sound)];
 
 const TS_AUDIO: &[Case] = &[
+    sound("ac3-m2ts", &["-c:a", "ac3"], Packaging::Ts(&["-mpegts_m2ts_mode", "1"]), AUDIO),
     sound("aac-mono-22050", &["-c:a", "aac", "-ac", "1", "-ar", "22050"], TS, AUDIO_AAC),
     sound("aac-5.1-96000", &["-c:a", "aac", "-ac", "6", "-ar", "96000"], TS, AUDIO_AAC),
     sound("aac-7.1", &["-c:a", "aac", "-ac", "8"], TS, AUDIO_AAC),
@@ -380,7 +381,10 @@ fn encode(case: &Case) -> Option<String> {
 fn pieces(packaging: Packaging, bytes: &[u8]) -> Vec<Piece> {
     match packaging {
         // Anywhere, as a sender of transport packets may.
-        Packaging::Ts(_) => return bytes.chunks(188 * 101).map(|piece| Piece::Segment(piece.to_vec())).collect(),
+        Packaging::Ts(_) => {
+            let packet = if bytes[0] == 0x47 { 188 } else { 192 };
+            return bytes.chunks(packet * 101).map(|piece| Piece::Segment(piece.to_vec())).collect();
+        }
         Packaging::Packed(_) => {
             let content = [&b"com.apple.streaming.transportStreamTimestamp\0"[..], &900_000_u64.to_be_bytes()].concat();
             let len = u8::try_from(content.len()).unwrap();
