@@ -14,8 +14,9 @@ use std::{
 };
 
 use aqueduct_core::TrackKind;
+use aqueduct_mux::Container;
 
-use crate::common::{Piece, mux, notice, run, store};
+use crate::common::{Piece, mux_with_breaks, notice, run, store};
 
 /// What packets of a stream are compared by.
 #[derive(Clone, Copy)]
@@ -467,11 +468,12 @@ fn properties(path: &str, stream: &str, by: By) -> Option<BTreeSet<String>> {
     Some(text.lines().map(str::to_owned).collect())
 }
 
-fn judge(case: &Case) {
+fn judge(case: &Case, container: Container) {
     let name = case.name;
     let Some(source) = encode(case) else { return };
     let bytes = fs::read(&source).unwrap();
-    let (file, summary) = mux(&[(TrackKind::Main, pieces(case.packaging, &bytes))]).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let (file, summary) = mux_with_breaks(&[(TrackKind::Main, pieces(case.packaging, &bytes))], container, &[])
+        .unwrap_or_else(|error| panic!("{name}: {error}"));
     assert_eq!(summary.notes, [""; 0], "{name}");
     let folder = tempfile::tempdir().unwrap();
     let file = store(&folder, "out.mp4", &file);
@@ -500,7 +502,14 @@ fn judge(case: &Case) {
 
 /// Judges every case, and names those that failed.
 fn judge_all(cases: &[Case]) {
-    let failed: Vec<_> = cases.iter().filter(|case| panic::catch_unwind(|| judge(case)).is_err()).collect();
+    judge_all_in(cases, Container::Mp4);
+}
+
+fn judge_all_in(cases: &[Case], container: Container) {
+    let failed: Vec<_> = cases
+        .iter()
+        .filter(|case| panic::catch_unwind(|| judge(case, container)).is_err())
+        .collect();
     assert!(failed.is_empty(), "{:?}", failed.iter().map(|case| case.name).collect::<Vec<_>>());
 }
 
@@ -522,4 +531,9 @@ fn packed_audio() {
 #[test]
 fn anything_in_fragmented_mp4() {
     judge_all(FMP4);
+}
+
+#[test]
+fn audio_in_fragmented_mp4_made_of_mpeg_ts() {
+    judge_all_in(TS_AUDIO, Container::Fmp4);
 }
