@@ -33,6 +33,12 @@ pub enum Error {
         /// How many are missing.
         missing: u64,
     },
+    /// The stream is not the one of which an earlier run left the beginning.
+    #[error("another stream than an earlier run left here: {what}")]
+    OtherStream {
+        /// What differs, and where.
+        what: String,
+    },
     /// Fewer segments came out than went in: a stage lost some.
     #[error("a stage lost segments: {came} of {expected} came out")]
     Lost {

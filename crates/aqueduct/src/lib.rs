@@ -72,6 +72,7 @@
 mod error;
 mod pipeline;
 mod report;
+mod resume;
 
 pub use aqueduct_core::*;
 pub use aqueduct_mux::{Container, Output, OutputError, SubtitleFormat};

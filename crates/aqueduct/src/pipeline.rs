@@ -8,11 +8,12 @@ use aqueduct_core::{
 };
 use aqueduct_decrypt::{ClearKey, KeyStore};
 use aqueduct_fetch::{Concurrency, Elsewhere, FetchError, HttpFetcher, Missing, OnMissing, Permits};
-use aqueduct_mux::{Auto, Container, Finished, Origin, Output, StageError, SubtitleFormat, Subtitles};
+use aqueduct_mux::{Auto, Container, Finished, Job, Origin, Output, StageError, SubtitleFormat, Subtitles};
 use aqueduct_resolve::PageResolver;
+use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use crate::{Error, Outcome, Report};
+use crate::{Error, Outcome, Report, resume};
 
 /// The bounds of a pipeline.
 #[derive(Clone, Debug)]
@@ -223,20 +224,33 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                 .counters()
                 .expect(track.segments.unwrap_or(0), track.bytes.unwrap_or(0), duration);
         }
+        let of_main = |track: &&Track| !subtitles.iter().any(|(beside, _)| *beside == track.id);
+        let on_main: Vec<TrackId> = presentation.tracks.iter().filter(of_main).map(|track| track.id).collect();
+        let (main, mut jobs) = begin(&presentation, &on_main, muxer.identity(), main, &progress).await?;
+        let mut beside = Vec::new();
+        for (track, output) in subtitles {
+            let muxer = Subtitles::new(subtitle_format, origin.clone());
+            let (output, resumed) = begin(&presentation, &[track], muxer.identity(), output, &progress).await?;
+            jobs.extend(resumed);
+            beside.push((track, muxer, output));
+        }
+        let matched = Arc::new(Barrier::new(jobs.len()));
 
         let budget = Budget::new(options.budget_bytes);
         let keys = Arc::new(KeyStore::new(Arc::clone(&fetcher), options.limits));
         let permits = Permits::split(options.concurrency, presentation.tracks.len());
+        // When it fails, what came before the failure still flows into the output, so that a later run need not fetch it.
+        let source = stop.child();
         let mut stages = JoinSet::new();
         let mut ahead = JoinSet::new();
         let mut lanes = Vec::new();
         for (track, permits) in presentation.tracks.iter().zip(permits) {
-            let (named, to_announce) = channel(options.channel_items);
+            let (named, mut to_announce) = channel(options.channel_items);
             let (announced, to_fetch) = channel(1);
             let (fetched, to_decrypt) = channel(options.channel_items);
             let (clear, to_mux) = channel(options.channel_items);
             stages.spawn({
-                let (resolver, fetcher, track, stop) = (Arc::clone(&resolver), Arc::clone(&fetcher), track.clone(), stop.clone());
+                let (resolver, fetcher, track, stop) = (Arc::clone(&resolver), Arc::clone(&fetcher), track.clone(), source.clone());
                 async move {
                     resolver
                         .follow(&track, &*fetcher, named, stop)
@@ -244,6 +258,12 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                         .map_err(|error| Failure::of_source(&track, error))
                 }
             });
+            if let Some(at) = jobs.iter().position(|job| job.track == track.id) {
+                let (outlet, rest) = channel(options.channel_items);
+                let named = std::mem::replace(&mut to_announce, rest);
+                let stage = resume::run(jobs.swap_remove(at), named, outlet, Arc::clone(&matched), source.clone());
+                stages.spawn(async move { stage.await.map_err(Failure::Fatal) });
+            }
             ahead.spawn({
                 let (decrypter, keys) = (decrypter.clone(), Arc::clone(&keys));
                 async move { aqueduct_decrypt::fetch_ahead(decrypter, &keys, to_announce, announced).await }
@@ -256,8 +276,8 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                     progress: progress.clone(),
                 };
                 let missing = Missing::from(options.on_missing).with_elsewhere(elsewhere(&resolver, &fetcher, track));
-                let stage = aqueduct_fetch::run(Arc::clone(&fetcher), lender, permits, missing, to_fetch, fetched, stop.clone());
-                async move { stage.await.map_err(|error| Failure::Fatal(Error::Fetch(error))) }
+                let stage = aqueduct_fetch::run(Arc::clone(&fetcher), lender, permits, missing, to_fetch, fetched, source.clone());
+                async move { stage.await.map_err(|error| Failure::Source(Error::Fetch(error))) }
             });
             stages.spawn({
                 let (decrypter, keys, stop) = (decrypter.clone(), Arc::clone(&keys), stop.clone());
@@ -277,17 +297,14 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             stop: stop.clone(),
             running: JoinSet::new(),
         };
-        let mut beside = Vec::new();
-        for (track, output) in subtitles {
-            if let Some(at) = lanes.iter().position(|(known, _)| *known == track) {
-                beside.push((lanes.swap_remove(at), output));
-            }
-        }
-        lanes.sort_by_key(|(track, _)| *track);
+        let beside: Vec<_> = beside
+            .into_iter()
+            .map(|(track, muxer, output)| (muxer, lanes.extract_if(.., |(known, _)| *known == track).collect(), output))
+            .collect();
         // First: subtitles wait for what it tells of the time.
         muxers.spawn(muxer, lanes, main);
-        for (lane, output) in beside {
-            muxers.spawn(Subtitles::new(subtitle_format, origin.clone()), vec![lane], output);
+        for (muxer, lane, output) in beside {
+            muxers.spawn(muxer, lane, output);
         }
 
         let mut verdict = Verdict::default();
@@ -302,7 +319,8 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                         verdict.ended.get_or_insert(error);
                         stop.drain();
                     }
-                    Ok(Err(Failure::Live(error) | Failure::Fatal(error))) | Err(error) => verdict.fail(error, &stop),
+                    Ok(Err(Failure::Live(error) | Failure::Source(error))) => verdict.fail(error, &source),
+                    Ok(Err(Failure::Fatal(error))) | Err(error) => verdict.fail(error, &stop),
                 },
                 Some(muxed) = running.join_next() => match muxed.map_err(panicked) {
                     Ok(Ok(done)) => finished.push(done),
@@ -336,10 +354,57 @@ fn elsewhere<R: Resolve, F: Fetch>(resolver: &Arc<R>, fetcher: &Arc<F>, track: &
     })
 }
 
+/// Begins an output, or takes up what an earlier run left of the same. Gives what there is to match of each track.
+async fn begin(
+    presentation: &Presentation,
+    tracks: &[TrackId],
+    container: String,
+    mut output: Output,
+    progress: &Progress,
+) -> Result<(Output, Vec<resume::Job>), Error> {
+    let job = Job::new(presentation, tracks, container);
+    // A file that comes as one stream cannot be had from its middle.
+    let whole = |track: &Track| track.kind == TrackKind::File && track.segments.is_none();
+    if presentation.tracks.iter().any(whole) {
+        output = output.anew();
+    }
+    let begun = tokio::task::spawn_blocking(move || output.begin(&job).map(|resumed| (output, resumed)));
+    let (output, resumed) = begun.await.map_err(panicked)?.map_err(Error::Output)?;
+    let resumed = resumed.unwrap_or_default();
+    let expected: Option<u64> = presentation.tracks.iter().map(|track| track.bytes).sum();
+    let to_come = expected.unwrap_or(0).saturating_sub(resumed.bytes);
+    output.check_space(to_come).map_err(Error::Output)?;
+    let mut jobs = Vec::new();
+    progress.counters().wrote(usize::try_from(resumed.bytes).unwrap_or(usize::MAX));
+    progress.counters().missed(resumed.tally.missing);
+    for lane in resumed.lanes {
+        progress.counters().had_segments(lane.segments, lane.written);
+        if let Some(entries) = output.entries(lane.track).map_err(Error::Output)? {
+            let track = presentation.tracks.iter().find(|track| track.id == lane.track);
+            jobs.push(resume::Job {
+                track: lane.track,
+                live: track.is_some_and(|track| track.live),
+                segments: track.and_then(|track| track.segments),
+                entries,
+            });
+        }
+    }
+    if resumed.bytes > 0 {
+        tracing::info!(
+            segments = resumed.tally.segments,
+            bytes = resumed.bytes,
+            "taken up where an earlier run ended"
+        );
+    }
+    Ok((output, jobs))
+}
+
 /// How a stage of the source failed.
 enum Failure {
     /// A live stream cannot be followed any further: what was fetched is worth keeping.
     Live(Error),
+    /// What was fetched until then is worth recording.
+    Source(Error),
     Fatal(Error),
 }
 
@@ -348,7 +413,7 @@ impl Failure {
         if track.live {
             Self::Live(Error::Resolve(error))
         } else {
-            Self::Fatal(Error::Resolve(error))
+            Self::Source(Error::Resolve(error))
         }
     }
 }
@@ -401,8 +466,8 @@ impl Verdict {
         if stop.is_aborted() {
             return Err(Error::Stopped);
         }
-        let segments = finished.iter().map(|done| done.segments).sum();
-        let missing = finished.iter().map(|done| done.missing).sum();
+        let segments = finished.iter().map(|done| done.tally.segments).sum();
+        let missing = finished.iter().map(|done| done.tally.missing).sum();
         let mut report = Report {
             outcome: Outcome::Whole,
             segments,
@@ -410,6 +475,7 @@ impl Verdict {
             gaps: Vec::new(),
             bytes: 0,
             summaries: Vec::new(),
+            accounts: Vec::new(),
         };
         if segments == 0 {
             return Err(match self.ended {
@@ -421,7 +487,7 @@ impl Verdict {
         }
         // Every segment of a complete playlist is in the output or named as missing.
         let expected: Option<u64> = presentation.tracks.iter().map(|track| track.segments).sum();
-        let came = segments + finished.iter().map(|done| done.absent).sum::<u64>();
+        let came = segments + finished.iter().map(|done| done.tally.absent).sum::<u64>();
         let all_came = expected.is_some_and(|expected| came >= expected);
         report.outcome = match self.ended {
             Some(error) => Outcome::Ended(error),
@@ -437,9 +503,16 @@ impl Verdict {
         if matches!(report.outcome, Outcome::Interrupted) && presentation.tracks.iter().any(half) {
             return Err(Error::Stopped);
         }
+        // Of a recording, an interruption is the end; of anything else the rest can still be had.
+        let to_be_continued = matches!(report.outcome, Outcome::Interrupted) && presentation.tracks.iter().all(|track| !track.live);
         for done in finished {
-            done.output.commit().map_err(Error::Output)?;
-            report.gaps.extend(done.gaps);
+            let committed = if to_be_continued {
+                done.output.commit_interrupted()
+            } else {
+                done.output.commit()
+            };
+            report.accounts.push(committed.map_err(Error::Output)?);
+            report.gaps.extend(done.tally.gaps);
             report.summaries.push(done.summary);
         }
         report.bytes = progress.counters().bytes_written();

@@ -1,6 +1,7 @@
 //! What came of a pipeline.
 
 use aqueduct_core::{Gap, Summary};
+use aqueduct_mux::Account;
 
 use crate::Error;
 
@@ -20,6 +21,8 @@ pub struct Report {
     pub bytes: u64,
     /// What each muxer says.
     pub summaries: Vec<Summary>,
+    /// Each output segment by segment, the main one first.
+    pub accounts: Vec<Account>,
 }
 
 /// How whole an output is.

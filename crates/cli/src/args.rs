@@ -46,6 +46,10 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) overwrite: bool,
 
+    /// Begin anew, and give up what an earlier run left of the same output
+    #[arg(long)]
+    pub(crate) no_resume: bool,
+
     /// What to do about a segment that cannot be had: stop, or go on and name it
     #[arg(long, value_enum, default_value_t = Missing::Abort)]
     pub(crate) on_missing: Missing,

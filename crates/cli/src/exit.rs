@@ -50,7 +50,11 @@ impl Exit {
     fn of(error: &anyhow::Error) -> Self {
         match error.downcast_ref::<Error>() {
             Some(Error::Resolve(ResolveError::NothingFound { .. } | ResolveError::TooDeep { .. }) | Error::Empty) => Self::NothingFound,
-            Some(Error::Resolve(ResolveError::Input { .. }) | Error::Output(OutputError::Exists { .. })) => Self::Usage,
+            Some(
+                Error::Resolve(ResolveError::Input { .. })
+                | Error::OtherStream { .. }
+                | Error::Output(OutputError::Exists { .. } | OutputError::Foreign { .. } | OutputError::OtherStream { .. }),
+            ) => Self::Usage,
             Some(Error::Stopped) => Self::Interrupted,
             Some(error) if error.is_refusal() => Self::Refused,
             Some(_) => Self::Failed,
@@ -100,6 +104,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::Fetch(Located { source, .. }) if source.status().is_some() => {
             Some("--on-missing gap goes on without the segment, and names it")
         }
+        Error::OtherStream { .. } => Some("choose another --output; --no-resume begins anew and gives up what is there"),
         _ => None,
     }
 }

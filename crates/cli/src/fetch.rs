@@ -8,8 +8,8 @@ use anyhow::{Context, bail};
 use aqueduct::fetch::{HttpFetcher, Jar};
 use aqueduct::resolve::{PageResolver, Selection};
 use aqueduct::{
-    Account, Container, Error, Input, Outcome, Output, Outputs, Pipeline, Presentation, Progress, Report, Stop, SubtitleFormat, TrackId,
-    TrackKind,
+    Account, Container, DecryptError, Error, FetchError, Input, Located, Outcome, Output, Outputs, Pipeline, Presentation, Progress,
+    Report, Stop, SubtitleFormat, TrackId, TrackKind,
 };
 
 use crate::args::{Args, Pick, SourceArgs};
@@ -122,29 +122,35 @@ async fn one(args: &Args, text: &str, jar: &Arc<Jar>, stop: &Stop) -> anyhow::Re
         Pick::Number(number) => number,
         Pick::All => usize::MAX,
     };
-    let mut streams = tokio::select! {
-        () = stop.draining() => return Err(Error::Stopped.into()),
-        found = source.resolver.streams(&source.input, &source.fetcher, wanted) => found.map_err(Error::Resolve)?,
-    };
+    let mut streams = find(&source, wanted, stop).await?;
     if let Some(first) = streams.first() {
         source.explain(&args.source, &first.account);
     }
-    if let Pick::Number(number) = args.pick {
-        if streams.len() < number {
-            bail!("there is no stream number {number}: {} found, see aqueduct list", streams.len());
+    let mut number = 1;
+    if let Pick::Number(picked) = args.pick {
+        if streams.len() < picked {
+            bail!("there is no stream number {picked}: {} found, see aqueduct list", streams.len());
         }
-        streams.drain(..number - 1);
+        streams.drain(..picked - 1);
         streams.truncate(1);
+        number = picked;
     }
     let mut worst = Exit::Whole;
     let several = streams.len() > 1;
-    for (number, presentation) in (1_usize..).zip(streams) {
+    for (number, presentation) in (number..).zip(streams) {
         let path = match &target {
             Target::Stdout => None,
             Target::File(path) => Some(path.clone()),
             Target::Folder(folder) => Some(folder.join(name::of(&presentation, several.then_some(number), args.format))),
         };
-        let ended = stream(args, &source, presentation, path, early.take(), stop).await;
+        let job = Job {
+            args,
+            source: &source,
+            number,
+            path,
+            stop,
+        };
+        let ended = job.run(presentation, early.take()).await;
         worst = worst.max(if several {
             ended.unwrap_or_else(|error| exit::of(&error))
         } else {
@@ -157,59 +163,138 @@ async fn one(args: &Args, text: &str, jar: &Arc<Jar>, stop: &Stop) -> anyhow::Re
     Ok(worst)
 }
 
-/// Fetches one stream to `path`, or to standard output.
-async fn stream(
-    args: &Args,
-    source: &Source,
-    presentation: Presentation,
+/// Finds the streams behind the input, `wanted` of them at least if there are so many.
+async fn find(source: &Source, wanted: usize, stop: &Stop) -> anyhow::Result<Vec<Presentation>> {
+    tokio::select! {
+        () = stop.draining() => Err(Error::Stopped.into()),
+        found = source.resolver.streams(&source.input, &source.fetcher, wanted) => Ok(found.map_err(Error::Resolve)?),
+    }
+}
+
+/// One stream on its way to a file, or to standard output.
+struct Job<'a> {
+    args: &'a Args,
+    source: &'a Source,
+    /// Its number among the streams of the input, counted from 1.
+    number: usize,
     path: Option<PathBuf>,
-    early: Option<Output>,
-    stop: &Stop,
-) -> anyhow::Result<Exit> {
-    for warning in &presentation.warnings {
-        tracing::info!("{warning}");
+    stop: &'a Stop,
+}
+
+impl Job<'_> {
+    /// Fetches the stream. Addresses that expire in the middle are asked for again from the page, as long as each round
+    /// brings something.
+    async fn run(&self, mut presentation: Presentation, early: Option<Output>) -> anyhow::Result<Exit> {
+        for warning in &presentation.warnings {
+            tracing::info!("{warning}");
+        }
+        for track in &presentation.tracks {
+            tracing::info!(kind = %track.kind, name = %track.name, segments = track.segments, live = track.live, "track");
+        }
+        let (mut output, mut anew, mut had) = (early, self.args.no_resume, 0);
+        loop {
+            let progress = Progress::new();
+            let (error, targets) = match self.round(presentation, output.take(), anew, progress.clone()).await? {
+                (Ok(report), targets) => return Ok(conclude(self.args, &report, &targets)),
+                (Err(error), targets) => (error, targets),
+            };
+            let has = progress.counters().segments_written();
+            if expired(&error) && has > had && self.path.is_some() && !self.stop.is_draining() {
+                let error = exit::printable(&chain(&error));
+                tracing::warn!("addresses have expired after {has} segments: they are asked for again ({error})");
+                (had, anew) = (has, false);
+            } else if matches!(error, Error::OtherStream { .. }) && self.args.overwrite && !anew {
+                tracing::warn!("{error}: it is replaced");
+                anew = true;
+            } else {
+                if targets.iter().any(|target| aqueduct::mux::can_go_on(target)) {
+                    // After the error itself, and for those who want to hear of errors only as well.
+                    let exit = exit::of(&error.into());
+                    tell("what was fetched is kept: the same command carries on from there");
+                    return Ok(exit);
+                }
+                return Err(error.into());
+            }
+            let mut streams = find(self.source, self.number, self.stop).await?;
+            if streams.len() < self.number {
+                bail!("the stream is not there any more: {} found", streams.len());
+            }
+            presentation = streams.swap_remove(self.number - 1);
+        }
     }
-    for track in &presentation.tracks {
-        tracing::info!(kind = %track.kind, name = %track.name, segments = track.segments, live = track.live, "track");
+
+    /// One go, from what is there already.
+    async fn round(
+        &self,
+        presentation: Presentation,
+        early: Option<Output>,
+        anew: bool,
+        progress: Progress,
+    ) -> anyhow::Result<(Result<Report, Error>, Vec<PathBuf>)> {
+        let args = self.args;
+        let begun = |output: Output| if anew { output.anew() } else { output };
+        let container = match &self.path {
+            Some(path) => container(args, path, &presentation)?,
+            None => args.format.map_or_else(|| streamed(&presentation), Container::from),
+        };
+        let main = match (early, &self.path) {
+            (Some(output), _) => output,
+            (None, Some(path)) => Output::file(path, args.overwrite).map_err(Error::Output)?,
+            (None, None) => Output::stdout().map_err(Error::Output)?,
+        };
+        let subtitle_format = SubtitleFormat::from(args.subs_format);
+        let (subtitles, beside) = match container {
+            Container::Subtitles(_) => Beside::default(),
+            _ => subtitles(args, &presentation, self.path.as_deref())?,
+        };
+        let muxer = container.muxer();
+        let outputs = Outputs {
+            main: begun(main),
+            subtitles: subtitles.into_iter().map(|(track, output)| (track, begun(output))).collect(),
+            subtitle_format,
+            origin: Some(muxer.origin()),
+        };
+        let mut options = aqueduct::Options::default();
+        options.concurrency = args.concurrency;
+        options.budget_bytes = args.buffer;
+        options.on_missing = args.on_missing.into();
+        let pipeline = Pipeline::over(Arc::clone(&self.source.fetcher))
+            .with_resolver(self.source.resolver.clone())
+            .with_decrypter(args.decrypter()?)
+            .with_muxer(muxer)
+            .with_options(options)
+            .with_progress(progress.clone())
+            .with_stop(self.stop.clone());
+        let display = Display::start(progress, args.source.quiet);
+        let report = pipeline.run(presentation, outputs).await;
+        drop(display);
+        Ok((report, self.path.iter().cloned().chain(beside).collect()))
     }
-    let container = match &path {
-        Some(path) => container(args, path, &presentation)?,
-        None => args.format.map_or_else(|| streamed(&presentation), Container::from),
-    };
-    let main = match (early, &path) {
-        (Some(output), _) => output,
-        (None, Some(path)) => Output::file(path, args.overwrite).map_err(Error::Output)?,
-        (None, None) => Output::stdout().map_err(Error::Output)?,
-    };
-    let subtitle_format = SubtitleFormat::from(args.subs_format);
-    let (subtitles, beside) = match container {
-        Container::Subtitles(_) => Beside::default(),
-        _ => subtitles(args, &presentation, path.as_deref())?,
-    };
-    let muxer = container.muxer();
-    let outputs = Outputs {
-        main,
-        subtitles,
-        subtitle_format,
-        origin: Some(muxer.origin()),
-    };
-    let progress = Progress::new();
-    let mut options = aqueduct::Options::default();
-    options.concurrency = args.concurrency;
-    options.budget_bytes = args.buffer;
-    options.on_missing = args.on_missing.into();
-    let pipeline = Pipeline::over(Arc::clone(&source.fetcher))
-        .with_resolver(source.resolver.clone())
-        .with_decrypter(args.decrypter()?)
-        .with_muxer(muxer)
-        .with_options(options)
-        .with_progress(progress.clone())
-        .with_stop(stop.clone());
-    let display = Display::start(progress, args.source.quiet);
-    let report = pipeline.run(presentation, outputs).await;
-    drop(display);
-    let targets: Vec<_> = path.into_iter().chain(beside).collect();
-    Ok(conclude(args, &report?, &targets))
+}
+
+/// Whether an address that was good is not any more: a signature that expired, most likely.
+fn expired(error: &Error) -> bool {
+    let expired = |error: &FetchError| matches!(error.status(), Some(401 | 403 | 410));
+    match error {
+        Error::Fetch(Located { source, .. }) => expired(source),
+        Error::Decrypt(Located {
+            source: DecryptError::Key(source),
+            ..
+        }) => expired(source),
+        _ => false,
+    }
+}
+
+/// An error with all its sources.
+fn chain(error: &Error) -> String {
+    let chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// Tells a line, also to those who want to hear of errors only.
+fn tell(line: &str) {
+    // Without standard error there is nobody to tell.
+    let _ = writeln!(progress::log_writer(), "{}", exit::printable(line));
 }
 
 /// The container that the options and the name of the output ask for. A plain file has one already.
@@ -259,21 +344,11 @@ fn subtitles(args: &Args, presentation: &Presentation, target: Option<&Path>) ->
 
 /// Tells how it ended. What is missing is an error, and told even to those who want to hear of errors only.
 fn conclude(args: &Args, report: &Report, targets: &[PathBuf]) -> Exit {
-    let tell = |line: &str| {
-        // Without standard error there is nobody to tell.
-        let _ = writeln!(progress::log_writer(), "{}", exit::printable(line));
-    };
     let (verdict, exit) = match &report.outcome {
         Outcome::Whole => ("whole".to_owned(), Exit::Whole),
         Outcome::Gaps => (format!("{} segments missing", report.missing), Exit::Gaps),
         Outcome::Interrupted => ("interrupted".to_owned(), Exit::Interrupted),
-        Outcome::Ended(error) => {
-            let chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-            (
-                format!("incomplete: {}", chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")),
-                Exit::Failed,
-            )
-        }
+        Outcome::Ended(error) => (format!("incomplete: {}", chain(error)), Exit::Failed),
         _ => ("incomplete".to_owned(), Exit::Failed),
     };
     if args.source.quiet && exit == Exit::Whole {

@@ -136,6 +136,12 @@ impl Counters {
         self.millis_written.fetch_add(millis(duration), Ordering::Relaxed);
     }
 
+    /// Counts segments that an earlier run left in the output.
+    pub fn had_segments(&self, segments: u64, duration: Duration) {
+        self.segments_written.fetch_add(segments, Ordering::Relaxed);
+        self.millis_written.fetch_add(millis(duration), Ordering::Relaxed);
+    }
+
     /// Counts segments that are missing.
     pub fn missed(&self, segments: u64) {
         self.segments_missing.fetch_add(segments, Ordering::Relaxed);

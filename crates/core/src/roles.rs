@@ -216,6 +216,11 @@ pub trait Mux: Send + 'static {
     /// [`MuxError`]: media that the container cannot hold.
     fn push(&mut self, track: TrackId, item: Item<Clear>, writes: &mut Vec<Write>) -> Result<(), MuxError>;
 
+    /// Names what is made: what was begun under one name is not taken up under another.
+    fn identity(&self) -> String {
+        std::any::type_name::<Self>().into()
+    }
+
     /// Appends to `state` what [`restore`](Mux::restore) needs in order to go on from here in another process: what changed
     /// since the last call that returned `true`, so that the parts together grow no faster than the output. `false` when
     /// this muxer cannot be taken up again: an output that was cut off is then begun anew.

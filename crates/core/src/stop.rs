@@ -18,6 +18,15 @@ impl Stop {
         Self::default()
     }
 
+    /// A part of the whole: it stops when this does, and can be stopped alone.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self {
+            drain: self.drain.child_token(),
+            abort: self.abort.child_token(),
+        }
+    }
+
     /// Ends the source; what is under way is finished.
     pub fn drain(&self) {
         self.drain.cancel();

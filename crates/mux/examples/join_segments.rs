@@ -38,6 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         &Stop::new(),
     )?;
     reader.join().map_err(|_| "the reader panicked")??;
-    println!("{}: {} segments", finished.summary.container, finished.segments);
-    Ok(finished.output.commit()?)
+    println!("{}: {} segments", finished.summary.container, finished.tally.segments);
+    finished.output.commit()?;
+    Ok(())
 }

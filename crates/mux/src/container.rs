@@ -333,6 +333,10 @@ impl Mux for Auto {
         chosen.muxer().push(track, item, writes)
     }
 
+    fn identity(&self) -> String {
+        format!("{:?}", self.container)
+    }
+
     fn checkpoint(&mut self, state: &mut Vec<u8>) -> bool {
         let saved = checkpoint::save(&(&self.media, &self.watch, &self.chosen), state);
         if let Some(chosen) = self.chosen.as_mut().filter(|_| saved) {

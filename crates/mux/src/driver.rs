@@ -3,15 +3,13 @@
 use std::time::Duration;
 
 use aqueduct_core::{
-    Clear, Event, Gap, GapCause, Item, Located, Mux, MuxError, Presentation, Progress, Receiver, SegmentInfo, Stop, Summary, TrackId, Unit,
-    Write, WriteAt,
+    ByteRange, Clear, Event, Gap, GapCause, Item, Located, Mux, MuxError, Presentation, Progress, Receiver, SegmentInfo, Stop, Summary,
+    TrackId, Unit, Write, WriteAt,
 };
 use thiserror::Error;
 
-use crate::{Output, OutputError};
-
-/// Gaps that are kept one by one for the report; beyond that only their number is.
-const GAPS_KEPT: usize = 10_000;
+use crate::journal::record::{Entry, Fate, address};
+use crate::{Output, OutputError, Resumed, Tally};
 
 /// Why a stream did not become an output.
 #[derive(Debug, Error)]
@@ -36,14 +34,8 @@ pub struct Finished {
     pub output: Output,
     /// What the muxer says.
     pub summary: Summary,
-    /// Segments in the output.
-    pub segments: u64,
-    /// Segments that are not in the output, those that the playlist itself declares missing included.
-    pub absent: u64,
-    /// Segments that were on offer and are missing.
-    pub missing: u64,
-    /// The gaps, in the order of the output; of a stream that is full of them, the first 10,000.
-    pub gaps: Vec<Gap>,
+    /// What is in the output and what is not, an earlier run's part included.
+    pub tally: Tally,
 }
 
 /// Takes items from the lanes, has `muxer` make output of them, and writes it, until all lanes are closed and
@@ -52,6 +44,9 @@ pub struct Finished {
 /// The lane that is furthest behind in playing time goes next, so tracks are interleaved the same way in every
 /// run, and a lane that is ahead waits without holding up the others. It blocks in reads and writes: give it a
 /// thread of its own (`tokio::task::spawn_blocking`).
+///
+/// Where [`Output::begin`] took up what an earlier run left, it goes on there: the lanes begin behind what is in the output,
+/// each with the initialization section in force, if it has one, which is not written again.
 ///
 /// A lane that closes is taken to be finished. Whether it really is, its stage's result tells: commit
 /// [`Finished::output`] when all of them are known.
@@ -68,71 +63,79 @@ pub fn run<M: Mux>(
     stop: &Stop,
 ) -> Result<Finished, StageError> {
     muxer.begin(presentation, output.is_seekable()).map_err(StageError::Begin)?;
+    let resumed = output.take_resumed();
     let first = lanes.first().map_or(TrackId::new(0), |(track, _)| *track);
     let mut lanes: Vec<Lane> = lanes
         .into_iter()
-        .map(|(track, inlet)| Lane {
-            track,
-            inlet,
-            position: Duration::ZERO,
-        })
+        .map(|(track, inlet)| Lane::new(track, inlet, resumed.as_ref()))
         .collect();
-    let (mut writes, mut end) = (Vec::new(), Duration::MAX);
-    let (mut segments, mut absent, mut lacking, mut gaps) = (0, 0, 0, Vec::new());
+    let mut tally = Tally::default();
+    if let Some(resumed) = resumed {
+        output.checkpoints(|state| muxer.restore(state))?.map_err(StageError::Begin)?;
+        tally = resumed.tally;
+    }
+    let (mut writes, mut end, mut pace) = (Vec::new(), Duration::MAX, Pace::default());
     while let Some(next) = (0..lanes.len()).min_by_key(|lane| lanes[*lane].position) {
-        let Lane { track, inlet, position } = &mut lanes[next];
-        let Ok(item) = inlet.recv_blocking() else {
+        let lane = &mut lanes[next];
+        let Ok(item) = lane.inlet.recv_blocking() else {
             // A source that was told to end stops its tracks wherever each is. They end together here.
             if stop.is_draining() {
-                end = end.min(*position);
+                end = end.min(lane.position);
             }
             lanes.remove(next);
             continue;
         };
-        if *position >= end && !item.duration().is_zero() {
+        if lane.position >= end && !item.duration().is_zero() {
             lanes.remove(next);
             continue;
         }
-        *position = position.saturating_add(item.duration());
-        let (track, unit, duration) = (*track, item.unit(), item.duration());
-        let written = match &item {
-            Item::Segment { info, payload } => Some((info.msn, payload.as_slice().len())),
+        if lane.has_already(&item) {
+            continue;
+        }
+        lane.position = lane.position.saturating_add(item.duration());
+        let (track, unit, duration) = (lane.track, item.unit(), item.duration());
+        let entry = output.is_journaled().then(|| entry(&item));
+        let payload = match &item {
+            Item::Segment { payload, .. } | Item::Init { payload, .. } => payload.as_slice().len(),
             Item::Gap { info, cause } => {
-                absent += 1;
-                lacking += u64::from(cause.was_on_offer());
-                missing(&mut gaps, info, cause, progress);
-                None
+                missing(&mut tally, info, cause, progress);
+                0
             }
-            Item::Init { .. } => None,
+        };
+        let written = if let Item::Segment { info, .. } = &item {
+            Some(info.msn)
+        } else {
+            None
         };
         muxer
             .push(track, item, &mut writes)
             .map_err(|source| StageError::Mux(Located::new(track, unit, source)))?;
         flush(&mut output, &mut writes, progress)?;
-        if let Some((msn, bytes)) = written {
-            segments += 1;
+        if let Some(entry) = entry {
+            let state = pace.checkpoint(&mut muxer, payload);
+            output.record(entry, state)?;
+        }
+        if let Some(msn) = written {
+            tally.segments += 1;
             progress.counters().finished_segment(duration);
             progress.tell(Event::Written {
                 track,
                 msn,
-                bytes: bytes as u64,
+                bytes: payload as u64,
             });
         }
         if stop.is_aborted() {
             break;
         }
     }
-    let whole = |source| StageError::Mux(Located::new(first, Unit::Track, source));
-    let summary = muxer.finish(&mut writes).map_err(whole)?;
-    flush(&mut output, &mut writes, progress)?;
-    Ok(Finished {
-        output,
-        summary,
-        segments,
-        absent,
-        missing: lacking,
-        gaps,
-    })
+    // What was aborted is not made final.
+    let mut summary = Summary::default();
+    if !stop.is_aborted() {
+        let whole = |source| StageError::Mux(Located::new(first, Unit::Track, source));
+        summary = muxer.finish(&mut writes).map_err(whole)?;
+        flush(&mut output, &mut writes, progress)?;
+    }
+    Ok(Finished { output, summary, tally })
 }
 
 struct Lane {
@@ -140,6 +143,71 @@ struct Lane {
     inlet: Receiver<Item<Clear>>,
     /// Playing time taken so far.
     position: Duration,
+    /// The initialization section in force when an earlier run ended. It comes again, for the decrypter.
+    init: Option<(String, Option<ByteRange>)>,
+}
+
+impl Lane {
+    fn new(track: TrackId, inlet: Receiver<Item<Clear>>, resumed: Option<&Resumed>) -> Self {
+        let done = resumed.and_then(|resumed| resumed.lanes.iter().find(|lane| lane.track == track));
+        Self {
+            track,
+            inlet,
+            position: done.map_or(Duration::ZERO, |done| done.position),
+            init: done.and_then(|done| done.init.clone()),
+        }
+    }
+
+    /// Whether this is the initialization section that is in the output already. Only the first item can be: the same
+    /// section is not sent twice in a row.
+    fn has_already(&mut self, item: &Item<Clear>) -> bool {
+        match (self.init.take(), item) {
+            (Some((known, range)), Item::Init { info, .. }) => known == address(&info.resource.url) && range == info.resource.range,
+            _ => false,
+        }
+    }
+}
+
+/// When the muxer's state is kept: so often that a break loses next to nothing, and so seldom that a state which is large
+/// for the media between does not swell the journal.
+#[derive(Default)]
+struct Pace {
+    /// Bytes of media since the last checkpoint.
+    media: usize,
+    last: usize,
+    /// The muxer cannot be taken up again.
+    never: bool,
+}
+
+impl Pace {
+    fn checkpoint<M: Mux>(&mut self, muxer: &mut M, media: usize) -> Option<Vec<u8>> {
+        self.media = self.media.saturating_add(media);
+        if self.never || self.media.saturating_mul(2) < self.last {
+            return None;
+        }
+        let mut state = Vec::new();
+        self.never = !muxer.checkpoint(&mut state);
+        if self.never {
+            return None;
+        }
+        self.media = 0;
+        self.last = state.len();
+        Some(state)
+    }
+}
+
+/// The entry of an item; which bytes it brings is not known yet.
+fn entry(item: &Item<Clear>) -> Entry {
+    let fate = Fate::Written {
+        offset: 0,
+        length: 0,
+        sha256: [0; 32],
+    };
+    match item {
+        Item::Init { info, .. } => Entry::init(info, fate),
+        Item::Segment { info, .. } => Entry::segment(info, fate),
+        Item::Gap { info, cause } => Entry::gap(info, cause),
+    }
 }
 
 fn flush(output: &mut Output, writes: &mut Vec<Write>, progress: &Progress) -> Result<(), OutputError> {
@@ -154,30 +222,19 @@ fn flush(output: &mut Output, writes: &mut Vec<Write>, progress: &Progress) -> R
     Ok(())
 }
 
-/// Records a missing segment, together with its neighbours where they share its cause.
-fn missing(gaps: &mut Vec<Gap>, info: &SegmentInfo, cause: &GapCause, progress: &Progress) {
+/// Records a missing segment.
+fn missing(tally: &mut Tally, info: &SegmentInfo, cause: &GapCause, progress: &Progress) {
     if cause.was_on_offer() {
         progress.counters().missed(1);
     }
-    progress.tell(Event::Missing(Gap {
+    let gap = Gap {
         track: info.track,
         first_msn: info.msn,
         segments: 1,
         cause: cause.clone(),
-    }));
-    if let Some(gap) = gaps.iter_mut().rev().find(|gap| gap.track == info.track)
-        && gap.cause == *cause
-        && gap.first_msn.checked_add(gap.segments) == Some(info.msn)
-    {
-        gap.segments += 1;
-    } else if gaps.len() < GAPS_KEPT {
-        gaps.push(Gap {
-            track: info.track,
-            first_msn: info.msn,
-            segments: 1,
-            cause: cause.clone(),
-        });
-    }
+    };
+    progress.tell(Event::Missing(gap.clone()));
+    tally.miss(gap);
 }
 
 #[cfg(test)]
@@ -249,7 +306,7 @@ mod tests {
         ];
         let output = Output::file(&target, false).unwrap();
         let finished = run(Tagged, &Presentation::default(), lanes, output, &Progress::new(), &Stop::new()).unwrap();
-        assert_eq!(finished.segments, 5);
+        assert_eq!(finished.tally.segments, 5);
         finished.output.commit().unwrap();
         assert_eq!(std::fs::read(&target).unwrap(), b"0a1x0b1y0c");
     }
@@ -292,13 +349,14 @@ mod tests {
         )
         .unwrap();
         let gaps: Vec<_> = finished
+            .tally
             .gaps
             .iter()
             .map(|gap| (gap.first_msn, gap.segments, gap.cause.clone()))
             .collect();
         assert_eq!(gaps, [(8, 2, GapCause::Expired), (10, 1, GapCause::Tagged)]);
         assert_eq!(
-            (finished.missing, progress.counters().segments_missing()),
+            (finished.tally.missing, progress.counters().segments_missing()),
             (2, 2),
             "a tagged gap was never on offer"
         );
@@ -319,6 +377,7 @@ mod tests {
             let output = Output::file(&target, true).unwrap();
             run(Tagged, &Presentation::default(), lanes(), output, &Progress::new(), stop)
                 .unwrap()
+                .tally
                 .segments
         };
         assert_eq!(run(&stop), 7, "a track may be longer than another");

@@ -30,25 +30,36 @@
 //! }
 //! ```
 
+mod account;
 mod audio;
+#[cfg(test)]
+mod breaks;
 mod checkpoint;
 mod concat;
 mod container;
 mod driver;
 mod fmp4;
+mod journal;
 mod mp4;
 mod output;
+mod part;
 mod remux;
 mod subtitles;
 mod ts;
 
+pub use account::Account;
 pub use audio::{AudioCodec, AudioStream};
 pub use concat::Concat;
 pub use container::{Auto, Container};
 pub use driver::{Finished, StageError, run};
 pub use fmp4::Fmp4;
+#[doc(hidden)]
+pub use journal::record::whole_records;
+pub use journal::record::{Entry, Fate, Job, JobTrack};
+pub use journal::survey::{Entries, LaneDone, Resumed, Tally};
 pub use mp4::{Mp4, Mp4Muxer};
 pub use output::{Output, OutputError};
+pub use part::can_go_on;
 pub use remux::{Order, Remux, SampleWriter};
 pub use subtitles::{Origin, SubtitleFormat, Subtitles};
 pub use ts::Ts;

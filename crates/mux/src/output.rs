@@ -1,12 +1,18 @@
 //! Where the output goes: a part file beside the target, renamed when it is whole, or standard output.
 
-use std::ffi::OsString;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Seek, SeekFrom, Write as _};
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use aqueduct_core::{Write, WriteAt};
+use aqueduct_core::{TrackId, Write, WriteAt};
 use thiserror::Error;
+
+use crate::account::Account;
+use crate::journal::disk::RealDisk;
+use crate::journal::record::{Entry, Job};
+use crate::journal::survey::{Entries, Resumed};
+use crate::part::Part;
 
 /// Why the output could not be written. Messages read after "failed to write".
 #[derive(Debug, Error)]
@@ -30,6 +36,39 @@ pub enum OutputError {
         /// What stands there.
         path: PathBuf,
     },
+    /// What stands where the part file goes is not of this program, as far as one can tell.
+    #[error("{} is there already, without a journal that says what it is; remove it, or replace it with --overwrite", .path.display())]
+    Foreign {
+        /// The part file.
+        path: PathBuf,
+    },
+    /// What an earlier run left is of another stream, and the two are not mixed.
+    #[error(
+        "{} is what an earlier run left of another stream: {what}; choose another name, or replace it with --overwrite",
+        .path.display()
+    )]
+    OtherStream {
+        /// The part file.
+        path: PathBuf,
+        /// How it differs.
+        what: String,
+    },
+    /// There is less room than the stream needs.
+    #[error("{}: it needs {needed} bytes, and {free} are free", .path.display())]
+    NoSpace {
+        /// The part file.
+        path: PathBuf,
+        /// Bytes that are still to come.
+        needed: u64,
+        /// Bytes that may be written.
+        free: u64,
+    },
+    /// The part file lost its name while it was written.
+    #[error("{} is gone: it, or its folder, was removed or renamed", .path.display())]
+    Gone {
+        /// The part file.
+        path: PathBuf,
+    },
     /// The system refused.
     #[error("{}: {action}", .path.display())]
     Io {
@@ -45,29 +84,57 @@ pub enum OutputError {
     NotSeekable,
 }
 
+impl OutputError {
+    pub(crate) fn io(path: &Path, action: &'static str, source: io::Error) -> Self {
+        Self::Io {
+            path: path.into(),
+            action,
+            source,
+        }
+    }
+}
+
 /// An output that grows.
 #[derive(Debug)]
-pub struct Output(Destination);
+pub struct Output {
+    destination: Destination,
+    resumed: Option<Resumed>,
+}
 
 #[derive(Debug)]
 enum Destination {
-    Part(PartFile),
+    Part(Box<Part>),
     #[cfg(unix)]
-    Stdout(File),
+    Stdout(File, u64),
     #[cfg(not(unix))]
-    Stdout(io::Stdout),
+    Stdout(io::Stdout, u64),
 }
 
 impl Output {
-    /// An output that will stand at `target`. It grows as a part file beside it (`film.mp4.part`), which this
-    /// process alone writes and which is removed unless the output is [`commit`](Output::commit)ted.
+    /// An output that will stand at `target`. It grows as a part file beside it (`film.mp4.part`), which this process
+    /// alone writes, with a journal (`film.mp4.part.journal`), and gets its name when it is [`commit`](Output::commit)ted.
+    /// One that is given up stays as far as it can be taken up again, and is removed otherwise.
+    ///
+    /// `overwrite` lets it replace a target that is there, and what an earlier run left of another stream. What one left of
+    /// the same stream is taken up in any case, unless [`anew`](Output::anew) says otherwise.
     ///
     /// # Errors
     ///
     /// [`OutputError`]: the target exists and `overwrite` is false, another process writes it, or the folder
     /// refuses.
     pub fn file(target: &Path, overwrite: bool) -> Result<Self, OutputError> {
-        PartFile::create(target, overwrite).map(|part| Self(Destination::Part(part)))
+        Self::on(Arc::new(RealDisk), target, overwrite)
+    }
+
+    pub(crate) fn on(disk: Arc<dyn crate::journal::disk::Disk>, target: &Path, overwrite: bool) -> Result<Self, OutputError> {
+        Part::open(disk, target, overwrite).map(|part| Self::to(Destination::Part(Box::new(part))))
+    }
+
+    fn to(destination: Destination) -> Self {
+        Self {
+            destination,
+            resumed: None,
+        }
     }
 
     /// Standard output.
@@ -77,167 +144,140 @@ impl Output {
     /// [`OutputError::Io`] when it is closed.
     pub fn stdout() -> Result<Self, OutputError> {
         match stdout() {
-            Ok(stdout) => Ok(Self(Destination::Stdout(stdout))),
-            Err(source) => Err(OutputError::Io {
-                path: "-".into(),
-                action: "cannot be written",
-                source,
-            }),
+            Ok(stdout) => Ok(Self::to(Destination::Stdout(stdout, 0))),
+            Err(source) => Err(OutputError::io(Path::new("-"), "cannot be written", source)),
+        }
+    }
+
+    /// The same, begun anew whatever an earlier run left.
+    #[must_use]
+    pub fn anew(mut self) -> Self {
+        if let Destination::Part(part) = &mut self.destination {
+            part.begin_anew();
+        }
+        self
+    }
+
+    /// What an earlier run was doing here, if it left something.
+    pub fn left(&self) -> Option<Job> {
+        match &self.destination {
+            Destination::Part(part) => part.left(),
+            Destination::Stdout(..) => None,
+        }
+    }
+
+    /// Begins to keep a journal of `job`, before the first byte. Where an earlier run left something of the same job, its
+    /// proved beginning is taken up: this tells how far that is, and everything else is cut off. It blocks while it reads.
+    ///
+    /// # Errors
+    ///
+    /// [`OutputError::OtherStream`] when what is there is of another job; [`OutputError::Io`].
+    pub fn begin(&mut self, job: &Job) -> Result<Option<Resumed>, OutputError> {
+        if let Destination::Part(part) = &mut self.destination {
+            self.resumed = part.begin(job)?;
+        }
+        Ok(self.resumed.clone())
+    }
+
+    /// What was taken up, for whoever goes on from there.
+    pub(crate) fn take_resumed(&mut self) -> Option<Resumed> {
+        self.resumed.take()
+    }
+
+    /// The entries of a track that the journal has so far.
+    ///
+    /// # Errors
+    ///
+    /// [`OutputError::Io`].
+    pub fn entries(&self, track: TrackId) -> Result<Option<Entries>, OutputError> {
+        match &self.destination {
+            Destination::Part(part) => part.entries(track),
+            Destination::Stdout(..) => Ok(None),
+        }
+    }
+
+    /// Checks that so many bytes more have room, as far as the system tells.
+    ///
+    /// # Errors
+    ///
+    /// [`OutputError::NoSpace`].
+    pub fn check_space(&self, bytes: u64) -> Result<(), OutputError> {
+        match &self.destination {
+            Destination::Part(part) => part.check_space(bytes),
+            Destination::Stdout(..) => Ok(()),
         }
     }
 
     /// Whether earlier bytes can be changed.
     pub fn is_seekable(&self) -> bool {
-        matches!(self.0, Destination::Part(_))
+        matches!(self.destination, Destination::Part(_))
+    }
+
+    pub(crate) fn is_journaled(&self) -> bool {
+        matches!(&self.destination, Destination::Part(part) if part.is_journaled())
+    }
+
+    pub(crate) fn checkpoints<E>(&self, each: impl FnMut(&[u8]) -> Result<(), E>) -> Result<Result<(), E>, OutputError> {
+        match &self.destination {
+            Destination::Part(part) => part.checkpoints(each),
+            Destination::Stdout(..) => Ok(Ok(())),
+        }
     }
 
     /// Writes one piece. It blocks.
     pub(crate) fn write(&mut self, write: &Write) -> Result<(), OutputError> {
         let bytes = write.data.as_slice();
-        match &mut self.0 {
-            Destination::Part(part) => part
-                .write(write.at, bytes)
-                .map_err(|source| part.error("cannot be written", source)),
-            Destination::Stdout(_) if write.at != WriteAt::End => Err(OutputError::NotSeekable),
-            Destination::Stdout(stdout) => stdout.write_all(bytes).map_err(|source| OutputError::Io {
-                path: "-".into(),
-                action: "cannot be written",
-                source,
-            }),
-        }
-    }
-
-    /// Makes the output final: the part file gets its name by one atomic rename.
-    ///
-    /// # Errors
-    ///
-    /// [`OutputError`]: the target appeared in the meantime and is not to be replaced, or the system refused.
-    pub fn commit(self) -> Result<(), OutputError> {
-        match self.0 {
-            Destination::Part(part) => part.commit(),
-            Destination::Stdout(mut stdout) => stdout.flush().map_err(|source| OutputError::Io {
-                path: "-".into(),
-                action: "cannot be written",
-                source,
-            }),
-        }
-    }
-}
-
-/// A file under a temporary name, locked against other processes.
-#[derive(Debug)]
-struct PartFile {
-    file: File,
-    path: PathBuf,
-    target: PathBuf,
-    overwrite: bool,
-    committed: bool,
-}
-
-impl PartFile {
-    fn create(target: &Path, overwrite: bool) -> Result<Self, OutputError> {
-        match target.symlink_metadata() {
-            Ok(_) if !overwrite => return Err(OutputError::Exists { path: target.into() }),
-            // A pipe or a device would be replaced by a file.
-            Ok(there) if !there.is_file() && !there.is_symlink() => return Err(OutputError::Special { path: target.into() }),
-            _ => {}
-        }
-        let mut name = OsString::from(target);
-        name.push(".part");
-        let path = PathBuf::from(name);
-        // What stands there may be a link that somebody laid to another file.
-        if path.symlink_metadata().is_ok_and(|there| !there.is_file()) {
-            return Err(OutputError::Special { path });
-        }
-        let error = |action, source| OutputError::Io {
-            path: path.clone(),
-            action,
-            source,
-        };
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(|source| error("cannot be created", source))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(OutputError::Busy { path }),
-            // Some file systems have no locks; the rename stays atomic without one.
-            Err(TryLockError::Error(error)) => tracing::debug!(path = %path.display(), %error, "no lock"),
-        }
-        // The process that held the lock may have given the file its final name, or removed it, in the meantime.
-        if !is_still(&file, &path) {
-            return Err(OutputError::Busy { path });
-        }
-        // Left by a process that was killed. An empty file is left alone: ext4 takes truncation for a replacement, and
-        // makes closing the file wait for the allocation of all its blocks.
-        let length = file.metadata().map_err(|source| error("cannot be read", source))?.len();
-        if length > 0 {
-            file.set_len(0).map_err(|source| error("cannot be emptied", source))?;
-        }
-        Ok(Self {
-            file,
-            path,
-            target: target.into(),
-            overwrite,
-            committed: false,
-        })
-    }
-
-    fn write(&mut self, at: WriteAt, bytes: &[u8]) -> io::Result<()> {
-        match at {
-            WriteAt::End => self.file.write_all(bytes),
-            WriteAt::Offset(offset) => {
-                self.file.seek(SeekFrom::Start(offset))?;
-                self.file.write_all(bytes)?;
-                self.file.seek(SeekFrom::End(0)).map(|_| ())
+        match (&mut self.destination, write.at) {
+            (Destination::Part(part), WriteAt::End) => part.append(bytes),
+            (Destination::Part(part), WriteAt::Offset(offset)) => part.overwrite(offset, bytes),
+            (Destination::Stdout(..), WriteAt::Offset(_)) => Err(OutputError::NotSeekable),
+            (Destination::Stdout(stdout, length), WriteAt::End) => {
+                *length += bytes.len() as u64;
+                stdout
+                    .write_all(bytes)
+                    .map_err(|source| OutputError::io(Path::new("-"), "cannot be written", source))
             }
         }
     }
 
-    fn commit(mut self) -> Result<(), OutputError> {
-        if !self.overwrite && self.target.symlink_metadata().is_ok() {
-            return Err(OutputError::Exists { path: self.target.clone() });
-        }
-        std::fs::rename(&self.path, &self.target).map_err(|source| self.error("cannot be renamed to its final name", source))?;
-        self.committed = true;
-        Ok(())
-    }
-
-    fn error(&self, action: &'static str, source: io::Error) -> OutputError {
-        OutputError::Io {
-            path: self.path.clone(),
-            action,
-            source,
+    /// Records a unit, with what the muxer needs to go on from here.
+    pub(crate) fn record(&mut self, entry: Entry, state: Option<Vec<u8>>) -> Result<(), OutputError> {
+        match &mut self.destination {
+            Destination::Part(part) => part.record(entry, state),
+            Destination::Stdout(..) => Ok(()),
         }
     }
-}
 
-impl Drop for PartFile {
-    fn drop(&mut self) {
-        if !self.committed
-            && let Err(error) = std::fs::remove_file(&self.path)
-        {
-            tracing::warn!(path = %self.path.display(), %error, "the part file could not be removed");
+    /// Makes the output final: the part file gets its name by one atomic rename, when its bytes are safe on the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`OutputError`]: the target appeared in the meantime and is not to be replaced, or the system refused.
+    pub fn commit(self) -> Result<Account, OutputError> {
+        self.finish(false)
+    }
+
+    /// Makes the output final as it is, though more of the stream is to come: it can be played, and an output at the same
+    /// target takes it up again.
+    ///
+    /// # Errors
+    ///
+    /// As [`commit`](Output::commit).
+    pub fn commit_interrupted(self) -> Result<Account, OutputError> {
+        self.finish(true)
+    }
+
+    fn finish(self, interrupted: bool) -> Result<Account, OutputError> {
+        match self.destination {
+            Destination::Part(part) => part.commit(interrupted),
+            Destination::Stdout(mut stdout, length) => {
+                stdout
+                    .flush()
+                    .map_err(|source| OutputError::io(Path::new("-"), "cannot be written", source))?;
+                Ok(Account::new(None, None, length, None))
+            }
         }
     }
-}
-
-/// Whether an open file is the one that stands at `path`.
-#[cfg(unix)]
-fn is_still(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    match (file.metadata(), path.symlink_metadata()) {
-        (Ok(open), Ok(there)) => (open.dev(), open.ino()) == (there.dev(), there.ino()),
-        _ => false,
-    }
-}
-
-/// Elsewhere an open file can neither be renamed nor removed by others.
-#[cfg(not(unix))]
-fn is_still(_: &File, path: &Path) -> bool {
-    path.exists()
 }
 
 /// Standard output without the buffer that looks for line ends.

@@ -110,6 +110,13 @@ impl Mux for Subtitles {
         Ok(())
     }
 
+    fn identity(&self) -> String {
+        match self.writer {
+            Writer::WebVtt(_) => "WebVTT".into(),
+            Writer::SubRip(_) => "SubRip".into(),
+        }
+    }
+
     fn checkpoint(&mut self, state: &mut Vec<u8>) -> bool {
         let saved = checkpoint::save(self, state);
         if saved {

@@ -1,0 +1,220 @@
+//! The account of an output: the journal while it is written, and what can be told from it afterwards.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use crate::journal::disk::{Bytes, Disk, write_all};
+use crate::journal::record::{Entry, Fate, Record, hex};
+use crate::journal::survey::{self, digest};
+
+/// Places that were written over after they were recorded. A muxer has a handful; beyond that all is taken for changed.
+const MAX_PATCHES: usize = 256;
+
+/// A journal that is written.
+#[derive(Debug)]
+pub(crate) struct Growing {
+    journal: Box<dyn Bytes>,
+    /// Where the next record goes.
+    end: u64,
+    /// Bytes of the output that entries account for.
+    recorded: u64,
+    /// Of the bytes since then.
+    hasher: Sha256,
+    /// There is a checkpoint.
+    can_go_on: bool,
+    /// A checkpoint was lost: those that follow are of no use.
+    broken: bool,
+    patches: Vec<(u64, u64)>,
+    buffer: Vec<u8>,
+}
+
+impl Growing {
+    /// A journal that goes on at `end`, where `recorded` bytes of the output are accounted for.
+    pub(crate) fn new(journal: Box<dyn Bytes>, end: u64, recorded: u64) -> Self {
+        Self {
+            journal,
+            end,
+            recorded,
+            hasher: Sha256::new(),
+            can_go_on: end > 0,
+            broken: false,
+            patches: Vec::new(),
+            buffer: Vec::new(),
+        }
+    }
+
+    pub(crate) fn journal(&self) -> &dyn Bytes {
+        &*self.journal
+    }
+
+    pub(crate) fn end(&self) -> u64 {
+        self.end
+    }
+
+    pub(crate) fn recorded(&self) -> u64 {
+        self.recorded
+    }
+
+    /// Whether another process could go on from here.
+    pub(crate) fn can_go_on(&self) -> bool {
+        self.can_go_on
+    }
+
+    /// Empties the file.
+    pub(crate) fn reset(&mut self) -> io::Result<()> {
+        if self.journal.len()? > 0 {
+            self.journal.set_len(0)?;
+        }
+        Ok(())
+    }
+
+    /// Cuts off what stands behind the records.
+    pub(crate) fn cut_off(&mut self) -> io::Result<()> {
+        self.journal.set_len(self.end)
+    }
+
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.journal.sync()
+    }
+
+    pub(crate) fn hash(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+    }
+
+    /// Appends records, all in one write.
+    pub(crate) fn append(&mut self, records: &[Record]) -> io::Result<()> {
+        self.buffer.clear();
+        for record in records {
+            if !record.frame(&mut self.buffer) {
+                return Err(io::Error::other("a record is too large for the journal"));
+            }
+        }
+        write_all(&*self.journal, self.end, &self.buffer)?;
+        self.end += self.buffer.len() as u64;
+        Ok(())
+    }
+
+    /// Records a unit; the output is `length` bytes long now.
+    pub(crate) fn record(&mut self, mut entry: Entry, state: Option<Vec<u8>>, length: u64) -> io::Result<()> {
+        if let Fate::Written {
+            offset,
+            length: bytes,
+            sha256,
+        } = &mut entry.fate
+        {
+            *offset = self.recorded;
+            *bytes = length - self.recorded;
+            *sha256 = self.hasher.finalize_reset().into();
+            self.recorded = length;
+        }
+        self.buffer.clear();
+        if !Record::Entry(entry).frame(&mut self.buffer) {
+            return Err(io::Error::other("an entry is too large for the journal"));
+        }
+        if let Some(state) = state.filter(|_| !self.broken) {
+            // What went into a checkpoint is in no later one.
+            self.broken = !Record::Checkpoint(state).frame(&mut self.buffer);
+            if self.broken {
+                tracing::warn!("the state of the muxer is too large to be kept: a break from here on begins from an earlier place");
+            } else {
+                self.can_go_on = true;
+            }
+        }
+        write_all(&*self.journal, self.end, &self.buffer)?;
+        self.end += self.buffer.len() as u64;
+        Ok(())
+    }
+
+    /// The bytes from `start` to `end` are others now.
+    pub(crate) fn patched(&mut self, start: u64, end: u64) {
+        if self.patches.len() == MAX_PATCHES {
+            self.patches = vec![(0, u64::MAX)];
+        } else {
+            self.patches.push((start, end));
+        }
+    }
+}
+
+/// What is told of a finished output, from its journal. The journal is removed when this is dropped, unless the output can
+/// be taken up again.
+#[derive(Debug)]
+pub struct Account {
+    growing: Option<Growing>,
+    file: Option<Box<dyn Bytes>>,
+    length: u64,
+    /// What to remove at the end.
+    journal: Option<(Arc<dyn Disk>, PathBuf)>,
+}
+
+impl Account {
+    pub(crate) fn new(
+        growing: Option<Growing>,
+        file: Option<Box<dyn Bytes>>,
+        length: u64,
+        journal: Option<(Arc<dyn Disk>, PathBuf)>,
+    ) -> Self {
+        Self {
+            journal: journal.filter(|_| growing.is_some()),
+            growing,
+            file,
+            length,
+        }
+    }
+
+    /// Length of the output, in bytes.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Hands each entry to `each`, in the order of the output, with the digests of the finished file. An output that was
+    /// not journaled has none.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading the journal, and those of `each`.
+    pub fn entries(&self, mut each: impl FnMut(&Entry) -> io::Result<()>) -> io::Result<()> {
+        let Some(growing) = &self.growing else { return Ok(()) };
+        let mut records = survey::records(&*growing.journal, growing.end)?;
+        while let Some(record) = records.next()? {
+            let Record::Entry(mut entry) = record else { continue };
+            if let (Fate::Written { offset, length, sha256 }, Some(file)) = (&mut entry.fate, &self.file) {
+                let end = *offset + *length;
+                if growing.patches.iter().any(|(from, to)| *from < end && *offset < *to) {
+                    *sha256 = digest(&**file, *offset, *length)?;
+                }
+            }
+            each(&entry)?;
+        }
+        Ok(())
+    }
+
+    /// What stands behind the last unit, an index say: where it begins, its length, and its SHA-256 in hexadecimal.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading the file.
+    pub fn tail(&self) -> io::Result<Option<(u64, u64, String)>> {
+        match (&self.growing, &self.file) {
+            (Some(growing), Some(file)) => {
+                let length = self.length - growing.recorded;
+                let sha256 = digest(&**file, growing.recorded, length)?;
+                Ok(Some((growing.recorded, length, hex(&sha256))))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        self.growing = None;
+        if let Some((disk, path)) = self.journal.take()
+            && let Err(error) = disk.remove(&path)
+        {
+            tracing::warn!(path = %path.display(), %error, "the journal could not be removed");
+        }
+    }
+}

@@ -1,0 +1,529 @@
+//! What a journal says: its records, and how each is framed. No I/O.
+//!
+//! A record stands behind its length and a CRC-32 of both, so that a tail that was torn off, or blocks that a power cut left
+//! empty, are noticed: reading ends at the first record that is not whole.
+
+use std::time::Duration;
+
+use aqueduct_core::{ByteRange, Encryption, Gap, GapCause, InitInfo, Presentation, Resource, SafeUrl, SegmentInfo, TrackId};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// The version of this format.
+pub(crate) const FORMAT: u32 = 1;
+/// The largest record; what claims to be larger is damage.
+pub(crate) const MAX_RECORD: usize = 256 << 20;
+/// Length and checksum in front of each record, in bytes.
+const FRAME: usize = 8;
+
+/// One record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Record {
+    /// What is being done; the first record, and only that.
+    Job(Job),
+    /// A unit went through the muxer.
+    Entry(Entry),
+    /// The muxer can go on from here with this, and what came with earlier ones.
+    Checkpoint(#[serde(with = "bytes_as_such")] Vec<u8>),
+    /// So many bytes of the output were on the disk when this was written.
+    Synced(u64),
+    /// The output got its final name with this length, though more of the stream is to come.
+    Interrupted(u64),
+}
+
+/// What an output is made of, without any secret: addresses have no query, user name or fragment, and keys are only named.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Version of the format, and of the program: state is only understood by the version that wrote it.
+    pub(crate) format: u32,
+    pub(crate) program: String,
+    /// What the user gave, where it is an address.
+    pub input: Option<String>,
+    /// The wanted container.
+    pub container: String,
+    /// The tracks, in the order of their numbers.
+    pub tracks: Vec<JobTrack>,
+}
+
+/// A track of a [`Job`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobTrack {
+    /// Its number.
+    pub number: u32,
+    /// What it carries.
+    pub kind: String,
+    /// A resolution, a Rendition's NAME.
+    pub name: String,
+    /// Its language (BCP 47).
+    pub language: Option<String>,
+    /// Its Media Playlist, or the file.
+    pub address: Option<String>,
+    /// Its length in bytes, where it is known ahead.
+    pub bytes: Option<u64>,
+    /// Whether its playlist may still grow.
+    pub live: bool,
+}
+
+impl Job {
+    /// The job of these tracks of a presentation.
+    pub fn new(presentation: &Presentation, tracks: &[TrackId], container: impl Into<String>) -> Self {
+        let tracks = presentation.tracks.iter().filter(|track| tracks.contains(&track.id));
+        Self {
+            format: FORMAT,
+            program: env!("CARGO_PKG_VERSION").into(),
+            input: presentation.account.documents.first().map(|document| address(&document.url)),
+            container: container.into(),
+            tracks: tracks
+                .map(|track| JobTrack {
+                    number: track.id.number(),
+                    kind: track.kind.to_string(),
+                    name: track.name.clone(),
+                    language: track.language.clone(),
+                    address: track.url.as_ref().map(address),
+                    bytes: track.bytes,
+                    live: track.live,
+                })
+                .collect(),
+        }
+    }
+
+    /// How `other` differs, so that what belongs to one cannot go on with the other. Addresses of playlists may change from
+    /// one day to the next: the segments decide.
+    pub(crate) fn difference(&self, other: &Self) -> Option<String> {
+        if (self.format, &self.program) != (other.format, &other.program) {
+            return Some(format!(
+                "version {} of this program wrote it, and this is {}",
+                self.program, other.program
+            ));
+        }
+        if self.container != other.container {
+            return Some(format!("it is {}, not {}", self.container, other.container));
+        }
+        if self.tracks.len() != other.tracks.len() {
+            return Some(format!("it has {} tracks, not {}", self.tracks.len(), other.tracks.len()));
+        }
+        self.tracks.iter().zip(&other.tracks).find_map(|(ours, theirs)| {
+            let of = |track: &JobTrack| {
+                let language = track
+                    .language
+                    .as_deref()
+                    .map(|language| format!(" in {language}"))
+                    .unwrap_or_default();
+                let length = track.bytes.map(|bytes| format!(" of {bytes} bytes")).unwrap_or_default();
+                format!("{} {:?}{language}{length}", track.kind, track.name)
+            };
+            (of(ours) != of(theirs)).then(|| format!("track {} is {}, not {}", ours.number, of(ours), of(theirs)))
+        })
+    }
+}
+
+/// One unit of a track and its fate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Number of the track.
+    pub track: u32,
+    /// Media Sequence Number; of an initialization section that of the first segment that needs it.
+    pub msn: u64,
+    /// Whether it is a Media Initialization Section.
+    pub init: bool,
+    /// Where it was, without query.
+    pub address: String,
+    /// The bytes there.
+    pub range: Option<(u64, u64)>,
+    /// What told its version, for plain files.
+    pub version: Option<String>,
+    /// Its playing time.
+    pub duration: Duration,
+    /// Discontinuity Sequence Number.
+    pub discontinuity_sequence: u64,
+    /// The address of its key, without query.
+    pub key: Option<String>,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// What became of a unit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fate {
+    /// It is in the output, by these bytes. They may be none: a muxer may hold a unit back until the next.
+    Written {
+        /// Where they begin.
+        offset: u64,
+        /// How many.
+        length: u64,
+        /// Their SHA-256.
+        sha256: [u8; 32],
+    },
+    /// The playlist itself has a gap here.
+    Tagged,
+    /// It left the live window.
+    Expired,
+    /// It could not be had.
+    Failed(String),
+}
+
+impl Fate {
+    fn of(cause: &GapCause) -> Self {
+        match cause {
+            GapCause::Tagged => Self::Tagged,
+            GapCause::Expired => Self::Expired,
+            other => Self::Failed(other.to_string()),
+        }
+    }
+
+    /// Why the unit is missing, if it is.
+    pub fn cause(&self) -> Option<GapCause> {
+        Some(match self {
+            Self::Written { .. } => return None,
+            Self::Tagged => GapCause::Tagged,
+            Self::Expired => GapCause::Expired,
+            Self::Failed(why) => GapCause::Failed(why.clone()),
+        })
+    }
+}
+
+impl Entry {
+    /// The entry of a Media Segment; its fate is to be filled in.
+    pub fn segment(info: &SegmentInfo, fate: Fate) -> Self {
+        Self {
+            track: info.track.number(),
+            msn: info.msn,
+            init: false,
+            duration: info.duration,
+            discontinuity_sequence: info.discontinuity_sequence,
+            ..Self::at(&info.resource, &info.encryption, fate)
+        }
+    }
+
+    /// The entry of an initialization section.
+    pub fn init(info: &InitInfo, fate: Fate) -> Self {
+        Self {
+            track: info.track.number(),
+            msn: info.first_msn,
+            init: true,
+            ..Self::at(&info.resource, &info.encryption, fate)
+        }
+    }
+
+    /// The entry of a segment that is missing.
+    pub fn gap(info: &SegmentInfo, cause: &GapCause) -> Self {
+        Self::segment(info, Fate::of(cause))
+    }
+
+    fn at(resource: &Resource, encryption: &Encryption, fate: Fate) -> Self {
+        Self {
+            track: 0,
+            msn: 0,
+            init: false,
+            address: address(&resource.url),
+            range: resource.range.map(|ByteRange { offset, length }| (offset, length)),
+            version: resource.version.as_deref().map(str::to_owned),
+            duration: Duration::ZERO,
+            discontinuity_sequence: 0,
+            key: encryption.key().map(|key| address(&key.url)),
+            fate,
+        }
+    }
+
+    /// The same as a gap of its own.
+    pub fn as_gap(&self) -> Option<Gap> {
+        self.fate.cause().map(|cause| Gap {
+            track: TrackId::new(self.track),
+            first_msn: self.msn,
+            segments: 1,
+            cause,
+        })
+    }
+
+    /// How `other`, which should be the same unit, differs. Where a unit is missing its number is all that is known.
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        let of = |what: &str, ours: String, theirs: String| (ours != theirs).then(|| format!("its {what} was {ours} and is {theirs}"));
+        if let Some(difference) = of("number", self.msn.to_string(), other.msn.to_string()) {
+            return Some(difference);
+        }
+        if self.fate.cause().is_some() || other.fate.cause().is_some() {
+            return None;
+        }
+        let range = |range: Option<(u64, u64)>| range.map_or("none".to_owned(), |(offset, length)| format!("{length}@{offset}"));
+        let version = |version: &Option<String>| version.clone().unwrap_or_else(|| "none".into());
+        of("address", self.address.clone(), other.address.clone())
+            .or_else(|| of("byte range", range(self.range), range(other.range)))
+            .or_else(|| of("version", version(&self.version), version(&other.version)))
+            .or_else(|| of("duration", format!("{:?}", self.duration), format!("{:?}", other.duration)))
+            .or_else(|| {
+                of(
+                    "Discontinuity Sequence Number",
+                    self.discontinuity_sequence.to_string(),
+                    other.discontinuity_sequence.to_string(),
+                )
+            })
+    }
+}
+
+/// A URL without what may be secret or change from one day to the next: user name, query and fragment. What a `data:` URL
+/// holds is named by its digest.
+pub(crate) fn address(url: &SafeUrl) -> String {
+    let url = url.url();
+    if url.scheme() == "data" {
+        let digest = Sha256::digest(url.as_str());
+        return format!("data:sha256-{}", hex(&digest[..16]));
+    }
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    // A URL that cannot have a user name has none.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.into()
+}
+
+/// Bytes in lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Record {
+    /// Appends the record in its frame. `false`, and nothing, when it is too large for one.
+    pub(crate) fn frame(&self, journal: &mut Vec<u8>) -> bool {
+        let start = journal.len();
+        journal.extend_from_slice(&[0; FRAME]);
+        // Serialising to a Vec cannot fail for types without maps of unknown length.
+        let Ok(mut framed) = postcard::to_extend(self, std::mem::take(journal)) else {
+            return false;
+        };
+        let length = framed.len() - start - FRAME;
+        let small = u32::try_from(length).ok().filter(|_| length <= MAX_RECORD);
+        match small {
+            Some(length) => {
+                framed[start..start + 4].copy_from_slice(&length.to_le_bytes());
+                let checksum = checksum(length, &framed[start + FRAME..]);
+                framed[start + 4..start + FRAME].copy_from_slice(&checksum.to_le_bytes());
+            }
+            None => framed.truncate(start),
+        }
+        *journal = framed;
+        small.is_some()
+    }
+}
+
+fn checksum(length: u32, payload: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&length.to_le_bytes());
+    hasher.update(payload);
+    hasher.finalize()
+}
+
+/// Reads records one by one, up to the first that is not whole.
+#[derive(Debug)]
+pub(crate) struct Records<R> {
+    reader: R,
+    payload: Vec<u8>,
+    /// Where the last whole record ends.
+    end: u64,
+}
+
+impl<R: std::io::Read> Records<R> {
+    pub(crate) fn new(reader: R) -> Self {
+        Self {
+            reader,
+            payload: Vec::new(),
+            end: 0,
+        }
+    }
+
+    /// Where the records that were read end, in bytes.
+    pub(crate) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// The next record; `None` where the whole ones end.
+    ///
+    /// # Errors
+    ///
+    /// Those of the reader.
+    pub(crate) fn next(&mut self) -> std::io::Result<Option<Record>> {
+        use std::io::Read;
+        self.payload.clear();
+        if (&mut self.reader).take(FRAME as u64).read_to_end(&mut self.payload)? < FRAME {
+            return Ok(None);
+        }
+        let number = |at: usize| self.payload[at..at + 4].try_into().map_or(0, u32::from_le_bytes);
+        let (length, sum) = (number(0), number(4));
+        if length as usize > MAX_RECORD {
+            return Ok(None);
+        }
+        self.payload.clear();
+        // What is not there is not allocated.
+        let read = (&mut self.reader).take(length.into()).read_to_end(&mut self.payload)?;
+        if read < length as usize || checksum(length, &self.payload) != sum {
+            return Ok(None);
+        }
+        let record = match postcard::take_from_bytes(&self.payload) {
+            Ok((record, [])) => record,
+            _ => return Ok(None),
+        };
+        self.end += FRAME as u64 + u64::from(length);
+        Ok(Some(record))
+    }
+}
+
+/// A `Vec<u8>` as one piece instead of byte by byte.
+mod bytes_as_such {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        <&[u8]>::deserialize(deserializer).map(<[u8]>::to_vec)
+    }
+}
+
+/// Reads any bytes as a journal: how many of them are whole records. For fuzzing.
+#[doc(hidden)]
+pub fn whole_records(bytes: &[u8]) -> (usize, u64) {
+    let mut records = Records::new(bytes);
+    let mut count = 0;
+    while let Ok(Some(_)) = records.next() {
+        count += 1;
+    }
+    (count, records.end())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use url::Url;
+
+    use super::*;
+
+    fn entry(msn: u64, address: String, sha256: [u8; 32]) -> Record {
+        Record::Entry(Entry {
+            track: 1,
+            msn,
+            init: false,
+            address,
+            range: Some((msn, 7)),
+            version: None,
+            duration: Duration::from_millis(msn % 10_000),
+            discontinuity_sequence: 3,
+            key: None,
+            fate: Fate::Written {
+                offset: msn,
+                length: 9,
+                sha256,
+            },
+        })
+    }
+
+    fn record() -> impl Strategy<Value = Record> {
+        prop_oneof![
+            (any::<u64>(), any::<String>(), any::<[u8; 32]>()).prop_map(|(msn, address, sha256)| entry(msn, address, sha256)),
+            proptest::collection::vec(any::<u8>(), 0..2000).prop_map(Record::Checkpoint),
+            any::<u64>().prop_map(Record::Synced),
+            any::<u64>().prop_map(Record::Interrupted),
+        ]
+    }
+
+    fn read(bytes: &[u8]) -> (Vec<Record>, u64) {
+        let mut records = Records::new(bytes);
+        let found = std::iter::from_fn(|| records.next().unwrap()).collect();
+        (found, records.end())
+    }
+
+    proptest! {
+        #[test]
+        fn records_come_back_and_a_torn_tail_is_cut_off(written in proptest::collection::vec(record(), 0..12), cut: usize) {
+            let (mut bytes, mut ends) = (Vec::new(), vec![0]);
+            for record in &written {
+                prop_assert!(record.frame(&mut bytes));
+                ends.push(bytes.len());
+            }
+            prop_assert_eq!(read(&bytes), (written.clone(), bytes.len() as u64));
+            let cut = cut % (bytes.len() + 1);
+            let whole = ends.iter().rposition(|end| *end <= cut).unwrap();
+            prop_assert_eq!(read(&bytes[..cut]), (written[..whole].to_vec(), ends[whole] as u64));
+            // Blocks that were allocated and never written are zero.
+            bytes[cut..].fill(0);
+            let (found, end) = read(&bytes);
+            prop_assert!(written.starts_with(&found) && end >= ends[whole] as u64);
+        }
+
+        #[test]
+        fn a_flipped_bit_ends_the_journal_before_its_record(written in proptest::collection::vec(record(), 1..6), bit: usize) {
+            let (mut bytes, mut ends) = (Vec::new(), vec![0]);
+            for record in &written {
+                record.frame(&mut bytes);
+                ends.push(bytes.len());
+            }
+            let bit = bit % (bytes.len() * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let whole = ends.iter().rposition(|end| *end <= bit / 8).unwrap();
+            prop_assert_eq!(read(&bytes), (written[..whole].to_vec(), ends[whole] as u64));
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
+            read(&bytes);
+        }
+    }
+
+    #[test]
+    fn an_address_holds_no_secret() {
+        for (url, expected) in [
+            (
+                "https://me:pass@host.example:8443/a/b.ts?token=SECRET#f",
+                "https://host.example:8443/a/b.ts",
+            ),
+            ("http://host.example/a", "http://host.example/a"),
+            // printf data:text/plain,SECRET | sha256sum | cut -c1-32
+            ("data:text/plain,SECRET", "data:sha256-4e1d4c18313db35241d1979e1dda5aa7"),
+        ] {
+            assert_eq!(address(&Url::parse(url).unwrap().into()), expected);
+        }
+    }
+
+    #[test]
+    fn units_are_told_apart_by_what_stays_and_not_by_what_expires() {
+        type Change<'a> = &'a dyn Fn(&mut SegmentInfo);
+        let info = |url: &str| {
+            let resource = Resource::new(aqueduct_core::Kind::Segment, Url::parse(url).unwrap());
+            SegmentInfo::new(TrackId::new(0), 7, Duration::from_secs(2), resource)
+        };
+        let fate = Fate::Written {
+            offset: 0,
+            length: 0,
+            sha256: [0; 32],
+        };
+        let known = Entry::segment(&info("http://a.example/7.ts?sig=1"), fate.clone());
+        let again = |change: Change<'_>| {
+            let mut info = info("http://a.example/7.ts?sig=2");
+            change(&mut info);
+            known.difference(&Entry::segment(&info, fate.clone()))
+        };
+        assert_eq!(again(&|_| ()), None);
+        let cases: [(Change<'_>, &str); 4] = [
+            (&|info| info.msn = 8, "its number was 7 and is 8"),
+            (&|info| info.duration = Duration::from_secs(3), "its duration was 2s and is 3s"),
+            (
+                &|info| info.resource.range = Some(ByteRange { offset: 1, length: 2 }),
+                "its byte range was none and is 2@1",
+            ),
+            (
+                &|info| info.discontinuity_sequence = 1,
+                "its Discontinuity Sequence Number was 0 and is 1",
+            ),
+        ];
+        for (change, expected) in cases {
+            assert_eq!(again(change).as_deref(), Some(expected));
+        }
+        let elsewhere = Entry::segment(&info("http://a.example/8.ts"), fate);
+        assert!(
+            known
+                .difference(&elsewhere)
+                .unwrap()
+                .starts_with("its address was http://a.example/7.ts")
+        );
+    }
+}

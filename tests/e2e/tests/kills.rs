@@ -1,0 +1,209 @@
+//! Pulling the plug: a run that is killed at any moment, and started again, gives the bytes of an undisturbed one and
+//! fetches next to nothing twice.
+
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use e2e::binary;
+use fixture_server::{Config, Fault, Media, Rule, Server, Stream};
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const KILLS: u64 = 200;
+const AT_ONCE: usize = 6;
+const CONNECTIONS: usize = 2;
+/// Room for two segments of about 33 KB.
+const BUFFER: &str = "70K";
+
+/// A way from a stream to a file.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    stream: &'static str,
+    entry: &'static str,
+    output: &'static str,
+    args: &'static [&'static str],
+    tracks: usize,
+}
+
+const SHAPES: [Shape; 3] = [
+    Shape {
+        stream: "killed-ts",
+        entry: "/s/killed-ts/index.m3u8",
+        output: "out.ts",
+        args: &[],
+        tracks: 1,
+    },
+    Shape {
+        stream: "killed-fmp4",
+        entry: "/s/killed-fmp4/index.m3u8",
+        output: "out.mp4",
+        args: &["--format", "fmp4"],
+        tracks: 1,
+    },
+    Shape {
+        stream: "killed-two",
+        entry: "/s/killed-two/index.m3u8",
+        output: "out.mp4",
+        args: &[],
+        tracks: 2,
+    },
+];
+
+/// The streams, each four times as long as the clip, and a server that takes its time.
+fn config() -> Config {
+    let mut config = Config::standard().unwrap();
+    let two = Stream {
+        repeat: 4,
+        ..config.streams["alternate-audio"].clone()
+    };
+    let of = |clip: &str| Stream {
+        repeat: 4,
+        ..Stream::of(Media::Clip(clip.into()))
+    };
+    config.streams.insert("killed-ts".into(), of("high-ts"));
+    config.streams.insert("killed-fmp4".into(), of("high-fmp4"));
+    config.streams.insert("killed-two".into(), two);
+    for path in ["*.ts", "*.m4s"] {
+        config.rules.push(Rule::new(path, Fault::Delay { milliseconds: 8 }));
+    }
+    config
+}
+
+fn start(shape: Shape, server: &Server, folder: &Path) -> tokio::process::Child {
+    let mut command = binary::command(folder).unwrap();
+    command.args([
+        "-q",
+        "--buffer",
+        BUFFER,
+        "--concurrency",
+        &CONNECTIONS.to_string(),
+        "-o",
+        shape.output,
+    ]);
+    command.args(shape.args).arg(server.url(shape.entry)).spawn().unwrap()
+}
+
+fn digest(path: &Path) -> Vec<u8> {
+    Sha256::digest(std::fs::read(path).unwrap()).to_vec()
+}
+
+/// Media that was sent, and how often each segment was asked for.
+fn sent(server: &Server) -> (u64, HashMap<String, usize>) {
+    server.stats().read(|tally| {
+        let mut asked = HashMap::new();
+        let mut bytes = 0;
+        for exchange in ["*.ts", "*.m4s"].iter().flat_map(|pattern| tally.matching(pattern)) {
+            *asked.entry(exchange.request.path.clone()).or_default() += 1;
+            bytes += exchange.bytes_sent;
+        }
+        (bytes, asked)
+    })
+}
+
+/// The digest of an undisturbed run, and the bytes of media that it takes.
+async fn undisturbed(shape: Shape) -> (Vec<u8>, u64) {
+    let server = Server::start(config()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let finished = binary::finish(start(shape, &server, folder.path()), PATIENCE).await.unwrap();
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    (digest(&folder.path().join(shape.output)), sent(&server).0)
+}
+
+fn random(seed: u64, round: u64) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    ("kill", seed, round).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Kills a run when so many bytes of media were sent in all. Whether it was still running.
+async fn kill_at(shape: Shape, server: &Server, folder: &Path, bytes: u64) -> bool {
+    let mut child = start(shape, server, folder);
+    let moment = server.stats().wait_until(|tally| {
+        let media = ["*.ts", "*.m4s"].iter().flat_map(|pattern| tally.matching(pattern));
+        media.map(|exchange| exchange.bytes_sent).sum::<u64>() >= bytes
+    });
+    let running = tokio::time::timeout(PATIENCE, async {
+        tokio::select! {
+            () = moment => true,
+            _ = child.wait() => false,
+        }
+    });
+    let running = running.await.unwrap();
+    // SIGKILL; one that has ended in the meantime is none the worse.
+    child.kill().await.unwrap();
+    running
+}
+
+async fn one(seed: u64, shape: Shape, expected: (Vec<u8>, u64)) {
+    let (expected, total) = expected;
+    let server = Server::start(config()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join(shape.output);
+    let place = format!("seed {seed}, {}", shape.stream);
+    // Some are killed more than once, and some at the very end.
+    let kills = if seed.is_multiple_of(5) { 3 } else { 1 };
+    let mut killed = 0;
+    let mut at = 0;
+    for round in 0..kills {
+        at += random(seed, round) % (total.saturating_sub(at) + 1);
+        killed += usize::from(kill_at(shape, &server, folder.path(), at).await);
+        if target.exists() {
+            break;
+        }
+    }
+    if !target.exists() {
+        let again = binary::finish(start(shape, &server, folder.path()), PATIENCE).await.unwrap();
+        assert_eq!(again.code, Some(0), "{place}: {}", again.stderr);
+    } else {
+        // It was killed when the file had its name: nothing is left to do but to tidy up.
+        let again = binary::finish(start(shape, &server, folder.path()), PATIENCE).await.unwrap();
+        assert_eq!(again.code, Some(2), "{place}: {}", again.stderr);
+    }
+    assert!(
+        digest(&target) == expected,
+        "{place}: killed at {at} of {total} bytes, the outputs differ"
+    );
+    let left: Vec<_> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(left, [shape.output], "{place}");
+    let (_, asked) = sent(&server);
+    let twice: usize = asked.values().map(|times| times - 1).sum();
+    // In flight are what the budget holds, and the oldest segment of each track, which it never refuses.
+    let in_flight = killed * (2 + 1 + shape.tracks);
+    assert!(
+        twice <= in_flight,
+        "{place}: killed at {at} of {total} bytes, {twice} segments were fetched again"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_killed_runs_end_as_if_nothing_had_happened() {
+    let mut expected = Vec::new();
+    for shape in SHAPES {
+        expected.push(undisturbed(shape).await);
+    }
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let mut runs = tokio::task::JoinSet::new();
+    for seed in 0..KILLS {
+        let which = usize::try_from(seed).unwrap() % SHAPES.len();
+        let (shape, expected, places) = (SHAPES[which], expected[which].clone(), Arc::clone(&places));
+        runs.spawn(async move {
+            let _place = places.acquire_owned().await.unwrap();
+            one(seed, shape, expected).await;
+        });
+    }
+    let mut failures = Vec::new();
+    while let Some(run) = runs.join_next().await {
+        failures.extend(run.err().map(|error| error.to_string()));
+    }
+    assert!(failures.is_empty(), "{} of {KILLS}:\n{}", failures.len(), failures.join("\n"));
+}

@@ -1,0 +1,202 @@
+//! Runs that follow one another: what one leaves, the next takes up, or refuses with a reason.
+
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use e2e::binary::{self, Finished};
+use fixture_server::{Config, Fault, Rule, Server};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Bench {
+    server: Server,
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new(rules: Vec<Rule>) -> Self {
+        let mut config = Config::standard().unwrap();
+        config.rules = rules;
+        Self {
+            server: Server::start(config).unwrap(),
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn start(&self, args: &[&str], path: &str) -> tokio::process::Child {
+        let mut command = binary::command(self.folder.path()).unwrap();
+        command.args(args).arg(self.server.url(path)).spawn().unwrap()
+    }
+
+    async fn run(&self, args: &[&str], path: &str) -> Finished {
+        binary::finish(self.start(args, path), PATIENCE).await.unwrap()
+    }
+
+    /// Presses Ctrl-C when so many segments were answered.
+    async fn interrupted(&self, args: &[&str], path: &str, segments: usize) -> Finished {
+        let child = self.start(args, path);
+        let answered = self.server.stats().wait_until(|tally| {
+            let media = ["*.ts", "*.m4s"].iter().flat_map(|pattern| tally.matching(pattern));
+            media.filter(|exchange| exchange.ended.is_some()).count() >= segments
+        });
+        tokio::time::timeout(PATIENCE, answered).await.unwrap();
+        binary::interrupt(&child).unwrap();
+        binary::finish(child, PATIENCE).await.unwrap()
+    }
+
+    fn asked(&self, pattern: &str) -> usize {
+        self.server.stats().read(|tally| tally.count(pattern))
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(self.folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+/// What an undisturbed run gives.
+async fn undisturbed(args: &[&str], path: &str, output: &str) -> Vec<u8> {
+    let bench = Bench::new(Vec::new());
+    let finished = bench.run(args, path).await;
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    std::fs::read(bench.path(output)).unwrap()
+}
+
+fn expect(finished: &Finished, code: i32, says: &str) {
+    assert_eq!(finished.code, Some(code), "{}", finished.stderr);
+    assert!(finished.stderr.contains(says), "{says:?} is not in:\n{}", finished.stderr);
+}
+
+fn media(path: &Path) -> Vec<u8> {
+    std::fs::read(path).unwrap()
+}
+
+#[tokio::test]
+async fn after_ctrl_c_there_is_a_playable_file_and_the_same_command_goes_on_to_the_whole() {
+    for (output, path) in [
+        ("out.ts", "/s/long/index.m3u8"),
+        ("out.mp4", "/s/long/index.m3u8"),
+        ("out.mp4", "/s/alternate-audio-fmp4/index.m3u8"),
+    ] {
+        let args = ["-o", output, "--concurrency", "2", "--buffer", "70K"];
+        let slow = |path| Rule::new(path, Fault::Delay { milliseconds: 20 });
+        let bench = Bench::new(vec![slow("*.ts"), slow("*.m4s")]);
+        let stopped = bench.interrupted(&args, path, 5).await;
+        expect(&stopped, 130, "interrupted");
+        assert_eq!(bench.names(), [output.to_owned(), format!("{output}.part.journal")]);
+        let beginning = media(&bench.path(output));
+        let again = bench.run(&args, path).await;
+        expect(&again, 0, "whole");
+        assert_eq!(bench.names(), [output]);
+        let whole = undisturbed(&args, path, output).await;
+        assert!(media(&bench.path(output)) == whole, "{path} to {output}: the outputs differ");
+        assert!(beginning.len() < whole.len());
+        if output.ends_with("ts") {
+            assert!(whole.starts_with(&beginning));
+        }
+        let twice = bench.asked("*.ts") + bench.asked("*.m4s");
+        let once = Bench::new(Vec::new());
+        once.run(&args, path).await;
+        let segments = once.asked("*.ts") + once.asked("*.m4s");
+        assert!(twice <= segments + 6, "{twice} requests for {segments} segments");
+    }
+}
+
+#[tokio::test]
+async fn addresses_that_expire_are_asked_for_again_as_long_as_that_brings_something() {
+    let args = ["-o", "out.ts", "--concurrency", "2", "--buffer", "70K", "--retries", "0"];
+    for status in [401, 403, 410] {
+        let bench = Bench::new(vec![
+            Rule::new("/s/long/40.ts", Fault::status(status)).times(1),
+            Rule::new("/s/long/80.ts", Fault::status(status)).times(1),
+        ]);
+        let finished = bench.run(&args, "/s/long/index.m3u8").await;
+        expect(&finished, 0, "addresses have expired after 40 segments");
+        assert_eq!(bench.asked("*/index.m3u8"), 3);
+        assert!(media(&bench.path("out.ts")) == undisturbed(&args, "/s/long/index.m3u8", "out.ts").await);
+    }
+    let bench = Bench::new(vec![Rule::new("/s/long/40.ts", Fault::status(403))]);
+    let finished = bench.run(&args, "/s/long/index.m3u8").await;
+    expect(&finished, 1, "segment 40");
+    expect(&finished, 1, "the same command carries on from there");
+    assert_eq!(bench.asked("*/index.m3u8"), 2, "once more, and not for ever");
+    assert_eq!(bench.names(), ["out.ts.part", "out.ts.part.journal"]);
+}
+
+#[tokio::test]
+async fn a_failure_keeps_what_was_fetched_and_another_stream_is_not_mixed_with_it() {
+    let bench = Bench::new(vec![Rule::new("/s/plain-ts/3.ts", Fault::status(404)).times(3)]);
+    let args = ["-o", "out.ts"];
+    expect(&bench.run(&args, "/s/plain-ts/index.m3u8").await, 1, "the same command carries on");
+    assert_eq!(bench.names(), ["out.ts.part", "out.ts.part.journal"]);
+    let part = media(&bench.path("out.ts.part"));
+    assert!(part.len() > 90_000, "the segments before the failure are there");
+    expect(&bench.run(&args, "/s/low-ts/index.m3u8").await, 2, "its address was");
+    assert!(media(&bench.path("out.ts.part")) == part, "it was touched");
+    expect(&bench.run(&args, "/s/plain-ts/index.m3u8").await, 0, "whole");
+    assert!(media(&bench.path("out.ts")) == undisturbed(&args, "/s/plain-ts/index.m3u8", "out.ts").await);
+    assert_eq!(bench.asked("/s/plain-ts/0.ts"), 1);
+
+    let bench = Bench::new(vec![Rule::new("/s/plain-ts/3.ts", Fault::status(404)).times(3)]);
+    bench.run(&args, "/s/plain-ts/index.m3u8").await;
+    let replaced = bench.run(&["-o", "out.ts", "--overwrite"], "/s/low-ts/index.m3u8").await;
+    expect(&replaced, 0, "whole");
+    assert!(media(&bench.path("out.ts")) == undisturbed(&args, "/s/low-ts/index.m3u8", "out.ts").await);
+}
+
+#[tokio::test]
+async fn a_part_file_of_somebody_else_is_left_alone_unless_told_otherwise() {
+    let bench = Bench::new(Vec::new());
+    std::fs::write(bench.path("out.ts.part"), "precious").unwrap();
+    expect(
+        &bench.run(&["-o", "out.ts"], "/s/plain-ts/index.m3u8").await,
+        2,
+        "out.ts.part is there already",
+    );
+    assert_eq!(media(&bench.path("out.ts.part")), b"precious");
+    assert_eq!(bench.asked("*"), 0, "it is told before anything is asked for");
+    expect(
+        &bench.run(&["-o", "out.ts", "--overwrite"], "/s/plain-ts/index.m3u8").await,
+        0,
+        "whole",
+    );
+    assert_eq!(bench.names(), ["out.ts"]);
+}
+
+#[tokio::test]
+async fn no_resume_begins_anew() {
+    let bench = Bench::new(vec![Rule::new("/s/plain-ts/3.ts", Fault::status(404)).times(3)]);
+    bench.run(&["-o", "out.ts"], "/s/plain-ts/index.m3u8").await;
+    expect(
+        &bench.run(&["-o", "out.ts", "--no-resume"], "/s/plain-ts/index.m3u8").await,
+        0,
+        "whole",
+    );
+    assert_eq!(bench.asked("/s/plain-ts/0.ts"), 2);
+}
+
+#[tokio::test]
+async fn subtitles_and_the_film_are_taken_up_together() {
+    let args = ["-o", "out.mp4", "--subs", "all"];
+    let bench = Bench::new(vec![Rule::new("*/4.ts", Fault::status(404)).times(3)]);
+    expect(&bench.run(&args, "/s/subtitles/index.m3u8").await, 1, "carries on");
+    expect(&bench.run(&args, "/s/subtitles/index.m3u8").await, 0, "whole");
+    assert_eq!(bench.names(), ["out.en.vtt", "out.mp4"]);
+    for output in ["out.en.vtt", "out.mp4"] {
+        assert!(
+            media(&bench.path(output)) == undisturbed(&args, "/s/subtitles/index.m3u8", output).await,
+            "{output}"
+        );
+    }
+}
