@@ -6,6 +6,7 @@ use aqueduct_core::{FetchError, Kind, Resource, SafeUrl, TimeoutPhase};
 use reqwest::StatusCode;
 use reqwest::header::{self, HeaderMap};
 
+use crate::coding::Coding;
 use crate::fetcher::HttpFetcher;
 use crate::range::ContentRange;
 use crate::reader::{Head, Reader};
@@ -23,6 +24,19 @@ pub(crate) struct Memory {
     validator: Option<String>,
     /// Length of the whole resource, in bytes.
     total: Option<u64>,
+    /// The coding that its bytes are in.
+    coding: Option<Coding>,
+}
+
+impl Memory {
+    /// Whether what was received of this goes on with `answer`: by what proves that nothing changed, or at least by
+    /// the length, where there is no proof.
+    fn goes_on_with(&self, answer: &Self) -> bool {
+        let lengths = self.total.zip(answer.total);
+        let proven = self.validator.is_some() || lengths.is_some();
+        let same = self.validator == answer.validator && self.coding == answer.coding;
+        proven && same && lengths.is_none_or(|(before, now)| before == now)
+    }
 }
 
 /// What goes from one part of a resource to the next.
@@ -60,42 +74,20 @@ pub(crate) async fn attempt(
         memory.clone_from(&reader.memory);
         return receive(fetcher, resource, reader, sink, carry, turn).await;
     }
-    let resume = memory.validator.clone().filter(|_| sink.received() > 0);
-    let received = if resume.is_some() || sink.received() == 0 || !sink.restart() {
-        sink.received()
-    } else {
-        0
-    };
+    // Where a body is unpacked on the way, nobody knows what its bytes were on the wire.
+    let resume = memory
+        .validator
+        .clone()
+        .filter(|_| sink.received() > 0 && !coding::is_text(resource.kind));
+    if resume.is_none() && sink.restart() {
+        *memory = Memory::default();
+    }
+    let received = sink.received();
     let (url, response) = send(fetcher, resource, received, carry.ahead, resume.as_deref()).await?;
     let status = response.status();
     let headers = response.headers();
-    let validator = validator(headers);
-    check_version(resource, &url, validator.as_deref())?;
-    let coding = coding::declared(resource, &url, headers)?;
-    let whole_length = match status {
-        StatusCode::PARTIAL_CONTENT => text(headers, header::CONTENT_RANGE)
-            .and_then(ContentRange::parse)
-            .and_then(|range| range.total),
-        _ => response.content_length(),
-    };
-    let changed = received > 0 && (validator != memory.validator || (memory.total.is_some() && whole_length != memory.total));
-    let (start, claimed) = if status == StatusCode::PARTIAL_CONTENT {
-        if resource.range.is_none() && received == 0 {
-            return Err(FetchError::Invalid {
-                url,
-                what: "partial answer to a request for the whole".into(),
-            });
-        }
-        let got = range::check(&url, text(headers, header::CONTENT_RANGE), resource.range, received, carry.ahead)?;
-        if changed {
-            return start_over(sink, memory, url);
-        }
-        if let Some(interest) = &carry.interest {
-            interest.learn(false);
-        }
-        turn = None;
-        (got.first, Some(got.length()))
-    } else if !status.is_success() {
+    // Before all that is said of the resource: a page about an error has a version and a coding of its own.
+    if !status.is_success() {
         if status == StatusCode::RANGE_NOT_SATISFIABLE && received > 0 {
             return start_over(sink, memory, url);
         }
@@ -104,38 +96,66 @@ pub(crate) async fn attempt(
             status: status.as_u16(),
             retry_after: retry_after(headers),
         });
+    }
+    let partial = status == StatusCode::PARTIAL_CONTENT;
+    let whole_length = if partial {
+        text(headers, header::CONTENT_RANGE)
+            .and_then(ContentRange::parse)
+            .and_then(|range| range.total)
     } else {
-        // The whole, though a part may have been asked for: what is missing is cut out here.
-        let received = if received > 0 && sink.restart() { 0 } else { received };
-        // Bytes that were handed on are passed over now, which takes proof that they are the same again.
-        if received > 0 && (changed || (validator.is_none() && whole_length.is_none())) {
+        response.content_length()
+    };
+    let mut answer = Memory {
+        validator: validator(headers),
+        coding: coding::declared(resource, &url, headers)?,
+        total: whole_length,
+    };
+    check_version(resource, &url, answer.validator.as_deref())?;
+    let (start, claimed) = if partial {
+        if resource.range.is_none() && received == 0 {
+            return Err(FetchError::Invalid {
+                url,
+                what: "partial answer to a request for the whole".into(),
+            });
+        }
+        let got = range::check(&url, text(headers, header::CONTENT_RANGE), resource.range, received, carry.ahead)?;
+        if received > 0 && !memory.goes_on_with(&answer) {
+            return start_over(sink, memory, url);
+        }
+        // This answer may hold less than is missing (RFC 9110, 15.3.7).
+        answer.total = answer.total.or(memory.total);
+        if resource.range.is_none() && answer.total.is_none() {
+            return Err(FetchError::Range {
+                url,
+                what: format!("asked for all bytes from {received}, got some of a resource of unknown length"),
+            });
+        }
+        if let Some(interest) = &carry.interest {
+            interest.learn(false);
+        }
+        turn = None;
+        (got.first, Some(got.length()))
+    } else {
+        // The whole, though a part may have been asked for: what is missing is cut out here. Bytes that were handed on
+        // are passed over, which takes proof that they are the same again.
+        if received > 0 && !sink.restart() && !memory.goes_on_with(&answer) {
             return start_over(sink, memory, url);
         }
         (0, response.content_length())
     };
-    *memory = Memory {
-        validator,
-        total: whole_length,
-    };
+    *memory = answer;
+    let coding = memory.coding;
     let head = Head {
         content_type: text(headers, header::CONTENT_TYPE).map(Into::into),
-        total_length: whole_length,
+        total_length: memory.total,
         version: memory.validator.as_deref().map(Into::into),
-        accepts_ranges: status == StatusCode::PARTIAL_CONTENT
-            || text(headers, header::ACCEPT_RANGES).is_some_and(|value| value.trim() == "bytes"),
+        accepts_ranges: partial || text(headers, header::ACCEPT_RANGES).is_some_and(|value| value.trim() == "bytes"),
         whole: true,
         url,
     };
-    let mut reader = Reader::new(
-        head,
-        memory.clone(),
-        response,
-        start,
-        claimed,
-        status == StatusCode::PARTIAL_CONTENT,
-    );
+    let mut reader = Reader::new(head, memory.clone(), response, start, claimed, partial);
     if let Some(interest) = &carry.interest
-        && status != StatusCode::PARTIAL_CONTENT
+        && !partial
     {
         interest.learn(true);
         if turn.is_none() {
@@ -191,7 +211,7 @@ fn start_over(sink: &mut Sink<'_>, memory: &mut Memory, url: SafeUrl) -> Result<
     }
     Err(FetchError::Invalid {
         url,
-        what: "it changed on the server while it was fetched".into(),
+        what: "it changed on the server while it was fetched, or nothing tells that it did not".into(),
     })
 }
 
@@ -218,8 +238,11 @@ async fn receive(
             what: format!("asked for {take} bytes at {from}, of which {available} are there"),
         });
     }
-    let coming = take.or(available);
-    let goal = coming.map(|coming| coming.saturating_add(sink.received()));
+    // Without a range, all that there is: an answer may bring less of it than is missing.
+    let goal = match take {
+        Some(take) => Some(take.saturating_add(sink.received())),
+        None => reader.head.total_length,
+    };
     if let Some(goal) = goal
         && !document
     {

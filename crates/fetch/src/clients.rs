@@ -12,7 +12,7 @@ use rustls::ClientConfig;
 use crate::address::Space;
 use crate::fetcher::Options;
 use crate::resolver::{Guard, System};
-use crate::tls;
+use crate::{coding, tls};
 
 /// The largest head of an answer over HTTP/2, in bytes (RFC 9113, 6.5.2). Over HTTP/1.1 hyper has bounds of its own.
 const HEADER_LIST_BYTES: u32 = 64 << 10;
@@ -77,10 +77,7 @@ impl Clients {
     /// The client for a request that may connect as near as `reach`.
     pub(crate) fn get(&self, reach: Space, kind: Kind) -> Result<&Client, FetchError> {
         let pair = self.pair(reach)?;
-        Ok(match kind {
-            Kind::Document | Kind::Playlist => &pair.text,
-            _ => &pair.media,
-        })
+        Ok(if coding::is_text(kind) { &pair.text } else { &pair.media })
     }
 
     fn pair(&self, reach: Space) -> Result<&Pair, FetchError> {

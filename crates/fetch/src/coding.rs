@@ -39,6 +39,11 @@ impl Coding {
     }
 }
 
+/// Whether something of this kind is asked for compressed, and unpacked by the client on the way.
+pub(crate) fn is_text(kind: Kind) -> bool {
+    matches!(kind, Kind::Document | Kind::Playlist)
+}
+
 /// The coding that an answer declares. Pages and playlists are asked for compressed, and the client undoes that. Media is
 /// asked for as it is; a part of something compressed is of no use, and what carries no checksum is not believed.
 pub(crate) fn declared(resource: &Resource, url: &SafeUrl, headers: &HeaderMap) -> Result<Option<Coding>, FetchError> {
@@ -48,7 +53,7 @@ pub(crate) fn declared(resource: &Resource, url: &SafeUrl, headers: &HeaderMap) 
     let whole = resource.range.is_none() && resource.kind != Kind::File;
     match coding.to_ascii_lowercase().as_str() {
         "identity" | "" => Ok(None),
-        _ if matches!(resource.kind, Kind::Document | Kind::Playlist) => Ok(None),
+        _ if is_text(resource.kind) => Ok(None),
         "gzip" | "x-gzip" if whole => Ok(Some(Coding::Gzip)),
         "deflate" if whole => Ok(Some(Coding::Zlib)),
         _ => Err(FetchError::Invalid {

@@ -68,8 +68,13 @@ impl Reader {
         self.claimed.map(|claimed| claimed.saturating_sub(self.taken))
     }
 
-    /// The next bytes, `most` of them at most; `None` at the end.
+    /// The next bytes, `most` of them at most; `None` at the end. What comes beyond the length that the answer claims
+    /// is none of it.
     pub(crate) async fn next(&mut self, fetcher: &HttpFetcher, track: Option<TrackId>, most: u64) -> Result<Option<Bytes>, FetchError> {
+        let most = most.min(self.left().unwrap_or(u64::MAX));
+        if most == 0 {
+            return Ok(None);
+        }
         if self.rest.is_empty() {
             let patience = fetcher.options.timeout;
             self.rest = match timeout(patience, self.response.chunk()).await {

@@ -1,0 +1,292 @@
+//! Answers word by word, right ones and odd ones.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::time::Duration;
+
+use aqueduct_core::{Budget, ByteRange, Fetch, FetchError, Grant, Kind, Lender, Limits, Progress, Resource, TrackId, channel};
+use aqueduct_fetch::{HttpFetcher, Options};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use url::Url;
+
+/// Bytes that hardly shrink, and that tell where they stand. Pieces of a streamed file are 1 MiB: some are handed on
+/// before the last of these.
+const LENGTH: usize = 2_500_000;
+
+fn content() -> Vec<u8> {
+    let mut state = 1_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state.to_be_bytes()[0]
+    };
+    (0..LENGTH).map(|_| next()).collect()
+}
+
+/// One answer: its head but for the last line, the body, and how much of that is sent before the connection closes.
+struct Answer {
+    head: String,
+    body: Vec<u8>,
+}
+
+fn answer(head: &str, body: &[u8]) -> Answer {
+    Answer {
+        head: head.into(),
+        body: body.into(),
+    }
+}
+
+/// The whole of so many bytes, of which only the first come.
+fn cut(fields: &str, content: &[u8], at: usize) -> Answer {
+    answer(&format!("200 OK\r\nContent-Length: {}\r\n{fields}", content.len()), &content[..at])
+}
+
+/// The same without a length: a chunk that does not end.
+fn cut_chunk(fields: &str, content: &[u8], at: usize) -> Answer {
+    let body = [format!("{:x}\r\n", content.len()).as_bytes(), &content[..at]].concat();
+    answer(&format!("200 OK\r\nTransfer-Encoding: chunked\r\n{fields}"), &body)
+}
+
+fn whole(fields: &str, content: &[u8]) -> Answer {
+    cut(fields, content, content.len())
+}
+
+fn part(fields: &str, content: &[u8], from: usize, to: usize, total: &str) -> Answer {
+    let length = to - from;
+    answer(
+        &format!(
+            "206 Partial Content\r\nContent-Length: {length}\r\nContent-Range: bytes {from}-{}/{total}\r\n{fields}",
+            to - 1
+        ),
+        &content[from..to],
+    )
+}
+
+/// A server that gives these answers in turn, each on a connection of its own. In the end it gives the heads of the
+/// requests.
+fn server(answers: Vec<Answer>) -> (Url, std::thread::JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = Url::parse(&format!("http://{}/f", listener.local_addr().unwrap())).unwrap();
+    let serve = move || {
+        let mut requests = Vec::new();
+        for Answer { head, body } in answers {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                request.push(byte[0]);
+            }
+            requests.push(String::from_utf8(request).unwrap().to_ascii_lowercase());
+            stream
+                .write_all(format!("HTTP/1.1 {head}Connection: close\r\n\r\n").as_bytes())
+                .unwrap();
+            // Whoever has enough hangs up.
+            let _ = stream.write_all(&body);
+        }
+        requests
+    };
+    (url, std::thread::spawn(serve))
+}
+
+fn fetcher() -> HttpFetcher {
+    let mut options = Options::default();
+    options.retries = 4;
+    options.timeout = Duration::from_secs(10);
+    options.first_delay = Duration::from_millis(1);
+    options.longest_delay = Duration::from_millis(5);
+    HttpFetcher::new(options).unwrap()
+}
+
+async fn fetch(resource: &Resource) -> Result<Vec<u8>, FetchError> {
+    let grant = Grant::unbudgeted(resource, &Limits::default());
+    let fetched = fetcher().fetch(resource, grant).await?;
+    Ok(fetched.body.as_slice().to_vec())
+}
+
+/// Fetched as a segment, or streamed as a file.
+async fn transfer(url: Url, streamed: bool) -> Result<Vec<u8>, FetchError> {
+    if !streamed {
+        return fetch(&Resource::new(Kind::Segment, url)).await;
+    }
+    let lender = Lender {
+        budget: Budget::new(8 << 20),
+        track: TrackId::new(0),
+        limits: Limits::default(),
+        progress: Progress::new(),
+    };
+    let (outlet, pieces) = channel(16);
+    fetcher().stream(&Resource::new(Kind::File, url), &lender, &outlet).await?;
+    outlet.close();
+    let mut bytes = Vec::new();
+    while let Ok(piece) = pieces.recv().await {
+        bytes.extend_from_slice(piece.as_slice());
+    }
+    Ok(bytes)
+}
+
+const A: &str = "ETag: \"a\"\r\n";
+const B: &str = "ETag: \"b\"\r\n";
+const DATED: &str = "Last-Modified: Fri, 31 Dec 1999 23:59:59 GMT\r\n";
+
+#[tokio::test]
+async fn what_goes_on_after_a_cut_is_the_rest_of_the_same_or_nothing() {
+    let content = content();
+    let other: Vec<u8> = content.iter().map(|byte| !byte).collect();
+    let (one, two) = (1_200_000, 2_000_000);
+    let all = LENGTH.to_string();
+    let shorter = (LENGTH - 1).to_string();
+    type Case<'a> = (&'a str, Vec<Answer>, [bool; 2]);
+    // Whether it ends well as a segment, which may begin anew, and as a file of which some was handed on.
+    let cases = || -> Vec<Case<'_>> {
+        vec![
+            (
+                "the rest",
+                vec![cut(A, &content, one), part(A, &content, one, LENGTH, &all)],
+                [true, true],
+            ),
+            (
+                "the rest in two answers",
+                vec![
+                    cut(A, &content, one),
+                    part(A, &content, one, two, &all),
+                    part(A, &content, two, LENGTH, &all),
+                ],
+                [true, true],
+            ),
+            (
+                "the rest in two answers without the total",
+                vec![
+                    cut(A, &content, one),
+                    part(A, &content, one, two, "*"),
+                    part(A, &content, two, LENGTH, "*"),
+                ],
+                [true, true],
+            ),
+            (
+                "the total comes with the rest",
+                vec![cut_chunk(A, &content, one), part(A, &content, one, LENGTH, &all)],
+                [true, true],
+            ),
+            (
+                "a rest of which nobody knows whether it is all",
+                vec![cut_chunk(A, &content, one), part(A, &content, one, two, "*")],
+                [false, false],
+            ),
+            (
+                "the same again, and now without a length",
+                vec![
+                    cut(A, &content, one),
+                    cut_chunk(A, &content, two),
+                    part(A, &content, two, LENGTH, &all),
+                ],
+                [true, true],
+            ),
+            (
+                "another version",
+                vec![cut(A, &content, one), part(B, &other, one, LENGTH, &all), whole(A, &content)],
+                [true, false],
+            ),
+            (
+                "another length",
+                vec![
+                    cut(A, &content, one),
+                    part(A, &content, one, LENGTH - 1, &shorter),
+                    whole(A, &content),
+                ],
+                [true, false],
+            ),
+            (
+                "no validator, the same length",
+                vec![cut("", &content, one), whole("", &content)],
+                [true, true],
+            ),
+        ]
+    };
+    for number in 0..cases().len() {
+        for streamed in [false, true] {
+            let (name, answers, good) = cases().swap_remove(number);
+            let good = good[usize::from(streamed)];
+            let (url, _server) = server(answers);
+            match transfer(url, streamed).await {
+                Ok(bytes) => assert!(good && bytes == content, "{name}, streamed {streamed}: other bytes"),
+                Err(error) => assert!(!good, "{name}, streamed {streamed}: {error}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_handed_on_without_proof_that_it_goes_on() {
+    let content = content();
+    let other: Vec<u8> = content.iter().map(|byte| !byte).collect();
+    let all = LENGTH.to_string();
+    let cases = [
+        vec![cut_chunk("", &content, 1_200_000), part("", &other, 1_200_000, LENGTH, &all)],
+        vec![cut_chunk("", &content, 1_200_000), whole("", &other)],
+        vec![cut("", &content, 1_200_000), whole("", &other[1..])],
+    ];
+    for answers in cases {
+        let (url, _server) = server(answers);
+        let result = transfer(url, true).await.map(|bytes| bytes.len());
+        assert!(matches!(result, Err(FetchError::Invalid { .. })), "{result:?}");
+    }
+}
+
+fn packed(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn packed_and_plain_bytes_are_never_mixed() {
+    let content = content();
+    let packed = packed(&content);
+    let gzip = format!("Content-Encoding: gzip\r\n{DATED}");
+    let all = LENGTH.to_string();
+    let cases = [
+        vec![
+            cut_chunk(&gzip, &packed, 1_200_000),
+            part(DATED, &content, 1_200_000, LENGTH, &all),
+            whole(DATED, &content),
+        ],
+        vec![
+            cut(DATED, &content, 1_200_000),
+            part(&gzip, &packed, 1_200_000, packed.len(), "*"),
+            whole(&gzip, &packed),
+        ],
+    ];
+    for answers in cases {
+        let (url, _server) = server(answers);
+        let resource = Resource::new(Kind::Segment, url);
+        assert!(fetch(&resource).await.unwrap() == content, "other bytes");
+    }
+}
+
+#[tokio::test]
+async fn text_that_is_unpacked_on_the_way_is_begun_anew_after_a_cut() {
+    let text: Vec<u8> = content().iter().map(|byte| b'0' + byte % 64).collect();
+    let packed = packed(&text);
+    let fields = format!("Content-Encoding: gzip\r\n{A}");
+    for kind in [Kind::Document, Kind::Playlist] {
+        let (url, server) = server(vec![cut(&fields, &packed, packed.len() / 2), whole(&fields, &packed)]);
+        assert!(fetch(&Resource::new(kind, url)).await.unwrap() == text, "{kind:?}: other bytes");
+        assert!(
+            !server.join().unwrap()[1].contains("range: "),
+            "its offsets are those of packed bytes"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_page_about_an_error_is_no_other_version() {
+    let content = content();
+    let page = "503 Service Unavailable\r\nContent-Length: 4\r\nETag: \"page\"\r\nContent-Encoding: br\r\n";
+    let (url, _server) = server(vec![answer(page, b"busy"), part(A, &content, 100, 200, "1000")]);
+    let mut resource = Resource::new(Kind::Segment, url).with_range(Some(ByteRange { offset: 100, length: 100 }));
+    resource.version = Some("\"a\"".into());
+    assert_eq!(fetch(&resource).await.unwrap(), &content[100..200]);
+}
