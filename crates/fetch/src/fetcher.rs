@@ -166,6 +166,12 @@ impl HttpFetcher {
 
     /// Tries until it succeeds, the error is final or the tries are used up.
     async fn persist(&self, resource: &Resource, sink: &mut Sink<'_>, progress: &Progress, carry: &mut Carry) -> Result<Head, FetchError> {
+        if let Some(range) = resource.range.filter(|range| range.last().is_none()) {
+            return Err(FetchError::Range {
+                url: resource.url.clone(),
+                what: format!("the range {range} holds no byte, or ends beyond all numbers"),
+            });
+        }
         if let Some(range) = resource.range
             && matches!(sink, Sink::Whole(_))
         {

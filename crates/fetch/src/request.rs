@@ -1,11 +1,12 @@
 //! One request, with its redirects: each hop is judged and gets its headers anew.
 
 use aqueduct_core::{FetchError, Resource, SafeUrl, TimeoutPhase};
+use percent_encoding::{CONTROLS, percent_encode};
 use reqwest::{Response, StatusCode, header};
 use tokio::time::timeout;
 use url::Url;
 
-use crate::attempt::{classify, text};
+use crate::attempt::classify;
 use crate::fetcher::HttpFetcher;
 use crate::headers::{self, Hop};
 use crate::range;
@@ -53,13 +54,15 @@ pub(crate) async fn send(
         if !is_redirect(response.status()) {
             return Ok((url, response));
         }
-        let Some(location) = text(response.headers(), header::LOCATION) else {
+        let Some(location) = response.headers().get(header::LOCATION) else {
             return Err(FetchError::Invalid {
                 url,
                 what: format!("redirect ({}) without a Location", response.status()),
             });
         };
-        let next = match url.url().join(location) {
+        // Many write it as it is, in UTF-8 or another encoding: its bytes are what the server wants back.
+        let location = percent_encode(location.as_bytes(), CONTROLS).to_string();
+        let next = match url.url().join(&location) {
             Ok(mut next) => {
                 if next.fragment().is_none() {
                     next.set_fragment(url.url().fragment());

@@ -290,3 +290,45 @@ async fn a_page_about_an_error_is_no_other_version() {
     resource.version = Some("\"a\"".into());
     assert_eq!(fetch(&resource).await.unwrap(), &content[100..200]);
 }
+
+#[tokio::test]
+async fn a_range_that_holds_nothing_is_not_asked_for() {
+    let (url, _server) = server(vec![whole("", b"the whole")]);
+    for (offset, length) in [(0, 0), (u64::MAX, 2)] {
+        let resource = Resource::new(Kind::Segment, url.clone()).with_range(Some(ByteRange { offset, length }));
+        let error = fetch(&resource).await.unwrap_err();
+        assert!(matches!(error, FetchError::Range { .. }), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_may_name_its_target_in_any_bytes() {
+    let cases: [(&[u8], &str); 3] = [
+        ("/f\u{ef}lm?q=\u{fc}".as_bytes(), "get /f%c3%aflm?q=%c3%bc "),
+        (b"/f\xeflm", "get /f%eflm "),
+        (b"/a%20b", "get /a%20b "),
+    ];
+    for (location, line) in cases {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let head = [
+            b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nConnection: close\r\nLocation: ",
+            location,
+            b"\r\n\r\n",
+        ]
+        .concat();
+        let server = std::thread::spawn(move || {
+            let mut request = [0; 4096];
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut request).unwrap();
+            stream.write_all(&head).unwrap();
+            let (mut stream, _) = listener.accept().unwrap();
+            let length = stream.read(&mut request).unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx").unwrap();
+            String::from_utf8_lossy(&request[..length]).to_ascii_lowercase()
+        });
+        assert_eq!(fetch(&Resource::new(Kind::Segment, url)).await.unwrap(), b"x");
+        let asked = server.join().unwrap();
+        assert!(asked.starts_with(line), "{asked}");
+    }
+}
