@@ -217,6 +217,8 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             common,
         } = self;
         let Common { options, progress, stop } = common;
+        // A failure ends this run, not what else its holder stops.
+        let stop = stop.child();
         let presentation = Arc::new(presentation);
         for track in &presentation.tracks {
             let duration = track.duration.unwrap_or_default();
