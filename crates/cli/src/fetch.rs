@@ -24,8 +24,11 @@ pub(crate) async fn all(args: &Args, stop: &Stop) -> Exit {
         Err(error) => return exit::of(&error),
     };
     let mut worst = Exit::Whole;
+    let mut taken = Vec::new();
     for input in &args.inputs {
-        let ended = one(args, input, &jar, stop).await.unwrap_or_else(|error| exit::of(&error));
+        let ended = one(args, input, &jar, &mut taken, stop)
+            .await
+            .unwrap_or_else(|error| exit::of(&error));
         worst = worst.max(ended);
         if stop.is_draining() {
             break;
@@ -109,7 +112,7 @@ impl Target {
     }
 }
 
-async fn one(args: &Args, text: &str, jar: &Arc<Jar>, stop: &Stop) -> anyhow::Result<Exit> {
+async fn one(args: &Args, text: &str, jar: &Arc<Jar>, taken: &mut Vec<PathBuf>, stop: &Stop) -> anyhow::Result<Exit> {
     let target = Target::of(args)?;
     args.decrypter()?;
     // Refused before anything is asked for, where the name is known already.
@@ -141,7 +144,12 @@ async fn one(args: &Args, text: &str, jar: &Arc<Jar>, stop: &Stop) -> anyhow::Re
         let path = match &target {
             Target::Stdout => None,
             Target::File(path) => Some(path.clone()),
-            Target::Folder(folder) => Some(folder.join(name::of(&presentation, several.then_some(number), args.format))),
+            Target::Folder(folder) => {
+                let name = name::of(&presentation, several.then_some(number), args.format);
+                let path = name::unique(&name, taken, folder);
+                taken.push(path.clone());
+                Some(path)
+            }
         };
         let job = Job {
             args,

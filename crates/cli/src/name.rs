@@ -1,14 +1,19 @@
 //! Names for outputs that the user did not name. What a server says never becomes a path unchecked.
 
+use std::path::{Path, PathBuf};
+
 use aqueduct::{Presentation, TrackKind};
+use unicode_normalization::UnicodeNormalization;
 
 use crate::args::Format;
 
-/// The longest name that is made, in bytes: file systems take 255, and extensions and `.part` need room.
+/// The longest name that is made. File systems take 255 bytes, or as many UTF-16 units of the decomposed form; a number,
+/// extensions, `.part` and `.journal` need room.
 const LONGEST: usize = 180;
 
-/// Names that Windows reserves, with any extension.
-const RESERVED: [&str; 4] = ["con", "prn", "aux", "nul"];
+/// Names that Windows reserves, with any extension. The superscript digits count as digits there.
+const RESERVED: [&str; 6] = ["con", "prn", "aux", "nul", "conin$", "conout$"];
+const NUMBERED: [&str; 2] = ["com", "lpt"];
 
 /// The name for a presentation: its title or the last part of its address, made safe, with its number among several
 /// and the extension of its format.
@@ -45,38 +50,64 @@ pub(crate) fn of(presentation: &Presentation, number: Option<usize>, format: Opt
 
 /// Makes a name of any text: one that Linux, macOS and Windows accept, and that is no path.
 pub(crate) fn safe(text: &str) -> String {
-    let mut name = String::new();
-    for character in text.chars() {
+    let (mut name, mut decomposed) = (String::new(), 0);
+    // The composed form, which is the same name everywhere.
+    for character in text.nfc() {
         let character = match character {
             '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|' => '_',
-            // Direction marks make a name look like another one.
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => continue,
+            // Direction marks and marks without width make a name look like another one.
+            '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => continue,
+            // Not characters, and refused by some file systems.
+            '\u{fdd0}'..='\u{fdef}' | '\u{fffe}' | '\u{ffff}' => continue,
             other if other.is_control() || other.is_whitespace() => ' ',
             other => other,
         };
         if character == ' ' && (name.is_empty() || name.ends_with(' ')) {
             continue;
         }
-        if name.len() + character.len_utf8() > LONGEST {
+        decomposed += std::iter::once(character).nfd().map(char::len_utf16).sum::<usize>();
+        if name.len() + character.len_utf8() > LONGEST || decomposed > LONGEST {
             break;
         }
         name.push(character);
     }
-    let name = name.trim_matches(|edge| matches!(edge, ' ' | '.')).to_owned();
-    let device = name.split('.').next().unwrap_or_default().trim_end().to_ascii_lowercase();
-    let numbered = device
-        .strip_prefix("com")
-        .or(device.strip_prefix("lpt"))
-        .is_some_and(|number| number.len() == 1 && number != "0");
-    if RESERVED.contains(&device.as_str()) || numbered || name.starts_with('-') {
+    let name = name.trim_matches(|edge| matches!(edge, ' ' | '.'));
+    if is_device(name) || name.starts_with('-') {
         format!("_{name}")
     } else {
-        name
+        name.to_owned()
     }
+}
+
+/// Whether Windows takes a name for a device.
+fn is_device(name: &str) -> bool {
+    let device = name.split('.').next().unwrap_or_default().trim_end().to_lowercase();
+    let numbered = |port: &&str| {
+        let mut number = device.strip_prefix(*port).unwrap_or_default().chars();
+        matches!((number.next(), number.next()), (Some('0'..='9' | '¹' | '²' | '³'), None))
+    };
+    RESERVED.contains(&device.as_str()) || NUMBERED.iter().any(numbered)
+}
+
+/// A name that is not among `taken`, by a number behind it where it is.
+pub(crate) fn unique(name: &str, taken: &[PathBuf], folder: &Path) -> PathBuf {
+    // Not all file systems tell upper from lower case.
+    let free = |path: &PathBuf| {
+        let lower = |path: &Path| path.to_string_lossy().to_lowercase();
+        !taken.iter().any(|other| lower(other) == lower(path))
+    };
+    let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
+    let numbered = (2_usize..).map(|number| folder.join(format!("{stem} ({number}).{extension}")));
+    std::iter::once(folder.join(name))
+        .chain(numbered)
+        .find(free)
+        .unwrap_or_else(|| folder.join(name))
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -90,6 +121,14 @@ mod tests {
             ("CON", "_CON"),
             ("nul.tar.gz", "_nul.tar.gz"),
             ("com1", "_com1"),
+            ("COM¹.mp4", "_COM¹.mp4"),
+            ("lpt0", "_lpt0"),
+            ("com12", "com12"),
+            ("CONIN$", "_CONIN$"),
+            ("nul .x", "_nul .x"),
+            ("a film. ", "a film"),
+            ("cafe\u{301}", "café"),
+            ("in\u{200b}visible", "invisible"),
             ("comma", "comma"),
             ("-rf", "_-rf"),
             ("evil\u{202e}4pm.exe", "evil4pm.exe"),
@@ -98,6 +137,35 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(safe(text), expected, "{text:?}");
         }
-        assert!(safe(&"é".repeat(500)).len() <= LONGEST);
+    }
+
+    #[test]
+    fn two_streams_of_one_title_get_two_names() {
+        let folder = Path::new("videos");
+        let mut taken = Vec::new();
+        for expected in ["Film.mp4", "Film (2).mp4", "Film (3).mp4"] {
+            let path = unique("Film.mp4", &taken, folder);
+            assert_eq!(path, folder.join(expected));
+            taken.push(path);
+        }
+        assert_eq!(
+            unique("FILM.mp4", &taken, folder),
+            folder.join("FILM (4).mp4"),
+            "case does not tell names apart"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_is_one_that_every_system_takes(text in "\\PC{0,300}|[ -~\\x00-\\x1f./\\\\:]{0,40}|(?i:com|lpt|con|nul|prn|aux)[0-9¹²³$]?[. ]{0,2}") {
+            let name = safe(&text);
+            prop_assert!(!name.chars().any(|character| character.is_control() || "/\\:*?\"<>|".contains(character)), "{name:?}");
+            prop_assert!(name.len() <= LONGEST + 1 && name.nfd().map(char::len_utf16).sum::<usize>() <= LONGEST + 1, "{name:?}");
+            prop_assert!(name.trim_matches(|edge| matches!(edge, ' ' | '.')) == name, "{name:?}");
+            prop_assert!(!is_device(&name) && !name.starts_with('-'), "{name:?}");
+            let is_one = Path::new(&name).components().count() <= 1;
+            prop_assert!(is_one, "{name:?} is a path");
+            prop_assert_eq!(safe(&name), name, "a safe name stays as it is");
+        }
     }
 }
