@@ -141,7 +141,7 @@ fn environment_proxies() -> Vec<String> {
 }
 
 /// The host of a proxy's address, which may lack its scheme.
-fn host(proxy: &str) -> String {
+pub(crate) fn host(proxy: &str) -> String {
     let rest = proxy.split_once("://").map_or(proxy, |(_, rest)| rest);
     let rest = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);

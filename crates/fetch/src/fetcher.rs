@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_core::{Event, Fetch, FetchError, Fetched, Grant, Kind, Lender, Part, Progress, Receiver, Resource, SafeUrl, Sealed, Sender};
+use url::Url;
 
 use crate::attempt::{Carry, Memory, attempt};
-use crate::clients::Clients;
+use crate::clients::{self, Clients};
 use crate::cookies::Jar;
 use crate::credentials::Credentials;
 use crate::local::{self, LocalFile};
@@ -37,7 +38,9 @@ impl fmt::Debug for ScopedHeader {
 }
 
 /// How an [`HttpFetcher`] behaves.
-#[derive(Clone, Debug)]
+///
+/// `Debug` shows no secret: of the proxy its host alone, of the referer what [`SafeUrl`] shows.
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Options {
     /// `User-Agent`.
@@ -100,6 +103,51 @@ impl Default for Options {
             insecure: Vec::new(),
             local_root: None,
         }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // All by name: whoever adds one has to say whether it may be shown.
+        let Self {
+            user_agent,
+            referer,
+            headers,
+            credentials,
+            cookies,
+            timeout,
+            retries,
+            first_delay,
+            longest_delay,
+            give_up_after,
+            rate_limit,
+            max_redirects,
+            proxy,
+            allow_private,
+            allow_downgrade,
+            insecure,
+            local_root,
+        } = self;
+        let shown = |referer: &String| Url::parse(referer).map_or_else(|_| "…".into(), |url| SafeUrl::from(url).to_string());
+        f.debug_struct("Options")
+            .field("user_agent", user_agent)
+            .field("referer", &referer.as_ref().map(shown))
+            .field("headers", headers)
+            .field("credentials", credentials)
+            .field("cookies", cookies)
+            .field("timeout", timeout)
+            .field("retries", retries)
+            .field("first_delay", first_delay)
+            .field("longest_delay", longest_delay)
+            .field("give_up_after", give_up_after)
+            .field("rate_limit", rate_limit)
+            .field("max_redirects", max_redirects)
+            .field("proxy", &proxy.as_deref().map(clients::host))
+            .field("allow_private", allow_private)
+            .field("allow_downgrade", allow_downgrade)
+            .field("insecure", insecure)
+            .field("local_root", local_root)
+            .finish()
     }
 }
 

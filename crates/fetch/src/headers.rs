@@ -253,6 +253,12 @@ mod tests {
         };
         let told = of(&options, &hop).unwrap_err().to_string();
         assert!(told.contains("X-Token") && !told.contains("SECRET"), "{told}");
-        assert!(!format!("{options:?}").contains("SECRET"));
+        options.proxy = Some("http://me:SECRET@proxy.example:3128".into());
+        options.referer = Some("https://page.example/watch?token=SECRET".into());
+        let told = format!("{options:?}");
+        assert!(
+            told.contains("proxy.example") && told.contains("page.example/watch") && !told.contains("SECRET"),
+            "{told}"
+        );
     }
 }
