@@ -74,6 +74,11 @@ impl Clients {
         !self.proxies.is_empty()
     }
 
+    /// Whether requests may go through a proxy on this host.
+    pub(crate) fn is_proxy(&self, host: &str) -> bool {
+        self.proxies.iter().any(|proxy| proxy == host)
+    }
+
     /// The client for a request that may connect as near as `reach`.
     pub(crate) fn get(&self, reach: Space, kind: Kind) -> Result<&Client, FetchError> {
         let pair = self.pair(reach)?;
@@ -119,6 +124,9 @@ impl Clients {
             .dns_resolver(guard);
         match &options.proxy {
             Some(proxy) => Ok(builder.proxy(reqwest::Proxy::all(proxy).map_err(unusable)?)),
+            // The library would ask some systems for proxies that are not known here, and whose addresses would count as
+            // those of the servers behind.
+            None if !self.proxied() => Ok(builder.no_proxy()),
             None => Ok(builder),
         }
     }

@@ -1,15 +1,21 @@
 //! One request, with its redirects: each hop is judged and gets its headers anew.
 
+use std::time::Duration;
+
 use aqueduct_core::{FetchError, Resource, SafeUrl, TimeoutPhase};
 use percent_encoding::{CONTROLS, percent_encode};
 use reqwest::{Response, StatusCode, header};
 use tokio::time::timeout;
 use url::Url;
 
+use crate::address::Space;
 use crate::attempt::classify;
 use crate::fetcher::HttpFetcher;
 use crate::headers::{self, Hop};
 use crate::range;
+
+/// A connection has as much time as an answer, and begins a moment later: it is heard first.
+const GRACE: Duration = Duration::from_millis(50);
 
 /// Sends the request, and follows redirects under the same rules.
 pub(crate) async fn send(
@@ -24,6 +30,12 @@ pub(crate) async fn send(
     let mut named_by = resource.named_by.clone();
     for _ in 0..=options.max_redirects {
         let reach = fetcher.policy.check(named_by.as_ref(), &url)?;
+        if reach != Space::Machine && names_a_proxy(fetcher, named_by.as_ref(), &url) {
+            return Err(FetchError::Refused {
+                url,
+                reason: "it is the host of a proxy, and a document of another names it; --allow-private permits it".into(),
+            });
+        }
         let range = range::header(resource.range, received, ahead);
         let hop = Hop {
             url: &url,
@@ -33,7 +45,7 @@ pub(crate) async fn send(
         };
         let headers = headers::of(options, &hop)?;
         let request = fetcher.clients.get(reach, resource.kind)?.get(bare(&url)).headers(headers);
-        let response = match timeout(options.timeout, request.send()).await {
+        let response = match timeout(options.timeout.saturating_add(GRACE), request.send()).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(classify(&url, error, 0, None, options.timeout)),
             Err(_) => {
@@ -85,6 +97,13 @@ pub(crate) async fn send(
         url,
         what: format!("more than {} redirects", options.max_redirects),
     })
+}
+
+/// Whether a document names the host of a proxy that is not its own. Its name is resolved to wherever it is, because the
+/// user chose it: nobody else may make use of that where the proxy itself is passed by.
+fn names_a_proxy(fetcher: &HttpFetcher, named_by: Option<&SafeUrl>, url: &SafeUrl) -> bool {
+    let host = url.url().host_str();
+    host.is_some_and(|host| fetcher.clients.is_proxy(host)) && named_by.and_then(|by| by.url().host_str()) != host
 }
 
 /// The URL without user name and password: they are a header by now, and the HTTP library would make one again.
@@ -171,6 +190,63 @@ mod tests {
         let error = fetch(&moved, Some(&at("/page")), &at("/f")).await.unwrap_err();
         assert!(matches!(error, FetchError::Refused { .. }), "{error:?}");
         assert_eq!(server.stats().read(fixture_server::Tally::requests), 0, "nobody was asked");
+    }
+
+    #[tokio::test]
+    async fn the_host_of_a_proxy_is_for_the_user_to_name() {
+        let options = Options {
+            retries: 0,
+            proxy: Some("http://proxy.example:1/".into()),
+            ..Options::default()
+        };
+        let mut fetcher = HttpFetcher::new(options).unwrap();
+        let near: &[&[&str]] = &[&["127.0.0.1"]];
+        fetcher.clients = Clients::over(&fetcher.options, Arc::new(Scripted::new(near))).unwrap();
+        for (named_by, refused) in [
+            (Some("http://public.example/"), true),
+            (Some("http://proxy.example:8080/"), false),
+            (None, false),
+        ] {
+            let error = fetch(&fetcher, named_by, "http://proxy.example:8080/f").await.unwrap_err();
+            assert_eq!(matches!(error, FetchError::Refused { .. }), refused, "{named_by:?}: {error:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn silence_is_told_by_its_phase() {
+        struct Silent;
+        impl reqwest::dns::Resolve for Silent {
+            fn resolve(&self, _: reqwest::dns::Name) -> reqwest::dns::Resolving {
+                Box::pin(std::future::pending())
+            }
+        }
+        let options = Options {
+            retries: 0,
+            timeout: Duration::from_millis(200),
+            ..Options::default()
+        };
+        let mut fetcher = HttpFetcher::new(options).unwrap();
+        fetcher.clients = Clients::over(&fetcher.options, Arc::new(Silent)).unwrap();
+        let server = Server::start(Config {
+            files: [("/late".to_owned(), "x".into()), ("/stuck".to_owned(), "xyz".into())].into(),
+            rules: vec![
+                Rule::new("/late", Fault::Delay { milliseconds: 60_000 }),
+                Rule::new("/stuck", Fault::Stall { at: 1 }),
+            ],
+            ..Config::default()
+        })
+        .unwrap();
+        for (url, expected) in [
+            ("http://silent.example/".to_owned(), TimeoutPhase::Connect),
+            (server.url("/late"), TimeoutPhase::FirstByte),
+            (server.url("/stuck"), TimeoutPhase::Stall),
+        ] {
+            let error = fetch(&fetcher, None, &url).await.unwrap_err();
+            assert!(
+                matches!(error, FetchError::Timeout { phase, .. } if phase == expected),
+                "{expected:?}: {error:?}"
+            );
+        }
     }
 
     #[tokio::test]
