@@ -16,12 +16,12 @@ const FILE_BYTES: u64 = 16 << 20;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RequestArgs {
-    /// A header for the origin of the input
+    /// A header for the origin of the input; repeatable
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", help_heading = "Requests")]
     headers: Vec<String>,
 
     /// A header for another origin, such as https://cdn.example; repeatable
-    #[arg(long, num_args = 2, value_names = ["ORIGIN", "NAME: VALUE"])]
+    #[arg(long, num_args = 2, value_names = ["ORIGIN", "NAME: VALUE"], help_heading = "Requests")]
     header_for: Vec<String>,
 
     /// Cookies to begin with: a cookies.txt, as browsers' exporters and curl write it
