@@ -11,7 +11,7 @@
 //! What failed to connect, fell silent, broke off, came short or empty, or was answered with 408, 425, 429 or 5xx is
 //! tried again, after a delay of anything up to a bound that doubles each time (full jitter), and after what
 //! `Retry-After` asks for. A request has [`Options::retries`] of them, all again after every 256 KiB that it got
-//! on. 404 and 410 are tried twice more for what a playlist names, because live edges run ahead of themselves; 401
+//! on. 404 and 410 are tried twice more for playlists and media, because live edges run ahead of themselves; 401
 //! and 403 are final at once. When nothing at all has succeeded for [`Options::give_up_after`], nothing is tried again.
 //!
 //! # Failover
@@ -65,7 +65,8 @@
 //!   loopback address, nor any other that IANA keeps for special use; one of a private network neither the link nor
 //!   this machine. IPv6 forms of IPv4 addresses count as those. It is checked on the addresses that are connected to,
 //!   each time, so that a name server that changes its mind gains nothing. What the user gives may be anywhere. Behind
-//!   a proxy, which resolves the names, only addresses that stand in URLs can be judged.
+//!   a proxy, which resolves the names, only addresses that stand in URLs can be judged; the proxy's own host is for the
+//!   user alone to name.
 //!
 //! # Example
 //!
