@@ -8,7 +8,7 @@ use aqueduct::decrypt::{ClearKey, Method, UserKeys};
 use aqueduct::fetch::{Concurrency, OnMissing};
 use aqueduct::mux::AudioCodec;
 use aqueduct::resolve::{Select, Selection};
-use aqueduct::{Container, Input, SafeUrl, SubtitleFormat};
+use aqueduct::{Container, Input, SafeUrl, SubtitleCoding, SubtitleFormat};
 use clap::{Parser, Subcommand, ValueEnum};
 use url::Url;
 
@@ -38,9 +38,13 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) format: Option<Format>,
 
-    /// What files of subtitles beside the output are written as
+    /// What subtitles are written as: files beside the output, or tracks of an MP4
     #[arg(long, value_enum, default_value_t = Subtitles::Vtt, value_name = "FORMAT", help_heading = "Tracks")]
     pub(crate) subs_format: Subtitles,
+
+    /// Chapters for an MP4
+    #[arg(long, value_enum, default_value_t = Chapters::None, value_name = "FROM", help_heading = "Tracks")]
+    pub(crate) chapters: Chapters,
 
     /// Replace an output that is there already
     #[arg(long)]
@@ -111,7 +115,7 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "SELECT", help_heading = "Tracks")]
     pub(crate) audio: Option<Select>,
 
-    /// Which subtitles, as files beside the output: none, best, lang:en, all [default: none; with an output that ends in
+    /// Which subtitles, as files beside the output or as --subs-format says: none, best, lang:en, all [default: none; with an output that ends in
     /// .vtt or .srt, the best alone]
     #[arg(long, value_name = "SELECT", help_heading = "Tracks")]
     pub(crate) subs: Option<Select>,
@@ -199,6 +203,18 @@ pub(crate) enum Subtitles {
     Vtt,
     /// SubRip
     Srt,
+    /// Tracks of 3GPP timed text, which most players know
+    Tx3g,
+    /// Tracks of WebVTT
+    Wvtt,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Chapters {
+    /// No chapters
+    None,
+    /// The date ranges of the playlist (EXT-X-DATERANGE)
+    Dateranges,
 }
 
 /// Which of several streams.
@@ -250,11 +266,21 @@ impl From<Format> for Container {
     }
 }
 
-impl From<Subtitles> for SubtitleFormat {
-    fn from(format: Subtitles) -> Self {
-        match format {
-            Subtitles::Vtt => Self::WebVtt,
-            Subtitles::Srt => Self::SubRip,
+impl Subtitles {
+    /// As a file beside the output, if it is one.
+    pub(crate) fn beside(self) -> Option<SubtitleFormat> {
+        match self {
+            Self::Vtt => Some(SubtitleFormat::WebVtt),
+            Self::Srt => Some(SubtitleFormat::SubRip),
+            Self::Tx3g | Self::Wvtt => None,
+        }
+    }
+
+    /// As a track of the output.
+    pub(crate) fn coding(self) -> SubtitleCoding {
+        match self {
+            Self::Wvtt => SubtitleCoding::Wvtt,
+            _ => SubtitleCoding::Tx3g,
         }
     }
 }

@@ -12,7 +12,7 @@ use aqueduct::{
     Report, Stop, SubtitleFormat, TrackId, TrackKind,
 };
 
-use crate::args::{Args, Pick, SourceArgs};
+use crate::args::{Args, Chapters, Pick, SourceArgs};
 use crate::exit::{self, Exit};
 use crate::progress::{self, Display};
 use crate::{list, name};
@@ -234,12 +234,15 @@ impl Job<'_> {
     /// One go, from what is there already.
     async fn round(
         &self,
-        presentation: Presentation,
+        mut presentation: Presentation,
         early: Option<Output>,
         anew: bool,
         progress: Progress,
     ) -> anyhow::Result<(Result<Report, Error>, Vec<PathBuf>)> {
         let args = self.args;
+        if args.chapters == Chapters::None {
+            presentation.chapters.clear();
+        }
         let begun = |output: Output| if anew { output.anew() } else { output };
         let container = match &self.path {
             Some(path) => container(args, path, &presentation)?,
@@ -250,16 +253,18 @@ impl Job<'_> {
             (None, Some(path)) => Output::file(path, args.overwrite).map_err(Error::Output)?,
             (None, None) => Output::stdout().map_err(Error::Output)?,
         };
-        let subtitle_format = SubtitleFormat::from(args.subs_format);
-        let (subtitles, beside) = match container {
-            Container::Subtitles(_) => Beside::default(),
-            _ => subtitles(args, &presentation, self.path.as_deref())?,
+        let (subtitles, beside) = match (container, args.subs_format.beside()) {
+            (Container::Subtitles(_), _) | (Container::Mp4, None) => Beside::default(),
+            (_, None) if has_subtitles(&presentation) => {
+                bail!("only an MP4 holds subtitles as tracks: name the output .mp4, or say --subs-format vtt")
+            }
+            (_, format) => subtitles(args, format.unwrap_or_default(), &presentation, self.path.as_deref())?,
         };
-        let muxer = container.muxer();
+        let muxer = container.muxer().with_subtitles(args.subs_format.coding());
         let outputs = Outputs {
             main: begun(main),
             subtitles: subtitles.into_iter().map(|(track, output)| (track, begun(output))).collect(),
-            subtitle_format,
+            subtitle_format: args.subs_format.beside().unwrap_or_default(),
             origin: Some(muxer.origin()),
         };
         let mut options = aqueduct::Options::default();
@@ -327,11 +332,15 @@ fn streamed(presentation: &Presentation) -> Container {
     if joined.count() > 1 { Container::Fmp4 } else { Container::Raw }
 }
 
+fn has_subtitles(presentation: &Presentation) -> bool {
+    presentation.tracks.iter().any(|track| track.kind == TrackKind::Subtitles)
+}
+
 /// Outputs of subtitle tracks, and their paths.
 type Beside = (Vec<(TrackId, Output)>, Vec<PathBuf>);
 
 /// An output beside the main one for each subtitle track, with its path.
-fn subtitles(args: &Args, presentation: &Presentation, target: Option<&Path>) -> anyhow::Result<Beside> {
+fn subtitles(args: &Args, format: SubtitleFormat, presentation: &Presentation, target: Option<&Path>) -> anyhow::Result<Beside> {
     let mut outputs = Vec::new();
     let mut paths: Vec<PathBuf> = Vec::new();
     for track in presentation.tracks.iter().filter(|track| track.kind == TrackKind::Subtitles) {
@@ -339,7 +348,7 @@ fn subtitles(args: &Args, presentation: &Presentation, target: Option<&Path>) ->
             bail!("subtitles need a file to stand beside: --subs none, or another --output")
         };
         let label = name::safe(track.language.as_deref().unwrap_or(&track.name));
-        let extension = SubtitleFormat::from(args.subs_format).extension();
+        let extension = format.extension();
         let mut path = target.with_extension(format!("{label}.{extension}"));
         if paths.contains(&path) {
             path = target.with_extension(format!("{label}.{}.{extension}", track.id.number()));

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -98,6 +98,8 @@ pub struct Track {
     pub name: String,
     /// Its language (BCP 47), where it is told.
     pub language: Option<String>,
+    /// Whether it is shown whatever the viewer chose: FORCED, of subtitles.
+    pub forced: bool,
     /// Where it comes from: a Media Playlist or a media file.
     pub url: Option<SafeUrl>,
     /// Number of segments, where the playlist is complete.
@@ -121,6 +123,7 @@ impl Track {
             kind,
             name: name.into(),
             language: None,
+            forced: false,
             url: None,
             segments: None,
             bytes: None,
@@ -259,12 +262,25 @@ impl fmt::Display for Offer {
     }
 }
 
+/// Where a part of a presentation begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chapter {
+    /// Playing time before it.
+    pub start: Duration,
+    /// What it is called.
+    pub title: String,
+}
+
 /// What an input turned out to be.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Presentation {
     /// The page's title, as it stands there: not yet safe as a file name.
     pub title: Option<String>,
+    /// When its first segment was recorded (`EXT-X-PROGRAM-DATE-TIME`).
+    pub recorded: Option<SystemTime>,
+    /// Chapters, in the order of their beginnings: the date ranges of a complete playlist.
+    pub chapters: Vec<Chapter>,
     /// The tracks to fetch, in the order of their numbers.
     pub tracks: Vec<Track>,
     /// All that the Multivariant Playlist offers, chosen or not; empty where there is none.

@@ -14,6 +14,7 @@
 //! | [`webvtt`] | WebVTT segments | cues, one `.vtt` |
 //! | [`wvtt`] | WebVTT samples of fragmented MP4, cues | cues, samples |
 //! | [`ttml`] | TTML documents, by themselves or in `stpp` samples | cues |
+//! | [`timed_text`] | cues | samples of a `tx3g` or `wvtt` track |
 //! | [`srt`] | cues | one `.srt` |
 //! | [`mp4::FragmentWriter`] | samples | fragmented MP4 |
 //! | [`ts::Writer`] | samples | MPEG-TS |
@@ -70,10 +71,12 @@ mod nal;
 pub mod packed;
 pub mod srt;
 pub mod time;
+pub mod timed_text;
 pub mod timeline;
 mod track;
 pub mod ts;
 pub mod ttml;
+pub mod tx3g;
 pub mod webvtt;
 pub mod wvtt;
 

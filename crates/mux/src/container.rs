@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use aqueduct_core::{Clear, Item, Mux, MuxError, Presentation, Summary, TrackId, TrackKind, Write};
 
+use aqueduct_media::timed_text::Coding;
 use aqueduct_media::{packed, ts};
 
 use crate::checkpoint;
@@ -73,6 +74,7 @@ impl Container {
             chosen: None,
             media: Vec::new(),
             watch: Watch::default(),
+            coding: Coding::default(),
         }
     }
 }
@@ -86,6 +88,7 @@ pub struct Auto {
     /// What the segments of each track are.
     media: Vec<(TrackId, Media)>,
     watch: Watch,
+    coding: Coding,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -144,7 +147,7 @@ impl Auto {
         self.watch.origin()
     }
 
-    fn choose(&mut self, head: &[u8]) -> Result<&mut Chosen, MuxError> {
+    fn choose(&mut self, head: &[u8], subtitles: bool) -> Result<&mut Chosen, MuxError> {
         let media = Media::of(head);
         let joined = self.joined() > 1;
         let seekable = self.begun.as_ref().is_none_or(|(_, seekable)| *seekable);
@@ -152,6 +155,8 @@ impl Auto {
             // A plain file has its container already.
             (Container::Subtitles(_), _) if self.plain_file() => Chosen::Concat(Concat::new()),
             (Container::Subtitles(format), _) => Chosen::Subtitles(Box::new(Subtitles::new(format, None))),
+            // They tell nothing of the rest.
+            (Container::Mp4, _) if subtitles => Chosen::Mp4(self.mp4()),
             (_, Media::Page) if !self.plain_file() => return Err(page()),
             // A plain file has its container already.
             (Container::Raw, _) => Chosen::Concat(Concat::new()),
@@ -166,7 +171,7 @@ impl Auto {
             // One pass without going back, as a pipe needs it.
             (Container::Mp4, Media::IsoBmff) if !seekable && !joined => Chosen::Concat(Concat::new()),
             (Container::Mp4, _) if !seekable => Chosen::Fmp4(Box::default()),
-            (Container::Mp4, _) => Chosen::Mp4(Box::default()),
+            (Container::Mp4, _) => Chosen::Mp4(self.mp4()),
             (Container::M4a, _) => Chosen::Mp4(Box::new(Remux::new(Mp4::default().sound_alone()))),
             (Container::Audio(codec), _) => Chosen::Audio(Box::new(Remux::new(AudioStream::new(codec)))),
             (Container::Fmp4, _) => Chosen::Fmp4(Box::default()),
@@ -183,6 +188,22 @@ impl Auto {
     fn joined(&self) -> usize {
         let tracks = self.begun.iter().flat_map(|(presentation, _)| &presentation.tracks);
         tracks.filter(|track| track.kind != TrackKind::Subtitles).count()
+    }
+
+    /// The same with subtitles that have no output of their own written so, in containers that can hold them.
+    #[must_use]
+    pub fn with_subtitles(mut self, coding: Coding) -> Self {
+        self.coding = coding;
+        self
+    }
+
+    fn mp4(&self) -> Box<Mp4Muxer> {
+        Box::new(Mp4Muxer::default().with_subtitles(self.coding, self.watch.origin()))
+    }
+
+    fn is_subtitles(&self, track: TrackId) -> bool {
+        let tracks = self.begun.as_ref().map_or(&[][..], |(presentation, _)| &presentation.tracks);
+        tracks.iter().any(|known| known.id == track && known.kind == TrackKind::Subtitles)
     }
 
     fn plain_file(&self) -> bool {
@@ -320,15 +341,20 @@ impl Mux for Auto {
     }
 
     fn push(&mut self, track: TrackId, item: Item<Clear>, writes: &mut Vec<Write>) -> Result<(), MuxError> {
-        self.watch.see(track, &item);
-        if let Item::Segment { payload, .. } = &item {
+        let subtitles = self.is_subtitles(track);
+        if !subtitles {
+            self.watch.see(track, &item);
+        }
+        if let Item::Segment { payload, .. } = &item
+            && !subtitles
+        {
             self.check(track, payload.as_slice())?;
         }
         let chosen = match (&mut self.chosen, &item) {
             (Some(chosen), _) => chosen,
             // Nothing is lost: the driver names every gap, and there is no media yet that it would stand in.
             (None, Item::Gap { .. }) => return Ok(()),
-            (None, Item::Init { payload, .. } | Item::Segment { payload, .. }) => self.choose(payload.as_slice())?,
+            (None, Item::Init { payload, .. } | Item::Segment { payload, .. }) => self.choose(payload.as_slice(), subtitles)?,
         };
         chosen.muxer().push(track, item, writes)
     }
@@ -352,6 +378,9 @@ impl Mux for Auto {
         }
         self.media = media;
         self.chosen = chosen;
+        if let Some(Chosen::Mp4(muxer)) = &mut self.chosen {
+            muxer.set_origin(self.watch.origin());
+        }
         self.watch.take_up(watch);
         Ok(())
     }

@@ -64,5 +64,8 @@ pub use remux::{Order, Remux, SampleWriter};
 pub use subtitles::{Origin, SubtitleFormat, Subtitles};
 pub use ts::Ts;
 
+/// How subtitles are written into the file itself.
+pub use aqueduct_media::timed_text::Coding as SubtitleCoding;
+
 /// The error of the role, shared with every other muxer.
 pub use aqueduct_core::MuxError;

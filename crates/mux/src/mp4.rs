@@ -1,11 +1,11 @@
 //! One progressive MP4 file.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aqueduct_core::{MuxError, Presentation, Write, WriteAt};
 use aqueduct_media::{
     Sample, TrackConfig, TrackKind,
-    mp4::{Options, Writer},
+    mp4::{Chapter, Metadata, Options, Writer},
 };
 
 use serde::{Deserialize, Serialize};
@@ -111,6 +111,7 @@ impl SampleWriter for Mp4 {
         let lengths: Option<Vec<Duration>> = joined().map(|track| track.duration.filter(|_| !track.live)).collect();
         self.length = lengths.and_then(|lengths| lengths.into_iter().max());
         self.sound_to_come = joined().filter(|track| track.kind == aqueduct_core::TrackKind::Audio).count();
+        self.writer.set_metadata(metadata(presentation));
         Ok(())
     }
 
@@ -169,5 +170,21 @@ impl SampleWriter for Mp4 {
             });
         }
         Ok(())
+    }
+}
+
+/// What the presentation tells of the film as a whole.
+fn metadata(presentation: &Presentation) -> Metadata {
+    let since = presentation
+        .recorded
+        .and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+    let chapters = presentation.chapters.iter().map(|chapter| Chapter {
+        start: chapter.start,
+        title: chapter.title.clone(),
+    });
+    Metadata {
+        title: presentation.title.clone(),
+        recorded: since.map(|since| since.as_secs()),
+        chapters: chapters.collect(),
     }
 }

@@ -7,6 +7,7 @@ use aqueduct_playlist::{
     Context, MediaPlaylist, MultivariantPlaylist, Parsed, Playlist, Rendition, RenditionKind, Variables, VariantStream,
 };
 
+use crate::chapters;
 use crate::choose;
 use crate::resolver::Options;
 use crate::steering;
@@ -71,7 +72,7 @@ pub(crate) async fn present<F: Fetch>(
                 imports: Variables::default(),
             };
             let track = Track::new(TrackId::new(0), TrackKind::Main, "main");
-            Ok(Presentation::new(vec![describe(track, plan)]))
+            Ok(annotated(Presentation::new(vec![describe(track, plan)])))
         }
         Playlist::Multivariant(playlist) => multivariant(options, fetch, at, playlist, MAX_NESTING).await,
         _ => Err(ResolveError::Unusable {
@@ -148,7 +149,8 @@ async fn multivariant<F: Fetch>(
             if let Some(mut layer) = self::rendition(options, fetch, &at, &playlist, rendition).await? {
                 let others = groups.first().map(Vec::as_slice).unwrap_or_default();
                 layer.add_ways(choose::counterparts(&playlist, rendition, others).map(|uri| at.names(Kind::Playlist, uri.url())));
-                lanes.push(kind, rendition.name.clone(), rendition.language.clone(), layer);
+                let track = lanes.push(kind, rendition.name.clone(), rendition.language.clone(), layer);
+                track.forced = rendition.forced;
             }
         }
     }
@@ -166,7 +168,20 @@ async fn multivariant<F: Fetch>(
     let mut presentation = Presentation::new(lanes.tracks);
     presentation.offers = choose::offers(&playlist);
     presentation.warnings = lanes.warnings;
-    Ok(presentation)
+    Ok(annotated(presentation))
+}
+
+/// Adds what the playlist of the first track tells of time.
+fn annotated(mut presentation: Presentation) -> Presentation {
+    let Some(plan) = presentation.tracks.first().and_then(|track| track.plan::<Plan>()) else {
+        return presentation;
+    };
+    let first = Arc::clone(&plan.first);
+    presentation.recorded = chapters::recorded(&first);
+    if first.is_complete() {
+        presentation.chapters = chapters::chapters(&first);
+    }
+    presentation
 }
 
 /// Tracks as they are found.
@@ -177,12 +192,12 @@ struct Lanes {
 }
 
 impl Lanes {
-    fn push(&mut self, kind: TrackKind, name: String, language: Option<String>, layer: Layer) {
+    fn push(&mut self, kind: TrackKind, name: String, language: Option<String>, layer: Layer) -> &mut Track {
         let id = TrackId::new(u32::try_from(self.tracks.len()).unwrap_or(u32::MAX));
         let mut track = Track::new(id, kind, name);
         track.language = language;
-        self.tracks.push(describe(track, layer.plan));
         self.warnings.extend(layer.warnings);
+        self.tracks.push_mut(describe(track, layer.plan))
     }
 }
 

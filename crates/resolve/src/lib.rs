@@ -22,6 +22,7 @@
 //! # }
 //! ```
 
+mod chapters;
 mod choose;
 pub mod extract;
 mod follow;

@@ -31,6 +31,7 @@ pub fn check(scenario: &Scenario) -> Result<()> {
     }
     note("files", files(scenario, &server, directory.path()));
     note("cues", cues(scenario, directory.path()));
+    note("ffprobe", probe(scenario, directory.path()));
     note("directory", directory_is_tidy(scenario, directory.path()));
     note("words", words(scenario, &server, &finished));
     note("requests", server.stats().read(|tally| requests(scenario, &server, tally)));
@@ -149,6 +150,13 @@ fn output(scenario: &Scenario, finished: &Finished, directory: &Path) -> Result<
                 ffmpeg::same_packets(&bytes, &clip)?;
             }
         }
+        Outcome::Mp4WithCues(references) => {
+            judge::mp4(&bytes, references)?;
+            if ffmpeg::installed() {
+                ffmpeg::judge(&bytes, "mp4", &["v", "a"], references)?;
+                judge::cues(&ffmpeg::text_track(&path)?)?;
+            }
+        }
         Outcome::Mp4(references) => {
             judge::mp4(&bytes, references)?;
             if ffmpeg::installed() {
@@ -198,6 +206,17 @@ fn subtitles(path: &Path) -> Result<()> {
     judge::cues(&text)?;
     if ffmpeg::installed() {
         ffmpeg::reads_cues(path)?;
+    }
+    Ok(())
+}
+
+fn probe(scenario: &Scenario, directory: &Path) -> Result<()> {
+    if scenario.probe.is_empty() || !ffmpeg::installed() {
+        return Ok(());
+    }
+    let told = ffmpeg::probe(&directory.join(scenario.output))?;
+    for line in &scenario.probe {
+        ensure!(told.lines().any(|known| known == *line), "it does not say {line:?} but\n{told}");
     }
     Ok(())
 }

@@ -126,6 +126,28 @@ pub(crate) fn same_packets(output: &[u8], expected: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// The first track of text, as WebVTT.
+pub(crate) fn text_track(file: &Path) -> Result<String> {
+    let mut ffmpeg = tool("ffmpeg");
+    ffmpeg.args(["-v", "error", "-xerror", "-i"]).arg(file);
+    let output = ffmpeg.args(["-map", "0:s:0", "-f", "webvtt", "pipe:1"]).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success() && said.is_empty(), "ffmpeg says: {said}");
+    // Its WebVTT has no escapes.
+    Ok(String::from_utf8(output.stdout)?.replace('&', "&amp;"))
+}
+
+/// What ffprobe tells of streams, chapters and tags.
+pub(crate) fn probe(file: &Path) -> Result<String> {
+    let mut ffprobe = tool("ffprobe");
+    let output = ffprobe
+        .args(["-v", "error", "-show_format", "-show_streams", "-show_chapters"])
+        .arg(file)
+        .output()?;
+    ensure!(output.status.success(), "ffprobe says: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 fn decodes(file: &Path) -> Result<()> {
     let mut ffmpeg = tool("ffmpeg");
     let output = ffmpeg

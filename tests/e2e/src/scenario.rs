@@ -27,6 +27,8 @@ pub struct Scenario {
     pub plays: bool,
     /// The name of a file of subtitles, beside the output, that must hold the clip's cues.
     pub cues: Option<&'static str>,
+    /// Lines that ffprobe, where it is installed, must tell of the output's streams, chapters and tags.
+    pub probe: Vec<&'static str>,
     /// Streams besides the committed ones.
     pub streams: Vec<(&'static str, Stream)>,
     /// Files of the clip that are copied into the directory: name there, path in `media/`.
@@ -73,6 +75,7 @@ impl Default for Scenario {
             unnamed: false,
             plays: false,
             cues: None,
+            probe: Vec::new(),
             streams: Vec::new(),
             local: Vec::new(),
             given: Vec::new(),
@@ -124,6 +127,8 @@ pub enum Outcome {
     Media(&'static str),
     /// An MP4 with the packets of these, one track for each of video and audio.
     Mp4(Vec<Reference>),
+    /// The same, with the clip's cues as a track of text that ffmpeg reads.
+    Mp4WithCues(Vec<Reference>),
     /// WebVTT or SubRip with the clip's cues.
     Cues,
     /// A file of another container, by its extension, with these streams (`v`, `a`) of these and no others. Only ffmpeg can

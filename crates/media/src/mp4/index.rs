@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mp4_atom::{BufMut, Dinf, Dref, Edts, Elst, ElstEntry, Encode, FixedPoint, Hdlr, Matrix, Mdhd, Mvhd, Nmhd, Smhd, Tkhd, Url, Vmhd};
 
-use super::{table::Runs, writer::Track};
+use super::{metadata::Metadata, table::Runs, writer::Track};
 use crate::{
     error::Error,
     time::{from_flicks, rescale, to_flicks},
@@ -17,6 +17,7 @@ const MAX_TIMESCALE: u64 = 50_000_000;
 /// The index of a file, ready to be encoded.
 pub(super) struct Index<'a> {
     tracks: Vec<&'a Track>,
+    metadata: Option<&'a Metadata>,
     timescale: u32,
     /// When the first track begins, in flicks of the source's time: time 0 of the file.
     origin: i64,
@@ -54,17 +55,17 @@ enum Layout {
 }
 
 impl<'a> Index<'a> {
-    pub(super) fn new(tracks: &'a [Track], shift: u64) -> Self {
+    pub(super) fn new(tracks: &'a [Track], metadata: &'a Metadata, shift: u64) -> Self {
         let tracks = tracks.iter().filter(|track| track.sizes.count() > 0).collect();
-        Self::with(tracks, shift, false)
+        Self::with(tracks, Some(metadata), shift, false)
     }
 
     /// The index of a file whose samples are in fragments. The tracks know the first of them.
     pub(super) fn of_fragments(tracks: Vec<&'a Track>) -> Self {
-        Self::with(tracks, 0, true)
+        Self::with(tracks, None, 0, true)
     }
 
-    fn with(tracks: Vec<&'a Track>, shift: u64, fragmented: bool) -> Self {
+    fn with(tracks: Vec<&'a Track>, metadata: Option<&'a Metadata>, shift: u64, fragmented: bool) -> Self {
         let origin = tracks
             .iter()
             .filter(|track| track.sizes.count() > 0)
@@ -75,6 +76,7 @@ impl<'a> Index<'a> {
             origin: origin.unwrap_or(0),
             shift,
             fragmented,
+            metadata,
             tracks,
         }
     }
@@ -90,6 +92,7 @@ impl<'a> Index<'a> {
         nest(&mut bytes, b"moov", |bytes| {
             let edits: Vec<Edit> = self.tracks.iter().map(|track| self.edit(track)).collect();
             let mvhd = Mvhd {
+                creation_time: self.metadata.map_or(0, Metadata::creation_time),
                 timescale: self.timescale,
                 duration: edits.iter().map(|edit| edit.whole()).max().unwrap_or(0),
                 rate: FixedPoint::from(1),
@@ -100,7 +103,10 @@ impl<'a> Index<'a> {
             encode(bytes, &mvhd, "mvhd")?;
             for (number, (track, edit)) in self.tracks.iter().zip(edits).enumerate() {
                 let group = self.alternate_group(track);
-                nest(bytes, b"trak", |bytes| trak(bytes, track, track_id(number), group, edit, layout))?;
+                let enabled = self.is_enabled(number, track);
+                nest(bytes, b"trak", |bytes| {
+                    trak(bytes, track, track_id(number), (group, enabled), edit, layout)
+                })?;
             }
             if self.fragmented {
                 nest(bytes, b"mvex", |bytes| {
@@ -115,7 +121,7 @@ impl<'a> Index<'a> {
                     })
                 })?;
             }
-            Ok(())
+            self.metadata.map_or(Ok(()), |metadata| metadata.encode(bytes))
         })?;
         Ok(bytes)
     }
@@ -142,6 +148,17 @@ impl<'a> Index<'a> {
             } else {
                 to_movie(track.end_pts.saturating_add(track.offset).saturating_sub(start))
             },
+        }
+    }
+
+    /// Of alternatives the first is what plays unless somebody chooses; text is for those who ask for it (§8.3.2).
+    fn is_enabled(&self, number: usize, track: &Track) -> bool {
+        let kind = track.config.kind;
+        let first = self.tracks.iter().position(|other| other.config.kind == kind);
+        match kind {
+            TrackKind::Video | TrackKind::Audio => first == Some(number),
+            TrackKind::Subtitle => false,
+            TrackKind::Other => true,
         }
     }
 
@@ -193,7 +210,7 @@ fn track_id(number: usize) -> u32 {
     u32::try_from(number + 1).unwrap_or(u32::MAX)
 }
 
-fn trak(bytes: &mut Vec<u8>, track: &Track, id: u32, group: u16, edit: Edit, layout: Layout) -> Result<(), Error> {
+fn trak(bytes: &mut Vec<u8>, track: &Track, id: u32, (group, enabled): (u16, bool), edit: Edit, layout: Layout) -> Result<(), Error> {
     let config = &track.config;
     let (width, height) = config.display_size;
     let side = |pixels: u32| FixedPoint::from(u16::try_from(pixels).unwrap_or(u16::MAX));
@@ -201,7 +218,7 @@ fn trak(bytes: &mut Vec<u8>, track: &Track, id: u32, group: u16, edit: Edit, lay
         track_id: id,
         duration: edit.whole(),
         alternate_group: group,
-        enabled: true,
+        enabled,
         in_movie: true,
         volume: FixedPoint::from(u8::from(config.kind == TrackKind::Audio)),
         matrix: config.matrix.map_or_else(Matrix::default, matrix),
@@ -427,7 +444,7 @@ pub(super) fn full(
     })
 }
 
-fn put(bytes: &mut Vec<u8>, value: u64, kind: &'static str) -> Result<(), Error> {
+pub(super) fn put(bytes: &mut Vec<u8>, value: u64, kind: &'static str) -> Result<(), Error> {
     let value = u32::try_from(value).map_err(|_| Error::TooLarge(kind))?;
     bytes.extend_from_slice(&value.to_be_bytes());
     Ok(())

@@ -29,10 +29,12 @@
 
 mod fragment;
 mod index;
+mod metadata;
 mod table;
 mod writer;
 
 pub use self::{
     fragment::FragmentWriter,
+    metadata::{Chapter, Metadata},
     writer::{Finish, Options, Patch, Writer},
 };

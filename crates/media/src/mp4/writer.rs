@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     index::{self, Index},
+    metadata::Metadata,
     table::{Numbers, Rising, Runs},
 };
 use crate::{
@@ -78,6 +79,7 @@ pub struct Writer {
     mdat: u64,
     /// The track of the last sample: another one begins a chunk.
     last_track: Option<usize>,
+    metadata: Metadata,
 }
 
 /// One track and its tables.
@@ -147,6 +149,7 @@ impl Writer {
             reserved: 0,
             mdat,
             last_track: None,
+            metadata: Metadata::default(),
         };
         if options.reserve > 0 {
             writer.reserve(options.reserve, &mut bytes);
@@ -180,6 +183,11 @@ impl Writer {
     #[must_use]
     pub fn index_estimate(&self, length: Duration) -> u64 {
         index::estimate(&self.tracks, length)
+    }
+
+    /// Sets what is told of the film as a whole; at any time before [`finish`](Self::finish).
+    pub fn set_metadata(&mut self, metadata: Metadata) {
+        self.metadata = metadata;
     }
 
     /// Adds a track, and returns its number in this file, from 0. Tracks may be added at any time before
@@ -270,7 +278,7 @@ impl Writer {
             offset: self.mdat + self.reserved + 8,
             bytes: mdat_size.to_be_bytes().to_vec(),
         }];
-        let mut moov = Index::new(&self.tracks, self.reserved).encode()?;
+        let mut moov = Index::new(&self.tracks, &self.metadata, self.reserved).encode()?;
         let spare = self.reserved.checked_sub(moov.len() as u64);
         // What is left over has to hold the header of a `free` box, or be nothing.
         let fits = spare

@@ -2,7 +2,7 @@
 
 use aqueduct_core::{MuxError, Write};
 use aqueduct_media::{
-    Event, TrackConfig, TrackId,
+    Event, Sample, TrackConfig, TrackId,
     time::to_flicks,
     timeline::{Clock, Start, Timeline},
 };
@@ -156,6 +156,23 @@ impl<W: SampleWriter> File<W> {
         outputs.push(OutputTrack::new(source, number, clock, &config));
         let last = outputs.len() - 1;
         Ok((&mut outputs[last], false))
+    }
+
+    /// Adds a track of text, which needs no place on the timeline: its times are those of the file already.
+    pub(super) fn add_text(&mut self, config: &TrackConfig) -> Result<Option<usize>, MuxError> {
+        let number = self.writer.add_track(config)?;
+        self.tracks += usize::from(number.is_some());
+        Ok(number)
+    }
+
+    /// Writes samples of a track of text.
+    pub(super) fn text(&mut self, number: usize, samples: &[Sample], writes: &mut Vec<Write>) -> Result<(), MuxError> {
+        let mut out = Vec::new();
+        for sample in samples {
+            self.writer.add(number, &sample.as_slice(&[]), &mut out)?;
+        }
+        append(writes, out);
+        Ok(())
     }
 
     /// Writes what was taken, in the writer's order.

@@ -5,13 +5,14 @@ use aqueduct_media::{Language, Sample, TrackConfig, time::rescale, timeline::Clo
 
 use serde::{Deserialize, Serialize};
 
-use super::source::Source;
+use super::{embed::Embedded, source::Source};
 
 /// One track of the presentation: a stream that may hold several tracks of the file.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Lane {
     pub(super) id: TrackId,
-    pub(super) subtitles: bool,
+    /// What makes a track of it, for a subtitle Rendition.
+    pub(super) embedded: Option<Embedded>,
     pub(super) tags: Tags,
     pub(super) source: Option<Source>,
     /// What sources before this one had to tell.
@@ -26,6 +27,7 @@ pub(super) struct Lane {
 pub(super) struct Tags {
     pub(super) language: Option<Language>,
     pub(super) name: Option<String>,
+    pub(super) forced: bool,
 }
 
 impl Tags {
@@ -33,7 +35,8 @@ impl Tags {
         Self {
             language: track.language.as_deref().map(Language::from_bcp47),
             // The name of a Rendition tells it from its like; that of a Variant Stream is a resolution.
-            name: (track.kind == TrackKind::Audio).then(|| track.name.clone()),
+            name: matches!(track.kind, TrackKind::Audio | TrackKind::Subtitles).then(|| track.name.clone()),
+            forced: track.forced,
         }
     }
 
@@ -51,7 +54,7 @@ impl Lane {
         let at = lanes.iter().position(|lane| lane.id == id).unwrap_or_else(|| {
             lanes.push(Self {
                 id,
-                subtitles: false,
+                embedded: None,
                 tags: Tags::default(),
                 source: None,
                 notes: Vec::new(),
@@ -65,7 +68,7 @@ impl Lane {
 
     /// Whether every lane but this one has shown what it brings.
     pub(super) fn others_are_known(lanes: &[Self], id: TrackId) -> bool {
-        let mut others = lanes.iter().filter(|lane| lane.id != id && !lane.subtitles);
+        let mut others = lanes.iter().filter(|lane| lane.id != id && lane.embedded.is_none());
         others.all(|lane| !lane.outputs.is_empty())
     }
 }

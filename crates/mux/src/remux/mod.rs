@@ -1,6 +1,7 @@
 //! From MPEG-TS, packed audio or fragmented MP4 to one container that is written sample by sample.
 
 mod drift;
+mod embed;
 mod file;
 mod interleave;
 mod lane;
@@ -11,15 +12,18 @@ use std::mem;
 
 use aqueduct_core::{Clear, Item, Mux, MuxError, Presentation, SegmentInfo, Summary, TrackId, TrackKind, Write};
 
+use aqueduct_media::timed_text::Coding;
 use serde::{Deserialize, Serialize};
 
 use self::{
+    embed::Embedded,
     file::{File, Push},
     lane::{Lane, Tags},
     source::{Source, check_stream_types, note},
 };
 
 use crate::checkpoint;
+use crate::subtitles::Origin;
 
 pub(crate) use self::writer::media;
 pub use self::writer::{Order, SampleWriter};
@@ -29,11 +33,16 @@ pub use self::writer::{Order, SampleWriter};
 ///
 /// Tracks are joined by their time stamps on one continuous [`Timeline`](aqueduct_media::timeline::Timeline), across
 /// discontinuities and changes of codec parameters. What was damaged or repaired is counted and told in the
-/// [`Summary`]. Subtitle Renditions are left out: they are written beside the film.
+/// [`Summary`]. Subtitle Renditions become tracks of text.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Remux<W> {
     file: File<W>,
     lanes: Vec<Lane>,
+    /// How subtitles are written.
+    coding: Coding,
+    /// What they count their times from.
+    #[serde(skip)]
+    origin: Origin,
 }
 
 impl<W: SampleWriter> Remux<W> {
@@ -42,7 +51,22 @@ impl<W: SampleWriter> Remux<W> {
         Self {
             file: File::new(writer),
             lanes: Vec::new(),
+            coding: Coding::default(),
+            origin: Origin::default(),
         }
+    }
+
+    /// The same with subtitles written so, and counted from what `origin` tells.
+    #[must_use]
+    pub(crate) fn with_subtitles(mut self, coding: Coding, origin: Origin) -> Self {
+        self.coding = coding;
+        self.origin = origin;
+        self
+    }
+
+    /// Has subtitles count from what `origin` tells.
+    pub(crate) fn set_origin(&mut self, origin: Origin) {
+        self.origin = origin;
     }
 
     /// Makes the lane's demuxer the one for these bytes. Where the stream turns into another container, the demuxer
@@ -75,7 +99,7 @@ impl<W: SampleWriter> Remux<W> {
     }
 
     fn init(&mut self, track: TrackId, bytes: &[u8], writes: &mut Vec<Write>) -> Result<(), MuxError> {
-        let Self { file, lanes } = self;
+        let Self { file, lanes, .. } = self;
         let complete = Lane::others_are_known(lanes, track);
         let lane = Lane::of(lanes, track);
         Self::follow(file, lane, bytes, complete, writes)?;
@@ -104,7 +128,7 @@ impl<W: SampleWriter> Remux<W> {
     }
 
     fn segment(&mut self, track: TrackId, info: &SegmentInfo, bytes: &[u8], writes: &mut Vec<Write>) -> Result<(), MuxError> {
-        let Self { file, lanes } = self;
+        let Self { file, lanes, .. } = self;
         let complete = Lane::others_are_known(lanes, track);
         let lane = Lane::of(lanes, track);
         let period = info.discontinuity_sequence;
@@ -149,11 +173,22 @@ impl<W: SampleWriter> Remux<W> {
 
     pub(crate) fn mark_saved(&mut self) {
         self.file.writer.mark_saved();
+        self.lanes
+            .iter_mut()
+            .filter_map(|lane| lane.embedded.as_mut())
+            .for_each(Embedded::mark_saved);
     }
 
     /// Makes this, which was serialised after `earlier` was marked as saved, the whole.
-    pub(crate) fn put_behind(&mut self, earlier: Self) {
+    pub(crate) fn put_behind(&mut self, mut earlier: Self) {
         self.file.writer.put_behind(earlier.file.writer);
+        self.origin = earlier.origin;
+        for lane in &mut self.lanes {
+            let before = earlier.lanes.iter_mut().find(|before| before.id == lane.id);
+            if let (Some(embedded), Some(before)) = (&mut lane.embedded, before.and_then(|before| before.embedded.take())) {
+                embedded.put_behind(before);
+            }
+        }
     }
 
     fn gap(&mut self, track: TrackId, info: &SegmentInfo) {
@@ -167,15 +202,21 @@ impl<W: SampleWriter> Mux for Remux<W> {
     fn begin(&mut self, presentation: &Presentation, seekable: bool) -> Result<(), MuxError> {
         for track in &presentation.tracks {
             let lane = Lane::of(&mut self.lanes, track.id);
-            lane.subtitles = track.kind == TrackKind::Subtitles;
+            lane.embedded = (track.kind == TrackKind::Subtitles).then(|| Embedded::new(self.coding));
             lane.tags = Tags::of(track);
         }
         self.file.writer.begin(presentation, seekable)
     }
 
     fn push(&mut self, track: TrackId, item: Item<Clear>, writes: &mut Vec<Write>) -> Result<(), MuxError> {
-        if Lane::of(&mut self.lanes, track).subtitles {
-            return Ok(());
+        let Self { file, lanes, origin, .. } = self;
+        let lane = Lane::of(lanes, track);
+        if let Some(embedded) = &mut lane.embedded {
+            return match item {
+                Item::Init { payload, .. } => embedded.init(payload.as_slice(), origin, &lane.tags, file, writes),
+                Item::Segment { info, payload } => embedded.segment(&info, Some(payload.as_slice()), origin, &lane.tags, file, writes),
+                Item::Gap { info, .. } => embedded.segment(&info, None, origin, &lane.tags, file, writes),
+            };
         }
         match item {
             Item::Init { payload, .. } => self.init(track, payload.as_slice(), writes),
@@ -203,8 +244,11 @@ impl<W: SampleWriter> Mux for Remux<W> {
 
     fn finish(&mut self, writes: &mut Vec<Write>) -> Result<Summary, MuxError> {
         let mut summary = Summary::new(W::CONTAINER);
-        let Self { file, lanes } = self;
+        let Self { file, lanes, origin, .. } = self;
         for lane in &mut *lanes {
+            if let Some(embedded) = &mut lane.embedded {
+                embedded.finish(origin, &lane.tags, file, writes, &mut summary.notes)?;
+            }
             Self::drain(file, lane, false, writes)?;
             summary.notes.append(&mut lane.notes);
             if let Some(source) = &lane.source {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::origin::Origin;
 pub(crate) use self::origin::Watch;
-use self::reader::Reader;
+pub(crate) use self::reader::Reader;
 use crate::checkpoint;
 
 /// What a file of subtitles is written as.
@@ -100,9 +100,10 @@ impl Mux for Subtitles {
             Item::Init { payload, .. } => self.reader.init(payload.as_slice())?,
             Item::Segment { info, payload } => {
                 let anchor = self.origin.as_ref().and_then(|origin| origin.wait(info.discontinuity_sequence));
-                self.reader.segment(&info, payload.as_slice(), anchor, &mut cues)?;
+                self.reader
+                    .segment(info.discontinuity_sequence, info.duration, payload.as_slice(), anchor, &mut cues)?;
             }
-            Item::Gap { info, .. } => self.reader.gap(&info),
+            Item::Gap { info, .. } => self.reader.gap(info.duration),
         }
         if !cues.is_empty() {
             self.write(&cues, writes);

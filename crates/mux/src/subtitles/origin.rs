@@ -89,14 +89,37 @@ impl Origin {
         self.change(|known| known.closed = true);
     }
 
+    /// Whether the main output has come to a period, or to its end.
+    pub(crate) fn has_reached(&self, period: u64) -> bool {
+        let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.closed || known.reached.is_some_and(|reached| reached >= period)
+    }
+
+    /// Where a period stands, as far as it is known now.
+    pub(crate) fn get(&self, period: u64) -> Option<Anchor> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner).at(period)
+    }
+
+    /// Where the first period stands.
+    pub(crate) fn first(&self) -> Option<Anchor> {
+        let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.anchors.front().map(|(_, anchor)| *anchor)
+    }
+
     /// Where a period stands. Waits until the main output has come there; `None` where it does not tell.
     pub(crate) fn wait(&self, period: u64) -> Option<Anchor> {
         let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
         while !known.closed && known.reached.is_none_or(|reached| reached < period) {
             known = self.0.changed.wait(known).unwrap_or_else(PoisonError::into_inner);
         }
+        known.at(period)
+    }
+}
+
+impl Known {
+    fn at(&self, period: u64) -> Option<Anchor> {
         // The main output may lack a period. The one before goes on, then.
-        let before = known.anchors.iter().filter(|(told, _)| *told <= period);
+        let before = self.anchors.iter().filter(|(told, _)| *told <= period);
         before.max_by_key(|(told, _)| *told).map(|(_, anchor)| *anchor)
     }
 }

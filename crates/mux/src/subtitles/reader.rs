@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use aqueduct_core::{MuxError, SegmentInfo};
+use aqueduct_core::MuxError;
 use aqueduct_media::time::rescale;
 use aqueduct_media::webvtt::{Cue, Joiner, Segment};
 use aqueduct_media::{Error, Event, TrackId, fmp4, ttml, wvtt};
@@ -39,20 +39,21 @@ impl Reader {
         Ok(())
     }
 
-    /// Takes a segment, and appends to `cues` those that are complete. `anchor` says where its period stands in the
+    /// Takes a segment of a period (Discontinuity Sequence Number), and appends to `cues` those that are complete. `anchor` says where its period stands in the
     /// output, if that is known.
     pub(crate) fn segment(
         &mut self,
-        info: &SegmentInfo,
+        period: u64,
+        duration: Duration,
         bytes: &[u8],
         anchor: Option<Anchor>,
         cues: &mut Vec<Cue>,
     ) -> Result<(), MuxError> {
         let window = Window {
             start_ms: milliseconds(self.position),
-            duration_ms: milliseconds(info.duration),
+            duration_ms: milliseconds(duration),
         };
-        self.position = self.position.saturating_add(info.duration);
+        self.position = self.position.saturating_add(duration);
         let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let (clock, segments) = if is_box(bytes) {
             let fragmented = self.fragmented.get_or_insert_default();
@@ -71,7 +72,7 @@ impl Reader {
         let first = segments.iter().find(|segment| !segment.cues.is_empty());
         let shift = self
             .shift
-            .of(clock, first.map_or(&[], |segment| &segment.cues), info, window, anchor);
+            .of(clock, first.map_or(&[], |segment| &segment.cues), period, window, anchor);
         for segment in segments {
             self.joiner.push(segment, shift, cues);
         }
@@ -79,8 +80,8 @@ impl Reader {
     }
 
     /// A segment is missing.
-    pub(crate) fn gap(&mut self, info: &SegmentInfo) {
-        self.position = self.position.saturating_add(info.duration);
+    pub(crate) fn gap(&mut self, duration: Duration) {
+        self.position = self.position.saturating_add(duration);
     }
 
     /// No more segments: appends the cues that are left.

@@ -1,6 +1,5 @@
 //! From the times that cues carry to times in the output.
 
-use aqueduct_core::SegmentInfo;
 use aqueduct_media::time::{MPEG_HZ, rescale, unwrap_33};
 use aqueduct_media::webvtt::{Cue, TimestampMap};
 
@@ -48,8 +47,7 @@ pub(super) struct Shift {
 
 impl Shift {
     /// What is to be added to the times of `cues`, in milliseconds.
-    pub(super) fn of(&mut self, clock: Clock, cues: &[Cue], info: &SegmentInfo, window: Window, anchor: Option<Anchor>) -> i64 {
-        let period = info.discontinuity_sequence;
+    pub(super) fn of(&mut self, clock: Clock, cues: &[Cue], period: u64, window: Window, anchor: Option<Anchor>) -> i64 {
         match clock {
             Clock::Mapped(map) => {
                 let anchor = anchor.unwrap_or_else(|| self.own_anchor(period, map, window));
@@ -110,11 +108,6 @@ fn guess(clock: Clock, cues: &[Cue], window: Window, anchor: Option<Anchor>) -> 
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use aqueduct_core::{Kind, Resource, TrackId};
-    use url::Url;
-
     use super::*;
 
     fn cue(start_ms: i64) -> Cue {
@@ -123,13 +116,6 @@ mod tests {
             end_ms: start_ms + 1000,
             ..Cue::default()
         }
-    }
-
-    fn info(period: u64) -> SegmentInfo {
-        let resource = Resource::new(Kind::Segment, Url::parse("http://host.example/").unwrap());
-        let mut info = SegmentInfo::new(TrackId::new(0), 0, Duration::from_secs(6), resource);
-        info.discontinuity_sequence = period;
-        info
     }
 
     fn window(start_ms: i64) -> Window {
@@ -182,7 +168,7 @@ mod tests {
         ] {
             let anchor = Some(Anchor { clock, film_ms: 0 });
             let cues = [cue(cue_ms)];
-            let shift = Shift::default().of(map(mpegts, local), &cues, &info(0), window(window_ms), anchor);
+            let shift = Shift::default().of(map(mpegts, local), &cues, 0, window(window_ms), anchor);
             assert_eq!(cue_ms + shift, film, "{what}");
         }
     }
@@ -190,11 +176,11 @@ mod tests {
     #[test]
     fn without_another_track_the_first_segment_is_the_beginning() {
         let mut shift = Shift::default();
-        assert_eq!(shift.of(map(900_000, 0), &[], &info(0), window(0), None), 0);
+        assert_eq!(shift.of(map(900_000, 0), &[], 0, window(0), None), 0);
         // A map for each segment.
-        assert_eq!(shift.of(map(1_440_000, 0), &[cue(500)], &info(0), window(6000), None), 6000);
+        assert_eq!(shift.of(map(1_440_000, 0), &[cue(500)], 0, window(6000), None), 6000);
         // A new period.
-        assert_eq!(shift.of(map(5000, 0), &[cue(500)], &info(1), window(12_000), None), 12_000);
+        assert_eq!(shift.of(map(5000, 0), &[cue(500)], 1, window(12_000), None), 12_000);
     }
 
     #[test]
@@ -223,7 +209,7 @@ mod tests {
             ("one of a stream that began long ago", Clock::Media, 9_999_000, 6000, None, 6000),
         ] {
             let cues = [cue(cue_ms)];
-            let shift = Shift::default().of(clock, &cues, &info(0), window(start), anchor);
+            let shift = Shift::default().of(clock, &cues, 0, window(start), anchor);
             assert_eq!(cue_ms + shift, film, "{what}");
         }
     }
@@ -235,11 +221,8 @@ mod tests {
             clock: 3600 * 90_000,
             film_ms: 0,
         });
-        assert_eq!(shift.of(Clock::Unbound, &[], &info(0), window(0), anchor), 0);
-        assert_eq!(shift.of(Clock::Unbound, &[cue(3_602_000)], &info(0), window(0), anchor), -3_600_000);
-        assert_eq!(
-            shift.of(Clock::Unbound, &[cue(3_700_000)], &info(0), window(6000), anchor),
-            -3_600_000
-        );
+        assert_eq!(shift.of(Clock::Unbound, &[], 0, window(0), anchor), 0);
+        assert_eq!(shift.of(Clock::Unbound, &[cue(3_602_000)], 0, window(0), anchor), -3_600_000);
+        assert_eq!(shift.of(Clock::Unbound, &[cue(3_700_000)], 0, window(6000), anchor), -3_600_000);
     }
 }

@@ -28,7 +28,11 @@ fn fixtures() -> PathBuf {
 fn folder(name: &str) -> Vec<Piece> {
     let folder = fixtures().join(name);
     let init = fs::read(folder.join("init.mp4")).ok().map(Piece::Init);
-    let extension = if init.is_some() { "m4s" } else { "ts" };
+    let extension = match init {
+        Some(_) => "m4s",
+        None if name.starts_with("subs-") => "vtt",
+        None => "ts",
+    };
     let segments = (0..).map_while(|n| fs::read(folder.join(format!("{n}.{extension}"))).ok());
     init.into_iter().chain(segments.map(Piece::Segment)).collect()
 }
@@ -469,6 +473,8 @@ proptest! {
             (Container::Mp4, vec![(TrackKind::Main, folder("video-fmp4")), (TrackKind::Audio, folder("main-audio-fmp4"))]),
             (Container::Mp4, vec![(TrackKind::Main, two_kinds())]),
             (Container::Mp4, vec![(TrackKind::Main, with_gap())]),
+            (Container::Mp4, vec![(TrackKind::Main, folder("high-ts")), (TrackKind::Subtitles, folder("subs-en"))]),
+            (Container::Mp4, vec![(TrackKind::Main, folder("high-fmp4")), (TrackKind::Subtitles, folder("subs-wvtt"))]),
             (Container::Ts, vec![(TrackKind::Main, folder("high-ts"))]),
         ] {
             let (expected, summary) = mux_with_breaks(&lanes, container, &[]).unwrap();

@@ -30,6 +30,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         Scenario {
             unnamed: true,
             output: "Evening news.mp4",
+            probe: vec!["TAG:title=Evening news"],
             ..to_mp4(
                 "command-line/named-by-the-title",
                 "/p/nested/watch.html",

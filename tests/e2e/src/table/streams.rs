@@ -5,6 +5,10 @@ use super::*;
 const LOCAL_PLAYLIST: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{{origin}}/s/plain-ts/0.ts\n\
     #EXTINF:2,\n{{origin}}/s/plain-ts/1.ts\n#EXT-X-ENDLIST\n";
 const RELATIVE_PLAYLIST: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n0.ts\n#EXTINF:2,\n1.ts\n#EXT-X-ENDLIST\n";
+const DATED_PLAYLIST: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-PROGRAM-DATE-TIME:2026-01-01T12:00:00Z\n\
+    #EXT-X-DATERANGE:ID=\"opening\",START-DATE=\"2026-01-01T12:00:00Z\"\n\
+    #EXT-X-DATERANGE:ID=\"2\",START-DATE=\"2026-01-01T12:00:02.500Z\",X-TITLE=\"The end\"\n\
+    #EXTINF:2,\n{{origin}}/s/plain-ts/0.ts\n#EXTINF:2,\n{{origin}}/s/plain-ts/1.ts\n#EXT-X-ENDLIST\n";
 const PLAYLIST_OF_FILES: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfirst.ts\n#EXTINF:2,\nsecond.ts\n#EXT-X-ENDLIST\n";
 
 pub(super) fn scenarios() -> Vec<Scenario> {
@@ -159,6 +163,18 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             input: Input::File("list.m3u8", LOCAL_PLAYLIST),
             outcome: two(),
             ..to_ts("streams/local-playlist-of-urls", "")
+        },
+        Scenario {
+            input: Input::File("list.m3u8", DATED_PLAYLIST),
+            args: vec!["--chapters", "dateranges"],
+            probe: vec![
+                "start_time=0.000000",
+                "TAG:title=opening",
+                "start_time=2.500000",
+                "TAG:title=The end",
+                "TAG:creation_time=2026-01-01T12:00:00.000000Z",
+            ],
+            ..to_mp4("streams/date-ranges-as-chapters", "", vec![Reference::some("high-ts", &[0, 1])])
         },
         Scenario {
             input: Input::File("list.m3u8", PLAYLIST_OF_FILES),

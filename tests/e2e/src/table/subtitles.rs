@@ -17,7 +17,40 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         asked: vec![Asked::exactly("*.ts", 0), Asked::exactly("*/v0/*.m4s", 0)],
         ..to_ts(name, path)
     };
+    let inside = |name, path, references| Scenario {
+        args: vec!["--subs", "all", "--subs-format", "tx3g"],
+        outcome: Outcome::Mp4WithCues(references),
+        probe: vec![
+            "codec_tag_string=tx3g",
+            "TAG:language=eng",
+            "TAG:handler_name=English",
+            "DISPOSITION:default=0",
+        ],
+        ..to_mp4(name, path, Vec::new())
+    };
     vec![
+        inside("subtitles/inside-the-film", "/s/subtitles/index.m3u8", film()),
+        inside(
+            "subtitles/webvtt-in-mp4-inside-the-film",
+            "/s/subtitles-wvtt/index.m3u8",
+            fragmented(),
+        ),
+        inside(
+            "subtitles/ttml-in-mp4-inside-the-film",
+            "/s/subtitles-stpp/index.m3u8",
+            fragmented(),
+        ),
+        Scenario {
+            args: vec!["--subs", "all", "--subs-format", "wvtt"],
+            probe: vec!["codec_tag_string=wvtt", "TAG:handler_name=English"],
+            ..to_mp4("subtitles/inside-the-film-as-webvtt", "/s/subtitles/index.m3u8", film())
+        },
+        Scenario {
+            args: vec!["--subs", "all", "--subs-format", "tx3g"],
+            says: vec!["only an MP4 holds subtitles as tracks"],
+            exit: 2,
+            ..fails("subtitles/not-inside-a-transport-stream", "/s/subtitles/index.m3u8")
+        },
         Scenario {
             args: vec!["--subs", "none"],
             ..to_mp4("subtitles/left-out", "/s/subtitles/index.m3u8", film())

@@ -1,0 +1,182 @@
+//! A subtitle Rendition as a track of the file.
+
+use std::{collections::VecDeque, time::Duration};
+
+use aqueduct_core::{MuxError, SegmentInfo, Write};
+use aqueduct_media::{
+    time::MPEG_HZ,
+    timed_text::{Coding, Encoder},
+    webvtt::Cue,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{SampleWriter, file::File, lane::Tags};
+use crate::subtitles::{Origin, Reader};
+
+/// Segments that wait for the picture to come to their period, and the bytes of them.
+const MAX_HELD: usize = 64;
+const MAX_HELD_BYTES: usize = 4 << 20;
+
+/// Reads one Rendition, and writes its cues as samples.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Embedded {
+    reader: Reader,
+    encoder: Encoder,
+    held: VecDeque<Held>,
+    /// In the file.
+    number: Option<usize>,
+    /// What the clock of the file shows at time 0 of the film, in milliseconds.
+    base: Option<i64>,
+}
+
+/// A segment, or the place of one that is missing.
+#[derive(Debug, Serialize, Deserialize)]
+struct Held {
+    period: u64,
+    duration: Duration,
+    content: Option<Vec<u8>>,
+}
+
+impl Embedded {
+    pub(super) fn new(coding: Coding) -> Self {
+        Self {
+            encoder: Encoder::new(coding),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn init<W: SampleWriter>(
+        &mut self,
+        bytes: &[u8],
+        origin: &Origin,
+        tags: &Tags,
+        file: &mut File<W>,
+        writes: &mut Vec<Write>,
+    ) -> Result<(), MuxError> {
+        self.work(0, origin, tags, file, writes)?;
+        self.reader.init(bytes)
+    }
+
+    /// Takes a segment; one without content is missing.
+    pub(super) fn segment<W: SampleWriter>(
+        &mut self,
+        info: &SegmentInfo,
+        content: Option<&[u8]>,
+        origin: &Origin,
+        tags: &Tags,
+        file: &mut File<W>,
+        writes: &mut Vec<Write>,
+    ) -> Result<(), MuxError> {
+        self.held.push_back(Held {
+            period: info.discontinuity_sequence,
+            duration: info.duration,
+            content: content.map(<[u8]>::to_vec),
+        });
+        self.work(MAX_HELD, origin, tags, file, writes)
+    }
+
+    pub(super) fn finish<W: SampleWriter>(
+        &mut self,
+        origin: &Origin,
+        tags: &Tags,
+        file: &mut File<W>,
+        writes: &mut Vec<Write>,
+        notes: &mut Vec<String>,
+    ) -> Result<(), MuxError> {
+        self.work(0, origin, tags, file, writes)?;
+        let mut cues = Vec::new();
+        self.reader.finish(&mut cues);
+        self.write(cues, true, origin, tags, file, writes)?;
+        self.reader.notes(notes);
+        if self.encoder.left_out() > 0 {
+            notes.push(format!("subtitles: {} cues left out: too many at once", self.encoder.left_out()));
+        }
+        Ok(())
+    }
+
+    pub(super) fn mark_saved(&mut self) {
+        self.reader.mark_saved();
+    }
+
+    pub(super) fn put_behind(&mut self, earlier: Self) {
+        self.reader.put_behind(earlier.reader);
+    }
+
+    /// Reads what is held, as far as it is known where it belongs, and at least so much that `most` segments are left.
+    fn work<W: SampleWriter>(
+        &mut self,
+        most: usize,
+        origin: &Origin,
+        tags: &Tags,
+        file: &mut File<W>,
+        writes: &mut Vec<Write>,
+    ) -> Result<(), MuxError> {
+        let mut cues = Vec::new();
+        while let Some(front) = self.held.front() {
+            let bytes: usize = self.held.iter().filter_map(|held| held.content.as_ref().map(Vec::len)).sum();
+            if !origin.has_reached(front.period) && self.held.len() <= most && bytes <= MAX_HELD_BYTES {
+                break;
+            }
+            let Some(Held { period, duration, content }) = self.held.pop_front() else {
+                break;
+            };
+            match content {
+                Some(bytes) => self.reader.segment(period, duration, &bytes, origin.get(period), &mut cues)?,
+                None => self.reader.gap(duration),
+            }
+        }
+        self.write(cues, false, origin, tags, file, writes)
+    }
+
+    fn write<W: SampleWriter>(
+        &mut self,
+        cues: Vec<Cue>,
+        last: bool,
+        origin: &Origin,
+        tags: &Tags,
+        file: &mut File<W>,
+        writes: &mut Vec<Write>,
+    ) -> Result<(), MuxError> {
+        let mut samples = Vec::new();
+        for cue in cues {
+            self.encoder.cue(cue, &mut samples);
+        }
+        if last {
+            self.encoder.finish(&mut samples);
+        }
+        if samples.is_empty() {
+            return Ok(());
+        }
+        let number = match self.number {
+            Some(number) => number,
+            None => {
+                let config = self.encoder.config(
+                    tags.language.unwrap_or_default(),
+                    tags.name.clone(),
+                    self.reader.blocks(),
+                    tags.forced,
+                );
+                let Some(number) = file.add_text(&config)? else {
+                    // A file that does without text.
+                    return Ok(());
+                };
+                *self.number.insert(number)
+            }
+        };
+        // The first period of the file keeps the times of its source. Rounded up, so that text never begins the film.
+        let base = *self.base.get_or_insert_with(|| {
+            origin.first().map_or(0, |anchor| {
+                let up = anchor
+                    .clock
+                    .saturating_add(i64::from(MPEG_HZ / 1000) - 1)
+                    .div_euclid(i64::from(MPEG_HZ / 1000));
+                up.saturating_sub(anchor.film_ms)
+            })
+        });
+        for sample in &mut samples {
+            sample.dts = sample.dts.saturating_add(base);
+            sample.pts = sample.dts;
+        }
+        file.text(number, &samples, writes)
+    }
+}
