@@ -75,7 +75,7 @@ mod report;
 mod resume;
 
 pub use aqueduct_core::*;
-pub use aqueduct_mux::{Container, Output, OutputError, SubtitleCoding, SubtitleFormat};
+pub use aqueduct_mux::{CaptionChannel, Container, Output, OutputError, SubtitleCoding, SubtitleFormat};
 pub use error::Error;
 pub use pipeline::{Options, Outputs, Pipeline};
 pub use report::{Outcome, Report};

@@ -8,7 +8,7 @@ use aqueduct::decrypt::{ClearKey, Method, UserKeys};
 use aqueduct::fetch::{Concurrency, OnMissing};
 use aqueduct::mux::AudioCodec;
 use aqueduct::resolve::{Select, Selection};
-use aqueduct::{Container, Input, SafeUrl, SubtitleCoding, SubtitleFormat};
+use aqueduct::{CaptionChannel, Container, Input, SafeUrl, SubtitleCoding, SubtitleFormat};
 use clap::{Parser, Subcommand, ValueEnum};
 use url::Url;
 
@@ -41,6 +41,10 @@ pub(crate) struct Args {
     /// What subtitles are written as: files beside the output, or tracks of an MP4
     #[arg(long, value_enum, default_value_t = Subtitles::Vtt, value_name = "FORMAT", help_heading = "Tracks")]
     pub(crate) subs_format: Subtitles,
+
+    /// The closed captions inside the video (CEA-608), for an output that ends in .vtt or .srt
+    #[arg(long, value_enum, value_name = "CHANNEL", help_heading = "Tracks")]
+    pub(crate) captions: Option<Captions>,
 
     /// Chapters for an MP4
     #[arg(long, value_enum, default_value_t = Chapters::None, value_name = "FROM", help_heading = "Tracks")]
@@ -209,6 +213,26 @@ pub(crate) enum Subtitles {
     Wvtt,
 }
 
+/// Channels by their names in INSTREAM-ID.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Captions {
+    Cc1,
+    Cc2,
+    Cc3,
+    Cc4,
+}
+
+impl From<Captions> for CaptionChannel {
+    fn from(captions: Captions) -> Self {
+        match captions {
+            Captions::Cc1 => Self::Cc1,
+            Captions::Cc2 => Self::Cc2,
+            Captions::Cc3 => Self::Cc3,
+            Captions::Cc4 => Self::Cc4,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Chapters {
     /// No chapters
@@ -312,9 +336,16 @@ impl Args {
         let container = extension.as_deref().and_then(Container::from_extension);
         let mut selection = self.source.selection();
         if self.format.is_none() && matches!(container, Some(Container::Subtitles(_))) {
-            selection.video = self.source.video.clone().unwrap_or_else(Select::none);
+            // Captions come with the video, in any quality.
+            let captions = self.captions.is_some();
+            let (video, subs) = if captions {
+                (Select::worst(), Select::none())
+            } else {
+                (Select::none(), Select::best())
+            };
+            selection.video = self.source.video.clone().unwrap_or(video);
             selection.audio = self.source.audio.clone().unwrap_or_else(Select::none);
-            selection.subtitles = self.source.subs.clone().unwrap_or_else(Select::best);
+            selection.subtitles = self.source.subs.clone().unwrap_or(subs);
         }
         selection.sound_alone = self
             .format

@@ -260,7 +260,13 @@ impl Job<'_> {
             }
             (_, format) => subtitles(args, format.unwrap_or_default(), &presentation, self.path.as_deref())?,
         };
-        let muxer = container.muxer().with_subtitles(args.subs_format.coding());
+        if args.captions.is_some() && !matches!(container, Container::Subtitles(_)) {
+            bail!("captions stay in the video: name an output that ends in .vtt or .srt for a file of them");
+        }
+        let muxer = container
+            .muxer()
+            .with_subtitles(args.subs_format.coding())
+            .with_captions(args.captions.map(Into::into));
         let outputs = Outputs {
             main: begun(main),
             subtitles: subtitles.into_iter().map(|(track, output)| (track, begun(output))).collect(),
@@ -279,7 +285,8 @@ impl Job<'_> {
             .with_progress(progress.clone())
             .with_stop(self.stop.clone());
         let display = Display::start(progress, args.source.quiet);
-        let report = pipeline.run(presentation, outputs).await;
+        // On the heap: it is large, and lies in every future above.
+        let report = Box::pin(pipeline.run(presentation, outputs)).await;
         drop(display);
         Ok((report, self.path.iter().cloned().chain(beside).collect()))
     }

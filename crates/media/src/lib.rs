@@ -14,6 +14,7 @@
 //! | [`webvtt`] | WebVTT segments | cues, one `.vtt` |
 //! | [`wvtt`] | WebVTT samples of fragmented MP4, cues | cues, samples |
 //! | [`ttml`] | TTML documents, by themselves or in `stpp` samples | cues |
+//! | [`cea608`] | captions inside H.264 and HEVC | cues |
 //! | [`timed_text`] | cues | samples of a `tx3g` or `wvtt` track |
 //! | [`srt`] | cues | one `.srt` |
 //! | [`mp4::FragmentWriter`] | samples | fragmented MP4 |
@@ -62,6 +63,7 @@ mod audio;
 mod avc;
 mod bits;
 mod boxes;
+pub mod cea608;
 pub mod elementary;
 mod error;
 pub mod fmp4;

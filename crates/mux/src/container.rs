@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use aqueduct_core::{Clear, Item, Mux, MuxError, Presentation, Summary, TrackId, TrackKind, Write};
 
+use aqueduct_media::cea608::Channel;
 use aqueduct_media::timed_text::Coding;
 use aqueduct_media::{packed, ts};
 
@@ -75,6 +76,7 @@ impl Container {
             media: Vec::new(),
             watch: Watch::default(),
             coding: Coding::default(),
+            captions: None,
         }
     }
 }
@@ -89,6 +91,7 @@ pub struct Auto {
     media: Vec<(TrackId, Media)>,
     watch: Watch,
     coding: Coding,
+    captions: Option<Channel>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -154,7 +157,13 @@ impl Auto {
         let chosen = match (self.container, media) {
             // A plain file has its container already.
             (Container::Subtitles(_), _) if self.plain_file() => Chosen::Concat(Concat::new()),
-            (Container::Subtitles(format), _) => Chosen::Subtitles(Box::new(Subtitles::new(format, None))),
+            (Container::Subtitles(format), _) => {
+                let muxer = Subtitles::new(format, None);
+                Chosen::Subtitles(Box::new(match self.captions {
+                    Some(channel) => muxer.of_captions(channel),
+                    None => muxer,
+                }))
+            }
             // They tell nothing of the rest.
             (Container::Mp4, _) if subtitles => Chosen::Mp4(self.mp4()),
             (_, Media::Page) if !self.plain_file() => return Err(page()),
@@ -194,6 +203,13 @@ impl Auto {
     #[must_use]
     pub fn with_subtitles(mut self, coding: Coding) -> Self {
         self.coding = coding;
+        self
+    }
+
+    /// The same, with a file of subtitles made of the captions inside the video.
+    #[must_use]
+    pub fn with_captions(mut self, channel: Option<Channel>) -> Self {
+        self.captions = channel;
         self
     }
 

@@ -64,6 +64,8 @@ pub use remux::{Order, Remux, SampleWriter};
 pub use subtitles::{Origin, SubtitleFormat, Subtitles};
 pub use ts::Ts;
 
+/// A channel of the captions inside a video.
+pub use aqueduct_media::cea608::Channel as CaptionChannel;
 /// How subtitles are written into the file itself.
 pub use aqueduct_media::timed_text::Coding as SubtitleCoding;
 

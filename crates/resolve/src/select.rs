@@ -74,6 +74,11 @@ impl Select {
         Self::only(Take::Best, "best")
     }
 
+    /// The worst one.
+    pub fn worst() -> Self {
+        Self::only(Take::Worst, "worst")
+    }
+
     /// None.
     pub fn none() -> Self {
         Self::only(Take::None, "none")

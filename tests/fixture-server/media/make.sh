@@ -116,6 +116,36 @@ for number in range(3):
 PYTHON
 fi
 
+# The same cues as closed captions (CTA-608-E, ATSC A/53): one pair of bytes in a SEI message before each picture.
+ff -f lavfi -i "testsrc2=size=64x48:rate=24:duration=$seconds" -an -c:v libx264 -preset slower -threads 1 -pix_fmt yuv420p -bf 0 \
+    -g 48 -keyint_min 48 -sc_threshold 0 -crf 40 -fflags +bitexact -flags:v +bitexact -f h264 "$work/plain.h264"
+python3 - "$work/plain.h264" "$work/captioned.h264" <<'PYTHON'
+import re, sys
+parity = lambda byte: byte | (0 if bin(byte).count("1") % 2 else 0x80)
+RCL, EOC, EDM, PAC, ITALIC, WHITE = (0x14, 0x20), (0x14, 0x2F), (0x14, 0x2C), (0x14, 0x70), (0x11, 0x2E), (0x11, 0x20)
+def text(words):
+    codes = [ord(letter) for letter in words] + [0] * (len(words) % 2)
+    return [tuple(codes[at : at + 2]) for at in range(0, len(codes), 2)]
+pairs = {}
+for number in range(6):
+    words = text(f"{number // 2}a one") if number % 2 == 0 else \
+        text(f"{number // 2}b") + [ITALIC] + text("two") + [WHITE] + text("& three")
+    start = 0 if number == 0 else 48 * (number - 1) + 8
+    for at, pair in enumerate([RCL, PAC] + words):
+        pairs[start + at] = pair
+    pairs[48 * number + 6] = EOC
+    pairs[48 * number + 42] = EDM
+out, picture = b"", 0
+for unit in re.split(rb"\x00?\x00\x00\x01", open(sys.argv[1], "rb").read())[1:]:
+    if unit[0] & 31 in (1, 5):
+        data = bytes(parity(byte) for byte in pairs.get(picture, (0, 0)))
+        out += b"\0\0\0\1\x06\x04\x0e\xb5\0\x31GA94\x03\x41\xff\xfc" + data + b"\xff\x80"
+        picture += 1
+    out += b"\0\0\0\1" + unit
+open(sys.argv[2], "wb").write(out)
+PYTHON
+package captions-ts ts -r 24 -i "$work/captioned.h264" -map 0:v
+
 # What `openssl`, not our code, makes of a segment: vectors for the encryption that the server does itself.
 key=000102030405060708090a0b0c0d0e0f
 encrypt() { openssl enc -aes-128-cbc -K $key -iv "$1" -in "$2" | sha256sum | cut -d' ' -f1; }

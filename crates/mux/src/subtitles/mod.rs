@@ -1,12 +1,13 @@
 //! Subtitle Renditions: from whatever they came in to cues, and from cues to a file.
 
+mod captions;
 mod origin;
 mod reader;
 mod shift;
 
 use aqueduct_core::{Clear, Item, Mux, MuxError, Summary, TrackId, Write};
 use aqueduct_media::webvtt::Cue;
-use aqueduct_media::{srt, webvtt};
+use aqueduct_media::{cea608::Channel, srt, webvtt};
 use serde::{Deserialize, Serialize};
 
 pub use self::origin::Origin;
@@ -80,6 +81,13 @@ impl Subtitles {
     pub(crate) fn put_behind(&mut self, earlier: Self) {
         self.reader.put_behind(earlier.reader);
         self.origin = earlier.origin;
+    }
+
+    /// The same for the captions inside a video, of which it takes the segments.
+    #[must_use]
+    pub fn of_captions(mut self, channel: Channel) -> Self {
+        self.reader = Reader::of_captions(channel);
+        self
     }
 
     fn write(&mut self, cues: &[Cue], writes: &mut Vec<Write>) {

@@ -4,12 +4,14 @@ use std::ops::Range;
 use std::time::Duration;
 
 use aqueduct_core::MuxError;
+use aqueduct_media::cea608::Channel;
 use aqueduct_media::time::rescale;
 use aqueduct_media::webvtt::{Cue, Joiner, Segment};
 use aqueduct_media::{Error, Event, TrackId, fmp4, ttml, wvtt};
 
 use serde::{Deserialize, Serialize};
 
+use super::captions::Captions;
 use super::origin::Anchor;
 use super::shift::{Clock, Shift, Window};
 
@@ -19,13 +21,25 @@ pub(crate) struct Reader {
     joiner: Joiner,
     shift: Shift,
     fragmented: Option<Fragmented>,
+    captions: Option<Captions>,
     /// Playing time so far.
     position: Duration,
 }
 
 impl Reader {
+    /// A reader of the captions inside a video.
+    pub(crate) fn of_captions(channel: Channel) -> Self {
+        Self {
+            captions: Some(Captions::new(channel)),
+            ..Self::default()
+        }
+    }
+
     /// Takes a Media Initialization Section.
     pub(crate) fn init(&mut self, bytes: &[u8]) -> Result<(), MuxError> {
+        if let Some(captions) = &mut self.captions {
+            return captions.init(bytes);
+        }
         let mut events = Vec::new();
         let fragmented = self.fragmented.get_or_insert_default();
         fragmented.demuxer.init(bytes, &mut events).map_err(media)?;
@@ -54,6 +68,11 @@ impl Reader {
             duration_ms: milliseconds(duration),
         };
         self.position = self.position.saturating_add(duration);
+        if let Some(captions) = &mut self.captions {
+            let segment = captions.segment(period, window.start_ms, bytes)?;
+            self.joiner.push(segment, 0, cues);
+            return Ok(());
+        }
         let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let (clock, segments) = if is_box(bytes) {
             let fragmented = self.fragmented.get_or_insert_default();
@@ -86,6 +105,9 @@ impl Reader {
 
     /// No more segments: appends the cues that are left.
     pub(crate) fn finish(&mut self, cues: &mut Vec<Cue>) {
+        if let Some(captions) = &mut self.captions {
+            self.joiner.push(captions.finish(), 0, cues);
+        }
         self.joiner.finish(cues);
     }
 
@@ -221,7 +243,7 @@ fn within(mut document: Segment, start_ms: i64, end_ms: i64) -> Segment {
     document
 }
 
-fn is_box(bytes: &[u8]) -> bool {
+pub(super) fn is_box(bytes: &[u8]) -> bool {
     const BOXES: [&[u8]; 9] = [b"ftyp", b"styp", b"moov", b"moof", b"sidx", b"emsg", b"prft", b"free", b"skip"];
     bytes.get(4..8).is_some_and(|kind| BOXES.contains(&kind))
 }
@@ -230,7 +252,7 @@ fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn media(error: Error) -> MuxError {
+pub(super) fn media(error: Error) -> MuxError {
     match error {
         Error::PictureSubtitles => MuxError::Unsupported {
             what: format!("{error}; --subs none leaves them out"),

@@ -17,6 +17,12 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         asked: vec![Asked::exactly("*.ts", 0), Asked::exactly("*/v0/*.m4s", 0)],
         ..to_ts(name, path)
     };
+    let captions = |name, output| Scenario {
+        args: vec!["--captions", "cc1"],
+        output,
+        outcome: Outcome::Cues,
+        ..to_ts(name, "/s/captions/index.m3u8")
+    };
     let inside = |name, path, references| Scenario {
         args: vec!["--subs", "all", "--subs-format", "tx3g"],
         outcome: Outcome::Mp4WithCues(references),
@@ -90,6 +96,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             "out.en.vtt",
             fragmented(),
         ),
+        captions("subtitles/captions-of-the-video", "out.srt"),
+        captions("subtitles/captions-of-the-video-as-webvtt", "out.vtt"),
         alone("subtitles/alone", "/s/subtitles/index.m3u8", &[], "out.vtt"),
         alone(
             "subtitles/alone-as-srt",
