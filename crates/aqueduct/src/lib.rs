@@ -70,6 +70,7 @@
 //! ```
 
 mod error;
+mod json;
 mod pipeline;
 mod report;
 mod resume;
@@ -77,6 +78,7 @@ mod resume;
 pub use aqueduct_core::*;
 pub use aqueduct_mux::{CaptionChannel, Container, Output, OutputError, SubtitleCoding, SubtitleFormat};
 pub use error::Error;
+pub use json::{Document, OutputDocument, Piece, REPORT_SCHEMA, REPORT_VERSION, TrackDocument, UnitDocument, write_failure, write_report};
 pub use pipeline::{Options, Outputs, Pipeline};
 pub use report::{Outcome, Report};
 pub use url::Url;

@@ -54,6 +54,10 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) overwrite: bool,
 
+    /// Write what became of every segment to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+
     /// Begin anew, and give up what an earlier run left of the same output
     #[arg(long)]
     pub(crate) no_resume: bool,

@@ -1,6 +1,6 @@
 //! The main command: each input through the pipeline.
 
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use aqueduct::{
     Account, Container, DecryptError, Error, FetchError, Input, Located, Outcome, Output, Outputs, Pipeline, Presentation, Progress,
     Report, Stop, SubtitleFormat, TrackId, TrackKind,
 };
+use tempfile::NamedTempFile;
 
 use crate::args::{Args, Chapters, Pick, SourceArgs};
 use crate::exit::{self, Exit};
@@ -203,7 +204,11 @@ impl Job<'_> {
         loop {
             let progress = Progress::new();
             let (error, targets) = match self.round(presentation, output.take(), anew, progress.clone()).await? {
-                (Ok(report), targets) => return Ok(conclude(self.args, &report, &targets)),
+                (Ok(report), targets) => {
+                    let files: Vec<_> = targets.iter().map(PathBuf::as_path).collect();
+                    self.report(|out| aqueduct::write_report(&report, &files, out))?;
+                    return Ok(conclude(self.args, &report, &targets));
+                }
                 (Err(error), targets) => (error, targets),
             };
             let has = progress.counters().segments_written();
@@ -215,6 +220,8 @@ impl Job<'_> {
                 tracing::warn!("{error}: it is replaced");
                 anew = true;
             } else {
+                let files: Vec<_> = targets.iter().map(PathBuf::as_path).collect();
+                self.report(|out| aqueduct::write_failure(&error, &files, out))?;
                 if targets.iter().any(|target| aqueduct::mux::can_go_on(target)) {
                     // After the error itself, and for those who want to hear of errors only as well.
                     let exit = exit::of(&error.into());
@@ -229,6 +236,18 @@ impl Job<'_> {
             }
             presentation = streams.swap_remove(self.number - 1);
         }
+    }
+
+    /// Writes the report, where one is wanted. It has its name when it is whole.
+    fn report(&self, write: impl FnOnce(&mut BufWriter<NamedTempFile>) -> std::io::Result<()>) -> anyhow::Result<()> {
+        let Some(path) = &self.args.report else { return Ok(()) };
+        let told = || format!("failed to write the report {}", path.display());
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let mut out = BufWriter::new(NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).with_context(told)?);
+        write(&mut out).with_context(told)?;
+        let file = out.into_inner().map_err(std::io::IntoInnerError::into_error).with_context(told)?;
+        file.persist(path).with_context(told)?;
+        Ok(())
     }
 
     /// One go, from what is there already.

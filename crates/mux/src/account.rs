@@ -1,14 +1,15 @@
 //! The account of an output: the journal while it is written, and what can be told from it afterwards.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::journal::disk::{Bytes, Disk, write_all};
-use crate::journal::record::{Entry, Fate, Record, hex};
+use crate::journal::disk::{Bytes, Disk, RealDisk, write_all};
+use crate::journal::record::{Entry, Fate, Job, Record, hex};
 use crate::journal::survey::{self, digest};
+use crate::part::paths;
 
 /// Places that were written over after they were recorded. A muxer has a handful; beyond that all is taken for changed.
 const MAX_PATCHES: usize = 256;
@@ -162,6 +163,53 @@ impl Account {
             file,
             length,
         }
+    }
+
+    /// What an earlier run left of the output at `target`, to be taken up again; `None` when it left nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading it.
+    pub fn left(target: &Path) -> io::Result<Option<Self>> {
+        let (part, journal) = paths(target);
+        let found = RealDisk.read(&journal).and_then(|journal| Ok((journal, RealDisk.read(&part)?)));
+        let (journal, file) = match found {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut records = survey::records(&*journal, u64::MAX)?;
+        let mut recorded = 0;
+        while let Some(record) = records.next()? {
+            if let Record::Entry(Entry {
+                fate: Fate::Written { offset, length, .. },
+                ..
+            }) = record
+            {
+                recorded = offset.saturating_add(length);
+            }
+        }
+        let end = records.end();
+        // What stands behind the last unit is cut off by the run that goes on.
+        Ok(Some(Self::new(
+            Some(Growing::new(journal, end, recorded)),
+            Some(file),
+            recorded,
+            None,
+        )))
+    }
+
+    /// What was done.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading the journal.
+    pub fn job(&self) -> io::Result<Option<Job>> {
+        let Some(growing) = &self.growing else { return Ok(None) };
+        Ok(match survey::records(&*growing.journal, growing.end)?.next()? {
+            Some(Record::Job(job)) => Some(job),
+            _ => None,
+        })
     }
 
     /// Length of the output, in bytes.

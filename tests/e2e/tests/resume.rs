@@ -200,3 +200,39 @@ async fn subtitles_and_the_film_are_taken_up_together() {
         );
     }
 }
+
+#[tokio::test]
+async fn the_report_names_every_segment_and_accounts_for_every_byte() {
+    let digest = |bytes: &[u8]| -> String {
+        use sha2::Digest;
+        sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    for (output, path, rules, code) in [
+        ("out.ts", "/s/plain-ts/index.m3u8?token=SECRET", vec![], 0),
+        ("out.mp4", "/s/alternate-audio/index.m3u8", vec![], 0),
+        ("out.ts", "/s/plain-ts/index.m3u8", vec![Rule::new("*/2.ts", Fault::status(403))], 3),
+    ] {
+        let bench = Bench::new(rules);
+        let args = ["-o", output, "--report", "report.json", "--on-missing", "gap"];
+        expect(&bench.run(&args, path).await, code, "segments");
+        let text = std::fs::read_to_string(bench.path("report.json")).unwrap();
+        assert!(!text.contains("SECRET"));
+        let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let file = media(&bench.path(output));
+        let one = &report["outputs"][0];
+        assert_eq!(one["bytes"], file.len());
+        let units = one["units"].as_array().unwrap();
+        let mut pieces: Vec<_> = units.iter().filter_map(|unit| unit.get("piece")).collect();
+        pieces.push(&one["tail"]);
+        let mut end = 0;
+        for piece in pieces {
+            let number = |name: &str| usize::try_from(piece[name].as_u64().unwrap()).unwrap();
+            assert_eq!(number("offset"), end);
+            end += number("length");
+            assert_eq!(piece["sha256"], digest(&file[number("offset")..end]), "{piece}");
+        }
+        assert_eq!(end, file.len(), "every byte is accounted for");
+        let missing = units.iter().filter(|unit| unit["fate"] == "failed").count();
+        assert_eq!(missing, usize::from(code == 3));
+    }
+}

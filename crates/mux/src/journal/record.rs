@@ -225,6 +225,14 @@ impl Entry {
         }
     }
 
+    /// SHA-256 of the bytes that it brought, in hexadecimal, if it is in the output.
+    pub fn sha256(&self) -> Option<String> {
+        match &self.fate {
+            Fate::Written { sha256, .. } => Some(hex(sha256)),
+            _ => None,
+        }
+    }
+
     /// The same as a gap of its own.
     pub fn as_gap(&self) -> Option<Gap> {
         self.fate.cause().map(|cause| Gap {
