@@ -524,3 +524,80 @@ async fn a_rate_limit_holds_over_all_requests() {
     let took = begun.elapsed();
     assert!((Duration::from_millis(390)..Duration::from_secs(5)).contains(&took), "{took:?}");
 }
+
+/// Runs a stage for each track over its ranges of `/f`, all within one `budget`, and takes from them in turn, as a muxer
+/// that waits for the one that is behind.
+async fn tracks(server: &Server, budget: usize, tracks: &[&[(u64, u64)]]) -> Vec<Vec<Vec<u8>>> {
+    let budget = Budget::new(budget);
+    let fetcher = Arc::new(fetcher(20));
+    let permits = Permits::split(Concurrency::Fixed(5), tracks.len());
+    let mut stages = tokio::task::JoinSet::new();
+    let mut outlets = Vec::new();
+    for ((number, ranges), permits) in (0..).zip(tracks).zip(permits) {
+        let track = TrackId::new(number);
+        let lender = Lender {
+            budget: budget.clone(),
+            track,
+            limits: Limits::default(),
+            progress: Progress::new(),
+        };
+        let (to_fetch, inlet) = channel(ranges.len());
+        for (msn, range) in (0..).zip(*ranges) {
+            let resource = resource(server, Some(*range));
+            let info = Arc::new(SegmentInfo::new(track, msn, Duration::ZERO, resource.clone()));
+            let payload = resource;
+            to_fetch.send(Item::Segment { info, payload }).await.unwrap();
+        }
+        let (outlet, fetched) = channel::<Item<Sealed>>(1);
+        outlets.push(fetched);
+        stages.spawn(run(
+            Arc::clone(&fetcher),
+            lender,
+            permits,
+            OnMissing::Abort,
+            inlet,
+            outlet,
+            Stop::new(),
+        ));
+    }
+    let mut bodies = vec![Vec::new(); tracks.len()];
+    let most = tracks.iter().map(|ranges| ranges.len()).max().unwrap_or(0);
+    for _ in 0..most {
+        for (outlet, bodies) in outlets.iter().zip(&mut bodies) {
+            if let Ok(Item::Segment { payload, .. }) = outlet.recv().await {
+                bodies.push(payload.as_slice().to_vec());
+            }
+        }
+    }
+    while let Some(ended) = stages.join_next().await {
+        ended.unwrap().unwrap();
+    }
+    bodies
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tracks_of_one_file_never_wait_for_each_other_in_a_circle() {
+    let video = in_a_row(1000, 40_000, 40);
+    let audio = in_a_row(1_700_000, 6_000, 40);
+    let backwards: Vec<_> = in_a_row(0, 30_000, 40).into_iter().rev().collect();
+    let seeds = 2;
+    for seed in 0..seeds {
+        for (budget, ignored) in [(50_000, 0), (50_000, 30), (300_000, 30), (50_000, 100), (8 << 20, 50)] {
+            let server = server(vec![
+                Rule::new("/f", Fault::Truncate { at: 15_000 }).percent(10, seed),
+                Rule::new("/f", Fault::Reset { at: 1_000 }).percent(10, seed + 1000),
+                Rule::new("/f", Fault::status(503)).percent(10, seed + 2000),
+                Rule::new("/f", Fault::IgnoreRange).percent(ignored, seed + 3000),
+            ]);
+            let wanted: [&[(u64, u64)]; 3] = [&video, &audio, &backwards];
+            let bodies = tokio::time::timeout(Duration::from_secs(60), tracks(&server, budget, &wanted)).await;
+            let bodies = bodies.unwrap_or_else(|_| panic!("seed {seed}, {budget} bytes, {ignored} % ignored: stuck"));
+            for (bodies, wanted) in bodies.iter().zip(wanted) {
+                assert!(
+                    *bodies == cut(wanted),
+                    "seed {seed}, {budget} bytes, {ignored} % ignored: other bytes"
+                );
+            }
+        }
+    }
+}
