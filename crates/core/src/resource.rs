@@ -7,8 +7,8 @@ use url::Url;
 
 /// A URL that is safe to print.
 ///
-/// `Display` and `Debug` leave out user name and password, the values of all query parameters (they carry
-/// tokens and signatures as often as not) and the fragment; a `data:` URL shows only its media type.
+/// `Display` and `Debug` leave out user name and password, the values of all query parameters and of `name=value` in the
+/// path (they carry tokens and signatures as often as not) and the fragment; a `data:` URL shows only its media type.
 /// [`SafeUrl::url`] gives the whole URL to those who make the request. Cloning is cheap.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SafeUrl(Arc<Url>);
@@ -48,18 +48,34 @@ impl fmt::Display for SafeUrl {
         if let Some(port) = url.port() {
             write!(f, ":{port}")?;
         }
-        f.write_str(url.path())?;
+        for (n, segment) in url.path().split('/').enumerate() {
+            f.write_str(if n == 0 { "" } else { "/" })?;
+            match named_value(segment) {
+                None => f.write_str(segment)?,
+                parameter => write_parameter(f, parameter)?,
+            }
+        }
         if let Some(query) = url.query() {
             for (n, parameter) in query.split('&').enumerate() {
                 f.write_str(if n == 0 { "?" } else { "&" })?;
-                match parameter.split_once('=') {
-                    Some((name, value)) if !value.trim_matches('=').is_empty() => write!(f, "{name}=…")?,
-                    // A parameter without a value may be the token itself, with the padding of its base64.
-                    _ => f.write_str("…")?,
-                }
+                write_parameter(f, parameter.split_once('='))?;
             }
         }
         Ok(())
+    }
+}
+
+/// The name and the value of `name=value` in a path.
+fn named_value(text: &str) -> Option<(&str, &str)> {
+    let encoded = || text.split_once("%3D").or_else(|| text.split_once("%3d"));
+    text.split_once('=').or_else(encoded)
+}
+
+fn write_parameter(f: &mut fmt::Formatter<'_>, parameter: Option<(&str, &str)>) -> fmt::Result {
+    match parameter {
+        Some((name, value)) if !value.replace("%3D", "=").replace("%3d", "=").trim_matches('=').is_empty() => write!(f, "{name}=…"),
+        // A parameter without a value may be the token itself, with the padding of its base64.
+        _ => f.write_str("…"),
     }
 }
 
@@ -240,6 +256,18 @@ mod tests {
             (
                 "https://user:pass@host.example:8443/a/b.m3u8?token=abc&n=1#frag",
                 "https://host.example:8443/a/b.m3u8?token=…&n=…",
+            ),
+            (
+                "https://host.example/hdntl=exp=1~acl=/*~hmac=abc/v1/a.ts;jsessionid=abc",
+                "https://host.example/hdntl=…/*~hmac=…/v1/a.ts;jsessionid=…",
+            ),
+            (
+                "https://host.example/token%3Dabc/U0VDUkVUMQ==/a-b_c.ts",
+                "https://host.example/token=…/…/a-b_c.ts",
+            ),
+            (
+                "https://host.example/U0VDUkVUMQ%3D%3D/a?U0VDUkVUMQ%3D%3D&x%3Dabc&U0VDUkVU%3D=",
+                "https://host.example/…/a?…&…&…",
             ),
             ("http://host.example/?c2VjcmV0", "http://host.example/?…"),
             ("http://host.example/?U0VDUkVUMQ==", "http://host.example/?…"),
