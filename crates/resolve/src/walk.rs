@@ -258,10 +258,14 @@ impl<'a, F: Fetch> Walk<'a, F> {
         if fetched.url != resource.url {
             self.note(entry, format!("redirected to {}", fetched.url));
         }
-        let at = Resource {
+        let mut at = Resource {
             url: fetched.url.clone(),
             ..resource.clone()
         };
+        if fetched.url != resource.url {
+            // Where a redirect leads is what the server says, not what the user gave.
+            at.named_by = Some(resource.url.clone());
+        }
         let head = fetched.body.as_slice();
         if !fetched.whole || extract_media(head) {
             let ranges = fetched.accepts_ranges;

@@ -282,6 +282,24 @@ fn secrets() -> Vec<Scenario> {
             ..across("policy/query-of-the-referer-for-its-origin-alone")
         },
         Scenario {
+            args: vec!["--referer", "{{origin}}/page?token=T"],
+            rules: vec![Rule::new(
+                "/film.mp4",
+                Fault::Redirect {
+                    status: 302,
+                    to: "{{other}}/media/film.mp4".into(),
+                },
+            )],
+            output: "out.mp4",
+            outcome: Outcome::Bytes("film.mp4"),
+            asked: vec![
+                Asked::exactly("/film.mp4", 1).with("referer", "{{origin}}/page?token=T"),
+                Asked::at_least("*", 2).with("referer", "{{origin}}/").elsewhere(),
+                Asked::exactly("*", 0).with("referer", "{{origin}}/page").elsewhere(),
+            ],
+            ..to_ts("policy/ranges-of-a-file-behind-a-redirect", "/film.mp4")
+        },
+        Scenario {
             input: Input::Url("http://user:SECRET1@{{address}}/secret.m3u8?token=SECRET2&SECRET3#SECRET4"),
             files: vec![(
                 "/secret.m3u8",
