@@ -22,6 +22,8 @@ use crate::{coding, range, sniff, tls};
 pub(crate) struct Memory {
     /// What proves that the resource did not change: a strong `ETag` or a `Last-Modified` (RFC 9110, 13.1.5).
     validator: Option<String>,
+    /// The `ETag` as it is. A weak one cannot continue a body, but it tells of a change within the second of a date.
+    tag: Option<String>,
     /// Length of the whole resource, in bytes.
     total: Option<u64>,
     /// The coding that its bytes are in.
@@ -34,7 +36,7 @@ impl Memory {
     fn goes_on_with(&self, answer: &Self) -> bool {
         let lengths = self.total.zip(answer.total);
         let proven = self.validator.is_some() || lengths.is_some();
-        let same = self.validator == answer.validator && self.coding == answer.coding;
+        let same = self.validator == answer.validator && self.tag == answer.tag && self.coding == answer.coding;
         proven && same && lengths.is_none_or(|(before, now)| before == now)
     }
 }
@@ -107,6 +109,7 @@ pub(crate) async fn attempt(
     };
     let mut answer = Memory {
         validator: validator(headers),
+        tag: text(headers, header::ETAG).map(Into::into),
         coding: coding::declared(resource, &url, headers)?,
         total: whole_length,
     };

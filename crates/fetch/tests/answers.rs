@@ -131,6 +131,10 @@ const A: &str = "ETag: \"a\"\r\n";
 const B: &str = "ETag: \"b\"\r\n";
 const DATED: &str = "Last-Modified: Fri, 31 Dec 1999 23:59:59 GMT\r\n";
 
+fn weak(tag: &str) -> String {
+    format!("ETag: W/\"{tag}\"\r\n{DATED}")
+}
+
 #[tokio::test]
 async fn what_goes_on_after_a_cut_is_the_rest_of_the_same_or_nothing() {
     let content = content();
@@ -197,6 +201,20 @@ async fn what_goes_on_after_a_cut_is_the_rest_of_the_same_or_nothing() {
                     whole(A, &content),
                 ],
                 [true, false],
+            ),
+            (
+                "the same date and another weak tag",
+                vec![
+                    cut(&weak("a"), &content, one),
+                    part(&weak("b"), &other, one, LENGTH, &all),
+                    whole(&weak("b"), &content),
+                ],
+                [true, false],
+            ),
+            (
+                "the same date and weak tag",
+                vec![cut(&weak("a"), &content, one), part(&weak("a"), &content, one, LENGTH, &all)],
+                [true, true],
             ),
             (
                 "no validator, the same length",
