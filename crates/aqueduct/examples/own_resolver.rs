@@ -6,11 +6,18 @@ use std::time::Duration;
 
 use aqueduct::*;
 
+/// What a segment plays.
+const SEGMENT: Duration = Duration::from_secs(2);
+
 struct Numbered(Url, u64);
 
 impl Resolve for Numbered {
     async fn resolve<F: Fetch>(&self, _: &Input, _: &F) -> Result<Presentation, ResolveError> {
-        Ok(Presentation::new(vec![Track::new(TrackId::new(0), TrackKind::Main, "numbered")]))
+        let mut track = Track::new(TrackId::new(0), TrackKind::Main, "numbered");
+        // What is known ahead makes the progress tell how much is left, and the index stand in front of the film.
+        track.segments = Some(self.1);
+        track.duration = Some(SEGMENT.saturating_mul(self.1.try_into().unwrap_or(u32::MAX)));
+        Ok(Presentation::new(vec![track]))
     }
 
     async fn follow<F: Fetch>(&self, track: &Track, _: &F, outlet: Sender<Item<Resource>>, _: Stop) -> Result<(), ResolveError> {
@@ -20,7 +27,7 @@ impl Resolve for Numbered {
                 .join(&format!("{msn}.ts"))
                 .map_err(|error| ResolveError::Other(error.into()))?;
             let resource = Resource::new(Kind::Segment, url);
-            let info = Arc::new(SegmentInfo::new(track.id, msn, Duration::from_secs(2), resource.clone()));
+            let info = Arc::new(SegmentInfo::new(track.id, msn, SEGMENT, resource.clone()));
             if outlet.send(Item::Segment { info, payload: resource }).await.is_err() {
                 break;
             }

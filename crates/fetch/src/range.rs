@@ -59,12 +59,12 @@ pub(crate) fn check(
     let got = ContentRange::parse(header).ok_or_else(|| wrong(format!("unreadable Content-Range {header:?}")))?;
     let first = range.map_or(0, |range| range.offset).saturating_add(received);
     if got.first != first {
-        return Err(wrong(format!("asked for bytes from {first}, got {header:?}")));
+        return Err(wrong(format!("asked for bytes from {first}, got Content-Range {header:?}")));
     }
     match range.and_then(ByteRange::last) {
         Some(last) if got.last < last || got.last > last.saturating_add(ahead) => Err(wrong(match got.total {
             Some(total) if total <= last => format!("asked for bytes {first}-{last} of a resource of {total} bytes"),
-            _ => format!("asked for bytes {first}-{last}, got {header:?}"),
+            _ => format!("asked for bytes {first}-{last}, got Content-Range {header:?}"),
         })),
         _ => Ok(got),
     }
