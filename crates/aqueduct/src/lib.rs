@@ -74,6 +74,7 @@ mod json;
 mod pipeline;
 mod report;
 mod resume;
+mod verify;
 
 pub use aqueduct_core::*;
 pub use aqueduct_mux::{CaptionChannel, Container, Output, OutputError, SubtitleCoding, SubtitleFormat};
@@ -82,6 +83,7 @@ pub use json::{Document, OutputDocument, Piece, REPORT_SCHEMA, REPORT_VERSION, T
 pub use pipeline::{Options, Outputs, Pipeline};
 pub use report::{Outcome, Report};
 pub use url::Url;
+pub use verify::{Findings, VerifyError, read_report, report_beside, verify};
 
 /// Decryption: the stage and its bundled decrypter.
 pub mod decrypt {

@@ -109,6 +109,18 @@ pub(crate) enum Command {
         #[command(flatten)]
         source: SourceArgs,
     },
+    /// Prove a finished file: its bytes by its report, and its container
+    Verify {
+        /// The file
+        file: PathBuf,
+
+        /// Its report, as --report wrote it [default: FILE.report.json, where that is there]
+        #[arg(long, value_name = "REPORT")]
+        report: Option<PathBuf>,
+
+        #[command(flatten)]
+        source: SourceArgs,
+    },
 }
 
 /// How inputs are found and asked for.
@@ -326,7 +338,7 @@ impl Args {
     /// The options that every command has.
     pub(crate) fn source(&self) -> &SourceArgs {
         match &self.command {
-            Some(Command::List { source, .. }) => source,
+            Some(Command::List { source, .. } | Command::Verify { source, .. }) => source,
             None => &self.source,
         }
     }

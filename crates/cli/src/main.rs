@@ -6,6 +6,7 @@ mod fetch;
 mod list;
 mod name;
 mod progress;
+mod prove;
 mod requests;
 mod signals;
 
@@ -48,14 +49,21 @@ fn main() -> ExitCode {
 /// The first signal drains what is under way, the second aborts it.
 async fn run(args: &Args) -> Exit {
     let stop = Stop::new();
-    let signals = tokio::spawn(signals::watch(stop.clone()));
+    // To verify leaves nothing behind: a signal may simply end it.
+    let watched = !matches!(args.command, Some(Command::Verify { .. }));
+    let signals = watched.then(|| tokio::spawn(signals::watch(stop.clone())));
     let exit = match &args.command {
+        Some(Command::Verify { file, report, source }) => {
+            prove::verify_file(file, report.as_ref(), source.quiet).unwrap_or_else(|error| exit::of(&error))
+        }
         Some(Command::List { input, json, source }) => list::list(source, input, *json, &stop)
             .await
             .unwrap_or_else(|error| exit::of(&error)),
         None => fetch::all(args, &stop).await,
     };
-    signals.abort();
+    if let Some(signals) = signals {
+        signals.abort();
+    }
     exit
 }
 

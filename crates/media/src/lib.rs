@@ -64,6 +64,7 @@ mod avc;
 mod bits;
 mod boxes;
 pub mod cea608;
+pub mod check;
 pub mod elementary;
 mod error;
 pub mod fmp4;

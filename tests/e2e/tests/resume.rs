@@ -236,3 +236,63 @@ async fn the_report_names_every_segment_and_accounts_for_every_byte() {
         assert_eq!(missing, usize::from(code == 3));
     }
 }
+
+#[tokio::test]
+async fn verify_proves_a_file_by_its_report_and_its_container() {
+    for output in ["out.ts", "out.mp4"] {
+        let bench = Bench::new(Vec::new());
+        let report = format!("{output}.report.json");
+        expect(
+            &bench.run(&["-o", output, "--report", &report], "/s/plain-ts/index.m3u8").await,
+            0,
+            "whole",
+        );
+        let verify = || async {
+            let mut command = binary::command(bench.folder.path()).unwrap();
+            binary::finish(command.args(["verify", output]).spawn().unwrap(), PATIENCE)
+                .await
+                .unwrap()
+        };
+        expect(&verify().await, 0, "sound: 6 segments proved by their digests");
+        let whole = media(&bench.path(output));
+        let mut damaged = whole.clone();
+        // A segment is about 33 kB.
+        damaged[80_000] ^= 1;
+        std::fs::write(bench.path(output), &damaged).unwrap();
+        let found = verify().await;
+        expect(&found, 1, "damaged: segment 2 of track 0");
+        expect(&found, 1, "5 segments proved");
+        assert_eq!(found.stderr.matches("damaged").count(), 1, "{}", found.stderr);
+        let cut = &whole[..whole.len() - 1000];
+        std::fs::write(bench.path(output), cut).unwrap();
+        let found = verify().await;
+        expect(
+            &found,
+            1,
+            &format!("it has {} bytes, and had {} when it was written", cut.len(), whole.len()),
+        );
+        std::fs::remove_file(bench.path(&report)).unwrap();
+        expect(&verify().await, 1, "not as it should be: without a report only its container");
+        std::fs::write(bench.path(output), &whole).unwrap();
+        expect(&verify().await, 0, "sound: without a report only its container");
+        std::fs::write(bench.path(output), "no media").unwrap();
+        expect(&verify().await, 1, "not proved: there is no report");
+        expect(&verify_with(&bench, output, "none.json").await, 2, "none.json: cannot be read");
+    }
+}
+
+async fn verify_with(bench: &Bench, output: &str, report: &str) -> Finished {
+    let mut command = binary::command(bench.folder.path()).unwrap();
+    let child = command.args(["verify", output, "--report", report]).spawn().unwrap();
+    binary::finish(child, PATIENCE).await.unwrap()
+}
+
+#[tokio::test]
+async fn verify_tells_what_was_missing_from_the_beginning() {
+    let bench = Bench::new(vec![Rule::new("*/2.ts", Fault::status(403))]);
+    let args = ["-o", "out.ts", "--report", "report.json", "--on-missing", "gap"];
+    expect(&bench.run(&args, "/s/plain-ts/index.m3u8").await, 3, "segments");
+    let found = verify_with(&bench, "out.ts", "report.json").await;
+    expect(&found, 3, "missing: segment 2 of track 0");
+    expect(&found, 3, "5 segments proved");
+}

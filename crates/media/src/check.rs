@@ -1,0 +1,511 @@
+//! Proving a finished file by its container alone: are its boxes and packets whole, and do they fit together?
+//!
+//! It reads from any `Read` and `Seek`, front to back, and keeps nothing but the index of an MP4.
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+use mp4_atom::{Co64, Ctts, Mdhd, Stco, Stsc, Stss, Stsz, StszSamples, Stts, Tfdt, Tfhd};
+
+use crate::boxes::{BoxRef, Boxes};
+
+/// Bytes of a transport packet, and what each begins with (ISO 13818-1 §2.4.3.2).
+const PACKET: usize = 188;
+const SYNC: u8 = 0x47;
+const NULL_PID: usize = 0x1fff;
+/// Below it are the PIDs of the program-wide tables (ISO 13818-1 table 2-3, EN 300 468 table 1): PAT, SDT and others.
+const TABLE_PIDS: usize = 0x20;
+/// The largest index that is read, in bytes.
+const MAX_INDEX: u64 = 1 << 30;
+/// Problems that are told one by one.
+const MOST_TOLD: usize = 20;
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Checked {
+    /// "MP4", "fragmented MP4", "MPEG-TS"; `None` for what is none of these.
+    pub container: Option<&'static str>,
+    /// What is wrong, as fragments for people: the first twenty.
+    pub problems: Vec<String>,
+    /// How many things are wrong.
+    pub wrong: u64,
+    /// Samples of an MP4, movie fragments of a fragmented one, or packets of a transport stream.
+    pub units: u64,
+}
+
+impl Checked {
+    fn wrong(&mut self, what: impl FnOnce() -> String) {
+        self.wrong += 1;
+        if self.problems.len() < MOST_TOLD {
+            self.problems.push(what());
+        }
+    }
+}
+
+/// Checks a whole file. `joints` are the offsets, rising, at which segments that were made apart begin; `None` where
+/// nobody knows them.
+///
+/// # Errors
+///
+/// Those of the reader.
+pub fn check<R: Read + Seek>(reader: &mut R, joints: Option<&[u64]>) -> io::Result<Checked> {
+    let length = reader.seek(SeekFrom::End(0))?;
+    reader.seek(SeekFrom::Start(0))?;
+    let mut head = [0; PACKET + 1];
+    let read = read_up_to(reader, &mut head)?;
+    reader.seek(SeekFrom::Start(0))?;
+    let mut checked = Checked::default();
+    if head
+        .get(4..8)
+        .is_some_and(|kind| [b"ftyp", b"styp", b"moov", b"moof"].iter().any(|known| **known == *kind))
+    {
+        boxes(reader, length, &mut checked)?;
+    } else if head[0] == SYNC && (read <= PACKET || head[PACKET] == SYNC) {
+        packets(reader, joints, &mut checked)?;
+    }
+    Ok(checked)
+}
+
+fn read_up_to<R: Read>(reader: &mut R, bytes: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match reader.read(&mut bytes[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// Sync bytes, error flags and continuity counters (ISO 13818-1 §2.4.3.2, §2.4.3.3).
+fn packets<R: Read>(reader: &mut R, joints: Option<&[u64]>, checked: &mut Checked) -> io::Result<()> {
+    checked.container = Some("MPEG-TS");
+    let mut counters = Counters::new(joints);
+    let mut packet = [0; PACKET];
+    let mut at = 0_u64;
+    loop {
+        let read = read_up_to(reader, &mut packet)?;
+        if read == 0 {
+            return Ok(());
+        }
+        if read < PACKET {
+            checked.wrong(|| format!("byte {at}: the last packet is cut short"));
+            return Ok(());
+        }
+        checked.units += 1;
+        if packet[0] != SYNC {
+            checked.wrong(|| format!("byte {at}: no transport packet"));
+        } else if packet[1] & 0x80 != 0 {
+            checked.wrong(|| format!("byte {at}: a packet that is marked as broken"));
+        } else if let Err(pid) = counters.follow(at, &packet) {
+            checked.wrong(|| format!("byte {at}: packets of PID {pid:#06x} are missing"));
+        }
+        at += PACKET as u64;
+    }
+}
+
+/// Continuity counters. Segments that were made apart count each on their own, so at a joint every counter begins anew.
+struct Counters<'a> {
+    joints: Option<&'a [u64]>,
+    /// Counts the places at which a segment begins, or may begin.
+    segment: u64,
+    pids: Vec<Option<Counter>>,
+}
+
+#[derive(Clone, Copy)]
+struct Counter {
+    value: u8,
+    /// Whether it stood still already: a packet may be sent twice, and not more often.
+    twice: bool,
+    segment: u64,
+}
+
+impl<'a> Counters<'a> {
+    fn new(joints: Option<&'a [u64]>) -> Self {
+        Self {
+            joints,
+            segment: 0,
+            pids: vec![None; 0x2000],
+        }
+    }
+
+    /// Takes the packet at offset `at`; an error is the PID that lacks packets in front of it.
+    fn follow(&mut self, at: u64, packet: &[u8; PACKET]) -> Result<(), usize> {
+        let [_, high, low, flags, ..] = *packet;
+        let pid = usize::from(high & 0x1f) << 8 | usize::from(low);
+        self.cross_joints(at, pid, high & 0x40 != 0);
+        let announced = flags & 0x20 != 0 && packet[4] > 0 && packet[5] & 0x80 != 0;
+        let has_payload = flags & 0x10 != 0;
+        // Null packets do not count, and packets without payload count only when they announce a discontinuity.
+        if pid == NULL_PID || !has_payload && !announced {
+            return Ok(());
+        }
+        let value = flags & 0xf;
+        let last = self.pids[pid].filter(|last| last.segment == self.segment && !announced);
+        let stands = last.is_some_and(|last| last.value == value);
+        self.pids[pid] = Some(Counter {
+            value,
+            twice: stands,
+            segment: self.segment,
+        });
+        match last {
+            Some(last) if stands && last.twice => Err(pid),
+            Some(last) if !stands && value != (last.value + 1) & 0xf => Err(pid),
+            _ => Ok(()),
+        }
+    }
+
+    fn cross_joints(&mut self, at: u64, pid: usize, begins: bool) {
+        match &mut self.joints {
+            Some(joints) => {
+                while let Some((_, rest)) = joints.split_first().filter(|(joint, _)| **joint <= at) {
+                    self.segment += 1;
+                    *joints = rest;
+                }
+            }
+            // A segment begins with tables (RFC 8216 §3.2), so there may be a joint wherever tables begin.
+            None if pid < TABLE_PIDS && begins => self.segment += 1,
+            None => {}
+        }
+    }
+}
+
+/// Boxes on the top level, and what the index or the fragments say of the rest (ISO 14496-12 §4.2).
+fn boxes<R: Read + Seek>(reader: &mut R, length: u64, checked: &mut Checked) -> io::Result<()> {
+    checked.container = Some("MP4");
+    let (mut at, mut media) = (0, Vec::new());
+    let (mut index, mut fragments) = (None, false);
+    while at < length {
+        reader.seek(SeekFrom::Start(at))?;
+        let mut header = [0; 16];
+        let read = read_up_to(reader, &mut header)?;
+        let small = u32::from_be_bytes([header[0], header[1], header[2], header[3]]);
+        let (size, header_size) = match small {
+            0 => (length - at, 8),
+            1 if read == 16 => (header[8..].try_into().map_or(0, u64::from_be_bytes), 16),
+            size => (size.into(), 8),
+        };
+        let kind = String::from_utf8_lossy(&header[4..8]).into_owned();
+        let end = at.saturating_add(size);
+        if read < 8 || size < header_size || end > length {
+            checked.wrong(|| format!("byte {at}: the box `{}` does not fit into the file", kind.escape_default()));
+            return Ok(());
+        }
+        match kind.as_str() {
+            "mdat" => media.push((at + header_size, end)),
+            "moov" | "moof" if size <= MAX_INDEX => {
+                reader.seek(SeekFrom::Start(at))?;
+                let mut bytes = Vec::new();
+                reader.by_ref().take(size).read_to_end(&mut bytes)?;
+                if kind == "moov" {
+                    index = Some(bytes);
+                } else {
+                    fragments = true;
+                    fragment(&bytes, at, checked);
+                }
+            }
+            "moov" | "moof" => checked.wrong(|| format!("byte {at}: an index of {size} bytes")),
+            _ => {}
+        }
+        at = end;
+    }
+    match (index, fragments) {
+        (None, _) => checked.wrong(|| "there is no index (`moov`)".into()),
+        (Some(index), false) => movie(&index, &media, checked),
+        (Some(_), true) => checked.container = Some("fragmented MP4"),
+    }
+    Ok(())
+}
+
+/// Whether a fragment can be read: its tracks, and where in time they are (ISO 14496-12 §8.8).
+fn fragment(bytes: &[u8], at: u64, checked: &mut Checked) {
+    let read = || -> Result<u64, crate::Error> {
+        let moof = Boxes::new(bytes).next().ok_or(crate::Error::MissingBox("moof"))??;
+        let mut tracks = 0;
+        for traf in moof.children(0) {
+            let traf = traf?;
+            if &traf.kind == b"traf" {
+                traf.child("tfhd")?.decode::<Tfhd>("tfhd")?;
+                if let Some(time) = traf.find("tfdt")? {
+                    time.decode::<Tfdt>("tfdt")?;
+                }
+                tracks += 1;
+            }
+        }
+        Ok(tracks)
+    };
+    match read() {
+        Ok(0) => checked.wrong(|| format!("byte {at}: a fragment without a track")),
+        Ok(_) => checked.units += 1,
+        Err(error) => checked.wrong(|| format!("byte {at}: a fragment that cannot be read: {error}")),
+    }
+}
+
+fn movie(bytes: &[u8], media: &[(u64, u64)], checked: &mut Checked) {
+    let mut tracks = || -> Result<u64, crate::Error> {
+        let mut tracks = 0;
+        let moov = Boxes::new(bytes).next().ok_or(crate::Error::MissingBox("moov"))??;
+        for trak in moov.children(0) {
+            let trak = trak?;
+            if &trak.kind == b"trak" {
+                tracks += 1;
+                track(tracks, trak, media, checked)?;
+            }
+        }
+        Ok(tracks)
+    };
+    match tracks() {
+        Ok(0) => checked.wrong(|| "the index has no track".into()),
+        Ok(_) => {}
+        Err(error) => checked.wrong(|| format!("the index cannot be read: {error}")),
+    }
+}
+
+/// The tables of a track tell of the same samples, and all of them lie in the media (ISO 14496-12 §8.6, §8.7).
+fn track(number: u64, trak: BoxRef<'_>, media: &[(u64, u64)], checked: &mut Checked) -> Result<(), crate::Error> {
+    let mdia = trak.child("mdia")?;
+    let header: Mdhd = mdia.child("mdhd")?.decode("mdhd")?;
+    let stbl = mdia.child("minf")?.child("stbl")?;
+    let sizes: Stsz = stbl.child("stsz")?.decode("stsz")?;
+    let times: Stts = stbl.child("stts")?.decode("stts")?;
+    let runs: Stsc = stbl.child("stsc")?.decode("stsc")?;
+    let chunks: Vec<u64> = match stbl.find("co64")? {
+        Some(found) => found.decode::<Co64>("co64")?.entries,
+        None => stbl
+            .child("stco")?
+            .decode::<Stco>("stco")?
+            .entries
+            .into_iter()
+            .map(u64::from)
+            .collect(),
+    };
+    let count = match &sizes.samples {
+        StszSamples::Identical { count, .. } => u64::from(*count),
+        StszSamples::Different { sizes } => sizes.len() as u64,
+    };
+    checked.units += count;
+    let timed: u64 = times.entries.iter().map(|entry| u64::from(entry.sample_count)).sum();
+    let mut tables = vec![("stts", timed)];
+    if let Some(found) = stbl.find("ctts")? {
+        let composed: Ctts = found.decode("ctts")?;
+        tables.push(("ctts", composed.entries.iter().map(|entry| u64::from(entry.sample_count)).sum()));
+    }
+    for (name, told) in tables {
+        if told != count {
+            checked.wrong(|| format!("track {number}: `{name}` tells of {told} samples, not {count}"));
+        }
+    }
+    let lasts = times.entries.iter().fold(0_u64, |sum, entry| {
+        sum.saturating_add(u64::from(entry.sample_count) * u64::from(entry.sample_delta))
+    });
+    if lasts != header.duration {
+        checked.wrong(|| format!("track {number}: its samples last {lasts} ticks, not {}", header.duration));
+    }
+    if let Some(found) = stbl.find("stss")? {
+        let syncs: Stss = found.decode("stss")?;
+        let rising = syncs.entries.windows(2).all(|pair| pair[0] < pair[1]);
+        if !rising || syncs.entries.last().is_some_and(|last| u64::from(*last) > count) {
+            checked.wrong(|| format!("track {number}: sync samples that are not there"));
+        }
+    }
+    place(number, &chunks, &runs, &sizes, count, media, checked);
+    Ok(())
+}
+
+/// Each chunk with its samples lies in the media.
+fn place(number: u64, chunks: &[u64], runs: &Stsc, sizes: &Stsz, count: u64, media: &[(u64, u64)], checked: &mut Checked) {
+    let mut runs = runs.entries.iter().peekable();
+    let (mut samples_per_chunk, mut sample) = (0_u64, 0_u64);
+    for (chunk, offset) in (1_u64..).zip(chunks) {
+        while let Some(run) = runs.next_if(|run| u64::from(run.first_chunk) <= chunk) {
+            samples_per_chunk = run.samples_per_chunk.into();
+        }
+        let next = sample.saturating_add(samples_per_chunk).min(count);
+        let bytes: u64 = match &sizes.samples {
+            StszSamples::Identical { size, .. } => (next - sample).saturating_mul((*size).into()),
+            StszSamples::Different { sizes } => {
+                let range = usize::try_from(sample).unwrap_or(usize::MAX)..usize::try_from(next).unwrap_or(usize::MAX);
+                sizes.get(range).unwrap_or_default().iter().map(|size| u64::from(*size)).sum()
+            }
+        };
+        let end = offset.saturating_add(bytes);
+        // They are in the order of the file.
+        let before = media.partition_point(|(from, _)| from <= offset);
+        if before.checked_sub(1).and_then(|at| media.get(at)).is_none_or(|(_, to)| end > *to) {
+            checked.wrong(|| format!("track {number}: samples {sample} to {next} are not in the file"));
+        }
+        sample = next;
+    }
+    if sample != count {
+        checked.wrong(|| format!("track {number}: its chunks hold {sample} samples, not {count}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+    use std::path::Path;
+
+    use super::*;
+
+    fn read(name: &str) -> Vec<u8> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixture-server/media");
+        std::fs::read(folder.join(name)).unwrap()
+    }
+
+    fn checked(bytes: &[u8]) -> Checked {
+        check(&mut Cursor::new(bytes), None).unwrap()
+    }
+
+    fn transport_stream() -> Vec<u8> {
+        (0..6).flat_map(|n| read(&format!("high-ts/{n}.ts"))).collect()
+    }
+
+    #[test]
+    fn whole_files_are_whole() {
+        let fragmented: Vec<u8> = std::iter::once("init.mp4".to_owned())
+            .chain((0..6).map(|n| format!("{n}.m4s")))
+            .flat_map(|name| read(&format!("high-fmp4/{name}")))
+            .collect();
+        // 288 pictures and 564 audio frames (ffprobe); packets: length / 188.
+        for (name, bytes, container, units) in [
+            ("film.mp4", read("film.mp4"), "MP4", Some(288 + 564)),
+            ("fragmented", fragmented, "fragmented MP4", None),
+            ("transport stream", transport_stream(), "MPEG-TS", Some(200_784 / 188)),
+            (
+                "joined out of order",
+                [read("high-ts/3.ts"), read("high-ts/0.ts")].concat(),
+                "MPEG-TS",
+                None,
+            ),
+        ] {
+            let found = checked(&bytes);
+            assert_eq!((found.container, found.problems.as_slice()), (Some(container), &[][..]), "{name}");
+            assert!(units.is_none_or(|units| units == found.units), "{name}: {} units", found.units);
+        }
+        assert_eq!(checked(b"just text").container, None);
+        assert_eq!(checked(b"").container, None);
+    }
+
+    #[test]
+    fn what_is_missing_or_broken_is_told() {
+        let film = read("film.mp4");
+        let stream = transport_stream();
+        let without_packet = [&stream[..188 * 20], &stream[188 * 21..]].concat();
+        let mut broken = stream.clone();
+        broken[188 * 30] = 0;
+        for (name, bytes, says) in [
+            ("an MP4 cut short", film[..film.len() - 1000].to_vec(), "does not fit"),
+            ("half a packet", stream[..stream.len() - 100].to_vec(), "cut short"),
+            ("a packet is missing", without_packet, "are missing"),
+            ("a sync byte is broken", broken, "byte 5640: no transport packet"),
+        ] {
+            let found = checked(&bytes);
+            assert!(found.wrong > 0 && found.problems[0].contains(says), "{name}: {found:?}");
+            assert!(found.container.is_some(), "{name}");
+        }
+        let mdat = film.windows(4).position(|kind| kind == b"mdat").unwrap() - 4;
+        let mut shorter = film;
+        // What was media is none any more.
+        shorter[mdat + 4..mdat + 8].copy_from_slice(b"free");
+        assert!(checked(&shorter).problems[0].contains("are not in the file"));
+    }
+
+    /// A packet of payload alone.
+    fn packet(pid: u16, begins: bool, counter: u8) -> [u8; PACKET] {
+        let mut packet = [0xff; PACKET];
+        let [high, low] = pid.to_be_bytes();
+        let high = high | if begins { 0x40 } else { 0 };
+        packet[..4].copy_from_slice(&[SYNC, high, low, 0x10 | counter]);
+        packet
+    }
+
+    /// A packet that has no payload, and may announce a discontinuity.
+    fn empty(pid: u16, counter: u8, discontinuity: bool) -> [u8; PACKET] {
+        let mut packet = packet(pid, false, counter);
+        packet[3..6].copy_from_slice(&[0x20 | counter, 183, if discontinuity { 0x80 } else { 0 }]);
+        packet
+    }
+
+    #[test]
+    fn a_counter_is_judged_by_its_pid() {
+        let mut announced = packet(0x100, false, 9);
+        announced[3..6].copy_from_slice(&[0x39, 1, 0x80]);
+        for (name, packets, wrong) in [
+            ("it wraps", vec![packet(0x100, true, 15), packet(0x100, false, 0)], 0),
+            ("a gap", vec![packet(0x100, true, 1), packet(0x100, false, 3)], 1),
+            (
+                "another PID",
+                vec![packet(0x100, true, 1), packet(0x101, true, 3), packet(0x100, false, 2)],
+                0,
+            ),
+            (
+                "a packet twice",
+                vec![packet(0x100, true, 1), packet(0x100, false, 1), packet(0x100, false, 2)],
+                0,
+            ),
+            (
+                "a packet thrice",
+                vec![packet(0x100, true, 1), packet(0x100, false, 1), packet(0x100, false, 1)],
+                1,
+            ),
+            (
+                "no payload, no count",
+                vec![packet(0x100, true, 1), empty(0x100, 1, false), packet(0x100, false, 2)],
+                0,
+            ),
+            (
+                "an announced gap",
+                vec![packet(0x100, true, 1), announced, packet(0x100, false, 10)],
+                0,
+            ),
+            (
+                "announced without payload",
+                vec![packet(0x100, true, 1), empty(0x100, 9, true), packet(0x100, false, 10)],
+                0,
+            ),
+            (
+                "not as announced",
+                vec![packet(0x100, true, 1), empty(0x100, 9, true), packet(0x100, false, 2)],
+                1,
+            ),
+            ("null packets", vec![packet(0x1fff, false, 1), packet(0x1fff, false, 7)], 0),
+        ] {
+            let found = check(&mut Cursor::new(packets.concat()), Some(&[0])).unwrap();
+            assert_eq!((found.container, found.wrong), (Some("MPEG-TS"), wrong), "{name}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn counters_begin_anew_at_a_joint_and_nowhere_else() {
+        // An SDT in front of the PAT, as ffmpeg writes it. Without the joint the PAT looks like one that is sent twice.
+        let segment: Vec<_> = [
+            (0x11, true, 0),
+            (0, true, 0),
+            (0x100, true, 0),
+            (0x100, false, 1),
+            (0x11, true, 1),
+            (0x100, false, 2),
+        ]
+        .iter()
+        .map(|(pid, begins, counter)| packet(*pid, *begins, *counter))
+        .collect();
+        let whole = segment.concat();
+        let joint = whole.len() as u64;
+        let joined = [whole.as_slice(), &whole].concat();
+        for (joints, wrong) in [(None, 0), (Some(&[0, joint][..]), 0), (Some(&[0]), 2)] {
+            let found = check(&mut Cursor::new(&joined), joints).unwrap();
+            assert_eq!(found.wrong, wrong, "{joints:?}: {found:?}");
+        }
+        // The last packet but one of a PID, just in front of a table: only who knows the joints can tell.
+        let lacking: Vec<u8> = [&segment[..3], &segment[4..]].concat().concat();
+        let joint = lacking.len() as u64;
+        let joined = [lacking, whole].concat();
+        for (joints, wrong) in [(None, 0), (Some(&[0, joint][..]), 1)] {
+            let found = check(&mut Cursor::new(&joined), joints).unwrap();
+            assert_eq!(found.wrong, wrong, "{joints:?}: {found:?}");
+        }
+    }
+}
