@@ -376,7 +376,14 @@ impl Mux for Auto {
     }
 
     fn identity(&self) -> String {
-        format!("{:?}", self.container)
+        let mut identity = format!("{:?}", self.container);
+        if let Some(channel) = self.captions {
+            identity.push_str(&format!(" of captions {channel:?}"));
+        }
+        if self.coding != Coding::default() {
+            identity.push_str(&format!(" with subtitles as {:?}", self.coding));
+        }
+        identity
     }
 
     fn checkpoint(&mut self, state: &mut Vec<u8>) -> bool {
@@ -412,6 +419,25 @@ impl Mux for Auto {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_made_with_other_options_is_another_output() {
+        let captions = |channel| {
+            let muxer = Container::Subtitles(SubtitleFormat::SubRip).muxer();
+            muxer.with_captions(channel).identity()
+        };
+        let mp4 = |coding| Container::Mp4.muxer().with_subtitles(coding).identity();
+        let made = [
+            captions(None),
+            captions(Some(Channel::Cc1)),
+            captions(Some(Channel::Cc2)),
+            mp4(Coding::Tx3g),
+            mp4(Coding::Wvtt),
+        ];
+        for (number, one) in made.iter().enumerate() {
+            assert!(!made[..number].contains(one), "{one}");
+        }
+    }
 
     #[test]
     fn a_segment_that_is_cut_short_is_noticed() {
