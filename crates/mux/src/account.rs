@@ -229,7 +229,7 @@ impl Account {
         while let Some(record) = records.next()? {
             let Record::Entry(mut entry) = record else { continue };
             if let (Fate::Written { offset, length, sha256 }, Some(file)) = (&mut entry.fate, &self.file) {
-                let end = *offset + *length;
+                let end = offset.saturating_add(*length);
                 if growing.patches.iter().any(|(from, to)| *from < end && *offset < *to) {
                     *sha256 = digest(&**file, *offset, *length)?;
                 }

@@ -37,9 +37,9 @@ pub enum OutputError {
         path: PathBuf,
     },
     /// What stands where the part file goes is not of this program, as far as one can tell.
-    #[error("{} is there already, without a journal that says what it is; remove it, or replace it with --overwrite", .path.display())]
+    #[error("{} is there already, and nothing says that it is of this program; remove it, or replace it with --overwrite", .path.display())]
     Foreign {
-        /// The part file.
+        /// The part file, or the journal.
         path: PathBuf,
     },
     /// What an earlier run left is of another stream, and the two are not mixed.
@@ -294,6 +294,8 @@ fn stdout() -> io::Result<io::Stdout> {
 
 #[cfg(test)]
 mod tests {
+    use aqueduct_core::Presentation;
+
     use super::*;
 
     fn append(bytes: &[u8]) -> Write {
@@ -353,6 +355,28 @@ mod tests {
         assert!(matches!(Output::file(&target, false), Err(OutputError::Busy { .. })));
         drop(first);
         assert!(Output::file(&target, false).is_ok());
+    }
+
+    #[test]
+    fn what_somebody_else_left_is_neither_taken_for_ones_own_nor_removed() {
+        for suffix in ["part", "part.journal"] {
+            let folder = tempfile::tempdir().unwrap();
+            let target = folder.path().join("film.ts");
+            let theirs = folder.path().join(format!("film.ts.{suffix}"));
+            std::fs::write(&theirs, b"precious").unwrap();
+            let refused = Output::file(&target, false);
+            assert!(
+                matches!(&refused, Err(OutputError::Foreign { path }) if *path == theirs),
+                "{refused:?}"
+            );
+            // Nothing came that could replace it.
+            drop(Output::file(&target, true).unwrap());
+            assert_eq!(std::fs::read(&theirs).unwrap(), b"precious", "{suffix}");
+            let mut replaced = Output::file(&target, true).unwrap();
+            replaced.begin(&Job::new(&Presentation::default(), &[], "raw")).unwrap();
+            replaced.commit().unwrap();
+            assert!(target.exists() && !theirs.exists(), "{suffix}");
+        }
     }
 
     #[cfg(unix)]

@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::OutputError;
 use crate::account::{Account, Growing};
 use crate::journal::disk::{Bytes, Disk, There, write_all};
-use crate::journal::record::{Entry, Job, Record};
+use crate::journal::record::{Entry, Job, MAX_RECORD, Record};
 use crate::journal::survey::{self, Entries, Point, Resumed, Survey};
 use crate::journal::sync::Syncer;
 
@@ -24,7 +24,7 @@ pub(crate) struct Part {
     resume: bool,
     /// Where the next byte goes.
     length: u64,
-    /// An earlier run left something here, and nothing was decided about it yet.
+    /// Something stands here already, and nothing was decided about it yet.
     undecided: bool,
     /// A journal without a part file to its name.
     stale: bool,
@@ -62,6 +62,13 @@ pub fn can_go_on(target: &Path) -> bool {
     journal.symlink_metadata().is_ok_and(|there| there.is_file() && there.len() > 0)
 }
 
+/// Whether what stands where the journal goes cannot be one, not even one that was torn.
+fn is_foreign(disk: &dyn Disk, journal: &Path) -> bool {
+    let mut head = [0; 4];
+    let read = disk.read(journal).and_then(|file| file.read_at(0, &mut head));
+    read.is_ok_and(|read| read == head.len()) && u32::from_le_bytes(head) as usize > MAX_RECORD
+}
+
 impl Part {
     /// Takes hold of the part file of `target`. What an earlier run left there stays as it is for now.
     pub(crate) fn open(disk: Arc<dyn Disk>, target: &Path, overwrite: bool) -> Result<Self, OutputError> {
@@ -77,6 +84,9 @@ impl Part {
             _ => Ok(None),
         };
         let survey = survey.map_err(|source| OutputError::io(&journal, "cannot be read", source))?;
+        if survey.is_none() && !overwrite && is_foreign(&*disk, &journal) {
+            return Err(OutputError::Foreign { path: journal });
+        }
         let left = survey.as_ref().and_then(|survey| survey.interrupted);
         let alone = disk.there(&path) == There::Nothing;
         let interrupted = match disk.there(target) {
@@ -114,7 +124,7 @@ impl Part {
             overwrite,
             resume: true,
             length: 0,
-            undecided: survey.is_some() && (length > 0 || interrupted.is_some()),
+            undecided: length > 0 || interrupted.is_some(),
             stale: survey.is_some() && length == 0 && interrupted.is_none(),
             interrupted,
             growing: None,
