@@ -54,7 +54,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) overwrite: bool,
 
-    /// Write what became of every segment to this file, as JSON
+    /// Write what became of every segment of the stream to this file, as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
 

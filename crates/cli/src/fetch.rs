@@ -109,6 +109,9 @@ impl Target {
         if (args.inputs.len() > 1 || args.pick == Pick::All) && !matches!(target, Self::Folder(_)) {
             bail!("several streams need a folder as --output, or none");
         }
+        if (args.inputs.len() > 1 || args.pick == Pick::All) && args.report.is_some() {
+            bail!("--report tells of one stream: each of several would replace the report of the one before");
+        }
         Ok(target)
     }
 }
@@ -206,8 +209,8 @@ impl Job<'_> {
             let (error, targets) = match self.round(presentation, output.take(), anew, progress.clone()).await? {
                 (Ok(report), targets) => {
                     let files: Vec<_> = targets.iter().map(PathBuf::as_path).collect();
-                    self.report(|out| aqueduct::write_report(&report, &files, out))?;
-                    return Ok(conclude(self.args, &report, &targets));
+                    let told = self.report(|out| aqueduct::write_report(&report, &files, out));
+                    return Ok(conclude(self.args, &report, &targets).max(told));
                 }
                 (Err(error), targets) => (error, targets),
             };
@@ -221,7 +224,8 @@ impl Job<'_> {
                 anew = true;
             } else {
                 let files: Vec<_> = targets.iter().map(PathBuf::as_path).collect();
-                self.report(|out| aqueduct::write_failure(&error, &files, out))?;
+                // That failed in any case; the report says no more.
+                self.report(|out| aqueduct::write_failure(&error, &files, out));
                 if targets.iter().any(|target| aqueduct::mux::can_go_on(target)) {
                     // After the error itself, and for those who want to hear of errors only as well.
                     let exit = exit::of(&error.into());
@@ -238,16 +242,16 @@ impl Job<'_> {
         }
     }
 
-    /// Writes the report, where one is wanted. It has its name when it is whole.
-    fn report(&self, write: impl FnOnce(&mut BufWriter<NamedTempFile>) -> std::io::Result<()>) -> anyhow::Result<()> {
-        let Some(path) = &self.args.report else { return Ok(()) };
-        let told = || format!("failed to write the report {}", path.display());
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let mut out = BufWriter::new(NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).with_context(told)?);
-        write(&mut out).with_context(told)?;
-        let file = out.into_inner().map_err(std::io::IntoInnerError::into_error).with_context(told)?;
-        file.persist(path).with_context(told)?;
-        Ok(())
+    /// Writes the report, where one is wanted. That it cannot be written is told here: it hides nothing else.
+    fn report(&self, write: impl FnOnce(&mut BufWriter<NamedTempFile>) -> std::io::Result<()>) -> Exit {
+        let Some(path) = &self.args.report else { return Exit::Whole };
+        match write_report(path, write) {
+            Ok(()) => Exit::Whole,
+            Err(error) => {
+                exit::complain(&error);
+                Exit::Failed
+            }
+        }
     }
 
     /// One go, from what is there already.
@@ -279,6 +283,16 @@ impl Job<'_> {
             }
             (_, format) => subtitles(args, format.unwrap_or_default(), &presentation, self.path.as_deref())?,
         };
+        let mut targets = self.path.iter().chain(&beside);
+        if let Some(report) = &args.report
+            && let Some(target) = targets.find(|target| is_in_the_way(report, target))
+        {
+            bail!(
+                "--report {} would replace the output {}: name another file",
+                report.display(),
+                target.display()
+            );
+        }
         if args.captions.is_some() && !matches!(container, Container::Subtitles(_)) {
             bail!("captions stay in the video: name an output that ends in .vtt or .srt for a file of them");
         }
@@ -309,6 +323,32 @@ impl Job<'_> {
         drop(display);
         Ok((report, self.path.iter().cloned().chain(beside).collect()))
     }
+}
+
+/// Writes a report to `path`. It has its name when it is whole.
+fn write_report(path: &Path, write: impl FnOnce(&mut BufWriter<NamedTempFile>) -> std::io::Result<()>) -> anyhow::Result<()> {
+    let told = || format!("failed to write the report {}", path.display());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut out = BufWriter::new(NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).with_context(told)?);
+    write(&mut out).with_context(told)?;
+    let file = out.into_inner().map_err(std::io::IntoInnerError::into_error).with_context(told)?;
+    file.persist(path).with_context(told)?;
+    Ok(())
+}
+
+/// Whether what is written to `file` would be in the way of the output at `target`, or of what grows beside it.
+fn is_in_the_way(file: &Path, target: &Path) -> bool {
+    let whole = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
+        Some(folder.join(path.file_name()?))
+    };
+    let Some(file) = whole(file) else { return false };
+    ["", ".part", ".part.journal"].iter().any(|suffix| {
+        let mut name = target.as_os_str().to_owned();
+        name.push(suffix);
+        whole(Path::new(&name)).as_ref() == Some(&file)
+    })
 }
 
 /// Whether an address that was good is not any more: a signature that expired, most likely.
@@ -373,7 +413,7 @@ fn subtitles(args: &Args, format: SubtitleFormat, presentation: &Presentation, t
         let Some(target) = target else {
             bail!("subtitles need a file to stand beside: --subs none, or another --output")
         };
-        let label = name::safe(track.language.as_deref().unwrap_or(&track.name));
+        let label = name::label(track.language.as_deref().unwrap_or(&track.name));
         let extension = format.extension();
         let mut path = target.with_extension(format!("{label}.{extension}"));
         if paths.contains(&path) {

@@ -79,6 +79,17 @@ pub(crate) fn safe(text: &str) -> String {
     }
 }
 
+/// The longest label of a subtitle track, in bytes: it stands behind a name that may be the longest already.
+const LONGEST_LABEL: usize = 40;
+
+/// What tells the files of subtitle tracks apart, made safe.
+pub(crate) fn label(text: &str) -> String {
+    let mut label = safe(text);
+    label.truncate(label.floor_char_boundary(LONGEST_LABEL));
+    let label = label.trim_end_matches([' ', '.']);
+    if label.is_empty() { "subtitles".into() } else { label.to_owned() }
+}
+
 /// Whether Windows takes a name for a device.
 fn is_device(name: &str) -> bool {
     let device = name.split('.').next().unwrap_or_default().trim_end().to_lowercase();
@@ -137,6 +148,18 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(safe(text), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn the_longest_title_and_the_longest_label_still_make_a_file_name() {
+        for text in ["x", "日", "é", "e\u{301}", "𝄞"].map(|character| character.repeat(400)) {
+            let longest = format!("{}-1000.{}.1000.vtt.part.journal", safe(&text), label(&text));
+            assert!(!label(&text).is_empty() && longest.len() <= 255, "{longest}");
+        }
+        assert_eq!(
+            (label("en"), label("..."), label("")),
+            ("en".into(), "subtitles".into(), "subtitles".into())
+        );
     }
 
     #[test]
