@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use aqueduct::fetch::{HttpFetcher, Jar};
+use aqueduct::mux::OutputError;
 use aqueduct::resolve::{PageResolver, Selection};
 use aqueduct::{
     Account, Container, DecryptError, Error, FetchError, Input, Located, Outcome, Output, Outputs, Pipeline, Presentation, Progress,
@@ -226,7 +227,7 @@ impl Job<'_> {
                 let files: Vec<_> = targets.iter().map(PathBuf::as_path).collect();
                 // That failed in any case; the report says no more.
                 self.report(|out| aqueduct::write_failure(&error, &files, out));
-                if targets.iter().any(|target| aqueduct::mux::can_go_on(target)) {
+                if !is_of_another_stream(&error) && targets.iter().any(|target| aqueduct::mux::can_go_on(target)) {
                     // After the error itself, and for those who want to hear of errors only as well.
                     let exit = exit::of(&error.into());
                     tell("what was fetched is kept: the same command carries on from there");
@@ -349,6 +350,11 @@ fn is_in_the_way(file: &Path, target: &Path) -> bool {
         name.push(suffix);
         whole(Path::new(&name)).as_ref() == Some(&file)
     })
+}
+
+/// Whether the same command would be refused again: what is there is not of its stream.
+fn is_of_another_stream(error: &Error) -> bool {
+    matches!(error, Error::OtherStream { .. } | Error::Output(OutputError::OtherStream { .. }))
 }
 
 /// Whether an address that was good is not any more: a signature that expired, most likely.

@@ -43,8 +43,14 @@ fn a_report_that_cannot_be_written_is_an_error_that_hides_no_other() {
     for words in ["failed to write the report", "404", "what was fetched is kept"] {
         assert!(told.contains(words), "{words} in {told}");
     }
-    let folder = tempfile::tempdir().unwrap();
     let server = Server::start(Config::standard().unwrap()).unwrap();
+    let (code, told) = run(&server, folder.path(), &["-o", "out.ts"]);
+    assert_eq!(code, Some(2), "{told}");
+    assert!(
+        told.contains("another stream") && !told.contains("carries on"),
+        "the same command is refused again: {told}"
+    );
+    let folder = tempfile::tempdir().unwrap();
     let (code, told) = run(&server, folder.path(), &arguments);
     assert_eq!(code, Some(1), "{told}");
     assert!(told.contains("failed to write the report") && told.contains("whole: "), "{told}");

@@ -358,6 +358,30 @@ mod tests {
     }
 
     #[test]
+    fn units_that_brought_no_bytes_yet_are_taken_up_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("film.srt");
+        let job = Job::new(&Presentation::default(), &[], "subtitles");
+        let url = url::Url::parse("http://host.example/7.ts").unwrap();
+        let resource = aqueduct_core::Resource::new(aqueduct_core::Kind::Segment, url);
+        let info = aqueduct_core::SegmentInfo::new(TrackId::new(0), 7, std::time::Duration::from_secs(2), resource);
+        let fate = crate::Fate::Written {
+            offset: 0,
+            length: 0,
+            sha256: [0; 32],
+        };
+        let mut output = Output::file(&target, false).unwrap();
+        assert!(output.begin(&job).unwrap().is_none());
+        output.record(Entry::segment(&info, fate), Some(b"state".to_vec())).unwrap();
+        drop(output);
+        let resumed = Output::file(&target, false).unwrap().begin(&job).unwrap();
+        assert_eq!(resumed.map(|resumed| resumed.tally.segments), Some(1));
+        // Whoever removes the part file gives that up.
+        std::fs::remove_file(folder.path().join("film.srt.part")).unwrap();
+        assert!(Output::file(&target, false).unwrap().begin(&job).unwrap().is_none());
+    }
+
+    #[test]
     fn what_somebody_else_left_is_neither_taken_for_ones_own_nor_removed() {
         for suffix in ["part", "part.journal"] {
             let folder = tempfile::tempdir().unwrap();

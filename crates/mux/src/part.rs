@@ -124,8 +124,8 @@ impl Part {
             overwrite,
             resume: true,
             length: 0,
-            undecided: length > 0 || interrupted.is_some(),
-            stale: survey.is_some() && length == 0 && interrupted.is_none(),
+            undecided: length > 0 || interrupted.is_some() || survey.is_some() && !alone,
+            stale: survey.is_some() && alone && interrupted.is_none(),
             interrupted,
             growing: None,
             safe: Safe {
