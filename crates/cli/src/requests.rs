@@ -20,7 +20,7 @@ pub(crate) struct RequestArgs {
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", help_heading = "Requests")]
     headers: Vec<String>,
 
-    /// A header for another origin, such as https://cdn.example; repeatable
+    /// A header for an origin that you name, besides that of the input; repeatable
     #[arg(long, num_args = 2, value_names = ["ORIGIN", "NAME: VALUE"], help_heading = "Requests")]
     header_for: Vec<String>,
 
