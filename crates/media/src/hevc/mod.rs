@@ -34,7 +34,7 @@ mod nal_type {
 
 /// Longest parameter set that is kept. Real ones have some hundred bytes; all of them are in every sample entry.
 const MAX_SET: usize = 4096;
-/// Bits of a parameter set that its identifier lies in, at most, with room for emulation prevention.
+/// Bytes of a parameter set that its identifier lies in, at most, with room for emulation prevention.
 const ID_BYTES: usize = 8;
 
 /// The parameter sets in force, by identifier.
