@@ -69,11 +69,13 @@
 //! # }
 //! ```
 
+mod begin;
 mod error;
 mod json;
 mod pipeline;
 mod report;
 mod resume;
+mod verdict;
 mod verify;
 
 pub use aqueduct_core::*;

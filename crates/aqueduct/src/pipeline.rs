@@ -4,16 +4,18 @@ use std::sync::Arc;
 
 use aqueduct_core::{
     Budget, Clear, Decrypt, Fetch, Input, Item, Lender, Limits, Mux, Presentation, Progress, Receiver, Resolve, ResolveError, Stop, Track,
-    TrackId, TrackKind, channel,
+    TrackId, channel,
 };
 use aqueduct_decrypt::{ClearKey, KeyStore};
 use aqueduct_fetch::{Concurrency, Elsewhere, FetchError, HttpFetcher, Missing, OnMissing, Permits};
-use aqueduct_mux::{Auto, Container, Finished, Job, Origin, Output, StageError, SubtitleFormat, Subtitles};
+use aqueduct_mux::{Auto, Container, Finished, Origin, Output, StageError, SubtitleFormat, Subtitles};
 use aqueduct_resolve::PageResolver;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use crate::{Error, Outcome, Report, resume};
+use crate::begin::begin;
+use crate::verdict::Verdict;
+use crate::{Error, Report, resume};
 
 /// The bounds of a pipeline.
 #[derive(Clone, Debug)]
@@ -356,51 +358,6 @@ fn elsewhere<R: Resolve, F: Fetch>(resolver: &Arc<R>, fetcher: &Arc<F>, track: &
     })
 }
 
-/// Begins an output, or takes up what an earlier run left of the same. Gives what there is to match of each track.
-async fn begin(
-    presentation: &Presentation,
-    tracks: &[TrackId],
-    container: String,
-    mut output: Output,
-    progress: &Progress,
-) -> Result<(Output, Vec<resume::Job>), Error> {
-    let job = Job::new(presentation, tracks, container);
-    // A file that comes as one stream cannot be had from its middle.
-    let whole = |track: &Track| track.kind == TrackKind::File && track.segments.is_none();
-    if presentation.tracks.iter().any(whole) {
-        output = output.anew();
-    }
-    let begun = tokio::task::spawn_blocking(move || output.begin(&job).map(|resumed| (output, resumed)));
-    let (output, resumed) = begun.await.map_err(panicked)?.map_err(Error::Output)?;
-    let resumed = resumed.unwrap_or_default();
-    let expected: Option<u64> = presentation.tracks.iter().map(|track| track.bytes).sum();
-    let to_come = expected.unwrap_or(0).saturating_sub(resumed.bytes);
-    output.check_space(to_come).map_err(Error::Output)?;
-    let mut jobs = Vec::new();
-    progress.counters().wrote(usize::try_from(resumed.bytes).unwrap_or(usize::MAX));
-    progress.counters().missed(resumed.tally.missing);
-    for lane in resumed.lanes {
-        progress.counters().had_segments(lane.segments, lane.written);
-        if let Some(entries) = output.entries(lane.track).map_err(Error::Output)? {
-            let track = presentation.tracks.iter().find(|track| track.id == lane.track);
-            jobs.push(resume::Job {
-                track: lane.track,
-                live: track.is_some_and(|track| track.live),
-                segments: track.and_then(|track| track.segments),
-                entries,
-            });
-        }
-    }
-    if resumed.bytes > 0 {
-        tracing::info!(
-            segments = resumed.tally.segments,
-            bytes = resumed.bytes,
-            "taken up where an earlier run ended"
-        );
-    }
-    Ok((output, jobs))
-}
-
 /// How a stage of the source failed.
 enum Failure {
     /// A live stream cannot be followed any further: what was fetched is worth keeping.
@@ -442,82 +399,6 @@ fn chain(error: &Error) -> String {
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-fn panicked(error: tokio::task::JoinError) -> Error {
+pub(crate) fn panicked(error: tokio::task::JoinError) -> Error {
     Error::Panicked(error.into())
-}
-
-/// What the stages said.
-#[derive(Default)]
-struct Verdict {
-    failed: Option<Error>,
-    ended: Option<Error>,
-}
-
-impl Verdict {
-    /// The first error counts; what follows from the abort does not.
-    fn fail(&mut self, error: Error, stop: &Stop) {
-        tracing::debug!(%error, "stage failed");
-        self.failed.get_or_insert(error);
-        stop.abort();
-    }
-
-    fn conclude(self, presentation: &Presentation, finished: Vec<Finished>, progress: &Progress, stop: &Stop) -> Result<Report, Error> {
-        if let Some(error) = self.failed {
-            return Err(error);
-        }
-        if stop.is_aborted() {
-            return Err(Error::Stopped);
-        }
-        let segments = finished.iter().map(|done| done.tally.segments).sum();
-        let missing = finished.iter().map(|done| done.tally.missing).sum();
-        let mut report = Report {
-            outcome: Outcome::Whole,
-            segments,
-            missing,
-            gaps: Vec::new(),
-            bytes: 0,
-            summaries: Vec::new(),
-            accounts: Vec::new(),
-        };
-        if segments == 0 {
-            return Err(match self.ended {
-                Some(error) => error,
-                None if stop.is_draining() => Error::Stopped,
-                None if missing > 0 => Error::AllMissing { missing },
-                None => Error::Empty,
-            });
-        }
-        // Every segment of a complete playlist is in the output or named as missing.
-        let expected: Option<u64> = presentation.tracks.iter().map(|track| track.segments).sum();
-        let came = segments + finished.iter().map(|done| done.tally.absent).sum::<u64>();
-        let all_came = expected.is_some_and(|expected| came >= expected);
-        report.outcome = match self.ended {
-            Some(error) => Outcome::Ended(error),
-            None if stop.is_draining() && !all_came => Outcome::Interrupted,
-            None => match expected {
-                Some(expected) if came != expected => return Err(Error::Lost { came, expected }),
-                _ if missing > 0 => Outcome::Gaps,
-                _ => Outcome::Whole,
-            },
-        };
-        // Half a plain file is rarely of use, and looks like a whole one. One without a known end has no other half.
-        let half = |track: &Track| track.kind == TrackKind::File && track.bytes.is_some();
-        if matches!(report.outcome, Outcome::Interrupted) && presentation.tracks.iter().any(half) {
-            return Err(Error::Stopped);
-        }
-        // Of a recording, an interruption is the end; of anything else the rest can still be had.
-        let to_be_continued = matches!(report.outcome, Outcome::Interrupted) && presentation.tracks.iter().all(|track| !track.live);
-        for done in finished {
-            let committed = if to_be_continued {
-                done.output.commit_interrupted()
-            } else {
-                done.output.commit()
-            };
-            report.accounts.push(committed.map_err(Error::Output)?);
-            report.gaps.extend(done.tally.gaps);
-            report.summaries.push(done.summary);
-        }
-        report.bytes = progress.counters().bytes_written();
-        Ok(report)
-    }
 }

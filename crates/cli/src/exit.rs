@@ -76,6 +76,18 @@ pub(crate) fn printable(text: &str) -> String {
         .collect()
 }
 
+/// An error with all its sources.
+pub(crate) fn chain(error: &Error) -> String {
+    let chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// Tells a line, also to those who want to hear of errors only.
+pub(crate) fn tell(line: &str) {
+    // Without standard error there is nobody to tell.
+    let _ = writeln!(crate::progress::log_writer(), "{}", printable(line));
+}
+
 /// Tells an error, with its chain, and what a person can do next.
 pub(crate) fn complain(error: &anyhow::Error) {
     let mut stderr = crate::progress::log_writer();

@@ -3,10 +3,12 @@
 mod args;
 mod exit;
 mod fetch;
+mod job;
 mod list;
 mod name;
 mod progress;
 mod prove;
+mod report;
 mod requests;
 mod signals;
 

@@ -1,0 +1,52 @@
+//! How an output begins: empty, or with what an earlier run left of the same.
+
+use aqueduct_core::{Presentation, Progress, Track, TrackId, TrackKind};
+use aqueduct_mux::{Job, Output};
+
+use crate::pipeline::panicked;
+use crate::{Error, resume};
+
+/// Begins an output, or takes up what an earlier run left of the same. Gives what there is to match of each track.
+pub(crate) async fn begin(
+    presentation: &Presentation,
+    tracks: &[TrackId],
+    container: String,
+    mut output: Output,
+    progress: &Progress,
+) -> Result<(Output, Vec<resume::Job>), Error> {
+    let job = Job::new(presentation, tracks, container);
+    // A file that comes as one stream cannot be had from its middle.
+    let whole = |track: &Track| track.kind == TrackKind::File && track.segments.is_none();
+    if presentation.tracks.iter().any(whole) {
+        output = output.anew();
+    }
+    let begun = tokio::task::spawn_blocking(move || output.begin(&job).map(|resumed| (output, resumed)));
+    let (output, resumed) = begun.await.map_err(panicked)?.map_err(Error::Output)?;
+    let resumed = resumed.unwrap_or_default();
+    let expected: Option<u64> = presentation.tracks.iter().map(|track| track.bytes).sum();
+    let to_come = expected.unwrap_or(0).saturating_sub(resumed.bytes);
+    output.check_space(to_come).map_err(Error::Output)?;
+    let mut jobs = Vec::new();
+    progress.counters().wrote(usize::try_from(resumed.bytes).unwrap_or(usize::MAX));
+    progress.counters().missed(resumed.tally.missing);
+    for lane in resumed.lanes {
+        progress.counters().had_segments(lane.segments, lane.written);
+        if let Some(entries) = output.entries(lane.track).map_err(Error::Output)? {
+            let track = presentation.tracks.iter().find(|track| track.id == lane.track);
+            jobs.push(resume::Job {
+                track: lane.track,
+                live: track.is_some_and(|track| track.live),
+                segments: track.and_then(|track| track.segments),
+                entries,
+            });
+        }
+    }
+    if resumed.bytes > 0 {
+        tracing::info!(
+            segments = resumed.tally.segments,
+            bytes = resumed.bytes,
+            "taken up where an earlier run ended"
+        );
+    }
+    Ok((output, jobs))
+}

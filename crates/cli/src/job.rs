@@ -1,0 +1,229 @@
+//! One stream from its presentation to its files, and how that is told.
+
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::bail;
+use aqueduct::mux::OutputError;
+use aqueduct::{
+    Container, DecryptError, Error, FetchError, Located, Output, Outputs, Pipeline, Presentation, Progress, Report, Stop, SubtitleFormat,
+    TrackId, TrackKind,
+};
+use tempfile::NamedTempFile;
+
+use crate::args::{Args, Chapters};
+use crate::exit::{self, Exit, chain, tell};
+use crate::fetch::{Source, find};
+use crate::name;
+use crate::progress::Display;
+use crate::report::{conclude, is_in_the_way, write_report};
+
+/// One stream on its way to a file, or to standard output.
+pub(crate) struct Job<'a> {
+    pub(crate) args: &'a Args,
+    pub(crate) source: &'a Source,
+    /// Its number among the streams of the input, counted from 1.
+    pub(crate) number: usize,
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) stop: &'a Stop,
+}
+
+impl Job<'_> {
+    /// Fetches the stream. Addresses that expire in the middle are asked for again from the page, as long as each round
+    /// brings something.
+    pub(crate) async fn run(&self, mut presentation: Presentation, early: Option<Output>) -> anyhow::Result<Exit> {
+        for warning in &presentation.warnings {
+            tracing::info!("{warning}");
+        }
+        for track in &presentation.tracks {
+            tracing::info!(kind = %track.kind, name = %track.name, segments = track.segments, live = track.live, "track");
+        }
+        let (mut output, mut anew, mut had) = (early, self.args.no_resume, 0);
+        loop {
+            let progress = Progress::new();
+            let (error, targets) = match self.round(presentation, output.take(), anew, progress.clone()).await? {
+                (Ok(report), targets) => {
+                    let files: Vec<_> = targets.iter().map(PathBuf::as_path).collect();
+                    let told = self.report(|out| aqueduct::write_report(&report, &files, out));
+                    return Ok(conclude(self.args, &report, &targets).max(told));
+                }
+                (Err(error), targets) => (error, targets),
+            };
+            let has = progress.counters().segments_written();
+            if expired(&error) && has > had && self.path.is_some() && !self.stop.is_draining() {
+                let error = exit::printable(&chain(&error));
+                tracing::warn!("addresses have expired after {has} segments: they are asked for again ({error})");
+                (had, anew) = (has, false);
+            } else if matches!(error, Error::OtherStream { .. }) && self.args.overwrite && !anew {
+                tracing::warn!("{error}: it is replaced");
+                anew = true;
+            } else {
+                let files: Vec<_> = targets.iter().map(PathBuf::as_path).collect();
+                // That failed in any case; the report says no more.
+                self.report(|out| aqueduct::write_failure(&error, &files, out));
+                if !is_of_another_stream(&error) && targets.iter().any(|target| aqueduct::mux::can_go_on(target)) {
+                    // After the error itself, and for those who want to hear of errors only as well.
+                    let exit = exit::of(&error.into());
+                    tell("what was fetched is kept: the same command carries on from there");
+                    return Ok(exit);
+                }
+                return Err(error.into());
+            }
+            let mut streams = find(self.source, self.number, self.stop).await?;
+            if streams.len() < self.number {
+                bail!("the stream is not there any more: {} found", streams.len());
+            }
+            presentation = streams.swap_remove(self.number - 1);
+        }
+    }
+
+    /// Writes the report, where one is wanted. That it cannot be written is told here: it hides nothing else.
+    fn report(&self, write: impl FnOnce(&mut BufWriter<NamedTempFile>) -> std::io::Result<()>) -> Exit {
+        let Some(path) = &self.args.report else { return Exit::Whole };
+        match write_report(path, write) {
+            Ok(()) => Exit::Whole,
+            Err(error) => {
+                exit::complain(&error);
+                Exit::Failed
+            }
+        }
+    }
+
+    /// One go, from what is there already.
+    async fn round(
+        &self,
+        mut presentation: Presentation,
+        early: Option<Output>,
+        anew: bool,
+        progress: Progress,
+    ) -> anyhow::Result<(Result<Report, Error>, Vec<PathBuf>)> {
+        let args = self.args;
+        if args.chapters == Chapters::None {
+            presentation.chapters.clear();
+        }
+        let begun = |output: Output| if anew { output.anew() } else { output };
+        let container = match &self.path {
+            Some(path) => container(args, path, &presentation)?,
+            None => args.format.map_or_else(|| streamed(&presentation), Container::from),
+        };
+        let main = match (early, &self.path) {
+            (Some(output), _) => output,
+            (None, Some(path)) => Output::file(path, args.overwrite).map_err(Error::Output)?,
+            (None, None) => Output::stdout().map_err(Error::Output)?,
+        };
+        let (subtitles, beside) = match (container, args.subs_format.beside()) {
+            (Container::Subtitles(_), _) | (Container::Mp4, None) => Beside::default(),
+            (_, None) if has_subtitles(&presentation) => {
+                bail!("only an MP4 holds subtitles as tracks: name the output .mp4, or say --subs-format vtt")
+            }
+            (_, format) => subtitles(args, format.unwrap_or_default(), &presentation, self.path.as_deref())?,
+        };
+        let mut targets = self.path.iter().chain(&beside);
+        if let Some(report) = &args.report
+            && let Some(target) = targets.find(|target| is_in_the_way(report, target))
+        {
+            bail!(
+                "--report {} would replace the output {}: name another file",
+                report.display(),
+                target.display()
+            );
+        }
+        if args.captions.is_some() && !matches!(container, Container::Subtitles(_)) {
+            bail!("captions stay in the video: name an output that ends in .vtt or .srt for a file of them");
+        }
+        let muxer = container
+            .muxer()
+            .with_subtitles(args.subs_format.coding())
+            .with_captions(args.captions.map(Into::into));
+        let outputs = Outputs {
+            main: begun(main),
+            subtitles: subtitles.into_iter().map(|(track, output)| (track, begun(output))).collect(),
+            subtitle_format: args.subs_format.beside().unwrap_or_default(),
+            origin: Some(muxer.origin()),
+        };
+        let mut options = aqueduct::Options::default();
+        options.concurrency = args.concurrency;
+        options.budget_bytes = args.buffer;
+        options.on_missing = args.on_missing.into();
+        let pipeline = Pipeline::over(Arc::clone(&self.source.fetcher))
+            .with_resolver(self.source.resolver.clone())
+            .with_decrypter(args.decrypter()?)
+            .with_muxer(muxer)
+            .with_options(options)
+            .with_progress(progress.clone())
+            .with_stop(self.stop.clone());
+        let display = Display::start(progress, args.source.quiet);
+        // On the heap: it is large, and lies in every future above.
+        let report = Box::pin(pipeline.run(presentation, outputs)).await;
+        drop(display);
+        Ok((report, self.path.iter().cloned().chain(beside).collect()))
+    }
+}
+
+/// Whether the same command would be refused again: what is there is not of its stream.
+fn is_of_another_stream(error: &Error) -> bool {
+    matches!(error, Error::OtherStream { .. } | Error::Output(OutputError::OtherStream { .. }))
+}
+
+/// Whether an address that was good is not any more: a signature that expired, most likely.
+fn expired(error: &Error) -> bool {
+    let expired = |error: &FetchError| matches!(error.status(), Some(401 | 403 | 410));
+    match error {
+        Error::Fetch(Located { source, .. }) => expired(source),
+        Error::Decrypt(Located {
+            source: DecryptError::Key(source),
+            ..
+        }) => expired(source),
+        _ => false,
+    }
+}
+
+/// The container that the options and the name of the output ask for. A plain file has one already.
+fn container(args: &Args, path: &Path, presentation: &Presentation) -> anyhow::Result<Container> {
+    if let Some(format) = args.format {
+        return Ok(format.into());
+    }
+    let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+    match extension.as_deref().and_then(Container::from_extension) {
+        Some(container) => Ok(container),
+        None if presentation.tracks.iter().all(|track| track.kind == TrackKind::File) => Ok(Container::Raw),
+        None => bail!(
+            "{}: no container for this extension: use .mp4 or .ts, or say --format",
+            path.display()
+        ),
+    }
+}
+
+/// The container of a stream that goes to standard output without a word of what it should be.
+fn streamed(presentation: &Presentation) -> Container {
+    let joined = presentation.tracks.iter().filter(|track| track.kind != TrackKind::Subtitles);
+    if joined.count() > 1 { Container::Fmp4 } else { Container::Raw }
+}
+
+fn has_subtitles(presentation: &Presentation) -> bool {
+    presentation.tracks.iter().any(|track| track.kind == TrackKind::Subtitles)
+}
+
+/// Outputs of subtitle tracks, and their paths.
+type Beside = (Vec<(TrackId, Output)>, Vec<PathBuf>);
+
+/// An output beside the main one for each subtitle track, with its path.
+fn subtitles(args: &Args, format: SubtitleFormat, presentation: &Presentation, target: Option<&Path>) -> anyhow::Result<Beside> {
+    let mut outputs = Vec::new();
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for track in presentation.tracks.iter().filter(|track| track.kind == TrackKind::Subtitles) {
+        let Some(target) = target else {
+            bail!("subtitles need a file to stand beside: --subs none, or another --output")
+        };
+        let label = name::label(track.language.as_deref().unwrap_or(&track.name));
+        let extension = format.extension();
+        let mut path = target.with_extension(format!("{label}.{extension}"));
+        if paths.contains(&path) {
+            path = target.with_extension(format!("{label}.{}.{extension}", track.id.number()));
+        }
+        outputs.push((track.id, Output::file(&path, args.overwrite).map_err(Error::Output)?));
+        paths.push(path);
+    }
+    Ok((outputs, paths))
+}
