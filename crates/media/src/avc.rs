@@ -7,14 +7,13 @@ use h264_reader::{
     nal::sps::{FrameMbsFlags, SeqParameterSet},
     rbsp::BitReader,
 };
-use mp4_atom::{Avc1, Avc3, Avcc, AvccExt, Colr, Encode, Pasp, Visual};
+use mp4_atom::{Avc1, Avc3, Avcc, AvccExt, Encode};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     bits::Bits,
-    nal::{Access, NalCodec, display_width, has_recovery_point, unescape},
-    time::MPEG_HZ,
-    track::{Language, TrackConfig, TrackKind},
+    nal::{Access, Look, MAX_SET, NalCodec, frame_duration, has_recovery_point, unescape},
+    track::{Language, TrackConfig},
 };
 
 /// `nal_unit_type` values (ISO 14496-10 table 7-1).
@@ -30,8 +29,6 @@ mod nal_type {
     pub(super) const FILLER: u8 = 12;
 }
 
-/// Longest parameter set that is kept. Real ones have some hundred bytes; all of them are in every sample entry.
-const MAX_SET: usize = 4096;
 /// As many picture parameter sets as `avcC` can count.
 const MAX_PPS: usize = 255;
 /// Bytes of a slice that its header's first fields lie in, with room for emulation prevention.
@@ -173,25 +170,8 @@ impl NalCodec for Avc {
             return None;
         }
         let sps = parse_sps(first)?;
-        let (width, height) = sps.pixel_dimensions().ok()?;
-        let aspect = sps
-            .vui_parameters
-            .as_ref()
-            .and_then(|vui| vui.aspect_ratio_info.as_ref())
-            .and_then(|aspect| aspect.get())
-            .filter(|(horizontal, vertical)| *horizontal > 0 && *vertical > 0);
-        let visual = Visual {
-            data_reference_index: 1,
-            width: u16::try_from(width).ok()?,
-            height: u16::try_from(height).ok()?,
-            ..Visual::default()
-        };
-        let avcc = self.avcc(first, &sps);
-        let colr = colour(&sps);
-        let pasp = aspect.map(|(horizontal, vertical)| Pasp {
-            h_spacing: horizontal.into(),
-            v_spacing: vertical.into(),
-        });
+        let look = look(&sps)?;
+        let (visual, avcc, colr, pasp) = (look.visual()?, self.avcc(first, &sps), look.colr(), look.pasp());
         let mut entry = Vec::new();
         if in_band {
             Avc3 {
@@ -216,28 +196,14 @@ impl NalCodec for Avc {
             .encode(&mut entry)
         }
         .ok()?;
-        Some(TrackConfig {
-            kind: TrackKind::Video,
-            handler: *b"vide",
-            timescale: MPEG_HZ,
-            sample_entry: entry.into(),
-            display_size: (display_width(width, aspect), height),
-            matrix: None,
-            language,
-            name: None,
-            presentation_offset: None,
-        })
+        Some(look.track(entry, language))
     }
 
     /// Where the sequence parameter set states a fixed rate (ISO 14496-10 §E.2.1: two field ticks a frame).
     fn frame_duration(&self) -> Option<i64> {
         let sps = parse_sps(self.active_sps()?)?;
         let timing = sps.vui_parameters?.timing_info?;
-        let ticks = u64::from(timing.num_units_in_tick) * 2 * u64::from(MPEG_HZ);
-        let duration = ticks.checked_div(timing.time_scale.into())?;
-        i64::try_from(duration)
-            .ok()
-            .filter(|duration| (1..=i64::from(MPEG_HZ) * 10).contains(duration))
+        frame_duration(u64::from(timing.num_units_in_tick) * 2, timing.time_scale)
     }
 }
 
@@ -357,17 +323,19 @@ fn parse_sps(nal: &[u8]) -> Option<SeqParameterSet> {
     SeqParameterSet::from_bits(BitReader::new(&*rbsp)).ok()
 }
 
-/// The colour description of the video usability information (ISO 14496-10 §E.2.1), unless it says
-/// "unspecified" (2) throughout.
-fn colour(sps: &SeqParameterSet) -> Option<Colr> {
-    let signal = sps.vui_parameters.as_ref()?.video_signal_type.as_ref()?;
-    let colour = signal.colour_description.as_ref()?;
-    let codes = [colour.colour_primaries, colour.transfer_characteristics, colour.matrix_coefficients];
-    (codes != [2, 2, 2]).then(|| Colr::Nclx {
-        colour_primaries: codes[0].into(),
-        transfer_characteristics: codes[1].into(),
-        matrix_coefficients: codes[2].into(),
-        full_range_flag: signal.video_full_range_flag,
+/// By the frame cropping and the video usability information (ISO 14496-10 §E.2.1).
+fn look(sps: &SeqParameterSet) -> Option<Look> {
+    let vui = sps.vui_parameters.as_ref();
+    let aspect = vui.and_then(|vui| vui.aspect_ratio_info.as_ref()?.get());
+    let signal = vui.and_then(|vui| vui.video_signal_type.as_ref());
+    Some(Look {
+        size: sps.pixel_dimensions().ok()?,
+        aspect: aspect.filter(|(horizontal, vertical)| *horizontal > 0 && *vertical > 0),
+        colour: signal.and_then(|signal| {
+            let colour = signal.colour_description.as_ref()?;
+            let codes = [colour.colour_primaries, colour.transfer_characteristics, colour.matrix_coefficients];
+            Some((codes, signal.video_full_range_flag))
+        }),
     })
 }
 

@@ -3,9 +3,16 @@
 use std::{borrow::Cow, fmt};
 
 use memchr::memmem;
+use mp4_atom::{Colr, Pasp, Visual};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::track::{Language, TrackConfig};
+use crate::{
+    time::MPEG_HZ,
+    track::{Language, TrackConfig, TrackKind},
+};
+
+/// Longest parameter set that is kept, in bytes. Real ones have some hundred; all of them are in every sample entry.
+pub(crate) const MAX_SET: usize = 4096;
 
 /// A codec whose stream is made of NAL units, as the assembler of access units needs it.
 pub(crate) trait NalCodec: fmt::Debug + Default + Serialize + DeserializeOwned {
@@ -53,6 +60,72 @@ pub(crate) struct Access {
     pub(crate) has_sets: bool,
     /// May refer to pictures before the random access point that it follows, if it is presented before that.
     pub(crate) may_lead: bool,
+}
+
+/// What a sequence parameter set says of how pictures look.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look {
+    /// Width and height in samples.
+    pub(crate) size: (u32, u32),
+    /// The sample aspect ratio, horizontal to vertical.
+    pub(crate) aspect: Option<(u16, u16)>,
+    /// Primaries, transfer characteristics and matrix coefficients (ISO 14496-10 §E.2.1, ISO 23008-2 §E.3.1), and whether the
+    /// range is full.
+    pub(crate) colour: Option<([u8; 3], bool)>,
+}
+
+impl Look {
+    /// The fields of a visual sample entry (ISO 14496-12 §12.1.3); `None` for pictures that are too large for it.
+    pub(crate) fn visual(&self) -> Option<Visual> {
+        Some(Visual {
+            data_reference_index: 1,
+            width: u16::try_from(self.size.0).ok()?,
+            height: u16::try_from(self.size.1).ok()?,
+            ..Visual::default()
+        })
+    }
+
+    /// The shape of a sample (§12.1.4).
+    pub(crate) fn pasp(&self) -> Option<Pasp> {
+        self.aspect.map(|(horizontal, vertical)| Pasp {
+            h_spacing: horizontal.into(),
+            v_spacing: vertical.into(),
+        })
+    }
+
+    /// The colours (§12.1.5), unless they are "unspecified" (2) throughout.
+    pub(crate) fn colr(&self) -> Option<Colr> {
+        let (codes, full_range_flag) = self.colour.filter(|(codes, _)| *codes != [2; 3])?;
+        Some(Colr::Nclx {
+            colour_primaries: codes[0].into(),
+            transfer_characteristics: codes[1].into(),
+            matrix_coefficients: codes[2].into(),
+            full_range_flag,
+        })
+    }
+
+    /// A track of such pictures, in ticks of 90 kHz.
+    pub(crate) fn track(&self, sample_entry: Vec<u8>, language: Language) -> TrackConfig {
+        TrackConfig {
+            kind: TrackKind::Video,
+            handler: *b"vide",
+            timescale: MPEG_HZ,
+            sample_entry: sample_entry.into(),
+            display_size: (display_width(self.size.0, self.aspect), self.size.1),
+            matrix: None,
+            language,
+            name: None,
+            presentation_offset: None,
+        }
+    }
+}
+
+/// A frame of `units` ticks, of which `scale` are a second, in ticks of 90 kHz; `None` beyond ten seconds.
+pub(crate) fn frame_duration(units: u64, scale: u32) -> Option<i64> {
+    let duration = units.checked_mul(MPEG_HZ.into())?.checked_div(scale.into())?;
+    i64::try_from(duration)
+        .ok()
+        .filter(|duration| (1..=i64::from(MPEG_HZ) * 10).contains(duration))
 }
 
 /// A NAL unit without its `emulation_prevention_three_byte`s (ISO 14496-10 §7.3.1, ISO 23008-2 §7.3.1.1).
@@ -125,7 +198,7 @@ pub(crate) fn aspect_ratio(idc: u8) -> Option<(u16, u16)> {
 }
 
 /// The width of a picture when its samples are made square.
-pub(crate) fn display_width(width: u32, aspect: Option<(u16, u16)>) -> u32 {
+fn display_width(width: u32, aspect: Option<(u16, u16)>) -> u32 {
     let wide = aspect.map(|(horizontal, vertical)| u64::from(width) * u64::from(horizontal) / u64::from(vertical.max(1)));
     wide.and_then(|wide| u32::try_from(wide).ok()).unwrap_or(width)
 }

@@ -5,15 +5,14 @@ mod sps;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use mp4_atom::{Colr, Encode, Hev1, Hvc1, HvcCArray, Hvcc, Pasp, Visual};
+use mp4_atom::{Encode, Hev1, Hvc1, HvcCArray, Hvcc};
 use serde::{Deserialize, Serialize};
 
 use self::sps::Sps;
 use crate::{
     bits::Bits,
-    nal::{Access, NalCodec, display_width, has_recovery_point, unescape},
-    time::MPEG_HZ,
-    track::{Language, TrackConfig, TrackKind},
+    nal::{Access, Look, MAX_SET, NalCodec, frame_duration, has_recovery_point, unescape},
+    track::{Language, TrackConfig},
 };
 
 /// `nal_unit_type` values (ISO 23008-2 table 7-1).
@@ -32,8 +31,6 @@ mod nal_type {
     pub(super) const PREFIX_SEI: u8 = 39;
 }
 
-/// Longest parameter set that is kept. Real ones have some hundred bytes; all of them are in every sample entry.
-const MAX_SET: usize = 4096;
 /// Bytes of a parameter set that its identifier lies in, at most, with room for emulation prevention.
 const ID_BYTES: usize = 8;
 
@@ -141,28 +138,12 @@ impl NalCodec for Hevc {
         if self.vps.is_empty() || self.pps.is_empty() {
             return None;
         }
-        let (width, height) = sps.size;
-        let visual = Visual {
-            data_reference_index: 1,
-            width: u16::try_from(width).ok()?,
-            height: u16::try_from(height).ok()?,
-            ..Visual::default()
+        let look = Look {
+            size: sps.size,
+            aspect: sps.vui.aspect,
+            colour: sps.vui.colour,
         };
-        let colr = sps
-            .vui
-            .colour
-            .filter(|(codes, _)| *codes != [2; 3])
-            .map(|(codes, full_range_flag)| Colr::Nclx {
-                colour_primaries: codes[0].into(),
-                transfer_characteristics: codes[1].into(),
-                matrix_coefficients: codes[2].into(),
-                full_range_flag,
-            });
-        let pasp = sps.vui.aspect.map(|(horizontal, vertical)| Pasp {
-            h_spacing: horizontal.into(),
-            v_spacing: vertical.into(),
-        });
-        let hvcc = self.hvcc(&sps, !in_band);
+        let (visual, hvcc, colr, pasp) = (look.visual()?, self.hvcc(&sps, !in_band), look.colr(), look.pasp());
         let mut entry = Vec::new();
         if in_band {
             Hev1 {
@@ -188,25 +169,12 @@ impl NalCodec for Hevc {
             .encode(&mut entry)
         }
         .ok()?;
-        Some(TrackConfig {
-            kind: TrackKind::Video,
-            handler: *b"vide",
-            timescale: MPEG_HZ,
-            sample_entry: entry.into(),
-            display_size: (display_width(width, sps.vui.aspect), height),
-            matrix: None,
-            language,
-            name: None,
-            presentation_offset: None,
-        })
+        Some(look.track(entry, language))
     }
 
     fn frame_duration(&self) -> Option<i64> {
         let (units, scale) = Sps::parse(self.active_sps()?)?.vui.tick?;
-        let duration = (u64::from(units) * u64::from(MPEG_HZ)).checked_div(scale.into())?;
-        i64::try_from(duration)
-            .ok()
-            .filter(|duration| (1..=i64::from(MPEG_HZ) * 10).contains(duration))
+        frame_duration(units.into(), scale)
     }
 }
 
