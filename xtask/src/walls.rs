@@ -37,6 +37,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("reqwest", &["aqueduct-fetch"]),
     ("m3u8-rs", &["aqueduct-playlist"]),
     ("aes", &["aqueduct-decrypt", "fixture-server"]),
+    ("aes-gcm", &["aqueduct-decrypt"]),
     ("cbc", &["aqueduct-decrypt", "fixture-server"]),
     ("ctr", &["aqueduct-decrypt", "fixture-server"]),
     ("chacha20", &["aqueduct-decrypt"]),

@@ -260,6 +260,9 @@ pub enum DecryptError {
     /// The padding is wrong: the key or the IV is, most likely.
     #[error("wrong padding: the key or the IV does not fit")]
     Padding,
+    /// The authentication tag is wrong: the key is, or the segment is damaged.
+    #[error("wrong authentication tag: the key does not fit, or what it opens is damaged")]
+    Tag,
     /// An initialization section is encrypted without an IV.
     #[error("no initialization vector (IV): only segments under a key of the playlist have one by themselves")]
     NoIv,

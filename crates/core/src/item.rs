@@ -158,6 +158,20 @@ pub enum Encryption {
         /// As for [`Aes128`](Self::Aes128).
         iv: Option<Iv>,
     },
+    /// The whole in AES-256-CTR, of which the last 64 bits of the block count: `METHOD=AES-256-CTR`, which is in use and not
+    /// in the specification.
+    Aes256Ctr {
+        /// Where the key is.
+        key: Resource,
+        /// As for [`Aes128`](Self::Aes128).
+        iv: Option<Iv>,
+    },
+    /// The whole in AES-256-GCM: `METHOD=AES-256-GCM` (rfc8216bis, 4.4.4.4). What is encrypted carries its own
+    /// initialization vector.
+    Aes256Gcm {
+        /// Where the key is.
+        key: Resource,
+    },
     /// Single samples in AES-128-CBC: `METHOD=SAMPLE-AES` (RFC 8216, 4.3.2.4). What is encrypted, the container
     /// tells.
     SampleAes {
@@ -187,7 +201,12 @@ impl Encryption {
     /// Where the key is, for those that have one that can be fetched.
     pub fn key(&self) -> Option<&Resource> {
         match self {
-            Self::Aes128 { key, .. } | Self::Aes256 { key, .. } | Self::SampleAes { key, .. } | Self::SampleAesCtr { key, .. } => Some(key),
+            Self::Aes128 { key, .. }
+            | Self::Aes256 { key, .. }
+            | Self::Aes256Ctr { key, .. }
+            | Self::Aes256Gcm { key }
+            | Self::SampleAes { key, .. }
+            | Self::SampleAesCtr { key, .. } => Some(key),
             Self::None | Self::Other { .. } => None,
         }
     }
@@ -195,9 +214,10 @@ impl Encryption {
     /// The initialization vector, as far as it is known.
     pub fn iv(&self) -> Option<Iv> {
         match self {
-            Self::None => None,
+            Self::None | Self::Aes256Gcm { .. } => None,
             Self::Aes128 { iv, .. }
             | Self::Aes256 { iv, .. }
+            | Self::Aes256Ctr { iv, .. }
             | Self::SampleAes { iv, .. }
             | Self::SampleAesCtr { iv, .. }
             | Self::Other { iv, .. } => *iv,

@@ -275,9 +275,10 @@ impl Encryption {
     #[must_use]
     pub fn for_segment(mut self, msn: u64) -> Self {
         match &mut self {
-            Self::None => {}
+            Self::None | Self::Aes256Gcm { .. } => {}
             Self::Aes128 { iv, .. }
             | Self::Aes256 { iv, .. }
+            | Self::Aes256Ctr { iv, .. }
             | Self::SampleAes { iv, .. }
             | Self::SampleAesCtr { iv, .. }
             | Self::Other { iv, .. } => *iv = iv.or(Some(Iv::from_media_sequence_number(msn))),

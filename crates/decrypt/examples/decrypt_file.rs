@@ -1,7 +1,7 @@
 //! Decrypts one file: `decrypt_file METHOD SEALED CLEAR KEY [IV]`.
 //!
-//! METHOD is that of a playlist's key (RFC 8216, 4.3.2.4): `AES-128` or `AES-256` for a whole segment, `SAMPLE-AES` or
-//! `SAMPLE-AES-CTR` for MPEG-TS, packed audio, or an MP4 of initialization section and fragments. KEY is in hexadecimal
+//! METHOD is that of a playlist's key (RFC 8216, 4.3.2.4): `AES-128` or another of its kind for a whole segment,
+//! `SAMPLE-AES` or `SAMPLE-AES-CTR` for MPEG-TS, packed audio, or an MP4 of initialization section and fragments. KEY is in hexadecimal
 //! or base64, `KID:KEY` for an MP4, or `@FILE`. Where the playlist gives no IV, it is the segment's Media Sequence
 //! Number in hexadecimal; an MP4 has its own.
 //!

@@ -21,7 +21,7 @@ use crate::{Method, UserKeys, Warning, disguise, gzip, key_text, method};
 const WARNINGS: usize = 64;
 
 /// Decrypts what a clear key opens: METHOD=AES-128 and SAMPLE-AES (RFC 8216, 4.3.2.4), SAMPLE-AES-CTR (rfc8216bis,
-/// 4.4.4.4), and AES-256.
+/// 4.4.4.4), AES-256-GCM (4.4.4.4), AES-256 and AES-256-CTR.
 ///
 /// For fragmented MP4 it must see the initialization section first, under whatever encryption the playlist names for
 /// it. It takes pictures and web pages off that stand in front of the media, and keeps the key schedule of the last
@@ -69,24 +69,35 @@ impl ClearKey {
         }
     }
 
-    /// A whole segment in CBC mode.
-    fn whole(&mut self, encryption: &Encryption, length: usize, fetched: &[u8], mut bytes: BytesMut) -> Result<BytesMut, DecryptError> {
+    /// A whole segment.
+    fn whole(&mut self, encryption: &Encryption, mode: Mode, fetched: &[u8], mut bytes: BytesMut) -> Result<BytesMut, DecryptError> {
         if is_clear(&bytes) {
             self.warn(Warning::NotEncrypted);
             return self.undisguised(bytes);
         }
-        let key = self.usable(encryption, length, fetched)?;
-        let iv = self.iv(encryption)?;
-        self.take_off(disguise::ends_before_blocks(&bytes, whole::BLOCK), &mut bytes);
-        let padding = match length {
-            KEY_256 => whole::decrypt(self.schedules.aes256(&key)?, iv, &mut bytes)?,
-            _ => whole::decrypt(self.schedules.aes128(&key)?, iv, &mut bytes)?,
+        let key = self.usable(encryption, mode.key_length(), fetched)?;
+        self.take_off(disguise::ends_before_blocks(&bytes, mode.block()), &mut bytes);
+        let padding = match mode {
+            Mode::Cbc128 => whole::decrypt(self.schedules.aes128(&key)?, self.iv(encryption)?, &mut bytes)?,
+            Mode::Cbc256 => whole::decrypt(self.schedules.aes256(&key)?, self.iv(encryption)?, &mut bytes)?,
+            Mode::Ctr256 => {
+                whole::ctr(self.schedules.aes256(&key)?, self.iv(encryption)?, &mut bytes);
+                Padding::Removed
+            }
+            Mode::Gcm256 => {
+                whole::gcm(self.schedules.aes256(&key)?, &mut bytes)?;
+                Padding::Removed
+            }
         };
         if padding == Padding::Missing {
             let url = encryption.key().map(|key| key.url.clone());
             self.warn(Warning::Unpadded { url });
         }
-        self.opened(bytes)
+        let bytes = self.opened(bytes)?;
+        if mode == Mode::Ctr256 {
+            is_media(&bytes, "AES-256-CTR")?;
+        }
+        Ok(bytes)
     }
 
     /// A whole segment by the method that the user chose.
@@ -113,12 +124,7 @@ impl ClearKey {
             }
         }
         let bytes = self.opened(bytes)?;
-        // A stream cipher opens with any key.
-        if media::format(&bytes).is_none() {
-            return Err(DecryptError::Media {
-                what: format!("what {method} makes of it is no media: the key, the IV or the method does not fit"),
-            });
-        }
+        is_media(&bytes, method)?;
         Ok(bytes)
     }
 
@@ -259,7 +265,7 @@ impl ClearKey {
             return self.user.plain(method.key_length()).is_some();
         }
         match task(encryption) {
-            Some(Task::Whole(length)) => self.user.plain(length).is_some(),
+            Some(Task::Whole(mode)) => self.user.plain(mode.key_length()).is_some(),
             Some(Task::Samples(_)) => self.user.plain(KEY_128).is_some() || self.holds_kids(),
             None => false,
         }
@@ -312,7 +318,7 @@ impl Decrypt for ClearKey {
                 Err(unsupported(encryption))
             }
             Some(Task::Samples(scheme)) => self.samples(encryption, scheme, key, bytes),
-            Some(Task::Whole(length)) => self.whole(encryption, length, key, bytes),
+            Some(Task::Whole(mode)) => self.whole(encryption, mode, key, bytes),
             None => Err(unsupported(encryption)),
         }
     }
@@ -322,23 +328,53 @@ impl Decrypt for ClearKey {
 const KEY_128: usize = 16;
 const KEY_256: usize = 32;
 
+/// How the whole of a segment is encrypted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Cbc128,
+    Cbc256,
+    Ctr256,
+    Gcm256,
+}
+
+impl Mode {
+    /// Bytes that only come together.
+    fn block(self) -> usize {
+        match self {
+            Self::Cbc128 | Self::Cbc256 => whole::BLOCK,
+            Self::Ctr256 | Self::Gcm256 => 1,
+        }
+    }
+
+    fn key_length(self) -> usize {
+        match self {
+            Self::Cbc128 => KEY_128,
+            Self::Cbc256 | Self::Ctr256 | Self::Gcm256 => KEY_256,
+        }
+    }
+}
+
 /// What is to be done, whoever holds the key.
 enum Task {
-    /// CBC over the whole, with a key of so many bytes.
-    Whole(usize),
+    /// The whole is encrypted.
+    Whole(Mode),
     /// Single samples; in fragmented MP4 by this scheme where it names none itself.
     Samples(Scheme),
 }
 
 fn task(encryption: &Encryption) -> Option<Task> {
     match encryption {
-        Encryption::Aes128 { .. } => Some(Task::Whole(KEY_128)),
-        Encryption::Aes256 { .. } => Some(Task::Whole(KEY_256)),
+        Encryption::Aes128 { .. } => Some(Task::Whole(Mode::Cbc128)),
+        Encryption::Aes256 { .. } => Some(Task::Whole(Mode::Cbc256)),
+        Encryption::Aes256Ctr { .. } => Some(Task::Whole(Mode::Ctr256)),
+        Encryption::Aes256Gcm { .. } => Some(Task::Whole(Mode::Gcm256)),
         Encryption::SampleAes { .. } => Some(Task::Samples(Scheme::Cbcs)),
         Encryption::SampleAesCtr { .. } => Some(Task::Samples(Scheme::Cenc)),
         Encryption::Other { keys, .. } => keys.iter().find_map(|(method, _)| match method.as_str() {
-            "AES-128" => Some(Task::Whole(KEY_128)),
-            "AES-256" => Some(Task::Whole(KEY_256)),
+            "AES-128" => Some(Task::Whole(Mode::Cbc128)),
+            "AES-256" => Some(Task::Whole(Mode::Cbc256)),
+            "AES-256-CTR" => Some(Task::Whole(Mode::Ctr256)),
+            "AES-256-GCM" => Some(Task::Whole(Mode::Gcm256)),
             "SAMPLE-AES" => Some(Task::Samples(Scheme::Cbcs)),
             "SAMPLE-AES-CTR" => Some(Task::Samples(Scheme::Cenc)),
             _ => None,
@@ -351,6 +387,16 @@ fn task(encryption: &Encryption) -> Option<Task> {
 /// are.
 fn is_clear(bytes: &[u8]) -> bool {
     media::ends_whole(bytes) || media::format(bytes) == Some(Format::WebVtt) || disguise::ends(bytes).is_some()
+}
+
+/// A stream cipher opens with any key: what came out has to show that it was the right one.
+fn is_media(bytes: &[u8], method: impl fmt::Display) -> Result<(), DecryptError> {
+    match media::format(bytes) {
+        Some(_) => Ok(()),
+        None => Err(DecryptError::Media {
+            what: format!("what {method} makes of it is no media: the key, the IV or the method does not fit"),
+        }),
+    }
 }
 
 fn kid_text(kid: &[u8; 16]) -> String {

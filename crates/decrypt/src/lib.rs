@@ -9,6 +9,8 @@
 //! |---|---|---|
 //! | `AES-128` | the whole, CBC with PKCS #7 padding | RFC 8216, 4.3.2.4 and 5.2 |
 //! | `AES-256` | the same with a key of 32 bytes | use |
+//! | `AES-256-CTR` | the whole, CTR without padding | use |
+//! | `AES-256-GCM` | the whole, GCM with the IV in front and the tag behind | rfc8216bis, 4.4.4.4 |
 //! | `SAMPLE-AES` | slices of H.264, frames of AAC, AC-3 and E-AC-3, in MPEG-TS and packed audio | RFC 8216, 4.3.2.4; Apple, "MPEG-2 Stream Encryption Format for HTTP Live Streaming" |
 //! | `SAMPLE-AES`, `SAMPLE-AES-CTR` | samples in fragmented MP4: `cenc`, `cens`, `cbc1`, `cbcs` | rfc8216bis, 4.4.4.4; ISO 23001-7 |
 //!
@@ -23,7 +25,7 @@
 //!
 //! # Limits
 //!
-//! There is no DRM licence exchange here, and a method that is not known is refused by name; `AES-256-GCM` is one.
+//! There is no DRM licence exchange here, and a method that is not known is refused by name.
 //! An MP4 that is not fragmented is not decrypted. A frame of audio that reaches from one segment into the next stays
 //! encrypted. No input makes this crate panic or allocate what a length field claims; SAMPLE-AES in MPEG-TS holds a copy
 //! of one elementary stream of one segment.

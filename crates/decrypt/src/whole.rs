@@ -1,8 +1,11 @@
-//! CBC over a whole segment: METHOD=AES-128 (RFC 8216, 4.3.2.4) and its 256-bit sibling.
+//! Whole segments: in CBC by METHOD=AES-128 (RFC 8216, 4.3.2.4) and its 256-bit sibling, in GCM by METHOD=AES-256-GCM
+//! (rfc8216bis, 4.4.4.4), and in CTR by METHOD=AES-256-CTR, which is in use.
 
-use aes::cipher::{BlockCipherDecrypt, BlockModeDecrypt, InnerIvInit, consts::U16};
+use aes::Aes256;
+use aes::cipher::{BlockCipherDecrypt, BlockModeDecrypt, InnerIvInit, StreamCipher, consts::U16};
+use aes_gcm::{AesGcm, aead::AeadInOut};
 use aqueduct_core::{DecryptError, Iv};
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 
 use crate::{disguise, gzip, media};
 
@@ -48,6 +51,30 @@ pub(crate) fn decrypt_blocks(bytes: &mut BytesMut, decrypt: impl FnOnce(&mut [ae
         None if media::format(bytes).is_some() || disguise::ends(bytes).is_some() || gzip::holds_media(bytes) => Ok(Padding::Missing),
         None => Err(DecryptError::Padding),
     }
+}
+
+/// Decrypts `bytes` where they are: an IV of 16 bytes, the ciphertext, and the authentication tag of 16 bytes, with nothing
+/// else that is authenticated (rfc8216bis, 4.4.4.4; NIST SP 800-38D, 7.2). Where the tag is wrong nothing comes out.
+pub(crate) fn gcm(cipher: Aes256, bytes: &mut BytesMut) -> Result<(), DecryptError> {
+    let length = bytes.len();
+    let short = || DecryptError::Media {
+        what: format!("{length} bytes have no room for the IV and the authentication tag of AES-256-GCM"),
+    };
+    let (iv, sealed) = bytes.split_first_chunk_mut::<BLOCK>().ok_or_else(short)?;
+    let (sealed, tag) = sealed.split_last_chunk_mut::<BLOCK>().ok_or_else(short)?;
+    AesGcm::<Aes256, U16>::from(cipher)
+        .decrypt_inout_detached(&(*iv).into(), &[], sealed.into(), &(*tag).into())
+        .map_err(|_| DecryptError::Tag)?;
+    bytes.truncate(length - BLOCK);
+    bytes.advance(BLOCK);
+    Ok(())
+}
+
+/// Decrypts `bytes` where they are. The last 64 bits of the IV count blocks, as in the players that know the method.
+pub(crate) fn ctr(cipher: Aes256, iv: Iv, bytes: &mut [u8]) {
+    let mut stream = ctr::Ctr64BE::from_core(ctr::CtrCore::inner_iv_init(cipher, &iv.0.into()));
+    // It fails after 2^64 blocks.
+    let _ = stream.try_apply_keystream(bytes);
 }
 
 /// Length without PKCS #7 padding (RFC 5652, 6.3); `None` when there is none.

@@ -99,6 +99,66 @@ fn chacha20_begins_again_every_1024_bytes() {
     assert_eq!(clear_key.warnings(), []);
 }
 
+// rfc8216bis, 4.4.4.4: the IV of 16 bytes, the ciphertext and the authentication tag of 16 bytes. Sealed by Python's
+// package cryptography; the Web Crypto of Node.js opens it.
+const GCM: &[u8] = include_bytes!("data/gcm.bin");
+
+#[test]
+fn a_segment_in_gcm_carries_its_iv_and_proves_that_it_is_whole() {
+    let key = Resource::new(Kind::Key, Url::parse("http://host.example/key").unwrap());
+    let gcm = Encryption::Aes256Gcm { key }.for_segment(7);
+    let opened = |bytes: &[u8]| open(&mut ClearKey::new(), &gcm, &hex(KEY_256), bytes);
+    assert_eq!(opened(GCM).unwrap(), ts());
+    // Neither the number of the segment nor an IV of the user has a part in it.
+    let mut clear_key = ClearKey::new().with_keys(keys(KEY_256, Some("0x99")));
+    assert_eq!(open(&mut clear_key, &gcm, &[], GCM).unwrap(), ts());
+    // Behind a picture, and in the clear, as under the other methods.
+    const GIF: &[u8] = b"GIF89a\x01\0\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
+    assert_eq!(opened(&[GIF, GCM].concat()).unwrap(), ts());
+    assert_eq!(opened(&ts()).unwrap(), ts());
+    for at in [0, 15, 16, GCM.len() / 2, GCM.len() - 17, GCM.len() - 1] {
+        let mut damaged = GCM.to_vec();
+        damaged[at] ^= 1;
+        assert!(matches!(opened(&damaged), Err(DecryptError::Tag)), "{at}");
+        assert!(opened(&GCM[..at]).is_err(), "cut at {at}");
+    }
+    let error = opened(&[7; 31]).unwrap_err().to_string();
+    assert!(error.contains("31 bytes have no room"), "{error}");
+    let other = open(&mut ClearKey::new(), &gcm, &[9; 32], GCM).unwrap_err();
+    assert_eq!(
+        other.to_string(),
+        "wrong authentication tag: the key does not fit, or what it opens is damaged"
+    );
+    assert!(matches!(
+        open(&mut ClearKey::new(), &gcm, &hex(KEY), GCM),
+        Err(DecryptError::KeyLength { expected: 32, .. })
+    ));
+}
+
+// openssl enc -aes-256-ctr -K 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f \
+//     -iv d5fbd6b82ed93e4ef98ae40931ee33b7
+const CTR: &[u8] = include_bytes!("data/ctr.bin");
+
+#[test]
+fn a_segment_in_ctr_is_opened_and_a_wrong_key_is_noticed() {
+    let key = Resource::new(Kind::Key, Url::parse("http://host.example/key").unwrap());
+    let ctr = |iv: Option<u128>| Encryption::Aes256Ctr {
+        key: key.clone(),
+        iv: iv.map(|iv| Iv(iv.to_be_bytes())),
+    };
+    let iv = 0xd5fb_d6b8_2ed9_3e4e_f98a_e409_31ee_33b7;
+    let opened = |encryption: &Encryption, key: &[u8], bytes: &[u8]| open(&mut ClearKey::new(), encryption, key, bytes);
+    assert_eq!(opened(&ctr(Some(iv)), &hex(KEY_256), CTR).unwrap(), ts());
+    assert_eq!(opened(&ctr(Some(iv)), &hex(KEY_256), &ts()).unwrap(), ts(), "in the clear");
+    for (encryption, key) in [(ctr(Some(iv)), [9; 32]), (ctr(Some(iv + 1)), hex(KEY_256).try_into().unwrap())] {
+        let error = opened(&encryption, &key, CTR).unwrap_err().to_string();
+        assert!(error.contains("what AES-256-CTR makes of it is no media"), "{error}");
+    }
+    assert!(matches!(opened(&ctr(None), &hex(KEY_256), CTR), Err(DecryptError::NoIv)));
+    // The number of the segment, where there is no IV.
+    assert_eq!(ctr(None).for_segment(7).iv(), Some(Iv(7_u128.to_be_bytes())));
+}
+
 // printf '\0\0\0\014ftypmp42' | gzip -n | openssl enc -aes-128-cbc -K 000102030405060708090a0b0c0d0e0f \
 //     -iv 00000000000000000000000000000014 | xxd -p
 const GZIP: &str = "7849962197be609287efac6b23055b54f2b6d5ab23e70cb5f6896af968ebf65093e4b1418dca614663fe4303de574dc1";

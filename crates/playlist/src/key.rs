@@ -24,6 +24,8 @@ pub enum Method {
     Aes256,
     /// `AES-256-CTR`: whole segments in AES-256 CTR. Not in the specification, but in use.
     Aes256Ctr,
+    /// `AES-256-GCM`: whole segments in AES-256 GCM, each with its IV in front and its authentication tag behind.
+    Aes256Gcm,
     /// `SAMPLE-AES`: single samples in AES-128 CBC; in fragmented MP4 this is `cbcs`.
     SampleAes,
     /// `SAMPLE-AES-CTR`: single samples in AES-128 CTR; in fragmented MP4 this is `cenc`.
@@ -38,6 +40,7 @@ impl Method {
             "AES-128" => Self::Aes128,
             "AES-256" => Self::Aes256,
             "AES-256-CTR" => Self::Aes256Ctr,
+            "AES-256-GCM" => Self::Aes256Gcm,
             "SAMPLE-AES" => Self::SampleAes,
             "SAMPLE-AES-CTR" => Self::SampleAesCtr,
             _ => Self::Other(name.into()),
@@ -50,6 +53,7 @@ impl Method {
             Self::Aes128 => "AES-128",
             Self::Aes256 => "AES-256",
             Self::Aes256Ctr => "AES-256-CTR",
+            Self::Aes256Gcm => "AES-256-GCM",
             Self::SampleAes => "SAMPLE-AES",
             Self::SampleAesCtr => "SAMPLE-AES-CTR",
             Self::Other(name) => name,

@@ -188,4 +188,12 @@ pub(crate) fn check_key(key: &Key, line: SourceLine, linter: &mut Linter) {
     if key.method == Method::SampleAesCtr && key.iv.is_some() {
         linter.error("iv-with-ctr", "4.4.4.4", line, "SAMPLE-AES-CTR takes no IV");
     }
+    if key.method == Method::Aes256Gcm && key.iv.is_some() {
+        linter.error(
+            "iv-with-gcm",
+            "4.4.4.4",
+            line,
+            "AES-256-GCM takes no IV: each segment begins with its own",
+        );
+    }
 }

@@ -65,6 +65,11 @@ fn media_playlists_are_checked() {
         ("#EXTINF:4.4,\nx", vec![]),
         ("#EXT-X-BYTERANGE:0@0", vec!["empty-byte-range"]),
         ("#EXT-X-KEY:METHOD=AES-256,URI=\"k\"", vec!["unknown-method"]),
+        ("#EXT-X-KEY:METHOD=AES-256-GCM,URI=\"k\"\n#EXT-X-MAP:URI=\"m\"", vec![]),
+        (
+            "#EXT-X-KEY:METHOD=AES-256-GCM,URI=\"k\",IV=0x00000000000000000000000000000002",
+            vec!["iv-with-gcm"],
+        ),
         ("#EXT-X-KEY:METHOD=AES-128,URI=\"k\"\n#EXT-X-MAP:URI=\"m\"", vec!["map-without-iv"]),
         ("#EXT-X-SERVER-CONTROL:CAN-SKIP-UNTIL=23", vec!["skip-too-late"]),
         ("#EXT-X-SERVER-CONTROL:CAN-SKIP-DATERANGES=YES", vec!["skip-date-ranges-alone"]),

@@ -70,6 +70,7 @@ fn every_method_has_a_name() {
         ("AES-128", Method::Aes128),
         ("AES-256", Method::Aes256),
         ("AES-256-CTR", Method::Aes256Ctr),
+        ("AES-256-GCM", Method::Aes256Gcm),
         ("SAMPLE-AES", Method::SampleAes),
         ("SAMPLE-AES-CTR", Method::SampleAesCtr),
         ("ROT-13", Method::Other("ROT-13".into())),

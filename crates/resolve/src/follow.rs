@@ -348,6 +348,8 @@ pub(crate) fn encryption(at: &Resource, keys: &[Key]) -> Encryption {
         return match key.method {
             Method::Aes128 => Encryption::Aes128 { key: address, iv },
             Method::Aes256 => Encryption::Aes256 { key: address, iv },
+            Method::Aes256Ctr => Encryption::Aes256Ctr { key: address, iv },
+            Method::Aes256Gcm => Encryption::Aes256Gcm { key: address },
             Method::SampleAes => Encryption::SampleAes { key: address, iv },
             Method::SampleAesCtr => Encryption::SampleAesCtr { key: address, iv },
             _ => continue,

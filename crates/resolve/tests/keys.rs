@@ -106,12 +106,16 @@ async fn an_initialization_section_has_the_key_of_its_place_and_no_implicit_iv()
 async fn of_several_keys_the_one_that_lies_open_is_taken() {
     const DRM: &str = "#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"skd://x\",KEYFORMAT=\"com.apple.streamingkeydelivery\"\n";
     const OPEN: &str = "#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"a\",IV=0x1,KEYFORMAT=\"identity\"\n";
+    // Its segments carry their IVs; an attribute, which is forbidden, changes nothing.
     const GCM: &str = "#EXT-X-KEY:METHOD=AES-256-GCM,URI=\"a\",IV=0x2\n";
+    const UNKNOWN: &str = "#EXT-X-KEY:METHOD=ROT-13,URI=\"a\",IV=0x2\n";
     for (keys, expected) in [
         ([DRM, OPEN].concat(), "0: a 1"),
         ([OPEN, DRM].concat(), "0: a 1"),
         (DRM.to_owned(), "0: [(\"SAMPLE-AES\", \"com.apple.streamingkeydelivery\")] 0"),
-        (GCM.to_owned(), "0: [(\"AES-256-GCM\", \"identity\")] 2"),
+        (GCM.to_owned(), "0: a no IV"),
+        (GCM.replace("GCM", "CTR"), "0: a 2"),
+        (UNKNOWN.to_owned(), "0: [(\"ROT-13\", \"identity\")] 2"),
         ([OPEN, DRM, "#EXT-X-KEY:METHOD=NONE\n"].concat(), "0: clear"),
     ] {
         let playlist = format!("{HEAD}{keys}#EXTINF:2,\n0\n#EXT-X-ENDLIST\n");

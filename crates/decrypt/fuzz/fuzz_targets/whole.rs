@@ -26,6 +26,8 @@ fuzz_target!(|data: &[u8]| {
             Encryption::None,
             Encryption::Aes128 { key: key.clone(), iv },
             Encryption::Aes256 { key: key.clone(), iv },
+            Encryption::Aes256Ctr { key: key.clone(), iv },
+            Encryption::Aes256Gcm { key: key.clone() },
         ] {
             for key in [&[7; 16][..], &[7; 32], data] {
                 if let Ok(clear) = clear_key.decrypt(&encryption, key, BytesMut::from(data)) {

@@ -8,6 +8,8 @@ use super::*;
 /// The key of the vectors, in hexadecimal and as a `data:` URI (`crates/decrypt/tests/data/make.sh`).
 const KEY: &str = "100b6c20940f779a4589152b57d2dacb";
 const BY_DATA: &str = "URI=\"data:application/octet-stream;base64,EAtsIJQPd5pFiRUrV9Layw==\"";
+const LONG_BY_DATA: &str = "URI=\"data:;base64,AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\"";
+const OTHER_LONG_BY_DATA: &str = "URI=\"data:;base64,AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\"";
 const BY_KID: &str = "eb676abbcb345e96bbcf616630f1a3da:100b6c20940f779a4589152b57d2dacb";
 const WIDEVINE: &str = "URI=\"data:text/plain;base64,AAAA\",KEYFORMAT=\"urn:uuid:edef8ba9-79d6-4ace-a3c8-27dcd51d21ed\"";
 const FAIRPLAY: &str = "URI=\"skd://asset\",KEYFORMAT=\"com.apple.streamingkeydelivery\"";
@@ -201,6 +203,27 @@ fn servers() -> Vec<Scenario> {
             "/media/vectors/chacha20.bin",
         ),
         Scenario {
+            files: vec![("/gcm.m3u8", single("/media/vectors/gcm.bin", &key("AES-256-GCM", &[LONG_BY_DATA])))],
+            outcome: Outcome::Bytes("vectors/packets.ts"),
+            ..to_ts("sealed/aes-256-gcm", "/gcm.m3u8")
+        },
+        Scenario {
+            files: vec![(
+                "/ctr.m3u8",
+                single("/media/vectors/ctr.bin", &key("AES-256-CTR", &[LONG_BY_DATA, IV])),
+            )],
+            outcome: Outcome::Bytes("vectors/packets.ts"),
+            ..to_ts("sealed/aes-256-ctr", "/ctr.m3u8")
+        },
+        Scenario {
+            files: vec![(
+                "/gcm.m3u8",
+                single("/media/vectors/gcm.bin", &key("AES-256-GCM", &[OTHER_LONG_BY_DATA])),
+            )],
+            says: vec!["wrong authentication tag"],
+            ..fails("sealed/aes-256-gcm-under-another-key", "/gcm.m3u8")
+        },
+        Scenario {
             // The key of a segment that is not there is not there either.
             files: vec![(
                 "/gap.m3u8",
@@ -222,7 +245,7 @@ fn refused() -> Vec<Scenario> {
         ..fails(name, "/sealed.m3u8")
     };
     let drm = [key("SAMPLE-AES", &[WIDEVINE]), key("SAMPLE-AES", &[FAIRPLAY])].concat();
-    let gcm = key("AES-256-GCM", &[BY_DATA, IV]);
+    let unknown = key("ROT-13", &[BY_DATA, IV]);
     vec![
         refused(
             "sealed/no-usable-key-names-those-that-are-there",
@@ -236,8 +259,8 @@ fn refused() -> Vec<Scenario> {
         refused(
             "sealed/method-that-is-not-known",
             "/s/plain-ts/0.ts",
-            &gcm,
-            vec!["METHOD=AES-256-GCM"],
+            &unknown,
+            vec!["METHOD=ROT-13"],
         ),
         Scenario {
             rules: vec![Rule::new("*/key0.bin", Fault::page())],
