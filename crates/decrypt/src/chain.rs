@@ -58,15 +58,15 @@ pub(crate) struct Chains {
     gathered: Box<Gathered>,
     /// How many blocks are gathered.
     count: usize,
-    /// The ciphertext that the next block is combined with, as a number of this machine.
-    previous: u128,
+    /// The ciphertext that the next block is combined with.
+    previous: Iv,
 }
 
 #[derive(Clone)]
 struct Gathered {
     blocks: [aes::Block; GATHERED],
     /// What each is combined with.
-    masks: [u128; GATHERED],
+    masks: [Iv; GATHERED],
     /// Where each is from.
     places: [usize; GATHERED],
 }
@@ -76,73 +76,71 @@ impl Default for Chains {
         Self {
             gathered: Box::new(Gathered {
                 blocks: [aes::Block::default(); GATHERED],
-                masks: [0; GATHERED],
+                masks: [[0; BLOCK]; GATHERED],
                 places: [0; GATHERED],
             }),
             count: 0,
-            previous: 0,
+            previous: [0; BLOCK],
         }
     }
 }
 
 impl Chains {
+    /// Forgets what was gathered.
+    pub(crate) fn clear(&mut self) {
+        self.count = 0;
+    }
+
     /// A chain begins.
     #[inline]
     pub(crate) fn begin(&mut self, iv: Iv) {
-        self.previous = u128::from_ne_bytes(iv);
+        self.previous = iv;
     }
 
     /// The next bytes of the chain: `length` of them from `at` on, as far as `data` reaches.
     #[inline]
     pub(crate) fn add(&mut self, cipher: &Aes128, data: &mut [u8], at: usize, length: usize, pattern: Pattern) {
-        let length = length.min(data.len().saturating_sub(at));
-        let period = (pattern.crypt + pattern.skip) * BLOCK;
+        let end = at.saturating_add(length).min(data.len());
         match pattern {
-            Pattern { skip: 0, .. } if length / BLOCK >= LONG_RUN => self.run(cipher, data, at, length / BLOCK),
-            Pattern { skip: 0, .. } => self.gather(cipher, data, at, BLOCK, length / BLOCK),
-            Pattern { crypt: 1, .. } => {
-                let last = usize::from(length % period >= BLOCK);
-                self.gather(cipher, data, at, period, length / period + last);
-            }
-            _ => {
-                for (offset, count) in pattern.runs(length) {
-                    self.gather(cipher, data, at + offset, BLOCK, count);
+            Pattern { skip: 0, .. } if length >= LONG_RUN * BLOCK => self.run(cipher, data, at, end),
+            Pattern { skip: 0, .. } => self.gather(cipher, data, at, end, BLOCK),
+            Pattern { crypt: 1, skip } => self.gather(cipher, data, at, end, (1 + skip) * BLOCK),
+            Pattern { crypt, skip } => {
+                for at in (at..end).step_by((crypt + skip) * BLOCK) {
+                    self.gather(cipher, data, at, end.min(at + crypt * BLOCK), BLOCK);
                 }
             }
         }
     }
 
-    /// Takes in `count` blocks of the chain, of which each begins `stride` bytes behind the one before.
+    /// Takes in blocks of the chain, of which each begins `stride` bytes behind the one before, as long as they are whole
+    /// before `end`.
     #[inline]
-    fn gather(&mut self, cipher: &Aes128, data: &mut [u8], mut at: usize, stride: usize, mut count: usize) {
-        while count > 0 {
-            if self.count == GATHERED {
-                self.flush(cipher, data);
-            }
-            let taken = count.min(GATHERED - self.count);
+    fn gather(&mut self, cipher: &Aes128, data: &mut [u8], mut at: usize, end: usize, stride: usize) {
+        loop {
             let Gathered { blocks, masks, places } = &mut *self.gathered;
-            let free = self.count..self.count + taken;
-            let (Some(blocks), Some(masks), Some(places)) =
-                (blocks.get_mut(free.clone()), masks.get_mut(free.clone()), places.get_mut(free))
-            else {
-                return;
-            };
+            let mut count = self.count;
+            // In a variable of its own it stays in a register from one round to the next.
             let mut previous = self.previous;
-            for ((block, mask), from) in blocks.iter_mut().zip(masks).zip(places) {
-                let Some(sealed) = data.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) else {
-                    return;
+            let whole = loop {
+                if count >= GATHERED {
+                    break false;
+                }
+                let Some(sealed) = data.get(at..end).and_then(<[u8]>::first_chunk::<BLOCK>) else {
+                    break true;
                 };
-                // As a number it stays in registers from one round to the next.
-                let sealed = u128::from_ne_bytes(*sealed);
-                *block = sealed.to_ne_bytes().into();
-                *mask = previous;
-                *from = at;
-                previous = sealed;
+                blocks[count] = (*sealed).into();
+                masks[count] = previous;
+                places[count] = at;
+                previous = *sealed;
+                count += 1;
                 at += stride;
+            };
+            (self.count, self.previous) = (count, previous);
+            if whole {
+                return;
             }
-            self.previous = previous;
-            self.count += taken;
-            count -= taken;
+            self.flush(cipher, data);
         }
     }
 
@@ -152,30 +150,28 @@ impl Chains {
         let blocks = blocks.get_mut(..self.count).unwrap_or(&mut []);
         cipher.decrypt_blocks(blocks);
         for ((block, mask), place) in blocks.iter().zip(masks.iter()).zip(places.iter()) {
-            let clear = u128::from_ne_bytes((*block).into()) ^ *mask;
-            if let Some(target) = data.get_mut(*place..*place + BLOCK) {
-                target.copy_from_slice(&clear.to_ne_bytes());
+            if let Some(target) = data.get_mut(*place..).and_then(<[u8]>::first_chunk_mut::<BLOCK>) {
+                *target = std::array::from_fn(|at| block[at] ^ mask[at]);
             }
         }
         self.count = 0;
     }
 
     /// A long run, where it is.
-    fn run(&mut self, cipher: &Aes128, data: &mut [u8], at: usize, count: usize) {
-        let Some(run) = data.get_mut(at..at + count * BLOCK) else { return };
-        let Some(last) = run.last_chunk::<BLOCK>().copied() else { return };
-        let (blocks, _) = aes::Block::slice_as_chunks_mut(run);
-        cbc::Decryptor::inner_iv_init(cipher.clone(), &self.previous.to_ne_bytes().into()).decrypt_blocks(blocks);
-        self.previous = u128::from_ne_bytes(last);
+    fn run(&mut self, cipher: &Aes128, data: &mut [u8], at: usize, end: usize) {
+        let (blocks, _) = aes::Block::slice_as_chunks_mut(data.get_mut(at..end).unwrap_or(&mut []));
+        let Some(last) = blocks.last().copied() else { return };
+        cbc::Decryptor::<&Aes128>::inner_iv_init(cipher, &self.previous.into()).decrypt_blocks(blocks);
+        self.previous = last.into();
     }
 }
 
 /// The key stream of one sample in counter mode: the last 64 bits count blocks (ISO 23001-7, 9.3).
-pub(crate) struct Counter(ctr::Ctr64BE<Aes128>);
+pub(crate) struct Counter<'a>(ctr::Ctr64BE<&'a Aes128>);
 
-impl Counter {
-    pub(crate) fn new(cipher: &Aes128, iv: Iv) -> Self {
-        Self(ctr::Ctr64BE::from_core(ctr::CtrCore::inner_iv_init(cipher.clone(), &iv.into())))
+impl<'a> Counter<'a> {
+    pub(crate) fn new(cipher: &'a Aes128, iv: Iv) -> Self {
+        Self(ctr::Ctr64BE::from_core(ctr::CtrCore::inner_iv_init(cipher, &iv.into())))
     }
 
     /// Decrypts `length` bytes from `at` on, which take up the stream where the last ones left it.

@@ -194,10 +194,8 @@ fn a_clear_lead_stays_as_it_is() {
     assert_eq!(of_kind(&opened, b"mdat"), of_kind(&vector("clear-video"), b"mdat"));
 }
 
-// With each crypto period the packager turns the key and its identifier by a byte to the left; fragments say which one
-// they have in seig sample groups.
-#[test]
-fn keys_that_rotate_are_found_by_their_sample_groups() {
+/// With each crypto period the packager turns the key and its identifier by a byte to the left.
+fn rotated_keys() -> UserKeys {
     let (mut kid, mut key, mut keys) = (hex(KID), hex(KEY), UserKeys::new());
     for _ in 0..16 {
         let text = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
@@ -205,6 +203,13 @@ fn keys_that_rotate_are_found_by_their_sample_groups() {
         kid.rotate_left(1);
         key.rotate_left(1);
     }
+    keys
+}
+
+// Fragments say in seig sample groups which one they have.
+#[test]
+fn keys_that_rotate_are_found_by_their_sample_groups() {
+    let keys = rotated_keys();
     let sealed = vector("rotated-video");
     let opened = decrypt_parts(&mut ClearKey::new().with_keys(keys.clone()), &sample_aes("cbcs"), &[], &sealed).unwrap();
     assert_plain("rotated-video", &opened);
@@ -214,6 +219,34 @@ fn keys_that_rotate_are_found_by_their_sample_groups() {
         .decrypt(&Encryption::None, &[], BytesMut::from(&sealed[..]))
         .unwrap();
     assert_eq!(of_kind(&opened, b"mdat"), of_kind(&vector("clear-video"), b"mdat"), "in one piece");
+}
+
+// A stream whose encoder began again, or files that were joined: the initialization section changes in the middle, and with
+// it the scheme, the key identifier and the key.
+#[test]
+fn initialization_sections_in_the_middle_of_a_file_hold_from_their_place_on() {
+    let mut keys = rotated_keys();
+    keys.add(&format!("{KID}:{KEY}")).unwrap();
+    let names = [
+        "cenc-video",
+        "rotated-video",
+        "cbcs-video",
+        "clear-video",
+        "cbc1-video",
+        "lead-video",
+        "cens-video",
+    ];
+    let joined: Vec<u8> = names.iter().flat_map(|name| vector(name)).collect();
+    let clear = vector("clear-video");
+    let expected = of_kind(&clear, b"mdat").repeat(names.len());
+    let mut clear_key = ClearKey::new().with_keys(keys);
+    for encryption in [Encryption::None, sample_aes("cbcs")] {
+        let opened = clear_key.decrypt(&encryption, &[], BytesMut::from(&joined[..])).unwrap();
+        assert_plain("joined", &opened);
+        assert_eq!(opened.len(), joined.len());
+        assert_eq!(of_kind(&opened, b"mdat"), expected);
+        assert_eq!(of_kind(&opened, b"moov").len(), names.len());
+    }
 }
 
 #[test]

@@ -7,15 +7,11 @@ use aqueduct_core::DecryptError;
 
 use crate::chain::{Chains, Counter, Pattern};
 
+use super::auxiliary::{Auxiliary, Entry, is_auxiliary, is_senc, piff_protection};
 use super::boxes::{BoxAt, Reader};
 use super::init::{Track, is_pssh};
-use super::protection::{Groups, Protection, Scheme, is_seig, iv};
+use super::protection::{Groups, Protection, Scheme, is_seig};
 use super::unreadable;
-
-/// PIFF's form of `senc`.
-const PIFF_SENC: [u8; 16] = [
-    0xa2, 0x39, 0x4f, 0x52, 0x5a, 0x9b, 0x4f, 0x14, 0xa2, 0x44, 0x6c, 0x42, 0x7c, 0x64, 0x8d, 0xf4,
-];
 
 /// Memory that is used again.
 #[derive(Clone, Default)]
@@ -26,22 +22,38 @@ pub(super) struct Work {
 
 /// What opens samples: a cipher for each key identifier, and the IV of the playlist for those that have none.
 pub(super) struct Keys<'a> {
-    pub(super) cipher: &'a mut dyn FnMut(&[u8; 16]) -> Result<Aes128, DecryptError>,
-    pub(super) iv: Option<[u8; 16]>,
-    pub(super) last: Option<([u8; 16], Aes128)>,
+    cipher: &'a mut dyn FnMut(&[u8; 16]) -> Result<Aes128, DecryptError>,
+    iv: Option<[u8; 16]>,
+    /// The key identifier that was asked for last, and its cipher.
+    last: Option<([u8; 16], Aes128)>,
 }
 
-impl Keys<'_> {
+impl<'a> Keys<'a> {
+    pub(super) fn new(cipher: &'a mut dyn FnMut(&[u8; 16]) -> Result<Aes128, DecryptError>, iv: Option<[u8; 16]>) -> Self {
+        Self { cipher, iv, last: None }
+    }
+
     /// The cipher for a key identifier. What was gathered under another is decrypted first.
-    fn of(&mut self, kid: &[u8; 16], data: &mut [u8], work: &mut Work) -> Result<&Aes128, DecryptError> {
-        if self.last.as_ref().is_none_or(|(last, _)| last != kid) {
-            if let Some((_, cipher)) = self.last.take() {
-                work.chains.flush(&cipher, data);
-            }
-            self.last = Some((*kid, (self.cipher)(kid)?));
+    #[inline]
+    fn of(&mut self, kid: &[u8; 16], data: &mut [u8], chains: &mut Chains) -> Result<&Aes128, DecryptError> {
+        let known = self.last.take_if(|(last, _)| last != kid);
+        if let Some((_, cipher)) = known {
+            chains.flush(&cipher, data);
         }
-        let known = self.last.as_ref().map(|(_, cipher)| cipher);
-        known.ok_or_else(|| DecryptError::NoKey { kids: Vec::new() })
+        match &mut self.last {
+            Some((_, cipher)) => Ok(cipher),
+            none => {
+                let cipher = (self.cipher)(kid)?;
+                Ok(&none.insert((*kid, cipher)).1)
+            }
+        }
+    }
+
+    /// Decrypts what is gathered.
+    fn finish(&self, data: &mut [u8], chains: &mut Chains) {
+        if let Some((_, cipher)) = &self.last {
+            chains.flush(cipher, data);
+        }
     }
 }
 
@@ -57,6 +69,8 @@ pub(super) fn decrypt(
     work: &mut Work,
     room: &mut usize,
 ) -> Result<(), DecryptError> {
+    // An error may have left some, of other bytes.
+    work.chains.clear();
     let mut end_of_last = at;
     for child in moof.children() {
         if is_pssh(&child) {
@@ -74,34 +88,20 @@ pub(super) fn decrypt(
             continue;
         };
         let fragment = Fragment::new(track, &child, &header, at, end_of_last)?;
-        end_of_last = fragment.decrypt(data, keys, work, room)?;
+        let (clear, mut end) = (fragment.default.is_none(), end_of_last);
+        let decrypted = fragment.decrypt(data, keys, work, room, &mut end);
+        // What is in the clear is the muxer's to judge.
+        if !clear {
+            decrypted?;
+        }
+        end_of_last = end;
         if track.is_protected() {
-            for child in child.children().filter(|child| tells_of_protection(child)) {
+            for child in child.children().filter(|child| is_auxiliary(child) || is_seig(child)) {
                 free(data, at, &child);
             }
         }
     }
     Ok(())
-}
-
-fn is_senc(found: &BoxAt<'_>) -> bool {
-    &found.kind == b"senc" || &found.kind == b"uuid" && found.body().starts_with(&PIFF_SENC)
-}
-
-fn tells_of_protection(found: &BoxAt<'_>) -> bool {
-    match &found.kind {
-        b"saiz" | b"saio" => is_protection_aux(found.body()),
-        _ => is_senc(found) || is_seig(found),
-    }
-}
-
-/// Whether auxiliary information is that of a protection scheme: it says so, or says nothing (ISO 23001-7, 7.1).
-fn is_protection_aux(body: &[u8]) -> bool {
-    let mut reader = Reader(body);
-    match reader.full() {
-        Some((_, flags)) if flags & 1 != 0 => reader.array().and_then(Scheme::new).is_some(),
-        flags => flags.is_some(),
-    }
 }
 
 /// Makes a box free space, with nothing in it. Its place counts from `moof`.
@@ -147,38 +147,21 @@ impl Header {
 /// A track fragment.
 struct Fragment<'a> {
     track: &'a Track,
-    /// The protection of its sample entry.
+    traf: BoxAt<'a>,
+    /// The protection of its sample entry; `None` for one in the clear, whose samples all are.
     default: Option<Protection>,
     groups: Groups,
     sbgp: Option<Reader<'a>>,
-    runs: Vec<BoxAt<'a>>,
-    aux: Aux<'a>,
+    auxiliary: Auxiliary<'a>,
     /// Where data offsets count from.
     base: usize,
     sample_size: u32,
 }
 
-/// Where the IVs and subsamples of samples are.
-enum Aux<'a> {
-    None,
-    /// In `senc` (ISO 23001-7, 7.2).
-    Senc {
-        reader: Reader<'a>,
-        subsamples: bool,
-    },
-    /// Where `saiz` and `saio` say (ISO 14496-12 §8.7.8, §8.7.9).
-    Apart {
-        default_size: u8,
-        sizes: Reader<'a>,
-        /// For each track run, or for the first one.
-        offsets: Vec<usize>,
-    },
-}
-
 /// Samples in a row that are protected in the same way.
 struct Group {
     left: u32,
-    protection: Option<Protection>,
+    protection: Protection,
 }
 
 /// The samples of a track run (ISO 14496-12 §8.8.8).
@@ -220,14 +203,6 @@ impl<'a> Run<'a> {
 
 impl<'a> Fragment<'a> {
     fn new(track: &'a Track, traf: &BoxAt<'a>, header: &Header, moof: usize, end_of_last: usize) -> Result<Self, DecryptError> {
-        let number = usize::try_from(header.entry.unwrap_or(track.entry)).unwrap_or(usize::MAX);
-        let default = *track
-            .entries
-            .get(number.saturating_sub(1))
-            .ok_or_else(|| unreadable("a fragment with a sample entry that is not there"))?;
-        let scheme = track.entries.iter().flatten().map(|protection| protection.scheme).next();
-        let groups = scheme.and_then(|scheme| traf.children().filter(is_seig).find_map(|sgpd| Groups::read(&sgpd, scheme)));
-        let sbgp = traf.children().find(|child| &child.kind == b"sbgp" && is_seig(child));
         // An explicit base counts from the start of a file, of which this may be a part: what is in use is the place
         // of the fragment itself.
         let base = if header.explicit_base || header.base_is_moof {
@@ -235,148 +210,129 @@ impl<'a> Fragment<'a> {
         } else {
             end_of_last
         };
-        let aux = |kind: &[u8; 4]| {
-            let found = |child: &BoxAt<'a>| child.kind == *kind && is_protection_aux(child.body());
-            traf.children().find(found)
+        let number = usize::try_from(header.entry.unwrap_or(track.entry)).unwrap_or(usize::MAX);
+        let default = match track.entries.get(number.saturating_sub(1)) {
+            Some(default) => *default,
+            None if !track.is_protected() => None,
+            None => return Err(unreadable("a fragment with a sample entry that is not there")),
         };
-        let aux = match traf.children().find(is_senc) {
-            Some(senc) => senc_reader(&senc),
-            None => match (aux(b"saiz"), aux(b"saio")) {
-                (Some(saiz), Some(saio)) => apart(&saiz, &saio, base),
-                _ => Some(Aux::None),
-            },
-        };
-        Ok(Self {
+        let mut fragment = Self {
             track,
+            traf: *traf,
             default,
-            groups: groups.unwrap_or_default(),
-            sbgp: sbgp.and_then(|sbgp| group_runs(&sbgp)),
-            runs: traf.children().filter(|child| &child.kind == b"trun").collect(),
-            aux: aux.ok_or_else(cut_aux)?,
+            groups: Groups::default(),
+            sbgp: None,
+            auxiliary: Auxiliary::None,
             base,
             sample_size: header.sample_size.unwrap_or(track.sample_size),
-        })
+        };
+        if let Some(default) = &mut fragment.default {
+            let own = piff_protection(traf).ok_or_else(cut_auxiliary)?;
+            *default = own.unwrap_or(*default);
+            let groups = traf.children().filter(is_seig).find_map(|sgpd| Groups::read(&sgpd, default.scheme));
+            fragment.groups = groups.unwrap_or_default();
+            let sbgp = traf.children().find(|child| &child.kind == b"sbgp" && is_seig(child));
+            fragment.sbgp = sbgp.and_then(|sbgp| group_runs(&sbgp));
+            fragment.auxiliary = Auxiliary::of(traf, base).ok_or_else(cut_auxiliary)?;
+        }
+        Ok(fragment)
     }
 
-    /// Returns where its data end. `room` is how many bytes samples may still have: in files that are right they lie
+    /// Sets `end` to where its data end. `room` is how many bytes samples may still have: in files that are right they lie
     /// side by side, and in others they could be decrypted over and over.
-    fn decrypt(mut self, data: &mut [u8], keys: &mut Keys<'_>, work: &mut Work, room: &mut usize) -> Result<usize, DecryptError> {
+    fn decrypt(
+        mut self,
+        data: &mut [u8],
+        keys: &mut Keys<'_>,
+        work: &mut Work,
+        room: &mut usize,
+        end: &mut usize,
+    ) -> Result<(), DecryptError> {
         let cut = || unreadable("a track run (trun) that is cut short");
         let mut at = self.base;
-        let mut group = Group { left: 0, protection: None };
+        let mut group: Option<Group> = None;
         // Auxiliary information of one sample has at most 255 bytes where it stands apart.
         let mut copied = [0; 255];
-        for (number, run) in std::mem::take(&mut self.runs).iter().enumerate() {
-            let mut run = Run::read(run).ok_or_else(cut)?;
+        for run in self.traf.children().filter(|child| &child.kind == b"trun") {
+            let mut run = Run::read(&run).ok_or_else(cut)?;
             if let Some(offset) = run.offset {
                 at = isize::try_from(offset)
                     .ok()
                     .and_then(|offset| self.base.checked_add_signed(offset))
                     .ok_or_else(|| unreadable("a data offset outside the segment"))?;
             }
+            self.auxiliary.begin_run().ok_or_else(cut_auxiliary)?;
             if run.entry == 0 && self.sample_size == 0 {
                 continue;
             }
-            let mut aux_at = match &self.aux {
-                Aux::Apart { offsets, .. } => offsets.get(number).copied(),
-                _ => None,
-            };
             for _ in 0..run.count {
                 let size = run.size().ok_or_else(cut)?.unwrap_or(self.sample_size);
                 let size = usize::try_from(size).map_err(|_| cut())?;
-                let end = at.checked_add(size).filter(|end| *end <= data.len());
-                let end = end.ok_or_else(|| unreadable("a sample that is not in the segment: it was cut short"))?;
+                let behind = at.checked_add(size).filter(|behind| *behind <= data.len());
+                let behind = behind.ok_or_else(|| unreadable("a sample that is not in the segment: it was cut short"))?;
                 *room = room
                     .checked_sub(size)
                     .ok_or_else(|| unreadable("samples that lie over each other"))?;
-                if group.left == 0 {
-                    group = self.next_group()?;
-                }
-                group.left -= 1;
-                if let Some(protection) = &group.protection {
-                    let (own_iv, subsamples) = self
-                        .aux
-                        .next(protection.iv_size.into(), &mut aux_at, data, &mut copied)
-                        .ok_or_else(cut_aux)?;
-                    if protection.protected && size > 0 {
-                        let iv = own_iv.or(protection.constant_iv).or(keys.iv.filter(|_| protection.iv_size == 0));
-                        let iv = iv.ok_or_else(|| unreadable("samples without an initialization vector: no senc, saiz or constant IV"))?;
-                        let cipher = keys.of(&protection.kid, data, work)?;
-                        open(data, at..end, subsamples, protection, iv, cipher, work)?;
-                    }
-                }
-                at = end;
-            }
-            // The next run goes on in the same place, unless it has an offset of its own.
-            if let (Aux::Apart { offsets, .. }, Some(aux_at)) = (&mut self.aux, aux_at)
-                && offsets.len() == number + 1
-            {
-                offsets.push(aux_at);
-            }
-        }
-        if let Some((_, cipher)) = &keys.last {
-            work.chains.flush(cipher, data);
-        }
-        Ok(at)
-    }
-
-    /// How the next samples are protected, and how many: as their group says, or their entry (ISO 14496-12 §8.9.2,
-    /// §8.9.4).
-    fn next_group(&mut self) -> Result<Group, DecryptError> {
-        let mut next = || self.sbgp.as_mut().and_then(|runs| Some((runs.u32()?, runs.u32()?)));
-        let run = std::iter::from_fn(&mut next).find(|(count, _)| *count > 0);
-        // Samples that none is said of have the default, where there is one (§8.9.3).
-        let (left, index) = run.unwrap_or_else(|| match (self.groups.default, self.track.groups.default) {
-            (0, index) => (u32::MAX, index),
-            (index, _) => (u32::MAX, index.saturating_add(0x1_0000)),
-        });
-        let (groups, index) = match index {
-            0 => {
-                let protection = self.default;
-                return Ok(Group { left, protection });
-            }
-            index @ 0x1_0001.. => (&self.groups, index - 0x1_0001),
-            index => (&self.track.groups, index - 1),
-        };
-        let described = usize::try_from(index)
-            .ok()
-            .and_then(|index| groups.entries.get(index).copied().flatten());
-        match described {
-            protection @ Some(_) => Ok(Group { left, protection }),
-            None => Err(unreadable("a sample group (seig) that nothing describes")),
-        }
-    }
-}
-
-fn cut_aux() -> DecryptError {
-    unreadable("sample auxiliary information (senc, saiz, saio) that is cut short")
-}
-
-impl Aux<'_> {
-    /// The IV and the subsamples of the next sample.
-    fn next<'b>(
-        &'b mut self,
-        iv_size: usize,
-        at: &mut Option<usize>,
-        data: &[u8],
-        copied: &'b mut [u8; 255],
-    ) -> Option<(Option<[u8; 16]>, Reader<'b>)> {
-        match self {
-            Self::None => Some((None, Reader(&[]))),
-            Self::Senc { reader, subsamples } => aux_of(reader, iv_size, *subsamples),
-            Self::Apart { default_size, sizes, .. } => {
-                let size = match *default_size {
-                    0 => usize::from(sizes.u8()?),
-                    size => usize::from(size),
+                let sample = at..behind;
+                at = behind;
+                *end = at;
+                let Some(default) = &self.default else { continue };
+                let group = match &mut group {
+                    Some(group) if group.left > 0 => group,
+                    group => group.insert(next_group(&mut self.sbgp, default, &self.groups, self.track)?),
                 };
-                let from = at.as_mut()?;
-                let target = copied.get_mut(..size)?;
-                target.copy_from_slice(data.get(*from..)?.get(..size)?);
-                *from += size;
-                aux_of(&mut Reader(target), iv_size, size > iv_size)
+                group.left -= 1;
+                let protection = &group.protection;
+                let entry = self
+                    .auxiliary
+                    .next(protection.iv_size.into(), data, &mut copied)
+                    .ok_or_else(cut_auxiliary)?;
+                if protection.protected && size > 0 {
+                    let iv = entry.iv.or(protection.constant_iv).or(keys.iv.filter(|_| protection.iv_size == 0));
+                    let iv = iv.ok_or_else(|| unreadable("samples without an initialization vector: no senc, saiz or constant IV"))?;
+                    let cipher = keys.of(&protection.kid, data, &mut work.chains)?;
+                    open(data, sample, entry, protection, iv, cipher, work)?;
+                }
             }
         }
+        keys.finish(data, &mut work.chains);
+        Ok(())
     }
+}
+
+/// How the next samples are protected, and how many: as their group says, or their entry (ISO 14496-12 §8.9.2, §8.9.4).
+fn next_group(sbgp: &mut Option<Reader<'_>>, default: &Protection, groups: &Groups, track: &Track) -> Result<Group, DecryptError> {
+    let mut next = || sbgp.as_mut().and_then(|runs| Some((runs.u32()?, runs.u32()?)));
+    let run = std::iter::from_fn(&mut next).find(|(count, _)| *count > 0);
+    // Samples that none is said of have the default, where there is one (§8.9.3).
+    let (left, index) = run.unwrap_or_else(|| match (groups.default, track.groups.default) {
+        (0, index) => (u32::MAX, index),
+        (index, _) => (u32::MAX, index.saturating_add(0x1_0000)),
+    });
+    let (groups, index) = match index {
+        0 => {
+            let protection = *default;
+            return Ok(Group { left, protection });
+        }
+        index @ 0x1_0001.. => (groups, index - 0x1_0001),
+        index => (&track.groups, index - 1),
+    };
+    let described = usize::try_from(index)
+        .ok()
+        .and_then(|index| groups.entries.get(index).copied().flatten());
+    // The scheme is that of the sample entry, whatever others the track has.
+    let scheme = default.scheme;
+    match described {
+        Some(described) => Ok(Group {
+            left,
+            protection: Protection { scheme, ..described },
+        }),
+        None => Err(unreadable("a sample group (seig) that nothing describes")),
+    }
+}
+
+fn cut_auxiliary() -> DecryptError {
+    unreadable("sample auxiliary information (senc, saiz, saio) that is cut short")
 }
 
 /// Decrypts one sample, or what of it is protected (ISO 23001-7, 10).
@@ -384,7 +340,7 @@ impl Aux<'_> {
 fn open(
     data: &mut [u8],
     sample: Range<usize>,
-    subsamples: Reader<'_>,
+    entry: Entry<'_>,
     protection: &Protection,
     iv: [u8; 16],
     cipher: &Aes128,
@@ -393,22 +349,24 @@ fn open(
     let Work { chains, scratch } = work;
     let pattern = protection.pattern;
     match protection.scheme {
-        Scheme::Cbcs => each(sample, subsamples, |at, length| {
+        Scheme::Cbcs => each(sample, entry.subsamples, |at, length| {
             chains.begin(iv);
             chains.add(cipher, data, at, length, pattern);
         }),
         // One chain through all subsamples.
         Scheme::Cbc1 => {
             chains.begin(iv);
-            each(sample, subsamples, |at, length| chains.add(cipher, data, at, length, Pattern::ALL))
+            each(sample, entry.subsamples, |at, length| {
+                chains.add(cipher, data, at, length, Pattern::ALL);
+            })
         }
         Scheme::Cenc => {
             let mut counter = Counter::new(cipher, iv);
-            each(sample, subsamples, |at, length| counter.all(data, at, length))
+            each(sample, entry.subsamples, |at, length| counter.all(data, at, length))
         }
         Scheme::Cens => {
             let mut counter = Counter::new(cipher, iv);
-            each(sample, subsamples, |at, length| {
+            each(sample, entry.subsamples, |at, length| {
                 counter.pattern(data, at, length, pattern, scratch);
             })
         }
@@ -417,14 +375,17 @@ fn open(
 
 /// Calls `protected` for the place and length of what is protected of a sample: all of it, where it has no subsamples.
 #[inline]
-fn each(sample: Range<usize>, mut subsamples: Reader<'_>, mut protected: impl FnMut(usize, usize)) -> Result<(), DecryptError> {
-    if subsamples.0.is_empty() {
+fn each(sample: Range<usize>, subsamples: &[u8], mut protected: impl FnMut(usize, usize)) -> Result<(), DecryptError> {
+    if subsamples.is_empty() {
         protected(sample.start, sample.len());
         return Ok(());
     }
     let mut at = sample.start;
-    while let (Some(clear), Some(sealed)) = (subsamples.u16(), subsamples.count()) {
-        let from = at + usize::from(clear);
+    let (pairs, _) = subsamples.as_chunks::<6>();
+    for [c0, c1, s0, s1, s2, s3] in pairs {
+        let clear = usize::from(u16::from_be_bytes([*c0, *c1]));
+        let sealed = usize::try_from(u32::from_be_bytes([*s0, *s1, *s2, *s3])).unwrap_or(usize::MAX);
+        let from = at + clear;
         at = from
             .checked_add(sealed)
             .filter(|end| *end <= sample.end)
@@ -432,52 +393,6 @@ fn each(sample: Range<usize>, mut subsamples: Reader<'_>, mut protected: impl Fn
         protected(from, sealed);
     }
     Ok(())
-}
-
-/// The IV of a sample, if it has one, and the numbers of its subsamples (ISO 23001-7, 7.1).
-fn aux_of<'b>(reader: &mut Reader<'b>, iv_size: usize, has_subsamples: bool) -> Option<(Option<[u8; 16]>, Reader<'b>)> {
-    let own = iv(reader.take(iv_size)?);
-    let count = if has_subsamples { reader.u16()? } else { 0 };
-    Some((own, Reader(reader.take(usize::from(count) * 6)?)))
-}
-
-/// Behind the count of samples; PIFF's form may repeat what the track says.
-fn senc_reader<'a>(senc: &BoxAt<'a>) -> Option<Aux<'a>> {
-    let mut reader = Reader(senc.body());
-    if &senc.kind == b"uuid" {
-        reader.take(16)?;
-    }
-    let (_, flags) = reader.full()?;
-    if &senc.kind == b"uuid" && flags & 1 != 0 {
-        reader.take(20)?;
-    }
-    reader.u32()?;
-    Some(Aux::Senc {
-        reader,
-        subsamples: flags & 2 != 0,
-    })
-}
-
-fn apart<'a>(saiz: &BoxAt<'a>, saio: &BoxAt<'a>, base: usize) -> Option<Aux<'a>> {
-    let mut sizes = Reader(saiz.body());
-    let (_, flags) = sizes.full()?;
-    sizes.take(if flags & 1 != 0 { 8 } else { 0 })?;
-    let default_size = sizes.u8()?;
-    sizes.u32()?;
-    let mut reader = Reader(saio.body());
-    let (version, flags) = reader.full()?;
-    reader.take(if flags & 1 != 0 { 8 } else { 0 })?;
-    let count = reader.count()?;
-    let mut offsets = Vec::new();
-    for _ in 0..count {
-        let offset = if version == 0 { u64::from(reader.u32()?) } else { reader.u64()? };
-        offsets.push(base.checked_add(usize::try_from(offset).ok()?)?);
-    }
-    Some(Aux::Apart {
-        default_size,
-        sizes,
-        offsets,
-    })
 }
 
 /// The entries of `sbgp`: numbers of samples and group indices.

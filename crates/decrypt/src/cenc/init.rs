@@ -6,6 +6,11 @@ use super::boxes::{BoxAt, Boxes, Reader};
 use super::protection::{Groups, Protection, Scheme, is_seig};
 use super::unreadable;
 
+/// PIFF's form of `tenc` (PIFF 1.1, Track Encryption Box).
+const PIFF_TENC: [u8; 16] = [
+    0x89, 0x74, 0xdb, 0xce, 0x7b, 0xe7, 0x4c, 0x51, 0x84, 0xf9, 0x71, 0x48, 0xf9, 0x88, 0x25, 0x54,
+];
+
 /// Tracks and sample entries that are read; more is an attack.
 const MOST: usize = 64;
 
@@ -92,17 +97,35 @@ fn protection(entry: &BoxAt<'_>, children: usize, default: Option<Scheme>) -> Re
             .child(b"schm")
             .and_then(|schm| schm.body().get(4..8).and_then(<[u8]>::first_chunk).copied());
         named = named.or(scheme);
-        let Some(scheme) = scheme.map_or(default, Scheme::new) else {
-            continue;
+        let schi = sinf.child(b"schi");
+        let tenc = if scheme == Some(*b"piff") {
+            let piff_tenc = |child: &BoxAt<'_>| &child.kind == b"uuid" && child.body().starts_with(&PIFF_TENC);
+            let tenc = schi.and_then(|schi| schi.children().find(piff_tenc));
+            // Behind the identifier, version and flags.
+            tenc.and_then(|tenc| Protection::piff(Reader(tenc.body().get(20..)?)))
+        } else {
+            let Some(scheme) = scheme.map_or(default, Scheme::new) else {
+                continue;
+            };
+            let tenc = schi.and_then(|schi| schi.child(b"tenc"));
+            tenc.and_then(|tenc| Protection::tenc(scheme, tenc.body()))
         };
-        let tenc = sinf.child(b"schi").and_then(|schi| schi.child(b"tenc"));
-        let tenc = tenc.and_then(|tenc| Protection::tenc(scheme, tenc.body()));
+        if original(entry, children).is_none() {
+            return Err(unreadable("a protected sample entry that does not say what it was (frma)"));
+        }
         return tenc.ok_or_else(|| unreadable("a protected sample entry without readable track encryption (tenc)"));
     }
     Err(unreadable(&match named {
         Some(name) => format!("protection scheme {:?} is not known", name.escape_ascii().to_string()),
         None => "a protected sample entry that names no scheme".to_owned(),
     }))
+}
+
+/// What a protected sample entry was called (`frma`, ISO 14496-12 §8.12.2).
+fn original(entry: &BoxAt<'_>, children: usize) -> Option<[u8; 4]> {
+    let boxes = Boxes::new(entry.whole.get(children..)?);
+    let mut sinfs = boxes.filter(|child| &child.kind == b"sinf");
+    sinfs.find_map(|sinf| sinf.child(b"frma")?.body().first_chunk().copied())
 }
 
 /// Where the boxes of a protected sample entry begin, from the entry's start; `None` for a plain one.
@@ -141,38 +164,42 @@ fn has_sinf(body: &[u8], skip: usize) -> bool {
         .any(|child| &child.kind == b"sinf")
 }
 
-/// Appends the box to `out` without what tells of protection: sample entries get their own names back
+/// The boxes that lead to sample entries, each within the one before (ISO 14496-12 §8.1 to §8.5).
+const WAY: [&[u8; 4]; 5] = [b"moov", b"trak", b"mdia", b"minf", b"stbl"];
+
+/// Appends a `moov` box to `out` without what tells of protection: sample entries get their own names back
 /// (`frma`, ISO 14496-12 §8.12.2), and `sinf`, `pssh` and `seig` groups are gone.
-pub(super) fn plain(found: &BoxAt<'_>, out: &mut Vec<u8>) {
-    match &found.kind {
-        b"pssh" | b"uuid" if is_pssh(found) => {}
-        b"moov" | b"trak" | b"mdia" | b"minf" | b"stbl" => wrap(out, found.kind, |out| {
-            found.children().for_each(|child| plain(&child, out));
+pub(super) fn plain(moov: &BoxAt<'_>, out: &mut Vec<u8>) {
+    plain_on(&WAY, moov, out);
+}
+
+/// The same for a box that stands where the way leads to. What stands elsewhere may be nested as deep as anybody likes.
+fn plain_on(way: &[&[u8; 4]], found: &BoxAt<'_>, out: &mut Vec<u8>) {
+    match (&found.kind, way) {
+        (kind, [first, rest @ ..]) if kind == *first => wrap(out, found.kind, |out| {
+            let mut children = found.children();
+            children.by_ref().for_each(|child| plain_on(rest, &child, out));
             // Padding that is no box stays.
-            let mut rest = found.children();
-            rest.by_ref().for_each(drop);
-            out.extend_from_slice(rest.rest());
+            out.extend_from_slice(children.rest());
         }),
-        b"sgpd" | b"sbgp" if is_seig(found) => {}
-        b"stsd" => wrap(out, found.kind, |out| {
+        (b"stsd", []) => wrap(out, found.kind, |out| {
             let (head, entries) = found.body().split_at(found.body().len().min(8));
             out.extend_from_slice(head);
             Boxes::new(entries).for_each(|entry| plain_entry(&entry, out));
         }),
+        _ if is_pssh(found) || is_seig(found) => {}
         _ => out.extend_from_slice(found.whole),
     }
 }
 
 fn plain_entry(entry: &BoxAt<'_>, out: &mut Vec<u8>) {
-    let Some(children) = children_of(entry) else {
+    let named = children_of(entry).and_then(|children| Some((children, original(entry, children)?)));
+    let Some((children, original)) = named else {
         out.extend_from_slice(entry.whole);
         return;
     };
     let (head, boxes) = entry.whole.split_at(children.min(entry.whole.len()));
-    let original = Boxes::new(boxes)
-        .filter(|child| &child.kind == b"sinf")
-        .find_map(|sinf| sinf.child(b"frma")?.body().first_chunk().copied());
-    wrap(out, original.unwrap_or(entry.kind), |out| {
+    wrap(out, original, |out| {
         out.extend_from_slice(head.get(entry.header..).unwrap_or(&[]));
         Boxes::new(boxes)
             .filter(|child| &child.kind != b"sinf")

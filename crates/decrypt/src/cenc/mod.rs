@@ -1,5 +1,6 @@
 //! Common Encryption in fragmented MP4 (ISO 23001-7): SAMPLE-AES and SAMPLE-AES-CTR of rfc8216bis, 4.4.4.4.
 
+mod auxiliary;
 mod boxes;
 mod fragment;
 mod init;
@@ -42,14 +43,11 @@ pub(crate) struct Protected<'a> {
 impl Fragments {
     /// Decrypts an initialization section, fragments, or a file of both, where they are.
     pub(crate) fn decrypt(&mut self, mut bytes: BytesMut, protected: &mut Protected<'_>) -> Result<BytesMut, DecryptError> {
-        if !protected.told && (!is_row(&bytes) || !protected.held && is_file(&bytes)) {
+        let told = protected.told || self.tracks.iter().any(Track::is_protected);
+        if !told && !is_row(&bytes) || !protected.told && !protected.held && is_file(&bytes) {
             return Ok(bytes);
         }
-        let mut keys = fragment::Keys {
-            cipher: &mut *protected.cipher,
-            iv: protected.iv.map(|iv| iv.0),
-            last: None,
-        };
+        let mut keys = fragment::Keys::new(&mut *protected.cipher, protected.iv.map(|iv| iv.0));
         let (mut at, mut moovs, mut media) = (0, Vec::new(), false);
         let mut room = bytes.len();
         while let Some((kind, size)) = next(&bytes, at) {
@@ -58,13 +56,14 @@ impl Fragments {
                 b"moov" => {
                     let found = whole(bytes.get(at..end).unwrap_or(&[]))?;
                     let tracks = init::tracks(&found, protected.scheme)?;
-                    if tracks.iter().any(Track::is_protected) && found.child(b"mvex").is_none() {
-                        if protected.told {
+                    let is_protected = tracks.iter().any(Track::is_protected);
+                    if is_protected && found.child(b"mvex").is_none() {
+                        if protected.told || protected.held {
                             return Err(unreadable("an MP4 that is not fragmented"));
                         }
                         return Ok(bytes);
                     }
-                    if tracks.iter().any(Track::is_protected) {
+                    if is_protected || found.children().any(|child| init::is_pssh(&child)) {
                         moovs.push(at..end);
                     }
                     self.tracks = tracks;
@@ -79,6 +78,10 @@ impl Fragments {
                 _ => {}
             }
             at = end;
+        }
+        // Of samples that are not there the fragment tells. If it is not there itself, nothing does.
+        if told && matches!(bytes.get(at + 4..at + 8), Some(b"moof" | b"moov")) {
+            return Err(unreadable("a box (moof, moov) that is cut short"));
         }
         // From the last on, since a place that gets smaller moves what is behind it.
         for range in moovs.into_iter().rev() {

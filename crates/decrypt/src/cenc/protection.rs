@@ -62,6 +62,26 @@ impl Protection {
         Self::common(scheme, if version == 0 { 0 } else { pattern }, reader)
     }
 
+    /// Reads what PIFF's forms of `tenc` and `senc` say: an algorithm, the size of IVs and a key identifier (PIFF 1.1, Track
+    /// Encryption Box).
+    pub(super) fn piff(mut reader: Reader<'_>) -> Option<Self> {
+        let algorithm = reader.array::<3>()?;
+        let scheme = match algorithm {
+            [0, 0, 0 | 1] => Scheme::Cenc,
+            [0, 0, 2] => Scheme::Cbc1,
+            _ => return None,
+        };
+        let (iv_size, kid) = (reader.u8()?, reader.array()?);
+        matches!(iv_size, 0 | 8 | 16).then_some(Self {
+            scheme,
+            protected: algorithm != [0; 3],
+            iv_size,
+            kid,
+            pattern: Pattern::ALL,
+            constant_iv: None,
+        })
+    }
+
     /// Reads an entry of the sample group `seig` (6).
     pub(super) fn seig(scheme: Scheme, entry: &[u8]) -> Option<Self> {
         let mut reader = Reader(entry);
@@ -81,7 +101,8 @@ impl Protection {
             }
             _ => None,
         };
-        matches!(iv_size, 0 | 8 | 16).then_some(Self {
+        // Other values of either are reserved.
+        matches!((protected, iv_size), (0 | 1, 0 | 8 | 16)).then_some(Self {
             scheme,
             protected: protected == 1,
             iv_size,
