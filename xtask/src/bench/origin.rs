@@ -94,7 +94,7 @@ fn nginx(folder: &Path) -> Result<Origin> {
     let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
     let root = folder.display();
     let configuration = format!(
-        "daemon off; worker_processes 1; pid {root}/nginx.pid; error_log stderr error;\n\
+        "daemon off; master_process off; pid {root}/nginx.pid; error_log stderr error;\n\
          events {{ worker_connections 256; }}\n\
          http {{ access_log off; sendfile on; tcp_nodelay on; keepalive_requests 1000000; types {{ }}\n\
          client_body_temp_path {root}/nginx-temp; proxy_temp_path {root}/nginx-temp; fastcgi_temp_path {root}/nginx-temp;\n\
