@@ -88,7 +88,7 @@ pub(crate) struct Args {
     pub(crate) concurrency: Concurrency,
 
     /// Memory for what is under way
-    #[arg(long, value_name = "BYTES", default_value = "64M", value_parser = bytes, help_heading = "Transfer")]
+    #[arg(long, value_name = "BYTES", default_value = "32M", value_parser = bytes, help_heading = "Transfer")]
     pub(crate) buffer: usize,
 
     #[command(flatten)]

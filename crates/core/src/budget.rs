@@ -39,6 +39,13 @@ struct State {
     spare_bytes: usize,
 }
 
+/// The size of a buffer for so many bytes: one of eight between a power of two and the next, so that bodies of about the
+/// same size can use each other's buffers.
+pub(crate) fn buffer_size(bytes: usize) -> usize {
+    let step = bytes.checked_ilog2().map_or(1, |power| 1 << power.saturating_sub(3));
+    bytes.checked_next_multiple_of(step).unwrap_or(bytes)
+}
+
 /// There is as much room for ages below as above.
 const FIRST_AGE: u64 = 1 << 63;
 
@@ -47,11 +54,16 @@ impl State {
         self.live.get(&track).and_then(BTreeSet::first) == Some(&age)
     }
 
-    /// A spare buffer for `expected` bytes: neither much too small nor so large that it would waste the budget.
+    /// The largest spare buffer for about `expected` bytes: neither much too small nor so large that it would waste the budget.
     fn take_spare(&mut self, expected: usize) -> Option<BytesMut> {
         let sizes = expected / 2..=expected.saturating_add(expected / 2).saturating_add(4096);
-        let fits = |buffer: &BytesMut| sizes.contains(&buffer.capacity());
-        let at = self.spare.iter().rposition(fits)?;
+        let sizes = self
+            .spare
+            .iter()
+            .map(BytesMut::capacity)
+            .enumerate()
+            .filter(|(_, size)| sizes.contains(size));
+        let (at, _) = sizes.max_by_key(|(_, size)| *size)?;
         let buffer = self.spare.swap_remove(at);
         self.spare_bytes -= buffer.capacity();
         Some(buffer)
@@ -211,9 +223,13 @@ impl Slot {
         self.bytes
     }
 
-    /// A buffer with room for about `capacity` bytes: a used one, if one was there.
+    /// A buffer with room for `capacity` bytes: the used one, if there is one and it is large enough. To grow a smaller one
+    /// would copy it and double it.
     pub(crate) fn buffer(&mut self, capacity: usize) -> BytesMut {
-        self.spare.take().unwrap_or_else(|| BytesMut::with_capacity(capacity))
+        self.spare.take().filter(|spare| spare.capacity() >= capacity).unwrap_or_else(|| {
+            self.floor = 0;
+            BytesMut::with_capacity(capacity)
+        })
     }
 
     /// Gives the bytes back, and the buffer for the next payload.
@@ -319,6 +335,38 @@ mod tests {
         assert!(pending(second.as_mut()));
         first.shrink(40);
         assert_eq!(second.await.bytes(), 60);
+    }
+
+    #[tokio::test]
+    async fn a_used_buffer_that_is_too_small_gives_way_to_one_that_need_not_grow() {
+        let budget = Budget::new(100_000);
+        let mut slot = budget.open(VIDEO, 10_000).await;
+        let buffer = slot.buffer(10_000);
+        slot.release(buffer);
+        let mut slot = budget.open(VIDEO, 10_000).await;
+        slot.grow(10_001).await;
+        let larger = slot.buffer(10_001);
+        assert!(larger.capacity() >= 10_001);
+        slot.shrink(500);
+        assert_eq!(budget.used(), 500, "the small one is gone");
+        slot.release(larger);
+        assert_eq!(budget.open(VIDEO, 10_000).await.bytes(), 10_001, "the larger one stays");
+    }
+
+    #[test]
+    fn a_buffer_wastes_an_eighth_at_most() {
+        for (bytes, size) in [
+            (0, 0),
+            (7, 7),
+            (17, 18),
+            (1024, 1024),
+            (1025, 1152),
+            (2_033_984, 2 << 20),
+            ((2 << 20) + 1, (2 << 20) + (256 << 10)),
+        ] {
+            assert_eq!(buffer_size(bytes), size, "{bytes}");
+        }
+        assert_eq!(buffer_size(usize::MAX), usize::MAX);
     }
 
     #[tokio::test]

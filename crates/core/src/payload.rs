@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use tokio::time::Instant;
 
+use crate::budget::buffer_size;
 use crate::{Budget, FetchError, Limits, Meter, Progress, Resource, SafeUrl, Slot, TrackId};
 
 /// Buffers start at most this large, whatever length a server claims.
@@ -175,7 +176,7 @@ impl Grant {
     ///
     /// [`FetchError::TooLarge`] when `total` is over the limit.
     pub async fn expect(&mut self, total: u64) -> Result<(), FetchError> {
-        let size = self.check(total)?;
+        let size = buffer_size(self.check(total)?);
         if let Some(slot) = &mut self.payload.slot {
             slot.grow(size).await;
         }

@@ -13,6 +13,9 @@ use crate::journal::record::{Entry, Job, MAX_RECORD, Record};
 use crate::journal::survey::{self, Entries, Point, Resumed, Survey};
 use crate::journal::sync::Syncer;
 
+/// What is written is hashed in pieces of so many bytes: the processor's cache still holds each of them.
+const PIECE: usize = 128 << 10;
+
 /// A file under a temporary name, locked against other processes.
 #[derive(Debug)]
 pub(crate) struct Part {
@@ -262,10 +265,12 @@ impl Part {
     }
 
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
-        write_all(&*self.file, self.length, bytes).map_err(|source| OutputError::io(&self.path, "cannot be written", source))?;
-        self.length += bytes.len() as u64;
-        if let Some(growing) = &mut self.growing {
-            growing.hash(bytes);
+        for piece in bytes.chunks(PIECE) {
+            write_all(&*self.file, self.length, piece).map_err(|source| OutputError::io(&self.path, "cannot be written", source))?;
+            self.length += piece.len() as u64;
+            if let Some(growing) = &mut self.growing {
+                growing.hash(piece);
+            }
         }
         Ok(())
     }
