@@ -38,15 +38,16 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) format: Option<Format>,
 
-    /// What subtitles are written as: files beside the output, or tracks of an MP4
-    #[arg(long, value_enum, default_value_t = Subtitles::Vtt, value_name = "FORMAT", help_heading = "Tracks")]
-    pub(crate) subs_format: Subtitles,
+    /// What subtitles are written as: files beside the output, or tracks of it. Without it: tracks of a Matroska file,
+    /// and .vtt beside any other
+    #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Tracks")]
+    pub(crate) subs_format: Option<Subtitles>,
 
     /// The closed captions inside the video (CEA-608), for an output that ends in .vtt or .srt
     #[arg(long, value_enum, value_name = "CHANNEL", help_heading = "Tracks")]
     pub(crate) captions: Option<Captions>,
 
-    /// Chapters for an MP4
+    /// Chapters for an MP4 or Matroska file
     #[arg(long, value_enum, default_value_t = Chapters::None, value_name = "FROM", help_heading = "Tracks")]
     pub(crate) chapters: Chapters,
 
@@ -201,6 +202,8 @@ pub(crate) enum Format {
     Mp4,
     /// Fragmented MP4
     Fmp4,
+    /// One Matroska file
+    Mkv,
     /// MPEG-TS
     Ts,
     /// One MP4 file of the sound alone
@@ -223,9 +226,9 @@ pub(crate) enum Subtitles {
     Vtt,
     /// SubRip
     Srt,
-    /// Tracks of 3GPP timed text, which most players know
+    /// Tracks of 3GPP timed text, which most players know, in an MP4
     Tx3g,
-    /// Tracks of WebVTT
+    /// Tracks of WebVTT, in an MP4 or Matroska file
     Wvtt,
 }
 
@@ -295,6 +298,7 @@ impl From<Format> for Container {
         match format {
             Format::Mp4 => Self::Mp4,
             Format::Fmp4 => Self::Fmp4,
+            Format::Mkv => Self::Mkv,
             Format::Ts => Self::Ts,
             Format::M4a => Self::M4a,
             Format::Aac => Self::Audio(AudioCodec::Aac),
@@ -316,11 +320,12 @@ impl Subtitles {
         }
     }
 
-    /// As a track of the output.
-    pub(crate) fn coding(self) -> SubtitleCoding {
-        match self {
-            Self::Wvtt => SubtitleCoding::Wvtt,
-            _ => SubtitleCoding::Tx3g,
+    /// As a track of the output, if that can hold it.
+    pub(crate) fn within(self, container: Container) -> Option<SubtitleCoding> {
+        match (self, container) {
+            (Self::Tx3g, Container::Mp4) => Some(SubtitleCoding::Tx3g),
+            (Self::Wvtt, Container::Mp4 | Container::Mkv) => Some(SubtitleCoding::Wvtt),
+            _ => None,
         }
     }
 }

@@ -12,7 +12,7 @@ use aqueduct::{
 };
 use tempfile::NamedTempFile;
 
-use crate::args::{Args, Chapters};
+use crate::args::{Args, Chapters, Subtitles};
 use crate::exit::{self, Exit, chain, tell};
 use crate::fetch::{Source, find};
 use crate::name;
@@ -112,12 +112,19 @@ impl Job<'_> {
             (None, Some(path)) => Output::file(path, args.overwrite).map_err(Error::Output)?,
             (None, None) => Output::stdout().map_err(Error::Output)?,
         };
-        let (subtitles, beside) = match (container, args.subs_format.beside()) {
-            (Container::Subtitles(_), _) | (Container::Mp4, None) => Beside::default(),
-            (_, None) if has_subtitles(&presentation) => {
-                bail!("only an MP4 holds subtitles as tracks: name the output .mp4, or say --subs-format vtt")
-            }
-            (_, format) => subtitles(args, format.unwrap_or_default(), &presentation, self.path.as_deref())?,
+        let coding = args.subs_format.and_then(|format| format.within(container));
+        let format = match (container, args.subs_format) {
+            (Container::Subtitles(_), format) => Some(format.and_then(Subtitles::beside).unwrap_or_default()),
+            (Container::Mkv, None) => None,
+            (_, None) => Some(SubtitleFormat::default()),
+            (_, Some(format)) => format.beside(),
+        };
+        let (subtitles, beside) = match (container, format) {
+            (Container::Subtitles(_), _) => Beside::default(),
+            (_, Some(format)) => subtitles(args, format, &presentation, self.path.as_deref())?,
+            (_, None) if coding.is_some() || args.subs_format.is_none() || !has_subtitles(&presentation) => Beside::default(),
+            (Container::Mkv, None) => bail!("tx3g is for MP4: leave --subs-format out, or say wvtt"),
+            (_, None) => bail!("only MP4 and Matroska hold subtitles as tracks: name the output .mp4 or .mkv, or say --subs-format vtt"),
         };
         let mut targets = self.path.iter().chain(&beside);
         if let Some(report) = &args.report
@@ -134,12 +141,12 @@ impl Job<'_> {
         }
         let muxer = container
             .muxer()
-            .with_subtitles(args.subs_format.coding())
+            .with_subtitles(coding.unwrap_or_default())
             .with_captions(args.captions.map(Into::into));
         let outputs = Outputs {
             main: begun(main),
             subtitles: subtitles.into_iter().map(|(track, output)| (track, begun(output))).collect(),
-            subtitle_format: args.subs_format.beside().unwrap_or_default(),
+            subtitle_format: format.unwrap_or_default(),
             origin: Some(muxer.origin()),
         };
         let mut options = aqueduct::Options::default();
@@ -189,7 +196,7 @@ fn container(args: &Args, path: &Path, presentation: &Presentation) -> anyhow::R
         Some(container) => Ok(container),
         None if presentation.tracks.iter().all(|track| track.kind == TrackKind::File) => Ok(Container::Raw),
         None => bail!(
-            "{}: no container for this extension: use .mp4 or .ts, or say --format",
+            "{}: no container for this extension: use .mp4, .mkv or .ts, or say --format",
             path.display()
         ),
     }

@@ -36,6 +36,7 @@ pub(crate) fn of(presentation: &Presentation, number: Option<usize>, format: Opt
     let segments = first.and_then(|track| track.extension.as_deref()).unwrap_or("bin");
     let extension = match format {
         Some(Format::Mp4 | Format::Fmp4) => "mp4",
+        Some(Format::Mkv) => "mkv",
         Some(Format::Ts) => "ts",
         Some(Format::M4a) => "m4a",
         Some(Format::Aac) => "aac",

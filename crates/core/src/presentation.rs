@@ -100,6 +100,10 @@ pub struct Track {
     pub language: Option<String>,
     /// Whether it is shown whatever the viewer chose: FORCED, of subtitles.
     pub forced: bool,
+    /// Whether it plays unless the viewer chooses another: DEFAULT, of a Rendition.
+    pub default: bool,
+    /// What it is for: Media Characteristic Tags of a Rendition.
+    pub characteristics: Vec<String>,
     /// Where it comes from: a Media Playlist or a media file.
     pub url: Option<SafeUrl>,
     /// Number of segments, where the playlist is complete.
@@ -124,6 +128,8 @@ impl Track {
             name: name.into(),
             language: None,
             forced: false,
+            default: false,
+            characteristics: Vec::new(),
             url: None,
             segments: None,
             bytes: None,
@@ -132,6 +138,11 @@ impl Track {
             extension: None,
             plan: None,
         }
+    }
+
+    /// Whether it has this Media Characteristic Tag.
+    pub fn is_for(&self, characteristic: &str) -> bool {
+        self.characteristics.iter().any(|known| known == characteristic)
     }
 
     /// The same with what its resolver needs to follow it; opaque to everybody else.

@@ -67,6 +67,9 @@ pub enum Error {
     /// A codec that the elementary stream, or the container of elementary streams, has no form for.
     #[error("{0} has no form as an elementary stream")]
     NoElementary(String),
+    /// A codec that Matroska has no name for, or that is not known here.
+    #[error("{0} has no form in Matroska")]
+    NoMatroska(String),
     /// Text that is no WebVTT file (the signature is missing, W3C WebVTT §4.1).
     #[error("text is not WebVTT")]
     NotWebVtt,

@@ -19,6 +19,7 @@
 //! | [`srt`] | cues | one `.srt` |
 //! | [`mp4::FragmentWriter`] | samples | fragmented MP4 |
 //! | [`ts::Writer`] | samples | MPEG-TS |
+//! | [`mkv`] | samples | Matroska |
 //! | [`elementary`] | samples | H.264 and HEVC byte streams, ADTS, frames of other audio |
 //! | [`timeline`] | times as they come | one continuous timeline |
 //! | [`time`] | timescales, the 33-bit clock | |
@@ -69,9 +70,11 @@ pub mod elementary;
 mod error;
 pub mod fmp4;
 mod hevc;
+pub mod mkv;
 pub mod mp4;
 mod nal;
 pub mod packed;
+mod sample_entry;
 pub mod srt;
 pub mod time;
 pub mod timed_text;
@@ -84,4 +87,4 @@ pub mod webvtt;
 pub mod wvtt;
 
 pub use error::Error;
-pub use track::{Event, Language, Sample, SampleData, TrackConfig, TrackId, TrackKind};
+pub use track::{Event, Language, Roles, Sample, SampleData, TrackConfig, TrackId, TrackKind};

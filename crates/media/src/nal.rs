@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     time::MPEG_HZ,
-    track::{Language, TrackConfig, TrackKind},
+    track::{Language, Roles, TrackConfig, TrackKind},
 };
 
 /// Longest parameter set that is kept, in bytes. Real ones have some hundred; all of them are in every sample entry.
@@ -115,6 +115,8 @@ impl Look {
             matrix: None,
             language,
             name: None,
+            language_tag: None,
+            roles: Roles::default(),
             presentation_offset: None,
         }
     }

@@ -21,22 +21,27 @@ impl Writer {
     pub fn cues(&mut self, cues: &[Cue]) -> String {
         let mut text = String::new();
         for cue in cues {
-            let content = content(&cue.text);
+            let content = self::text(cue);
             if content.is_empty() {
                 continue;
             }
             self.number += 1;
             let (start, end) = (time(cue.start_ms, ','), time(cue.end_ms, ','));
             // Writing to a String does not fail.
-            let _ = write!(
-                text,
-                "{}\n{start} --> {end}\n{}{content}\n\n",
-                self.number,
-                override_tag(&cue.settings)
-            );
+            let _ = write!(text, "{}\n{start} --> {end}\n{content}\n\n", self.number);
         }
         text
     }
+}
+
+/// The text of a cue by itself, without its times; empty where it has none.
+#[must_use]
+pub fn text(cue: &Cue) -> String {
+    let content = content(&cue.text);
+    if content.is_empty() {
+        return content;
+    }
+    override_tag(&cue.settings) + &content
 }
 
 /// The place as players read it, numbered as on a keypad.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    track::{Language, Sample, TrackConfig, TrackKind},
+    track::{Language, Roles, Sample, TrackConfig, TrackKind},
     tx3g,
     webvtt::Cue,
     wvtt,
@@ -25,6 +25,9 @@ pub enum Coding {
     Tx3g,
     /// WebVTT in ISO BMFF, with all that it has.
     Wvtt,
+    /// The same with each cue in a sample of its own, from its beginning to its end: for containers whose samples may
+    /// overlap and leave holes.
+    Cues,
 }
 
 /// Turns cues, in the order of their beginnings, into samples.
@@ -52,23 +55,29 @@ impl Encoder {
             kind: TrackKind::Subtitle,
             handler: match self.coding {
                 Coding::Tx3g => *b"sbtl",
-                Coding::Wvtt => *b"text",
+                Coding::Wvtt | Coding::Cues => *b"text",
             },
             timescale: TIMESCALE,
             sample_entry: match self.coding {
                 Coding::Tx3g => tx3g::sample_entry(forced),
-                Coding::Wvtt => wvtt::sample_entry(blocks),
+                Coding::Wvtt | Coding::Cues => wvtt::sample_entry(blocks),
             },
             display_size: (0, 0),
             matrix: None,
             language,
             name,
+            language_tag: None,
+            roles: Roles::default(),
             presentation_offset: None,
         }
     }
 
     /// Takes the next cue, and appends the samples that end before it.
     pub fn cue(&mut self, mut cue: Cue, samples: &mut Vec<Sample>) {
+        if self.coding == Coding::Cues {
+            samples.extend(whole(&cue));
+            return;
+        }
         cue.start_ms = cue.start_ms.max(self.now);
         if cue.end_ms <= cue.start_ms || self.active.len() == MAX_ACTIVE {
             self.left_out += u64::from(self.active.len() == MAX_ACTIVE);
@@ -99,7 +108,7 @@ impl Encoder {
             let shown: Vec<&Cue> = self.active.iter().collect();
             let data = match self.coding {
                 Coding::Tx3g => tx3g::encode(&shown),
-                Coding::Wvtt => wvtt::encode(&shown),
+                Coding::Wvtt | Coding::Cues => wvtt::encode(&shown),
             };
             samples.push(Sample {
                 dts: now,
@@ -112,6 +121,18 @@ impl Encoder {
             self.now = end;
         }
     }
+}
+
+/// A cue as a sample of its own.
+fn whole(cue: &Cue) -> Option<Sample> {
+    let duration = u32::try_from(cue.end_ms.checked_sub(cue.start_ms)?).ok().filter(|long| *long > 0)?;
+    Some(Sample {
+        dts: cue.start_ms,
+        pts: cue.start_ms,
+        duration: Some(duration),
+        sync: true,
+        data: Bytes::from(wvtt::encode(&[cue])),
+    })
 }
 
 #[cfg(test)]
@@ -177,6 +198,17 @@ mod tests {
             let brief: Vec<_> = brief.iter().map(|(at, long, text)| (*at, *long, text.as_str())).collect();
             assert_eq!(brief, expected);
         }
+    }
+
+    #[test]
+    fn a_cue_may_be_a_sample_of_its_own() {
+        let (mut encoder, mut samples) = (Encoder::new(Coding::Cues), Vec::new());
+        for cue in [cue(5, 9, "a"), cue(7, 8, "b"), cue(20, 20, "never"), cue(30, 31, "c")] {
+            encoder.cue(cue, &mut samples);
+        }
+        encoder.finish(&mut samples);
+        let times: Vec<_> = samples.iter().map(|sample| (sample.pts, sample.duration)).collect();
+        assert_eq!(times, [(5, Some(4)), (7, Some(1)), (30, Some(1))]);
     }
 
     proptest! {

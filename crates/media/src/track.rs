@@ -104,13 +104,30 @@ pub struct TrackConfig {
     pub matrix: Option<[i32; 9]>,
     /// Language of the track.
     pub language: Language,
+    /// The same with all that its source says (BCP 47), `pt-BR` for example.
+    pub language_tag: Option<String>,
     /// Title of the track, where its source names one.
     pub name: Option<String>,
+    /// What it is there for.
+    pub roles: Roles,
     /// What the source's edit list adds to a composition time to get the time of presentation, in ticks
     /// (ISO 14496-12 §8.6.6): an initial empty edit counts up, `media_time` counts down.
     /// `None` where the source has no edit list. With `Some`, what would be presented before 0 (the priming
     /// of an audio encoder, say) is not presented at all.
     pub presentation_offset: Option<i64>,
+}
+
+/// What a track is there for, as far as its source says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Roles {
+    /// It plays unless the viewer chooses another.
+    pub default: bool,
+    /// It is shown whatever the viewer chose.
+    pub forced: bool,
+    /// For people who do not hear well.
+    pub hearing_impaired: bool,
+    /// For people who do not see well.
+    pub visual_impaired: bool,
 }
 
 /// One access unit: a picture, an audio frame, a cue.

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use aqueduct_media::{
-    Error, Language, Sample, TrackConfig, TrackKind,
+    Error, Language, Roles, Sample, TrackConfig, TrackKind,
     mp4::{Options, Writer},
 };
 use bytes::Bytes;
@@ -25,6 +25,8 @@ fn config(kind: TrackKind, timescale: u32) -> TrackConfig {
         matrix: None,
         language: Language::new(b"deu"),
         name: Some("Stimme".into()),
+        language_tag: None,
+        roles: Roles::default(),
         presentation_offset: None,
     }
 }

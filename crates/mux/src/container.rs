@@ -5,12 +5,13 @@ use serde::{Deserialize, Serialize};
 use aqueduct_core::{Clear, Item, Mux, MuxError, Presentation, Summary, TrackId, TrackKind, Write};
 
 use aqueduct_media::cea608::Channel;
+use aqueduct_media::mkv::TextForm;
 use aqueduct_media::timed_text::Coding;
 use aqueduct_media::{packed, ts};
 
 use crate::checkpoint;
 use crate::subtitles::Watch;
-use crate::{AudioCodec, AudioStream, Concat, Fmp4, Mp4, Mp4Muxer, Origin, Remux, SubtitleFormat, Subtitles, Ts};
+use crate::{AudioCodec, AudioStream, Concat, Fmp4, Mkv, Mp4, Mp4Muxer, Origin, Remux, SubtitleFormat, Subtitles, Ts};
 
 /// What kind of file is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum Container {
     /// Fragmented MP4: the initialization section and the segments as they come where one track brings them in that form,
     /// and made of the samples otherwise.
     Fmp4,
+    /// One Matroska file, its index at the end; a segment of unknown size where the output cannot seek.
+    Mkv,
     /// MPEG-TS: the segments as they come where one track brings them in that form, and made of the samples otherwise.
     Ts,
     /// An MP4 of the sound alone.
@@ -40,6 +43,7 @@ impl Container {
             "mp4" | "m4v" | "mov" => Self::Mp4,
             "m4a" => Self::M4a,
             "m4s" | "cmfv" | "cmfa" => Self::Fmp4,
+            "mkv" | "mka" => Self::Mkv,
             "ts" | "m2ts" | "mts" => Self::Ts,
             "aac" => Self::Audio(AudioCodec::Aac),
             "mp3" => Self::Audio(AudioCodec::Mp3),
@@ -99,6 +103,7 @@ enum Chosen {
     Concat(Concat),
     Mp4(Box<Mp4Muxer>),
     Fmp4(Box<Remux<Fmp4>>),
+    Mkv(Box<Remux<Mkv>>),
     Ts(Box<Remux<Ts>>),
     Audio(Box<Remux<AudioStream>>),
     Subtitles(Box<Subtitles>),
@@ -166,6 +171,7 @@ impl Auto {
             }
             // They tell nothing of the rest.
             (Container::Mp4, _) if subtitles => Chosen::Mp4(self.mp4()),
+            (Container::Mkv, _) if subtitles => Chosen::Mkv(self.mkv()),
             (_, Media::Page) if !self.plain_file() => return Err(page()),
             // A plain file has its container already.
             (Container::Raw, _) => Chosen::Concat(Concat::new()),
@@ -181,6 +187,7 @@ impl Auto {
             (Container::Mp4, Media::IsoBmff) if !seekable && !joined => Chosen::Concat(Concat::new()),
             (Container::Mp4, _) if !seekable => Chosen::Fmp4(Box::default()),
             (Container::Mp4, _) => Chosen::Mp4(self.mp4()),
+            (Container::Mkv, _) => Chosen::Mkv(self.mkv()),
             (Container::M4a, _) => Chosen::Mp4(Box::new(Remux::new(Mp4::default().sound_alone()))),
             (Container::Audio(codec), _) => Chosen::Audio(Box::new(Remux::new(AudioStream::new(codec)))),
             (Container::Fmp4, _) => Chosen::Fmp4(Box::default()),
@@ -215,6 +222,14 @@ impl Auto {
 
     fn mp4(&self) -> Box<Mp4Muxer> {
         Box::new(Mp4Muxer::default().with_subtitles(self.coding, self.watch.origin()))
+    }
+
+    fn mkv(&self) -> Box<Remux<Mkv>> {
+        let form = match self.coding {
+            Coding::Wvtt => TextForm::WebVtt,
+            _ => TextForm::SubRip,
+        };
+        Box::new(Remux::new(Mkv::new(form)).with_subtitles(Coding::Cues, self.watch.origin()))
     }
 
     fn is_subtitles(&self, track: TrackId) -> bool {
@@ -314,6 +329,7 @@ impl Chosen {
             Self::Concat(muxer) => muxer,
             Self::Mp4(muxer) => &mut **muxer,
             Self::Fmp4(muxer) => &mut **muxer,
+            Self::Mkv(muxer) => &mut **muxer,
             Self::Ts(muxer) => &mut **muxer,
             Self::Audio(muxer) => &mut **muxer,
             Self::Subtitles(muxer) => &mut **muxer,
@@ -325,6 +341,7 @@ impl Chosen {
             Self::Concat(_) => {}
             Self::Mp4(muxer) => muxer.mark_saved(),
             Self::Fmp4(muxer) => muxer.mark_saved(),
+            Self::Mkv(muxer) => muxer.mark_saved(),
             Self::Ts(muxer) => muxer.mark_saved(),
             Self::Audio(muxer) => muxer.mark_saved(),
             Self::Subtitles(muxer) => muxer.mark_saved(),
@@ -336,6 +353,7 @@ impl Chosen {
         match (self, earlier) {
             (Self::Mp4(muxer), Self::Mp4(earlier)) => muxer.put_behind(*earlier),
             (Self::Fmp4(muxer), Self::Fmp4(earlier)) => muxer.put_behind(*earlier),
+            (Self::Mkv(muxer), Self::Mkv(earlier)) => muxer.put_behind(*earlier),
             (Self::Ts(muxer), Self::Ts(earlier)) => muxer.put_behind(*earlier),
             (Self::Audio(muxer), Self::Audio(earlier)) => muxer.put_behind(*earlier),
             (Self::Subtitles(muxer), Self::Subtitles(earlier)) => muxer.put_behind(*earlier),
@@ -401,8 +419,10 @@ impl Mux for Auto {
         }
         self.media = media;
         self.chosen = chosen;
-        if let Some(Chosen::Mp4(muxer)) = &mut self.chosen {
-            muxer.set_origin(self.watch.origin());
+        match &mut self.chosen {
+            Some(Chosen::Mp4(muxer)) => muxer.set_origin(self.watch.origin()),
+            Some(Chosen::Mkv(muxer)) => muxer.set_origin(self.watch.origin()),
+            _ => {}
         }
         self.watch.take_up(watch);
         Ok(())

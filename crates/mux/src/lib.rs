@@ -40,6 +40,7 @@ mod container;
 mod driver;
 mod fmp4;
 mod journal;
+mod mkv;
 mod mp4;
 mod output;
 mod part;
@@ -57,6 +58,7 @@ pub use fmp4::Fmp4;
 pub use journal::record::whole_records;
 pub use journal::record::{Entry, Fate, Job, JobTrack};
 pub use journal::survey::{Entries, LaneDone, Resumed, Tally};
+pub use mkv::Mkv;
 pub use mp4::{Mp4, Mp4Muxer};
 pub use output::{Output, OutputError};
 pub use part::can_go_on;
@@ -68,6 +70,9 @@ pub use ts::Ts;
 pub use aqueduct_media::cea608::Channel as CaptionChannel;
 /// How subtitles are written into the file itself.
 pub use aqueduct_media::timed_text::Coding as SubtitleCoding;
+
+/// What subtitles inside of Matroska are written as.
+pub use aqueduct_media::mkv::TextForm;
 
 /// The error of the role, shared with every other muxer.
 pub use aqueduct_core::MuxError;

@@ -102,15 +102,9 @@ impl SampleWriter for Mp4 {
                 what: "an MP4 needs an output that can seek; write to a file, or choose fragmented MP4 or MPEG-TS".into(),
             });
         }
-        let joined = || {
-            presentation
-                .tracks
-                .iter()
-                .filter(|track| track.kind != aqueduct_core::TrackKind::Subtitles)
-        };
-        let lengths: Option<Vec<Duration>> = joined().map(|track| track.duration.filter(|_| !track.live)).collect();
-        self.length = lengths.and_then(|lengths| lengths.into_iter().max());
-        self.sound_to_come = joined().filter(|track| track.kind == aqueduct_core::TrackKind::Audio).count();
+        self.length = length(presentation);
+        let tracks = presentation.tracks.iter();
+        self.sound_to_come = tracks.filter(|track| track.kind == aqueduct_core::TrackKind::Audio).count();
         self.writer.set_metadata(metadata(presentation));
         Ok(())
     }
@@ -173,8 +167,16 @@ impl SampleWriter for Mp4 {
     }
 }
 
+/// How long the film will be, if all of it is there already.
+pub(crate) fn length(presentation: &Presentation) -> Option<Duration> {
+    let tracks = presentation.tracks.iter();
+    let joined = tracks.filter(|track| track.kind != aqueduct_core::TrackKind::Subtitles);
+    let lengths: Option<Vec<Duration>> = joined.map(|track| track.duration.filter(|_| !track.live)).collect();
+    lengths.and_then(|lengths| lengths.into_iter().max())
+}
+
 /// What the presentation tells of the film as a whole.
-fn metadata(presentation: &Presentation) -> Metadata {
+pub(crate) fn metadata(presentation: &Presentation) -> Metadata {
     let since = presentation
         .recorded
         .and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());

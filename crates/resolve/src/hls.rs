@@ -151,6 +151,8 @@ async fn multivariant<F: Fetch>(
                 layer.add_ways(choose::counterparts(&playlist, rendition, others).map(|uri| at.names(Kind::Playlist, uri.url())));
                 let track = lanes.push(kind, rendition.name.clone(), rendition.language.clone(), layer);
                 track.forced = rendition.forced;
+                track.default = rendition.default;
+                track.characteristics.clone_from(&rendition.characteristics);
             }
         }
     }

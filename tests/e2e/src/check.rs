@@ -163,6 +163,13 @@ fn output(scenario: &Scenario, finished: &Finished, directory: &Path) -> Result<
                 ffmpeg::judge(&bytes, "mp4", &["v", "a"], references)?;
             }
         }
+        Outcome::StreamsWithCues(extension, references) => {
+            ensure!(!bytes.is_empty(), "an empty file");
+            if ffmpeg::installed() {
+                ffmpeg::judge(&bytes, extension, &["v", "a"], references)?;
+                judge::cues(&ffmpeg::text_track(&path)?)?;
+            }
+        }
         Outcome::Streams(extension, streams, references) => {
             ensure!(!bytes.is_empty(), "an empty file");
             if ffmpeg::installed() {

@@ -134,6 +134,8 @@ pub enum Outcome {
     /// A file of another container, by its extension, with these streams (`v`, `a`) of these and no others. Only ffmpeg can
     /// judge it.
     Streams(&'static str, &'static [&'static str], Vec<Reference>),
+    /// The same with video, audio, and the clip's cues as a track of text.
+    StreamsWithCues(&'static str, Vec<Reference>),
 }
 
 /// A demand on the requests that the server saw.

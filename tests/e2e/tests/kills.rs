@@ -32,7 +32,7 @@ struct Shape {
     tracks: usize,
 }
 
-const SHAPES: [Shape; 3] = [
+const SHAPES: [Shape; 4] = [
     Shape {
         stream: "killed-ts",
         entry: "/s/killed-ts/index.m3u8",
@@ -51,6 +51,13 @@ const SHAPES: [Shape; 3] = [
         stream: "killed-two",
         entry: "/s/killed-two/index.m3u8",
         output: "out.mp4",
+        args: &[],
+        tracks: 2,
+    },
+    Shape {
+        stream: "killed-two",
+        entry: "/s/killed-two/index.m3u8",
+        output: "out.mkv",
         args: &[],
         tracks: 2,
     },

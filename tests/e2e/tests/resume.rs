@@ -88,6 +88,7 @@ async fn after_ctrl_c_there_is_a_playable_file_and_the_same_command_goes_on_to_t
         ("out.ts", "/s/long/index.m3u8"),
         ("out.mp4", "/s/long/index.m3u8"),
         ("out.mp4", "/s/alternate-audio-fmp4/index.m3u8"),
+        ("out.mkv", "/s/alternate-audio/index.m3u8"),
     ] {
         let args = ["-o", output, "--concurrency", "2", "--buffer", "70K"];
         let slow = |path| Rule::new(path, Fault::Delay { milliseconds: 20 });

@@ -1,7 +1,7 @@
 //! A sample entry and a sample of it from anybody, as a byte stream: no panic, and no more than start codes is added.
 #![no_main]
 
-use aqueduct_media::{Language, Sample, TrackConfig, TrackKind, elementary::Elementary};
+use aqueduct_media::{Language, Roles, Sample, TrackConfig, TrackKind, elementary::Elementary};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -19,6 +19,8 @@ fuzz_target!(|data: &[u8]| {
         matrix: None,
         language: Language::UNDETERMINED,
         name: None,
+        language_tag: None,
+        roles: Roles::default(),
         presentation_offset: None,
     };
     let Ok(stream) = Elementary::of(&config) else { return };

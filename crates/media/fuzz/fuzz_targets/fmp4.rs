@@ -4,6 +4,7 @@
 use aqueduct_media::{
     Event,
     fmp4::Demuxer,
+    mkv,
     mp4::{Options, Writer},
 };
 use libfuzzer_sys::fuzz_target;
@@ -13,6 +14,22 @@ fuzz_target!(|data: &[u8]| {
     let mut events = Vec::new();
     let _ = demuxer.init(data, &mut events);
     let _ = demuxer.segment(data, &mut events);
+
+    let (mut matroska, mut known, mut file) = (mkv::Writer::new(&mkv::Options::default()), Vec::new(), Vec::new());
+    for event in &events {
+        match event {
+            Event::Config { track, config } => match known.iter().find(|(of, _)| of == track) {
+                Some((_, number)) => drop(matroska.configure(*number, config, &mut file)),
+                None => known.extend(matroska.add_track(config).ok().flatten().map(|number| (*track, number))),
+            },
+            Event::Sample { track, sample } => {
+                if let Some((_, number)) = known.iter().find(|(of, _)| of == track) {
+                    matroska.add(*number, &sample.as_slice(data), &mut file).expect("the track is known");
+                }
+            }
+        }
+    }
+    matroska.finish().expect("the tracks are known");
 
     let (mut writer, _) = Writer::start(&Options::default());
     let mut tracks = Vec::new();

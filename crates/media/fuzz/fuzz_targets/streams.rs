@@ -1,9 +1,9 @@
 //! Elementary streams from anybody, in sound transport packets, so that the parsers of every codec are reached: no panic,
-//! no access unit larger than what came in, and an MP4 of whatever came out.
+//! no access unit larger than what came in, and an MP4 and a Matroska file of whatever came out.
 #![no_main]
 
 use aqueduct_media::{
-    Event, TrackId,
+    Event, TrackId, mkv,
     mp4::{Options, Writer},
     packed,
     ts::Demuxer,
@@ -57,6 +57,7 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn written(events: Vec<Event>, limit: usize) {
+    matroska(&events);
     let (mut writer, _) = Writer::start(&Options::default());
     let mut tracks: Vec<(TrackId, usize)> = Vec::new();
     for event in events {
@@ -74,6 +75,28 @@ fn written(events: Vec<Event>, limit: usize) {
         }
     }
     writer.finish().expect("small tables");
+}
+
+/// A change of parameters that the head cannot have is refused; what is written of the rest has no end but the writer's.
+fn matroska(events: &[Event]) {
+    let mut writer = mkv::Writer::new(&mkv::Options::default());
+    let mut tracks: Vec<(TrackId, Option<usize>)> = Vec::new();
+    let mut file = Vec::new();
+    for event in events {
+        match event {
+            Event::Config { track, config } => match tracks.iter().find(|(known, _)| known == track) {
+                Some((_, Some(number))) => drop(writer.configure(*number, config, &mut file)),
+                Some((_, None)) => {}
+                None => tracks.push((*track, writer.add_track(config).expect("a codec that has a form"))),
+            },
+            Event::Sample { track, sample } => {
+                if let Some((_, Some(number))) = tracks.iter().find(|(known, _)| known == track) {
+                    writer.add(*number, &sample.as_slice(&[]), &mut file).expect("the track is known");
+                }
+            }
+        }
+    }
+    writer.finish().expect("the tracks are known");
 }
 
 /// PAT and PMT of a program with one stream at PID 0x101.

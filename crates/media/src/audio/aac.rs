@@ -86,10 +86,10 @@ fn channel_count(configuration: u8) -> Option<u16> {
 pub(crate) struct AacConfig {
     pub(super) specific_config: Bytes,
     /// Samples a second of the core.
-    pub(super) rate: u32,
+    pub(crate) rate: u32,
     /// Samples a second of what is heard, where that is said.
-    pub(super) output_rate: u32,
-    pub(super) channels: u16,
+    pub(crate) output_rate: u32,
+    pub(crate) channels: u16,
     /// Samples of the core in a frame.
     pub(super) samples: u32,
 }
@@ -97,7 +97,7 @@ pub(crate) struct AacConfig {
 impl AacConfig {
     /// Reads an `AudioSpecificConfig` (ISO 14496-3 §1.6.2.1) off the front. `len` in bits is needed for object types
     /// whose configuration is not followed here, and to find an extension behind it (§1.6.6.1).
-    pub(super) fn read(bits: &mut Bits<'_>, len: Option<usize>) -> Option<Self> {
+    pub(crate) fn read(bits: &mut Bits<'_>, len: Option<usize>) -> Option<Self> {
         let whole = bits.clone();
         let start = bits.position();
         let mut object_type = object_type(bits)?;

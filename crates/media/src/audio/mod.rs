@@ -13,7 +13,7 @@ use mp4_atom::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::track::{Language, TrackConfig, TrackKind};
+use crate::track::{Language, Roles, TrackConfig, TrackKind};
 
 use self::{
     aac::{AacConfig, AdtsConfig},
@@ -182,6 +182,8 @@ impl AudioConfig {
             matrix: None,
             language,
             name: None,
+            language_tag: None,
+            roles: Roles::default(),
             presentation_offset: None,
         })
     }

@@ -24,13 +24,14 @@
 mod adts;
 mod nal;
 
-use mp4_atom::{Avcc, Dops, Esds, Hvcc};
+use mp4_atom::{Avcc, Dops, Hvcc};
 use serde::{Deserialize, Serialize};
 
 use self::{adts::Adts, nal::NalStream};
 use crate::{
-    boxes::{BoxRef, Boxes},
+    boxes::BoxRef,
     error::Error,
+    sample_entry,
     track::{Sample, TrackConfig},
 };
 
@@ -72,10 +73,6 @@ enum Form {
     Opus,
 }
 
-/// Fields of a visual or audio sample entry before its boxes, header included (ISO 14496-12 §12.1.3 and §12.2.3).
-const VISUAL: usize = 86;
-const AUDIO: usize = 36;
-
 impl Elementary {
     /// The elementary stream of a track.
     ///
@@ -83,25 +80,25 @@ impl Elementary {
     ///
     /// [`Error::NoElementary`] for a codec that has none; an error of the box where the sample entry is broken.
     pub fn of(config: &TrackConfig) -> Result<Self, Error> {
-        let entry = Boxes::new(&config.sample_entry).next().ok_or(Error::MissingBox("sample entry"))??;
+        let entry = sample_entry::of(config)?;
         let (codec, form) = match &entry.kind {
             b"avc1" | b"avc3" => {
-                let avcc: Avcc = child(entry, VISUAL, b"avcC", "avcC")?.decode("avcC")?;
+                let avcc: Avcc = sample_entry::visual(entry, "avcC")?.decode("avcC")?;
                 let sets = avcc.sequence_parameter_sets.iter().chain(&avcc.picture_parameter_sets);
                 (Codec::Avc, Form::Nal(NalStream::avc(avcc.length_size.into(), sets)))
             }
             b"hvc1" | b"hev1" | b"dvh1" | b"dvhe" => {
-                let hvcc: Hvcc = child(entry, VISUAL, b"hvcC", "hvcC")?.decode("hvcC")?;
+                let hvcc: Hvcc = sample_entry::visual(entry, "hvcC")?.decode("hvcC")?;
                 let sets = hvcc.arrays.iter().flat_map(|array| &array.nalus);
                 let length_size = usize::from(hvcc.length_size_minus_one) + 1;
                 (Codec::Hevc, Form::Nal(NalStream::hevc(length_size, sets)))
             }
-            b"mp4a" => mp4a(&child(entry, audio_fields(entry), b"esds", "esds")?.decode("esds")?)?,
+            b"mp4a" => mp4a(sample_entry::audio(entry, "esds")?)?,
             b".mp3" => (Codec::Mpeg1Audio, Form::Frames),
             b"ac-3" => (Codec::Ac3, Form::Frames),
             b"ec-3" => (Codec::Eac3, Form::Frames),
             b"Opus" => {
-                let dops: Dops = child(entry, audio_fields(entry), b"dOps", "dOps")?.decode("dOps")?;
+                let dops: Dops = sample_entry::audio(entry, "dOps")?.decode("dOps")?;
                 // The families of RFC 7845 §5.1.1 that MPEG-TS has a code for.
                 match (
                     dops.channel_mapping.as_ref().map(|mapping| mapping.family),
@@ -111,7 +108,7 @@ impl Elementary {
                     _ => return Err(Error::NoElementary("Opus with this many channels".into())),
                 }
             }
-            other => return Err(Error::NoElementary(name(*other))),
+            other => return Err(Error::NoElementary(sample_entry::name(*other))),
         };
         Ok(Self { codec, form })
     }
@@ -139,54 +136,16 @@ impl Elementary {
     }
 }
 
-fn child<'a>(entry: BoxRef<'a>, fields: usize, kind: &[u8; 4], name: &'static str) -> Result<BoxRef<'a>, Error> {
-    // Counted from the body, which begins behind 8 bytes of header.
-    for found in entry.children(fields - 8) {
-        let found = found?;
-        if found.kind == *kind {
-            return Ok(found);
-        }
-    }
-    Err(Error::MissingBox(name))
-}
-
-/// QuickTime's versions 1 and 2 of the entry have more fields.
-fn audio_fields(entry: BoxRef<'_>) -> usize {
-    match entry.body.get(8..10) {
-        Some([0, 1]) => AUDIO + 16,
-        Some([0, 2]) => AUDIO + 36,
-        _ => AUDIO,
-    }
-}
-
 /// By the object type indication (ISO 14496-1 table 5).
-fn mp4a(esds: &Esds) -> Result<(Codec, Form), Error> {
-    let config = &esds.es_desc.dec_config;
+fn mp4a(esds: BoxRef<'_>) -> Result<(Codec, Form), Error> {
     let plain = |codec| Ok((codec, Form::Frames));
-    match config.object_type_indication {
-        0x40 | 0x66..=0x68 => {
-            let specific = config.dec_specific.as_ref().map_or(&[][..], |specific| &specific.raw);
-            Ok((Codec::Aac, Form::Adts(Adts::of(specific)?)))
-        }
-        0x69 => plain(Codec::Mpeg2Audio),
-        0x6b => plain(Codec::Mpeg1Audio),
-        0xa5 => plain(Codec::Ac3),
-        0xa6 => plain(Codec::Eac3),
-        other => Err(Error::NoElementary(format!("audio of object type {other:#04x}"))),
-    }
-}
-
-/// The name that people have for the codec of a sample entry.
-fn name(kind: [u8; 4]) -> String {
-    match &kind {
-        b"av01" => "AV1".into(),
-        b"vp09" => "VP9".into(),
-        b"vp08" => "VP8".into(),
-        b"vvc1" | b"vvi1" => "VVC".into(),
-        b"fLaC" => "FLAC".into(),
-        b"alac" => "ALAC".into(),
-        b"encv" | b"enca" => "encrypted media".into(),
-        other => format!("\"{}\"", other.escape_ascii()),
+    match sample_entry::object_type(esds)? {
+        (0x40 | 0x66..=0x68, specific) => Ok((Codec::Aac, Form::Adts(Adts::of(&specific)?))),
+        (0x69, _) => plain(Codec::Mpeg2Audio),
+        (0x6b, _) => plain(Codec::Mpeg1Audio),
+        (0xa5, _) => plain(Codec::Ac3),
+        (0xa6, _) => plain(Codec::Eac3),
+        (other, _) => Err(Error::NoElementary(format!("audio of object type {other:#04x}"))),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     boxes::BoxRef,
     error::Error,
     time::rescale,
-    track::{Language, TrackConfig, TrackKind},
+    track::{Language, Roles, TrackConfig, TrackKind},
 };
 
 /// Tracks that are taken; more is an attack.
@@ -87,6 +87,8 @@ fn track(trak: BoxRef<'_>, movie_timescale: u32, defaults: &[Trex]) -> Result<In
         matrix: (header.matrix != Matrix::default()).then(|| matrix(&header.matrix)),
         language: Language::new(media.language.as_bytes()),
         name,
+        language_tag: None,
+        roles: Roles::default(),
         presentation_offset,
     };
     let defaults = defaults.iter().find(|trex| trex.track_id == header.track_id).cloned();

@@ -6,10 +6,11 @@
 //!
 //! ```
 //! use aqueduct_media::{Sample, mp4::{Options, Writer}};
-//! # use aqueduct_media::{Language, TrackConfig, TrackKind};
+//! # use aqueduct_media::{Language, Roles, TrackConfig, TrackKind};
 //! # let config = TrackConfig {
 //! #     kind: TrackKind::Video, handler: *b"vide", timescale: 90_000, sample_entry: bytes::Bytes::from_static(b"\0\0\0\x10avc1\0\0\0\0\0\0\0\x01"),
-//! #     display_size: (640, 360), matrix: None, language: Language::UNDETERMINED, name: None, presentation_offset: None,
+//! #     display_size: (640, 360), matrix: None, language: Language::UNDETERMINED, name: None, language_tag: None,
+//! #     roles: Roles::default(), presentation_offset: None,
 //! # };
 //! # let sample = Sample { dts: 0, pts: 0, duration: Some(3600), sync: true, data: bytes::Bytes::from_static(b"picture") };
 //! let (mut writer, mut file) = Writer::start(&Options::default());

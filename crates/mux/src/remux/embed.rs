@@ -1,9 +1,10 @@
 //! A subtitle Rendition as a track of the file.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, mem, time::Duration};
 
 use aqueduct_core::{MuxError, SegmentInfo, Write};
 use aqueduct_media::{
+    TrackConfig,
     time::MPEG_HZ,
     timed_text::{Coding, Encoder},
     webvtt::Cue,
@@ -22,6 +23,11 @@ const MAX_HELD_BYTES: usize = 4 << 20;
 pub(super) struct Embedded {
     reader: Reader,
     encoder: Encoder,
+    coding: Coding,
+    /// How long the Rendition is, where that is known.
+    length: Option<Duration>,
+    /// Whether it has brought a sample.
+    begun: bool,
     held: VecDeque<Held>,
     /// In the file.
     number: Option<usize>,
@@ -38,11 +44,27 @@ struct Held {
 }
 
 impl Embedded {
-    pub(super) fn new(coding: Coding) -> Self {
+    pub(super) fn new(coding: Coding, length: Option<Duration>) -> Self {
         Self {
             encoder: Encoder::new(coding),
+            coding,
+            length,
             ..Self::default()
         }
+    }
+
+    /// Adds the track to a file that tells all of its tracks before the first sample.
+    pub(super) fn announce<W: SampleWriter>(&mut self, tags: &Tags, file: &mut File<W>) -> Result<(), MuxError> {
+        self.number = file.add_text(&self.config(tags))?;
+        Ok(())
+    }
+
+    fn config(&self, tags: &Tags) -> TrackConfig {
+        let language = tags.language.unwrap_or_default();
+        let config = self
+            .encoder
+            .config(language, tags.name.clone(), self.reader.blocks(), tags.roles.forced);
+        tags.apply(&config)
     }
 
     pub(super) fn init<W: SampleWriter>(
@@ -88,6 +110,9 @@ impl Embedded {
         self.reader.finish(&mut cues);
         self.write(cues, true, origin, tags, file, writes)?;
         self.reader.notes(notes);
+        if let Some(number) = self.number {
+            file.text_reached(number, None);
+        }
         if self.encoder.left_out() > 0 {
             notes.push(format!("subtitles: {} cues left out: too many at once", self.encoder.left_out()));
         }
@@ -124,8 +149,18 @@ impl Embedded {
                 Some(bytes) => self.reader.segment(period, duration, &bytes, origin.get(period), &mut cues)?,
                 None => self.reader.gap(duration),
             }
+            if self.coding == Coding::Cues {
+                self.reader.hand_on(&mut cues);
+            }
         }
-        self.write(cues, false, origin, tags, file, writes)
+        self.write(cues, false, origin, tags, file, writes)?;
+        if let Some(number) = self.number {
+            let position = self.reader.position();
+            let film_ms = i64::try_from(position.as_millis()).unwrap_or(i64::MAX);
+            let ended = self.length.is_some_and(|length| position >= length) && self.held.is_empty();
+            file.text_reached(number, (!ended).then(|| film_ms.saturating_add(self.base(origin))));
+        }
+        Ok(())
     }
 
     fn write<W: SampleWriter>(
@@ -150,21 +185,29 @@ impl Embedded {
         let number = match self.number {
             Some(number) => number,
             None => {
-                let config = self.encoder.config(
-                    tags.language.unwrap_or_default(),
-                    tags.name.clone(),
-                    self.reader.blocks(),
-                    tags.forced,
-                );
-                let Some(number) = file.add_text(&config)? else {
+                let Some(number) = file.add_text(&self.config(tags))? else {
                     // A file that does without text.
                     return Ok(());
                 };
                 *self.number.insert(number)
             }
         };
-        // The first period of the file keeps the times of its source. Rounded up, so that text never begins the film.
-        let base = *self.base.get_or_insert_with(|| {
+        if !mem::replace(&mut self.begun, true) {
+            file.tracks += 1;
+            // What stands in the head of WebVTT is known now.
+            file.configure_text(number, &self.config(tags), writes)?;
+        }
+        let base = self.base(origin);
+        for sample in &mut samples {
+            sample.dts = sample.dts.saturating_add(base);
+            sample.pts = sample.dts;
+        }
+        file.text(number, &samples, writes)
+    }
+
+    /// The first period of the file keeps the times of its source. Rounded up, so that text never begins the film.
+    fn base(&mut self, origin: &Origin) -> i64 {
+        *self.base.get_or_insert_with(|| {
             origin.first().map_or(0, |anchor| {
                 let up = anchor
                     .clock
@@ -172,11 +215,6 @@ impl Embedded {
                     .div_euclid(i64::from(MPEG_HZ / 1000));
                 up.saturating_sub(anchor.film_ms)
             })
-        });
-        for sample in &mut samples {
-            sample.dts = sample.dts.saturating_add(base);
-            sample.pts = sample.dts;
-        }
-        file.text(number, &samples, writes)
+        })
     }
 }

@@ -158,18 +158,44 @@ impl<W: SampleWriter> File<W> {
         Ok((&mut outputs[last], false))
     }
 
-    /// Adds a track of text, which needs no place on the timeline: its times are those of the file already.
+    /// Adds a track of text, which needs no place on the timeline: its times are those of the file already. That it is
+    /// there makes no film.
     pub(super) fn add_text(&mut self, config: &TrackConfig) -> Result<Option<usize>, MuxError> {
         let number = self.writer.add_track(config)?;
-        self.tracks += usize::from(number.is_some());
+        if let Some(number) = number.filter(|_| W::ORDER == Order::ByTime) {
+            self.interleaver.add_track(number);
+        }
         Ok(number)
+    }
+
+    /// Tells how far a track of text has come, in milliseconds of the file; `None` at its end.
+    pub(super) fn text_reached(&mut self, number: usize, milliseconds: Option<i64>) {
+        match (W::ORDER, milliseconds) {
+            (Order::ByTrack, _) => {}
+            (Order::ByTime, Some(time)) => self.interleaver.reach(number, to_flicks(time, 1000)),
+            (Order::ByTime, None) => self.interleaver.end(number),
+        }
+    }
+
+    /// Tells what the track of text turned out to be.
+    pub(super) fn configure_text(&mut self, number: usize, config: &TrackConfig, writes: &mut Vec<Write>) -> Result<(), MuxError> {
+        let mut out = Vec::new();
+        self.writer.configure(number, config, &mut out)?;
+        append(writes, out);
+        Ok(())
     }
 
     /// Writes samples of a track of text.
     pub(super) fn text(&mut self, number: usize, samples: &[Sample], writes: &mut Vec<Write>) -> Result<(), MuxError> {
         let mut out = Vec::new();
         for sample in samples {
-            self.writer.add(number, &sample.as_slice(&[]), &mut out)?;
+            match W::ORDER {
+                Order::ByTrack => self.writer.add(number, &sample.as_slice(&[]), &mut out)?,
+                Order::ByTime => {
+                    let time = to_flicks(sample.dts, 1000);
+                    self.interleaver.push(number, Step::Add(sample.clone(), time));
+                }
+            }
         }
         append(writes, out);
         Ok(())

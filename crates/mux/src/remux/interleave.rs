@@ -32,6 +32,8 @@ struct Queue {
     steps: VecDeque<Step<Bytes>>,
     /// Decode time of the last sample that came, in flicks.
     reached: Option<i64>,
+    /// Nothing more comes: it is not waited for.
+    ended: bool,
 }
 
 impl Interleaver {
@@ -40,6 +42,19 @@ impl Interleaver {
         if self.queues.len() <= track {
             self.queues.resize_with(track + 1, Queue::default);
         }
+    }
+
+    /// Tells that no sample of the track comes before this time, in flicks.
+    pub(super) fn reach(&mut self, track: usize, time: i64) {
+        self.add_track(track);
+        let queue = &mut self.queues[track];
+        queue.reached = queue.reached.max(Some(time));
+    }
+
+    /// Tells that the track brings nothing more.
+    pub(super) fn end(&mut self, track: usize) {
+        self.add_track(track);
+        self.queues[track].ended = true;
     }
 
     pub(super) fn push(&mut self, track: usize, step: Step<Bytes>) {
@@ -56,14 +71,15 @@ impl Interleaver {
     /// shown its tracks.
     pub(super) fn pop(&mut self, complete: bool) -> Option<(usize, Step<Bytes>)> {
         let (track, time) = self.first()?;
-        let reached = self.queues.iter().map(|queue| queue.reached);
+        let reached = self.queues.iter().filter(|queue| !queue.ended).map(|queue| queue.reached);
         let patient = reached.clone().flatten().max().unwrap_or(0).saturating_sub(PATIENCE);
         // Tracks that are not waited for any more are not asked.
         let horizon = reached
             .filter(|reached| reached.is_none_or(|reached| reached >= patient))
             .min()
             .flatten();
-        let due = complete && horizon.is_some_and(|horizon| time <= horizon) || time < patient || self.bytes > MAX_BYTES;
+        let ended = self.queues.iter().all(|queue| queue.ended);
+        let due = complete && (ended || horizon.is_some_and(|horizon| time <= horizon)) || time < patient || self.bytes > MAX_BYTES;
         if due { self.take(track) } else { None }
     }
 
@@ -135,6 +151,18 @@ mod tests {
         assert_eq!(due(&mut interleaver, true), [(0, 3)]);
         assert_eq!(interleaver.pop_rest().map(|(track, _)| track), Some(1));
         assert!(interleaver.pop_rest().is_none());
+    }
+
+    #[test]
+    fn a_track_without_samples_is_waited_for_until_it_is_past_or_ends() {
+        let mut interleaver = Interleaver::default();
+        interleaver.add_track(1);
+        (0..4).for_each(|second| push(&mut interleaver, 0, second, 1));
+        assert_eq!(due(&mut interleaver, true), []);
+        interleaver.reach(1, SECOND);
+        assert_eq!(due(&mut interleaver, true), [(0, 0), (0, 1)]);
+        interleaver.end(1);
+        assert_eq!(due(&mut interleaver, true), [(0, 2), (0, 3)]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One track of the presentation, and the tracks of the file that it brings.
 
 use aqueduct_core::{TrackId, TrackKind};
-use aqueduct_media::{Language, Sample, TrackConfig, time::rescale, timeline::Clock};
+use aqueduct_media::{Language, Roles, Sample, TrackConfig, time::rescale, timeline::Clock};
 
 use serde::{Deserialize, Serialize};
 
@@ -26,17 +26,26 @@ pub(super) struct Lane {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Tags {
     pub(super) language: Option<Language>,
+    /// As the playlist has it (BCP 47).
+    language_tag: Option<String>,
     pub(super) name: Option<String>,
-    pub(super) forced: bool,
+    pub(super) roles: Roles,
 }
 
 impl Tags {
     pub(super) fn of(track: &aqueduct_core::Track) -> Self {
         Self {
             language: track.language.as_deref().map(Language::from_bcp47),
+            language_tag: track.language.clone(),
             // The name of a Rendition tells it from its like; that of a Variant Stream is a resolution.
             name: matches!(track.kind, TrackKind::Audio | TrackKind::Subtitles).then(|| track.name.clone()),
-            forced: track.forced,
+            roles: Roles {
+                default: track.default,
+                forced: track.forced,
+                // Media Characteristic Tags (rfc8216bis, 4.4.6.1).
+                hearing_impaired: track.is_for("public.accessibility.describes-music-and-sound"),
+                visual_impaired: track.is_for("public.accessibility.describes-video"),
+            },
         }
     }
 
@@ -44,7 +53,9 @@ impl Tags {
     pub(super) fn apply(&self, config: &TrackConfig) -> TrackConfig {
         let mut config = config.clone();
         config.language = self.language.unwrap_or(config.language);
+        config.language_tag = self.language_tag.clone().or(config.language_tag);
         config.name = self.name.clone().or(config.name);
+        config.roles = self.roles;
         config
     }
 }

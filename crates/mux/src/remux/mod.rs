@@ -202,10 +202,19 @@ impl<W: SampleWriter> Mux for Remux<W> {
     fn begin(&mut self, presentation: &Presentation, seekable: bool) -> Result<(), MuxError> {
         for track in &presentation.tracks {
             let lane = Lane::of(&mut self.lanes, track.id);
-            lane.embedded = (track.kind == TrackKind::Subtitles).then(|| Embedded::new(self.coding));
+            let length = track.duration.filter(|_| !track.live);
+            lane.embedded = (track.kind == TrackKind::Subtitles).then(|| Embedded::new(self.coding, length));
             lane.tags = Tags::of(track);
         }
-        self.file.writer.begin(presentation, seekable)
+        self.file.writer.begin(presentation, seekable)?;
+        if W::ORDER == Order::ByTime {
+            for lane in &mut self.lanes {
+                if let Some(embedded) = &mut lane.embedded {
+                    embedded.announce(&lane.tags, &mut self.file)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn push(&mut self, track: TrackId, item: Item<Clear>, writes: &mut Vec<Write>) -> Result<(), MuxError> {

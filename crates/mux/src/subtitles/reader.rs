@@ -111,6 +111,16 @@ impl Reader {
         self.joiner.finish(cues);
     }
 
+    /// Appends the cues that wait for a segment that goes on with them: for who cannot wait.
+    pub(crate) fn hand_on(&mut self, cues: &mut Vec<Cue>) {
+        self.joiner.finish(cues);
+    }
+
+    /// Playing time of all that was read.
+    pub(crate) fn position(&self) -> Duration {
+        self.position
+    }
+
     /// What stands in the head of a WebVTT file.
     pub(crate) fn blocks(&self) -> &[String] {
         self.joiner.blocks()

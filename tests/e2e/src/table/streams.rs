@@ -33,6 +33,11 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         outcome: Outcome::Streams("mp4", &["v", "a"], references),
         ..to_ts(name, path)
     };
+    let matroska = |name, path, references| Scenario {
+        output: "out.mkv",
+        outcome: Outcome::Streams("mkv", &["v", "a"], references),
+        ..to_ts(name, path)
+    };
     let sound = |name, path, output, extension, reference| Scenario {
         output,
         outcome: Outcome::Streams(extension, &["a"], vec![Reference::all(reference)]),
@@ -66,6 +71,35 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         Scenario {
             args: vec!["--format", "mp4"],
             ..fragments("streams/mp4-to-standard-output", "/s/plain-ts/index.m3u8", "-", film())
+        },
+        Scenario {
+            probe: vec!["format_name=matroska,webm", "r_frame_rate=24/1", "TAG:NUMBER_OF_FRAMES=288"],
+            ..matroska("streams/ts-to-mkv", "/s/plain-ts/index.m3u8", film())
+        },
+        matroska("streams/fmp4-to-mkv", "/s/fmp4/index.m3u8", vec![Reference::all("high-fmp4")]),
+        Scenario {
+            probe: vec!["TAG:language=eng", "TAG:title=Main", "DISPOSITION:default=1"],
+            ..matroska(
+                "streams/alternate-audio-to-mkv",
+                "/s/alternate-audio/index.m3u8",
+                picture_and("main-audio-ts"),
+            )
+        },
+        matroska(
+            "streams/alternate-audio-fmp4-to-mkv",
+            "/s/alternate-audio-fmp4/index.m3u8",
+            vec![Reference::all("video-fmp4"), Reference::all("main-audio-fmp4")],
+        ),
+        matroska(
+            "streams/discontinuity-to-mkv-runs-on",
+            "/s/discontinuity/index.m3u8",
+            vec![reordered()],
+        ),
+        Scenario {
+            args: vec!["--format", "mkv"],
+            output: "-",
+            outcome: Outcome::Streams("mkv", &["v", "a"], film()),
+            ..to_ts("streams/mkv-to-standard-output", "/s/plain-ts/index.m3u8")
         },
         sound("streams/sound-alone-as-m4a", "/s/plain-ts/index.m3u8", "out.m4a", "mp4", "high-ts"),
         sound("streams/sound-alone-as-aac", "/s/fmp4/index.m3u8", "out.aac", "aac", "high-fmp4"),

@@ -34,7 +34,27 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         ],
         ..to_mp4(name, path, Vec::new())
     };
+    let matroska = |name, path, references| Scenario {
+        args: vec!["--subs", "all"],
+        output: "out.mkv",
+        outcome: Outcome::StreamsWithCues("mkv", references),
+        probe: vec!["codec_name=subrip", "TAG:language=eng", "TAG:title=English"],
+        ..to_ts(name, path)
+    };
     vec![
+        matroska("subtitles/inside-matroska", "/s/subtitles/index.m3u8", film()),
+        matroska(
+            "subtitles/webvtt-in-mp4-inside-matroska",
+            "/s/subtitles-wvtt/index.m3u8",
+            fragmented(),
+        ),
+        Scenario {
+            args: vec!["--subs", "all", "--subs-format", "srt"],
+            output: "out.mkv",
+            cues: Some("out.en.srt"),
+            outcome: Outcome::Streams("mkv", &["v", "a"], film()),
+            ..to_ts("subtitles/beside-matroska", "/s/subtitles/index.m3u8")
+        },
         inside("subtitles/inside-the-film", "/s/subtitles/index.m3u8", film()),
         inside(
             "subtitles/webvtt-in-mp4-inside-the-film",
@@ -53,7 +73,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         },
         Scenario {
             args: vec!["--subs", "all", "--subs-format", "tx3g"],
-            says: vec!["only an MP4 holds subtitles as tracks"],
+            says: vec!["only MP4 and Matroska hold subtitles as tracks"],
             exit: 2,
             ..fails("subtitles/not-inside-a-transport-stream", "/s/subtitles/index.m3u8")
         },

@@ -1,0 +1,74 @@
+//! What stands in the sample entries of ISO BMFF (ISO 14496-12 §8.5.2), as far as other containers need it.
+
+use mp4_atom::Esds;
+
+use crate::{
+    boxes::{BoxRef, Boxes},
+    error::Error,
+    track::TrackConfig,
+};
+
+/// Fields of a visual or audio sample entry before its boxes, header included (ISO 14496-12 §12.1.3 and §12.2.3).
+const VISUAL: usize = 86;
+const AUDIO: usize = 36;
+
+/// The sample entry of a track.
+pub(crate) fn of(config: &TrackConfig) -> Result<BoxRef<'_>, Error> {
+    Boxes::new(&config.sample_entry).next().ok_or(Error::MissingBox("sample entry"))?
+}
+
+/// A box of a visual sample entry.
+pub(crate) fn visual<'a>(entry: BoxRef<'a>, kind: &'static str) -> Result<BoxRef<'a>, Error> {
+    find(entry, VISUAL, kind)?.ok_or(Error::MissingBox(kind))
+}
+
+/// Like [`visual`], for a box that may be absent. One that does not fit is.
+pub(crate) fn in_visual<'a>(entry: BoxRef<'a>, kind: &'static str) -> Option<BoxRef<'a>> {
+    find(entry, VISUAL, kind).ok().flatten()
+}
+
+/// A box of an audio sample entry.
+pub(crate) fn audio<'a>(entry: BoxRef<'a>, kind: &'static str) -> Result<BoxRef<'a>, Error> {
+    find(entry, audio_fields(entry), kind)?.ok_or(Error::MissingBox(kind))
+}
+
+/// The object type indication (ISO 14496-1 table 5) and `DecoderSpecificInfo` of an `esds` box.
+pub(crate) fn object_type(esds: BoxRef<'_>) -> Result<(u8, Vec<u8>), Error> {
+    let config = esds.decode::<Esds>("esds")?.es_desc.dec_config;
+    let specific = config.dec_specific.map(|specific| specific.raw).unwrap_or_default();
+    Ok((config.object_type_indication, specific))
+}
+
+fn find<'a>(entry: BoxRef<'a>, fields: usize, kind: &'static str) -> Result<Option<BoxRef<'a>>, Error> {
+    // Counted from the body, which begins behind 8 bytes of header.
+    for found in entry.children(fields - 8) {
+        let found = found?;
+        if found.kind == kind.as_bytes() {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// QuickTime's versions 1 and 2 of the entry have more fields.
+fn audio_fields(entry: BoxRef<'_>) -> usize {
+    match entry.body.get(8..10) {
+        Some([0, 1]) => AUDIO + 16,
+        Some([0, 2]) => AUDIO + 36,
+        _ => AUDIO,
+    }
+}
+
+/// The name that people have for the codec of a sample entry.
+pub(crate) fn name(kind: [u8; 4]) -> String {
+    match &kind {
+        b"av01" => "AV1".into(),
+        b"vp09" => "VP9".into(),
+        b"vp08" => "VP8".into(),
+        b"vvc1" | b"vvi1" => "VVC".into(),
+        b"fLaC" => "FLAC".into(),
+        b"alac" => "ALAC".into(),
+        b"encv" | b"enca" => "encrypted media".into(),
+        other => format!("\"{}\"", other.escape_ascii()),
+    }
+}

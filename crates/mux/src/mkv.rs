@@ -1,0 +1,125 @@
+//! One Matroska file.
+
+use std::mem;
+
+use aqueduct_core::{MuxError, Presentation, Write, WriteAt};
+use aqueduct_media::{
+    Error, Sample, TrackConfig, TrackKind,
+    mkv::{Options, TextForm, Writer},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::mp4::{length, metadata};
+use crate::remux::{Order, SampleWriter, media};
+
+/// Writes Matroska (RFC 9559): a head with all tracks, then clusters, then the index. An output that cannot go back to
+/// earlier bytes gets a segment of unknown size.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Mkv {
+    text: TextForm,
+    writer: Option<Box<Writer>>,
+    /// Tracks that came after the head, and those that have no form.
+    late: u64,
+    unknown: Vec<String>,
+}
+
+impl Mkv {
+    /// A writer whose tracks of text have this form.
+    pub fn new(text: TextForm) -> Self {
+        Self { text, ..Self::default() }
+    }
+
+    fn writer(&mut self) -> &mut Writer {
+        self.writer.get_or_insert_with(|| Box::new(Writer::new(&Options::default())))
+    }
+}
+
+impl SampleWriter for Mkv {
+    const CONTAINER: &'static str = "Matroska";
+    const ORDER: Order = Order::ByTime;
+
+    fn begin(&mut self, presentation: &Presentation, seekable: bool) -> Result<(), MuxError> {
+        let mut options = Options::default();
+        options.seekable = seekable;
+        options.text = self.text;
+        options.length = length(presentation);
+        options.metadata = metadata(presentation);
+        self.writer = Some(Box::new(Writer::new(&options)));
+        Ok(())
+    }
+
+    fn add_track(&mut self, config: &TrackConfig) -> Result<Option<usize>, MuxError> {
+        match self.writer().add_track(config) {
+            Ok(number) => {
+                self.late += u64::from(number.is_none());
+                Ok(number)
+            }
+            Err(error) if matches!(config.kind, TrackKind::Video | TrackKind::Audio) => Err(unsupported(&error)),
+            Err(error) => {
+                self.unknown.push(error.to_string());
+                Ok(None)
+            }
+        }
+    }
+
+    fn configure(&mut self, track: usize, config: &TrackConfig, out: &mut Vec<u8>) -> Result<(), MuxError> {
+        self.writer().configure(track, config, out).map_err(|error| match error {
+            Error::LateChange(_) => MuxError::Unsupported {
+                what: format!("{error}; a file ending in .mp4 can follow"),
+            },
+            error => unsupported(&error),
+        })
+    }
+
+    fn add(&mut self, track: usize, sample: &Sample<&[u8]>, out: &mut Vec<u8>) -> Result<(), MuxError> {
+        self.writer().add(track, sample, out).map_err(media)
+    }
+
+    fn flush(&mut self, out: &mut Vec<u8>) -> Result<(), MuxError> {
+        self.writer().flush(out);
+        Ok(())
+    }
+
+    fn mark_saved(&mut self) {
+        self.writer().mark_saved();
+    }
+
+    fn put_behind(&mut self, earlier: Self) {
+        if let (Some(writer), Some(earlier)) = (&mut self.writer, earlier.writer) {
+            writer.put_behind(*earlier);
+        }
+    }
+
+    fn finish(&mut self, writes: &mut Vec<Write>, notes: &mut Vec<String>) -> Result<(), MuxError> {
+        let Self { writer, late, unknown, .. } = mem::take(self);
+        let Some(writer) = writer else { return Ok(()) };
+        let finish = writer.finish().map_err(media)?;
+        writes.push(Write::append(finish.append));
+        for patch in finish.patches {
+            writes.push(Write {
+                at: WriteAt::Offset(patch.offset),
+                data: patch.bytes.into(),
+            });
+        }
+        for (count, what) in [
+            (
+                late,
+                "tracks came after the head was written and are not in the file; one ending in .mp4 holds them",
+            ),
+            (finish.moved_samples, "samples before the beginning of the file, moved there"),
+            (finish.broken_samples, "samples of text that cannot be read"),
+        ] {
+            if count > 0 {
+                notes.push(format!("file: {count} {what}"));
+            }
+        }
+        notes.extend(unknown.into_iter().map(|what| format!("file: {what}, and is left out")));
+        Ok(())
+    }
+}
+
+fn unsupported(error: &Error) -> MuxError {
+    MuxError::Unsupported {
+        what: format!("{error}; name the output .mp4"),
+    }
+}
