@@ -53,7 +53,13 @@ impl Exit {
             Some(
                 Error::Resolve(ResolveError::Input { .. })
                 | Error::OtherStream { .. }
-                | Error::Output(OutputError::Exists { .. } | OutputError::Foreign { .. } | OutputError::OtherStream { .. }),
+                | Error::Output(
+                    OutputError::Exists { .. }
+                    | OutputError::Foreign { .. }
+                    | OutputError::Special { .. }
+                    | OutputError::OtherStream { .. }
+                    | OutputError::OtherVersion { .. },
+                ),
             ) => Self::Usage,
             Some(Error::Stopped) => Self::Interrupted,
             Some(error) if error.is_refusal() => Self::Refused,
@@ -116,6 +122,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::Fetch(Located { source, .. }) if source.status().is_some() => {
             Some("--on-missing gap goes on without the segment, and names it")
         }
+        Error::Expired { .. } => Some("--on-missing gap goes on without them, and names them"),
         Error::OtherStream { .. } => Some("choose another --output; --no-resume begins anew and gives up what is there"),
         _ => None,
     }

@@ -94,8 +94,9 @@ fn copy(item: &Item<Resource>) -> Item<Resource> {
             info: Arc::clone(info),
             payload: payload.clone(),
         },
-        Item::Gap { info, cause } => Item::Gap {
+        Item::Gap { info, segments, cause } => Item::Gap {
             info: Arc::clone(info),
+            segments: *segments,
             cause: cause.clone(),
         },
     }

@@ -61,7 +61,7 @@ pub use journal::survey::{Entries, LaneDone, Resumed, Tally};
 pub use mkv::Mkv;
 pub use mp4::{Mp4, Mp4Muxer};
 pub use output::{Output, OutputError};
-pub use part::can_go_on;
+pub use part::{can_go_on, find_left};
 pub use remux::{Order, Remux, SampleWriter};
 pub use subtitles::{Origin, SubtitleFormat, Subtitles};
 pub use ts::Ts;

@@ -126,6 +126,11 @@ impl Server {
         lock(&self.origin.rules).push(rule);
     }
 
+    /// From now on these go wrong, and nothing else.
+    pub fn set_rules(&self, rules: Vec<Rule>) {
+        *lock(&self.origin.rules) = Rules::new(rules);
+    }
+
     /// The text with `{{origin}}` and `{{other}}` replaced by this server's origins, `{{address}}` by host and
     /// port of the first, `{{tls}}` by the first one over TLS,
     /// `{{tls-name}}` by the same under the name `localhost`.

@@ -89,6 +89,7 @@ pub(crate) fn mux_with_breaks(
                 },
                 Some(Piece::Gap) => Item::Gap {
                     info: segment,
+                    segments: 1,
                     cause: GapCause::Expired,
                 },
                 Some(Piece::Discontinuity) => {
