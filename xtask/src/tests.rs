@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::run::{Runner, Tally, build_binary, cargo, has_subcommand, tests};
 
 /// The tests that need the binary.
-const END_TO_END: [&str; 4] = ["kills", "memory", "resume", "scenarios"];
+const END_TO_END: [&str; 5] = ["archive", "kills", "memory", "resume", "scenarios"];
 
 /// Unit and integration tests of every package, doctests, and the end-to-end scenarios.
 pub(crate) fn all() -> Result<Tally> {

@@ -13,7 +13,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("aqueduct-resolve", &["aqueduct-core", "aqueduct-playlist"]),
     ("aqueduct-fetch", &["aqueduct-core"]),
     ("aqueduct-decrypt", &["aqueduct-core", "aqueduct-media"]),
-    ("aqueduct-mux", &["aqueduct-core", "aqueduct-media"]),
+    ("aqueduct-mux", &["aqueduct-core", "aqueduct-media", "aqueduct-playlist"]),
     (
         "aqueduct",
         &[

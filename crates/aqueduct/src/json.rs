@@ -38,6 +38,9 @@ pub struct Document {
 pub struct OutputDocument {
     /// The name of the file; none for standard output.
     pub file: Option<String>,
+    /// The names of all files, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
     /// What it was made of, without query.
     pub input: Option<String>,
     /// What it was made as.
@@ -95,15 +98,12 @@ pub struct UnitDocument {
     /// Whether it is an initialization section.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub init: bool,
-    /// How many segments it stands for, from `msn` on: 1 unless a live window moved on without several.
-    #[serde(default = "one", skip_serializing_if = "is_one")]
-    pub segments: u64,
     /// Where it was, without query.
     pub address: String,
     /// Offset and length there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<(u64, u64)>,
-    /// The playing time of one, in seconds.
+    /// Its playing time in seconds.
     pub seconds: f64,
     /// Discontinuity Sequence Number.
     pub discontinuity_sequence: u64,
@@ -118,15 +118,6 @@ pub struct UnitDocument {
     /// The bytes that it brought.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub piece: Option<Piece>,
-}
-
-fn one() -> u64 {
-    1
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the attribute wants it so")]
-fn is_one(segments: &u64) -> bool {
-    *segments == 1
 }
 
 impl From<&Entry> for UnitDocument {
@@ -148,7 +139,6 @@ impl From<&Entry> for UnitDocument {
             track: entry.track,
             msn: entry.msn,
             init: entry.init,
-            segments: entry.segments,
             address: entry.address.clone(),
             range: entry.range,
             seconds: entry.duration.as_secs_f64(),
@@ -222,8 +212,10 @@ fn write<'a>(
 fn output(account: &Account, file: Option<&Path>, notes: &[String], out: &mut impl Write) -> io::Result<()> {
     let job = account.job()?;
     let tail = account.tail()?.map(|(offset, length, sha256)| Piece { offset, length, sha256 });
+    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     let head = OutputDocument {
-        file: file.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()),
+        file: file.and_then(name),
+        files: account.files().iter().filter_map(|file| name(file)).collect(),
         input: job.as_ref().and_then(|job| job.input.clone()),
         container: job.as_ref().map(|job| job.container.clone()),
         bytes: account.length(),

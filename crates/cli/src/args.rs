@@ -51,6 +51,10 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = Chapters::None, value_name = "FROM", help_heading = "Tracks")]
     pub(crate) chapters: Chapters,
 
+    /// Begin another file where the stream does: film.001.mp4, film.002.mp4 and so on
+    #[arg(long, value_enum, value_name = "AT")]
+    pub(crate) split: Option<SplitAt>,
+
     /// Replace an output that is there already
     #[arg(long)]
     pub(crate) overwrite: bool,
@@ -216,6 +220,8 @@ pub(crate) enum Format {
     Ac3,
     /// E-AC-3 alone
     Eac3,
+    /// A folder of the clear segments, with playlists that any HLS player plays from there
+    Hls,
     /// The clear segments, whatever they are
     Raw,
 }
@@ -258,6 +264,13 @@ pub(crate) enum Chapters {
     None,
     /// The date ranges of the playlist (EXT-X-DATERANGE)
     Dateranges,
+}
+
+/// Where another file begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SplitAt {
+    /// Each discontinuity of the playlist (EXT-X-DISCONTINUITY)
+    Discontinuity,
 }
 
 /// Which of several streams.
@@ -305,6 +318,7 @@ impl From<Format> for Container {
             Format::Mp3 => Self::Audio(AudioCodec::Mp3),
             Format::Ac3 => Self::Audio(AudioCodec::Ac3),
             Format::Eac3 => Self::Audio(AudioCodec::Eac3),
+            Format::Hls => Self::Hls,
             Format::Raw => Self::Raw,
         }
     }

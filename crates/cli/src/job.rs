@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::bail;
-use aqueduct::mux::OutputError;
+use aqueduct::mux::{OutputError, Split};
 use aqueduct::{
     Container, DecryptError, Error, FetchError, Located, Output, Outputs, Pipeline, Presentation, Progress, Report, Stop, SubtitleFormat,
     TrackId, TrackKind,
 };
 use tempfile::NamedTempFile;
 
-use crate::args::{Args, Chapters, Subtitles};
+use crate::args::{Args, Chapters, SplitAt, Subtitles};
 use crate::exit::{self, Exit, chain, tell};
 use crate::fetch::{Source, find};
 use crate::name;
@@ -26,48 +26,23 @@ pub(crate) struct Job<'a> {
     /// Its number among the streams of the input, counted from 1.
     pub(crate) number: usize,
     pub(crate) path: Option<PathBuf>,
-    /// The name that it would have, where `path` is that of what an earlier run left of the same, as it seems.
-    pub(crate) otherwise: Option<PathBuf>,
     pub(crate) stop: &'a Stop,
-}
-
-/// How far what an earlier run left is taken up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct TakeUp {
-    /// Not at all.
-    nothing: bool,
-    /// Up to this segment.
-    before: Option<(TrackId, u64)>,
-}
-
-impl TakeUp {
-    fn of(self, output: Output) -> Output {
-        let output = match self.before {
-            Some((track, msn)) => output.before(track, msn),
-            None => output,
-        };
-        if self.nothing { output.anew() } else { output }
-    }
 }
 
 impl Job<'_> {
     /// Fetches the stream. Addresses that expire in the middle are asked for again from the page, as long as each round
     /// brings something.
-    pub(crate) async fn run(mut self, mut presentation: Presentation, early: Option<Output>) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(&self, mut presentation: Presentation, early: Option<Output>) -> anyhow::Result<Exit> {
         for warning in &presentation.warnings {
             tracing::info!("{warning}");
         }
         for track in &presentation.tracks {
             tracing::info!(kind = %track.kind, name = %track.name, segments = track.segments, live = track.live, "track");
         }
-        let (mut output, mut had) = (early, 0);
-        let mut take_up = TakeUp {
-            nothing: self.args.no_resume,
-            before: None,
-        };
+        let (mut output, mut anew, mut had) = (early, self.args.no_resume, 0);
         loop {
             let progress = Progress::new();
-            let (error, targets) = match self.round(presentation, output.take(), take_up, progress.clone()).await? {
+            let (error, targets) = match self.round(presentation, output.take(), anew, progress.clone()).await? {
                 (Ok(report), targets) => {
                     let files: Vec<_> = targets.iter().map(PathBuf::as_path).collect();
                     let told = self.report(|out| aqueduct::write_report(&report, &files, out));
@@ -79,33 +54,18 @@ impl Job<'_> {
             if expired(&error) && has > had && self.path.is_some() && !self.stop.is_draining() {
                 let error = exit::printable(&chain(&error));
                 tracing::warn!("addresses have expired after {has} segments: they are asked for again ({error})");
-                (had, take_up) = (has, TakeUp::default());
-            } else if is_of_another_stream(&error)
-                && let Some(path) = self.otherwise.take()
-            {
-                tracing::warn!("{}: begun as {} instead", chain(&error), path.display());
-                self.path = Some(path);
-            } else if matches!(error, Error::OtherStream { .. }) && self.args.overwrite && !take_up.nothing {
+                (had, anew) = (has, false);
+            } else if matches!(error, Error::OtherStream { .. }) && self.args.overwrite && !anew {
                 tracing::warn!("{error}: it is replaced");
-                take_up.nothing = true;
-            } else if let Error::LeftOut { track, msn } = error
-                && take_up.before != Some((track, msn))
-            {
-                tracing::warn!("{error}: it is fetched, and what follows once more");
-                take_up.before = Some((track, msn));
+                anew = true;
             } else {
                 let files: Vec<_> = targets.iter().map(PathBuf::as_path).collect();
                 // That failed in any case; the report says no more.
                 self.report(|out| aqueduct::write_failure(&error, &files, out));
                 if !is_of_another_stream(&error) && targets.iter().any(|target| aqueduct::mux::can_go_on(target)) {
                     // After the error itself, and for those who want to hear of errors only as well.
-                    let carries_on = if matches!(error, Error::Expired { .. }) {
-                        "what was fetched is kept"
-                    } else {
-                        "what was fetched is kept: the same command carries on from there"
-                    };
                     let exit = exit::of(&error.into());
-                    tell(carries_on);
+                    tell("what was fetched is kept: the same command carries on from there");
                     return Ok(exit);
                 }
                 return Err(error.into());
@@ -133,31 +93,42 @@ impl Job<'_> {
     /// One go, from what is there already.
     async fn round(
         &self,
-        presentation: Presentation,
+        mut presentation: Presentation,
         early: Option<Output>,
-        take_up: TakeUp,
+        anew: bool,
         progress: Progress,
     ) -> anyhow::Result<(Result<Report, Error>, Vec<PathBuf>)> {
         let args = self.args;
+        if args.chapters == Chapters::None {
+            presentation.chapters.clear();
+        }
+        let begun = |output: Output| if anew { output.anew() } else { output };
         let container = match &self.path {
             Some(path) => container(args, path, &presentation)?,
             None => args.format.map_or_else(|| streamed(&presentation), Container::from),
         };
+        if self.path.is_none() && (container == Container::Hls || args.split.is_some()) {
+            bail!("several files cannot go to standard output");
+        }
+        if args.split.is_some() {
+            refuse_to_split(args, container)?;
+        }
         let main = match (early, &self.path) {
             (Some(output), _) => output,
-            (None, Some(path)) => Output::file(path, args.overwrite).map_err(Error::Output)?,
+            (None, Some(path)) => output(args, path)?,
             (None, None) => Output::stdout().map_err(Error::Output)?,
         };
         let coding = args.subs_format.and_then(|format| format.within(container));
         let format = match (container, args.subs_format) {
             (Container::Subtitles(_), format) => Some(format.and_then(Subtitles::beside).unwrap_or_default()),
-            (Container::Mkv, None) => None,
+            (Container::Mkv, None) | (Container::Hls, _) => None,
             (_, None) => Some(SubtitleFormat::default()),
             (_, Some(format)) => format.beside(),
         };
         let (subtitles, beside) = match (container, format) {
             (Container::Subtitles(_), _) => Beside::default(),
             (_, Some(format)) => subtitles(args, format, &presentation, self.path.as_deref())?,
+            (Container::Hls, _) => Beside::default(),
             (_, None) if coding.is_some() || args.subs_format.is_none() || !has_subtitles(&presentation) => Beside::default(),
             (Container::Mkv, None) => bail!("tx3g is for MP4: leave --subs-format out, or say wvtt"),
             (_, None) => bail!("only MP4 and Matroska hold subtitles as tracks: name the output .mp4 or .mkv, or say --subs-format vtt"),
@@ -175,14 +146,16 @@ impl Job<'_> {
         if args.captions.is_some() && !matches!(container, Container::Subtitles(_)) {
             bail!("captions stay in the video: name an output that ends in .vtt or .srt for a file of them");
         }
+        if args.split.is_some() && format.is_some() && has_subtitles(&presentation) {
+            bail!("files that are split hold their subtitles: name the output .mkv, or say --subs none");
+        }
         let muxer = container
             .muxer()
             .with_subtitles(coding.unwrap_or_default())
-            .with_captions(args.captions.map(Into::into))
-            .with_chapters(args.chapters == Chapters::Dateranges);
+            .with_captions(args.captions.map(Into::into));
         let outputs = Outputs {
-            main: take_up.of(main),
-            subtitles: subtitles.into_iter().map(|(track, output)| (track, take_up.of(output))).collect(),
+            main: begun(main),
+            subtitles: subtitles.into_iter().map(|(track, output)| (track, begun(output))).collect(),
             subtitle_format: format.unwrap_or_default(),
             origin: Some(muxer.origin()),
         };
@@ -193,13 +166,15 @@ impl Job<'_> {
         let pipeline = Pipeline::over(Arc::clone(&self.source.fetcher))
             .with_resolver(self.source.resolver.clone())
             .with_decrypter(args.decrypter()?)
-            .with_muxer(muxer)
             .with_options(options)
             .with_progress(progress.clone())
             .with_stop(self.stop.clone());
         let display = Display::start(progress, args.source.quiet);
         // On the heap: it is large, and lies in every future above.
-        let report = Box::pin(pipeline.run(presentation, outputs)).await;
+        let report = match args.split {
+            None => Box::pin(pipeline.with_muxer(muxer).run(presentation, outputs)).await,
+            Some(SplitAt::Discontinuity) => Box::pin(pipeline.with_muxer(Split::new(muxer)).run(presentation, outputs)).await,
+        };
         drop(display);
         Ok((report, self.path.iter().cloned().chain(beside).collect()))
     }
@@ -207,10 +182,7 @@ impl Job<'_> {
 
 /// Whether the same command would be refused again: what is there is not of its stream.
 fn is_of_another_stream(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::OtherStream { .. } | Error::Output(OutputError::OtherStream { .. } | OutputError::OtherVersion { .. })
-    )
+    matches!(error, Error::OtherStream { .. } | Error::Output(OutputError::OtherStream { .. }))
 }
 
 /// Whether an address that was good is not any more: a signature that expired, most likely.
@@ -226,13 +198,38 @@ fn expired(error: &Error) -> bool {
     }
 }
 
+/// Refuses what makes no sense for a part of the film, or for what is no film.
+fn refuse_to_split(args: &Args, container: Container) -> anyhow::Result<()> {
+    match container {
+        Container::Hls => bail!("a folder of segments keeps its discontinuities: leave --split out"),
+        Container::Subtitles(_) => bail!("subtitles alone are one file: leave --split out"),
+        _ if args.chapters != Chapters::None => bail!("chapters are of the whole: leave --split or --chapters out"),
+        _ => Ok(()),
+    }
+}
+
+/// The output that will stand at `path`.
+pub(crate) fn output(args: &Args, path: &Path) -> anyhow::Result<Output> {
+    let opened = match args.format.map(Container::from).or_else(|| by_extension(path)) {
+        Some(Container::Hls) => Output::folder(path),
+        _ if args.split.is_some() => Output::numbered(path, args.overwrite),
+        _ => Output::file(path, args.overwrite),
+    };
+    Ok(opened.map_err(Error::Output)?)
+}
+
+/// The container that the extension of a name stands for.
+fn by_extension(path: &Path) -> Option<Container> {
+    let extension = path.extension()?.to_string_lossy().to_ascii_lowercase();
+    Container::from_extension(&extension)
+}
+
 /// The container that the options and the name of the output ask for. A plain file has one already.
 fn container(args: &Args, path: &Path, presentation: &Presentation) -> anyhow::Result<Container> {
     if let Some(format) = args.format {
         return Ok(format.into());
     }
-    let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
-    match extension.as_deref().and_then(Container::from_extension) {
+    match by_extension(path) {
         Some(container) => Ok(container),
         None if presentation.tracks.iter().all(|track| track.kind == TrackKind::File) => Ok(Container::Raw),
         None => bail!(

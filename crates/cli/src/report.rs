@@ -36,8 +36,19 @@ pub(crate) fn is_in_the_way(file: &Path, target: &Path) -> bool {
     })
 }
 
+/// The files that stand there now: several for an output that was split.
+fn named(report: &Report, targets: &[PathBuf]) -> Vec<PathBuf> {
+    let mut targets = targets.iter();
+    let of = |account: &aqueduct::mux::Account| match (account.files(), targets.next()) {
+        ([], target) => target.cloned().into_iter().collect(),
+        (files, _) => files.to_vec(),
+    };
+    report.accounts.iter().flat_map(of).collect()
+}
+
 /// Tells how it ended. What is missing is an error, and told even to those who want to hear of errors only.
 pub(crate) fn conclude(args: &Args, report: &Report, targets: &[PathBuf]) -> Exit {
+    let targets = named(report, targets);
     let (verdict, exit) = match &report.outcome {
         Outcome::Whole => ("whole".to_owned(), Exit::Whole),
         Outcome::Gaps => (format!("{} segments missing", report.missing), Exit::Gaps),

@@ -343,13 +343,17 @@ impl Write {
 }
 
 /// The place of a [`Write`] in the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteAt {
     /// After all that was appended so far.
     End,
     /// Over bytes that were appended before, counted from the start of the output. Only for outputs that can
     /// seek.
     Offset(u64),
+    /// At the beginning of another file of this name, which everything that follows goes into. Only for outputs that are
+    /// made of several files ([`Mux::begin`](crate::Mux::begin) is not told: who makes such an output also chooses its
+    /// muxer).
+    File(Arc<str>),
 }
 
 /// The bytes of a [`Write`].

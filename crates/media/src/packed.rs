@@ -99,6 +99,19 @@ pub fn is_packed(bytes: &[u8]) -> bool {
     codec(take_tags(bytes).1).is_some()
 }
 
+/// The extension that files of these frames have; `None` where [`is_packed`] is false.
+#[must_use]
+pub fn extension(bytes: &[u8]) -> Option<&'static str> {
+    let (_, audio) = take_tags(bytes);
+    Some(match codec(audio)? {
+        AudioCodec::Mpeg => "mp3",
+        // bsid tells E-AC-3 (ETSI TS 102 366 annex E §E.1.3.1.6).
+        AudioCodec::Dolby if audio.get(5).is_some_and(|byte| byte >> 3 > 10) => "ec3",
+        AudioCodec::Dolby => "ac3",
+        _ => "aac",
+    })
+}
+
 /// Whose frame stands in front, and another behind it if it is that long.
 fn codec(audio: &[u8]) -> Option<AudioCodec> {
     [AudioCodec::Adts, AudioCodec::Dolby, AudioCodec::Mpeg].into_iter().find(|codec| {

@@ -11,7 +11,7 @@ use aqueduct_media::{packed, ts};
 
 use crate::checkpoint;
 use crate::subtitles::Watch;
-use crate::{AudioCodec, AudioStream, Concat, Fmp4, Mkv, Mp4, Mp4Muxer, Origin, Remux, SubtitleFormat, Subtitles, Ts};
+use crate::{AudioCodec, AudioStream, Concat, Fmp4, Hls, Mkv, Mp4, Mp4Muxer, Origin, Remux, SubtitleFormat, Subtitles, Ts};
 
 /// What kind of file is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub enum Container {
     M4a,
     /// The sound alone, without a container.
     Audio(AudioCodec),
+    /// The clear segments in a folder, each a file, with playlists of their own. It needs an output that is a folder.
+    Hls,
     /// The clear segments as they come, whatever they are.
     Raw,
     /// Subtitles alone, joined into one file.
@@ -49,6 +51,7 @@ impl Container {
             "mp3" => Self::Audio(AudioCodec::Mp3),
             "ac3" => Self::Audio(AudioCodec::Ac3),
             "ec3" | "eac3" => Self::Audio(AudioCodec::Eac3),
+            "hls" => Self::Hls,
             "raw" => Self::Raw,
             "vtt" => Self::Subtitles(SubtitleFormat::WebVtt),
             "srt" => Self::Subtitles(SubtitleFormat::SubRip),
@@ -81,7 +84,6 @@ impl Container {
             watch: Watch::default(),
             coding: Coding::default(),
             captions: None,
-            chapters: true,
         }
     }
 }
@@ -97,7 +99,6 @@ pub struct Auto {
     watch: Watch,
     coding: Coding,
     captions: Option<Channel>,
-    chapters: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -109,6 +110,9 @@ enum Chosen {
     Ts(Box<Remux<Ts>>),
     Audio(Box<Remux<AudioStream>>),
     Subtitles(Box<Subtitles>),
+    /// Not taken up again.
+    #[serde(skip)]
+    Hls(Box<Hls>),
 }
 
 /// Length of a transport packet (ISO 13818-1, 2.4.3.2).
@@ -116,7 +120,7 @@ const PACKET: usize = 188;
 
 /// What media is, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Media {
+pub(crate) enum Media {
     MpegTs,
     IsoBmff,
     /// AAC in ADTS, MP3, AC-3 or E-AC-3, with ID3 tags or not (RFC 8216, 3.4).
@@ -127,7 +131,7 @@ enum Media {
 }
 
 impl Media {
-    fn of(head: &[u8]) -> Self {
+    pub(crate) fn of(head: &[u8]) -> Self {
         const BOXES: [&[u8; 4]; 14] = [
             b"ftyp", b"styp", b"moov", b"moof", b"sidx", b"ssix", b"emsg", b"prft", b"mdat", b"free", b"skip", b"uuid", b"pdin", b"bloc",
         ];
@@ -141,11 +145,10 @@ impl Media {
         {
             return Self::Page;
         }
-        // In what is short, a byte near the end passes for the only packet behind junk.
-        if packed::is_packed(head) {
-            Self::PackedAudio
-        } else if ts::find_packets(head).is_some() {
+        if ts::find_packets(head).is_some() {
             Self::MpegTs
+        } else if packed::is_packed(head) {
+            Self::PackedAudio
         } else {
             Self::Other
         }
@@ -178,6 +181,7 @@ impl Auto {
             (_, Media::Page) if !self.plain_file() => return Err(page()),
             // A plain file has its container already.
             (Container::Raw, _) => Chosen::Concat(Concat::new()),
+            (Container::Hls, _) => Chosen::Hls(Box::default()),
             (container, _) if self.plain_file() && container.keeps(media) => Chosen::Concat(Concat::new()),
             (_, Media::Page | Media::Other) => {
                 return Err(MuxError::Unsupported {
@@ -223,11 +227,10 @@ impl Auto {
         self
     }
 
-    /// The same, with or without the chapters of the presentation in an MP4. Without a word they are there.
-    #[must_use]
-    pub fn with_chapters(mut self, chapters: bool) -> Self {
-        self.chapters = chapters;
-        self
+    /// A muxer with the same options that has seen nothing.
+    pub(crate) fn another(&self) -> Self {
+        let muxer = self.container.muxer();
+        muxer.with_subtitles(self.coding).with_captions(self.captions)
     }
 
     fn mp4(&self) -> Box<Mp4Muxer> {
@@ -343,12 +346,13 @@ impl Chosen {
             Self::Ts(muxer) => &mut **muxer,
             Self::Audio(muxer) => &mut **muxer,
             Self::Subtitles(muxer) => &mut **muxer,
+            Self::Hls(muxer) => &mut **muxer,
         }
     }
 
     fn mark_saved(&mut self) {
         match self {
-            Self::Concat(_) => {}
+            Self::Concat(_) | Self::Hls(_) => {}
             Self::Mp4(muxer) => muxer.mark_saved(),
             Self::Fmp4(muxer) => muxer.mark_saved(),
             Self::Mkv(muxer) => muxer.mark_saved(),
@@ -380,11 +384,11 @@ impl Mux for Auto {
                 what: "a file of subtitles holds one track: choose it with --subs, as in --subs lang:en".into(),
             });
         }
-        let mut presentation = presentation.clone();
-        if !self.chapters {
-            presentation.chapters.clear();
+        self.begun = Some((presentation.clone(), seekable));
+        if self.container == Container::Hls {
+            // It has a place for gaps before the first segment too.
+            self.choose(&[], false)?;
         }
-        self.begun = Some((presentation, seekable));
         Ok(())
     }
 
@@ -414,9 +418,6 @@ impl Mux for Auto {
         }
         if self.coding != Coding::default() {
             identity.push_str(&format!(" with subtitles as {:?}", self.coding));
-        }
-        if !self.chapters && matches!(self.container, Container::Mp4 | Container::M4a) {
-            identity.push_str(" without chapters");
         }
         identity
     }
@@ -470,7 +471,6 @@ mod tests {
             captions(Some(Channel::Cc2)),
             mp4(Coding::Tx3g),
             mp4(Coding::Wvtt),
-            Container::Mp4.muxer().with_chapters(false).identity(),
         ];
         for (number, one) in made.iter().enumerate() {
             assert!(!made[..number].contains(one), "{one}");

@@ -38,13 +38,16 @@ mod checkpoint;
 mod concat;
 mod container;
 mod driver;
+mod files;
 mod fmp4;
+mod hls;
 mod journal;
 mod mkv;
 mod mp4;
 mod output;
 mod part;
 mod remux;
+mod split;
 mod subtitles;
 mod ts;
 
@@ -54,6 +57,7 @@ pub use concat::Concat;
 pub use container::{Auto, Container};
 pub use driver::{Finished, StageError, run};
 pub use fmp4::Fmp4;
+pub use hls::Hls;
 #[doc(hidden)]
 pub use journal::record::whole_records;
 pub use journal::record::{Entry, Fate, Job, JobTrack};
@@ -61,8 +65,9 @@ pub use journal::survey::{Entries, LaneDone, Resumed, Tally};
 pub use mkv::Mkv;
 pub use mp4::{Mp4, Mp4Muxer};
 pub use output::{Output, OutputError};
-pub use part::{can_go_on, find_left};
+pub use part::can_go_on;
 pub use remux::{Order, Remux, SampleWriter};
+pub use split::Split;
 pub use subtitles::{Origin, SubtitleFormat, Subtitles};
 pub use ts::Ts;
 

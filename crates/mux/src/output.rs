@@ -9,6 +9,7 @@ use aqueduct_core::{TrackId, Write, WriteAt};
 use thiserror::Error;
 
 use crate::account::Account;
+use crate::files::Files;
 use crate::journal::disk::RealDisk;
 use crate::journal::record::{Entry, Job};
 use crate::journal::survey::{Entries, Resumed};
@@ -28,6 +29,12 @@ pub enum OutputError {
     #[error("{} is being written by another process", .path.display())]
     Busy {
         /// The part file.
+        path: PathBuf,
+    },
+    /// A folder is to be made where something stands already.
+    #[error("{} is there already, and is not replaced by a folder: remove it, or choose another name", .path.display())]
+    FolderExists {
+        /// What stands there.
         path: PathBuf,
     },
     /// What stands there is no regular file.
@@ -52,15 +59,6 @@ pub enum OutputError {
         path: PathBuf,
         /// How it differs.
         what: String,
-    },
-    /// What an earlier run left is of another version of this program, whose state this one does not understand.
-    #[error(
-        "{} is what another version of this program left; carry on with that one, choose another name, or replace it with --overwrite",
-        .path.display()
-    )]
-    OtherVersion {
-        /// The part file.
-        path: PathBuf,
     },
     /// There is less room than the stream needs.
     #[error("{}: it needs {needed} bytes, and {free} are free", .path.display())]
@@ -91,6 +89,9 @@ pub enum OutputError {
     /// The muxer wants to change bytes that are gone already.
     #[error("this container cannot be written to a pipe: it goes back to earlier bytes")]
     NotSeekable,
+    /// The muxer names files, and the output is one.
+    #[error("this container is made of several files, and the output is one")]
+    OneFile,
 }
 
 impl OutputError {
@@ -113,6 +114,7 @@ pub struct Output {
 #[derive(Debug)]
 enum Destination {
     Part(Box<Part>),
+    Files(Box<Files>),
     #[cfg(unix)]
     Stdout(File, u64),
     #[cfg(not(unix))]
@@ -146,6 +148,28 @@ impl Output {
         }
     }
 
+    /// A folder that will stand at `target`, for a muxer that names its files ([`WriteAt::File`]). It grows as
+    /// `target.part`, and gets its name when it is [`commit`](Output::commit)ted. There is no journal: one that is given up
+    /// is removed, and begun anew by the next run. A folder that is there is never replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`OutputError`]: the target exists, another process writes it, or the folder refuses.
+    pub fn folder(target: &Path) -> Result<Self, OutputError> {
+        Files::folder(target).map(|files| Self::to(Destination::Files(Box::new(files))))
+    }
+
+    /// Files beside each other, for a muxer that numbers them ([`WriteAt::File`]): `film.001.mp4` and so on for the target
+    /// `film.mp4`. They get their names together when they are [`commit`](Output::commit)ted, and are removed when they are
+    /// given up: there is no journal.
+    ///
+    /// # Errors
+    ///
+    /// [`OutputError::Exists`] when the first of them is there already, and `overwrite` is false.
+    pub fn numbered(target: &Path, overwrite: bool) -> Result<Self, OutputError> {
+        Files::numbered(target, overwrite).map(|files| Self::to(Destination::Files(Box::new(files))))
+    }
+
     /// Standard output.
     ///
     /// # Errors
@@ -167,20 +191,11 @@ impl Output {
         self
     }
 
-    /// The same, begun no further than to the segment `msn` of `track`, if an earlier run left more.
-    #[must_use]
-    pub fn before(mut self, track: TrackId, msn: u64) -> Self {
-        if let Destination::Part(part) = &mut self.destination {
-            part.begin_before(track, msn);
-        }
-        self
-    }
-
     /// What an earlier run was doing here, if it left something.
     pub fn left(&self) -> Option<Job> {
         match &self.destination {
             Destination::Part(part) => part.left(),
-            Destination::Stdout(..) => None,
+            Destination::Files(_) | Destination::Stdout(..) => None,
         }
     }
 
@@ -210,7 +225,7 @@ impl Output {
     pub fn entries(&self, track: TrackId) -> Result<Option<Entries>, OutputError> {
         match &self.destination {
             Destination::Part(part) => part.entries(track),
-            Destination::Stdout(..) => Ok(None),
+            Destination::Files(_) | Destination::Stdout(..) => Ok(None),
         }
     }
 
@@ -222,13 +237,18 @@ impl Output {
     pub fn check_space(&self, bytes: u64) -> Result<(), OutputError> {
         match &self.destination {
             Destination::Part(part) => part.check_space(bytes),
+            Destination::Files(files) => files.check_space(bytes),
             Destination::Stdout(..) => Ok(()),
         }
     }
 
     /// Whether earlier bytes can be changed.
     pub fn is_seekable(&self) -> bool {
-        matches!(self.destination, Destination::Part(_))
+        match &self.destination {
+            Destination::Part(_) => true,
+            Destination::Files(files) => files.is_seekable(),
+            Destination::Stdout(..) => false,
+        }
     }
 
     pub(crate) fn is_journaled(&self) -> bool {
@@ -238,17 +258,21 @@ impl Output {
     pub(crate) fn checkpoints<E>(&self, each: impl FnMut(&[u8]) -> Result<(), E>) -> Result<Result<(), E>, OutputError> {
         match &self.destination {
             Destination::Part(part) => part.checkpoints(each),
-            Destination::Stdout(..) => Ok(Ok(())),
+            Destination::Files(_) | Destination::Stdout(..) => Ok(Ok(())),
         }
     }
 
     /// Writes one piece. It blocks.
     pub(crate) fn write(&mut self, write: &Write) -> Result<(), OutputError> {
         let bytes = write.data.as_slice();
-        match (&mut self.destination, write.at) {
+        match (&mut self.destination, &write.at) {
             (Destination::Part(part), WriteAt::End) => part.append(bytes),
-            (Destination::Part(part), WriteAt::Offset(offset)) => part.overwrite(offset, bytes),
+            (Destination::Part(part), WriteAt::Offset(offset)) => part.overwrite(*offset, bytes),
+            (Destination::Files(files), WriteAt::File(name)) => files.begin(name).and_then(|()| files.append(bytes)),
+            (Destination::Files(files), WriteAt::End) => files.append(bytes),
+            (Destination::Files(files), WriteAt::Offset(offset)) => files.overwrite(*offset, bytes),
             (Destination::Stdout(..), WriteAt::Offset(_)) => Err(OutputError::NotSeekable),
+            (Destination::Part(_) | Destination::Stdout(..), WriteAt::File(_)) => Err(OutputError::OneFile),
             (Destination::Stdout(stdout, length), WriteAt::End) => {
                 *length += bytes.len() as u64;
                 stdout
@@ -262,7 +286,7 @@ impl Output {
     pub(crate) fn record(&mut self, entry: Entry, state: Option<Vec<u8>>) -> Result<(), OutputError> {
         match &mut self.destination {
             Destination::Part(part) => part.record(entry, state),
-            Destination::Stdout(..) => Ok(()),
+            Destination::Files(_) | Destination::Stdout(..) => Ok(()),
         }
     }
 
@@ -288,6 +312,7 @@ impl Output {
     fn finish(self, interrupted: bool) -> Result<Account, OutputError> {
         match self.destination {
             Destination::Part(part) => part.commit(interrupted),
+            Destination::Files(files) => files.commit(),
             Destination::Stdout(mut stdout, length) => {
                 stdout
                     .flush()

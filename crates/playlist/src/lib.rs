@@ -51,7 +51,8 @@
 //! # Writing
 //!
 //! `Display` writes any playlist, and what is read from that text equals the playlist. Its lines may have
-//! moved: a [`SourceLine`] is a remark that takes no part in comparisons.
+//! moved: a [`SourceLine`] is a remark that takes no part in comparisons. A [`Recording`] writes the playlist of segments that
+//! were fetched.
 //!
 //! # On m3u8-rs
 //!
@@ -89,6 +90,7 @@ mod multivariant_parse;
 mod number;
 mod parse;
 mod position;
+mod recording;
 mod reload;
 mod segment;
 mod text;
@@ -116,6 +118,7 @@ pub use multivariant::{
 };
 pub use parse::{Parsed, Playlist, parse, parse_update};
 pub use position::{Excerpt, Position, SourceLine};
+pub use recording::{RecordedSegment, RecordedTrack, Recording, recorded_multivariant};
 pub use reload::{Change, Reload};
 pub use segment::{ByteRange, Part, Segment, Tag};
 pub use text::is_playlist;

@@ -193,6 +193,15 @@ fn write_date_range(range: &DateRange, out: &mut Output) {
     });
 }
 
+impl fmt::Display for DateRange {
+    /// The tag, without the end of its line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = Output::default();
+        write_date_range(self, &mut out);
+        f.write_str(out.0.trim_end_matches('\n'))
+    }
+}
+
 struct Quoted<T>(T);
 
 impl<T: fmt::Display> fmt::Display for Quoted<T> {

@@ -9,7 +9,7 @@ use aqueduct_core::{
     ByteRange, Encryption, Fetch, FetchError, GapCause, InitId, InitInfo, Item, Iv, Kind, ResolveError, Resource, SafeUrl, SegmentInfo,
     Sender, Stop, TrackId,
 };
-use aqueduct_playlist::{Key, MediaPlaylist, Method, Parsed, Playlist, Segment};
+use aqueduct_playlist::{Key, MediaPlaylist, Method, Parsed, Playlist, Segment, Tag};
 use tokio::time::Instant;
 
 use crate::hls::{self, Plan};
@@ -18,6 +18,10 @@ use crate::ways::Loaded;
 
 /// The reload interval of a playlist without a target duration.
 const DEFAULT_TARGET: Duration = Duration::from_secs(6);
+
+/// Expired segments that are named one by one. How many there are is the server's claim, and a leap beyond this
+/// is told in a warning, with its size.
+const MOST_EXPIRED: u64 = 10_000;
 
 /// Segments that are remembered, to notice that a number stands for another one.
 const RECENT: usize = 32;
@@ -223,16 +227,20 @@ impl Emitter<'_> {
             return true;
         }
         tracing::warn!(track = %self.track, next, lost, "segments left the window before they were asked for");
-        let info = SegmentInfo {
-            msn: next,
-            ..self.info(at, first)
-        };
-        let gap = Item::Gap {
-            info: Arc::new(info),
-            segments: lost,
-            cause: GapCause::Expired,
-        };
-        send(self.outlet, self.stop, gap).await
+        for msn in next..next.saturating_add(lost.min(MOST_EXPIRED)) {
+            let info = SegmentInfo {
+                msn,
+                ..self.info(at, first)
+            };
+            let gap = Item::Gap {
+                info: Arc::new(info),
+                cause: GapCause::Expired,
+            };
+            if !send(self.outlet, self.stop, gap).await {
+                return false;
+            }
+        }
+        true
     }
 
     async fn segment(&mut self, at: &Resource, segment: &Segment) -> bool {
@@ -245,7 +253,6 @@ impl Emitter<'_> {
                 self.stop,
                 Item::Gap {
                     info: Arc::new(info),
-                    segments: 1,
                     cause: GapCause::Tagged,
                 },
             )
@@ -301,8 +308,18 @@ impl Emitter<'_> {
             init: None,
             encryption: encryption(at, segment.keys()),
             resource: at.names(Kind::Segment, segment.uri()).with_range(range(segment.byte_range())),
+            tags: date_ranges(segment),
         }
     }
+}
+
+/// The date ranges that stand before a segment.
+fn date_ranges(segment: &Segment) -> Arc<[String]> {
+    let tags = segment.tags().iter().filter_map(|tag| match tag {
+        Tag::DateRange(range) => Some(range.to_string()),
+        _ => None,
+    });
+    tags.collect()
 }
 
 /// What names a segment from one reload to the next: the last part of its address and its byte range. Hosts and queries

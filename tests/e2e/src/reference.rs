@@ -73,6 +73,15 @@ impl Reference {
         })
     }
 
+    /// A file of video and audio, of a container named by its extension, has the packets of this. ffmpeg judges, where it is
+    /// installed.
+    pub fn judge(&self, file: &[u8], extension: &str) -> Result<()> {
+        if crate::ffmpeg::installed() {
+            crate::ffmpeg::judge(file, extension, &["v", "a"], std::slice::from_ref(self))?;
+        }
+        Ok(())
+    }
+
     fn bytes_of(&self, name: &str) -> Result<Vec<u8>> {
         if self.is_file() {
             return Ok(Clip::get()?.file(name).context("no such file in the clip")?.to_vec());

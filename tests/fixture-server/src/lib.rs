@@ -27,10 +27,9 @@
 //! sleeping. Each server has two origins ([`Server::origin`] and [`Server::other_origin`]), so that redirects
 //! and pages can leave the first.
 //!
-//! The first origin also stands behind TLS ([`Server::tls_origin`]), with a certificate that is made for it; there it
-//! speaks HTTP/2 as well.
+//! The first origin also stands behind TLS ([`Server::tls_origin`]), with a certificate that is made for it.
 //!
-//! Limits: `GET` and `HEAD`, single ranges.
+//! Limits: HTTP/1.1, `GET` and `HEAD`, single ranges.
 
 mod answer;
 mod clip;

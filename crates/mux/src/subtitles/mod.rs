@@ -111,7 +111,7 @@ impl Mux for Subtitles {
                 self.reader
                     .segment(info.discontinuity_sequence, info.duration, payload.as_slice(), anchor, &mut cues)?;
             }
-            gap @ Item::Gap { .. } => self.reader.gap(gap.duration()),
+            Item::Gap { info, .. } => self.reader.gap(info.duration),
         }
         if !cues.is_empty() {
             self.write(&cues, writes);

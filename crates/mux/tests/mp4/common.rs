@@ -30,6 +30,7 @@ fn info(track: u32, msn: u64, period: u64) -> SegmentInfo {
         init: None,
         encryption: Encryption::None,
         resource: Resource::new(Kind::Segment, Url::parse("http://host.example/").unwrap()),
+        tags: Arc::default(),
     }
 }
 
@@ -70,33 +71,8 @@ pub(crate) fn mux_with_breaks(
     let mut periods = vec![0; lanes.len()];
     for at in 0..longest {
         for (number, (_, pieces)) in (0_u32..).zip(lanes) {
-            let period = &mut periods[number as usize];
-            let segment = Arc::new(info(number, at as u64, *period));
-            let item = match pieces.get(at) {
-                Some(Piece::Init(bytes)) => Item::Init {
-                    info: Arc::new(InitInfo {
-                        track: segment.track,
-                        id: InitId::of(&segment.resource),
-                        first_msn: 0,
-                        encryption: Encryption::None,
-                        resource: segment.resource.clone(),
-                    }),
-                    payload: clear(bytes),
-                },
-                Some(Piece::Segment(bytes)) => Item::Segment {
-                    info: segment,
-                    payload: clear(bytes),
-                },
-                Some(Piece::Gap) => Item::Gap {
-                    info: segment,
-                    segments: 1,
-                    cause: GapCause::Expired,
-                },
-                Some(Piece::Discontinuity) => {
-                    *period += 1;
-                    continue;
-                }
-                None => continue,
+            let Some(item) = item(number, at, pieces.get(at), &mut periods[number as usize]) else {
+                continue;
             };
             muxer.push(TrackId::new(number), item, &mut writes)?;
             write(&mut file, &mut writes);
@@ -116,10 +92,74 @@ pub(crate) fn mux_with_breaks(
     Ok((file, summary))
 }
 
+/// What a lane brings in its turn, if it brings something.
+fn item(number: u32, at: usize, piece: Option<&Piece>, period: &mut u64) -> Option<Item<Clear>> {
+    let segment = Arc::new(info(number, at as u64, *period));
+    Some(match piece? {
+        Piece::Init(bytes) => Item::Init {
+            info: Arc::new(InitInfo {
+                track: segment.track,
+                id: InitId::of(&segment.resource),
+                first_msn: 0,
+                encryption: Encryption::None,
+                resource: segment.resource.clone(),
+            }),
+            payload: clear(bytes),
+        },
+        Piece::Segment(bytes) => Item::Segment {
+            info: segment,
+            payload: clear(bytes),
+        },
+        Piece::Gap => Item::Gap {
+            info: segment,
+            cause: GapCause::Expired,
+        },
+        Piece::Discontinuity => {
+            *period += 1;
+            return None;
+        }
+    })
+}
+
+/// Runs a muxer of several files over lanes, each turn of them in this order, and gives the files with their names.
+pub(crate) fn files(mut muxer: impl Mux, lanes: &[(TrackKind, Vec<Piece>)], turns: &[u32]) -> (Vec<(String, Vec<u8>)>, Summary) {
+    let tracks = (0..)
+        .zip(lanes)
+        .map(|(number, (kind, _))| Track::new(TrackId::new(number), *kind, "Name"));
+    muxer.begin(&Presentation::new(tracks.collect()), true).unwrap();
+    let (mut files, mut writes) = (Vec::<(String, Vec<u8>)>::new(), Vec::new());
+    let (mut at, mut periods) = (vec![0; lanes.len()], vec![0; lanes.len()]);
+    let mut sort = |writes: &mut Vec<aqueduct_core::Write>| {
+        for one in writes.drain(..) {
+            if let WriteAt::File(name) = &one.at {
+                files.push((name.to_string(), one.data.as_slice().to_vec()));
+            } else {
+                write(&mut files.last_mut().unwrap().1, &mut vec![one]);
+            }
+        }
+    };
+    for number in turns.iter().copied() {
+        let lane = number as usize;
+        if let Some(item) = item(number, at[lane], lanes[lane].1.get(at[lane]), &mut periods[lane]) {
+            muxer.push(TrackId::new(number), item, &mut writes).unwrap();
+            sort(&mut writes);
+        }
+        at[lane] += 1;
+    }
+    assert!(
+        lanes.iter().zip(&at).all(|((_, pieces), at)| pieces.len() <= *at),
+        "turns are missing"
+    );
+    let summary = muxer.finish(&mut writes).unwrap();
+    sort(&mut writes);
+    (files, summary)
+}
+
 fn write(file: &mut Vec<u8>, writes: &mut Vec<aqueduct_core::Write>) {
     for write in writes.drain(..) {
         let bytes = write.data.as_slice();
         match write.at {
+            WriteAt::File(name) => panic!("another file, {name}"),
             WriteAt::End => file.extend_from_slice(bytes),
             WriteAt::Offset(offset) => {
                 let at = usize::try_from(offset).unwrap();

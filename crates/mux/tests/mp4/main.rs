@@ -8,6 +8,7 @@
 mod codecs;
 mod common;
 mod pictures;
+mod split;
 
 use std::{
     fs,

@@ -1,0 +1,247 @@
+//! A folder of clear segments with playlists of their own: what any HLS player plays from a disk.
+
+use std::collections::HashSet;
+use std::mem;
+use std::time::{Duration, SystemTime};
+
+use aqueduct_core::{
+    Clear, Item, Mux, MuxError, Offer, OfferKind, Presentation, SegmentInfo, Summary, Track, TrackId, TrackKind, Write, WriteAt,
+};
+use aqueduct_media::packed;
+use aqueduct_playlist::{DateTime, RecordedSegment, RecordedTrack, Recording, recorded_multivariant};
+
+use crate::container::Media;
+
+/// Letters of a language in the name of a folder.
+const LONGEST_LABEL: usize = 24;
+
+/// Writes each unit as a file of its own, a folder for each track, and a playlist for each and for all
+/// ([`WriteAt::File`]). Keys are gone, byte ranges are files, segments that are missing are tagged as gaps; discontinuities, dates and
+/// date ranges stay.
+#[derive(Debug, Default)]
+pub struct Hls {
+    lanes: Vec<Lane>,
+}
+
+#[derive(Debug)]
+struct Lane {
+    id: TrackId,
+    folder: String,
+    /// What the Multivariant Playlist says of it.
+    told: RecordedTrack,
+    playlist: Recording,
+    inits: u64,
+    units: u64,
+    /// The extension of its segments so far: what a missing one would have had.
+    extension: &'static str,
+    peak: u64,
+    bytes: u64,
+    seconds: Duration,
+}
+
+impl Lane {
+    fn new(track: &Track, offers: &[Offer], taken: &mut HashSet<String>) -> Self {
+        let (kind, rendition) = match track.kind {
+            TrackKind::Audio => ("audio", Some("AUDIO")),
+            TrackKind::Subtitles => ("subtitles", Some("SUBTITLES")),
+            _ => ("video", None),
+        };
+        let label = rendition.and(track.language.as_deref()).map(label).unwrap_or_default();
+        let plain = if label.is_empty() {
+            kind.to_owned()
+        } else {
+            format!("{kind}-{label}")
+        };
+        let numbered = (2_u32..).map(|number| format!("{plain}-{number}"));
+        let folder = std::iter::once(plain.clone())
+            .chain(numbered)
+            .find(|name| taken.insert(name.clone()));
+        let folder = folder.unwrap_or(plain);
+        let offer = offers.iter().find(|offer| {
+            let of = match offer.kind {
+                OfferKind::Variant => rendition.is_none(),
+                OfferKind::Audio => rendition == Some("AUDIO"),
+                OfferKind::Subtitles => rendition == Some("SUBTITLES"),
+                _ => false,
+            };
+            of && offer.url.is_some() && offer.url == track.url
+        });
+        Self {
+            id: track.id,
+            told: RecordedTrack {
+                uri: format!("{folder}/index.m3u8"),
+                rendition,
+                name: track.name.clone(),
+                language: track.language.clone(),
+                channels: offer.and_then(|offer| offer.channels.clone()),
+                characteristics: track.characteristics.clone(),
+                default: track.default,
+                forced: track.forced,
+                bandwidth: (0, 0),
+                codecs: offer.map(|offer| offer.codecs.clone()).unwrap_or_default(),
+                resolution: offer.and_then(|offer| offer.resolution),
+                frame_rate: offer.and_then(|offer| offer.frame_rate),
+            },
+            folder,
+            playlist: Recording::default(),
+            inits: 0,
+            units: 0,
+            extension: "ts",
+            peak: 0,
+            bytes: 0,
+            seconds: Duration::ZERO,
+        }
+    }
+
+    fn file(&self, name: &str, payload: Clear) -> Write {
+        Write {
+            at: WriteAt::File(format!("{}/{name}", self.folder).into()),
+            data: payload.into(),
+        }
+    }
+
+    /// Notes a segment, or the place of one, and gives its name.
+    fn segment(&mut self, info: &SegmentInfo, bytes: Option<usize>) -> String {
+        let name = format!("{:05}.{}", self.units, self.extension);
+        self.units += 1;
+        if let Some(bytes) = bytes {
+            let bits = (bytes as u64).saturating_mul(8);
+            self.bytes = self.bytes.saturating_add(bytes as u64);
+            self.seconds = self.seconds.saturating_add(info.duration);
+            self.peak = self.peak.max(rate(bits, info.duration));
+        }
+        let mut segment = RecordedSegment::new(info.msn, &name, info.duration);
+        segment.discontinuity_sequence = info.discontinuity_sequence;
+        segment.discontinuity = info.discontinuity;
+        segment.program_date_time = info.program_date_time.and_then(date);
+        segment.gap = bytes.is_none();
+        segment.tags = &info.tags;
+        self.playlist.segment(&segment);
+        name
+    }
+}
+
+impl Mux for Hls {
+    fn begin(&mut self, presentation: &Presentation, _: bool) -> Result<(), MuxError> {
+        let unsupported = |what: &str| Err(MuxError::Unsupported { what: what.into() });
+        let is = |kind| presentation.tracks.iter().any(|track| track.kind == kind);
+        if is(TrackKind::File) {
+            return unsupported("a plain file has no segments to make a folder of");
+        }
+        let mut taken = HashSet::new();
+        let lanes = presentation.tracks.iter();
+        self.lanes = lanes.map(|track| Lane::new(track, &presentation.offers, &mut taken)).collect();
+        // Sound alone is the Variant Stream then.
+        if !is(TrackKind::Main) {
+            match self.lanes.iter_mut().find(|lane| lane.told.rendition == Some("AUDIO")) {
+                Some(lane) => lane.told.rendition = None,
+                None => return unsupported("a folder of segments needs pictures or sound: name the output .vtt or .srt"),
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, track: TrackId, item: Item<Clear>, writes: &mut Vec<Write>) -> Result<(), MuxError> {
+        let Some(lane) = self.lanes.iter_mut().find(|lane| lane.id == track) else {
+            return Ok(());
+        };
+        match item {
+            Item::Init { payload, .. } => {
+                let extension = if extension(payload.as_slice()) == Some("ts") { "ts" } else { "mp4" };
+                let name = format!("init-{}.{extension}", lane.inits);
+                lane.inits += 1;
+                lane.playlist.init(&name);
+                writes.push(lane.file(&name, payload));
+            }
+            Item::Segment { info, payload } => {
+                let bytes = payload.as_slice();
+                lane.extension = extension(bytes).ok_or_else(|| MuxError::Unsupported {
+                    what: "the segments are of no kind that HLS has; --format raw keeps them as they are".into(),
+                })?;
+                let name = lane.segment(&info, Some(bytes.len()));
+                writes.push(lane.file(&name, payload));
+            }
+            Item::Gap { info, .. } => {
+                lane.segment(&info, None);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, writes: &mut Vec<Write>) -> Result<Summary, MuxError> {
+        let mut tracks = Vec::new();
+        let mut text = |name: String, text: String| {
+            writes.push(Write {
+                at: WriteAt::File(name.into()),
+                data: text.into_bytes().into(),
+            });
+        };
+        for mut lane in mem::take(&mut self.lanes) {
+            lane.told.bandwidth = (lane.peak, rate(lane.bytes.saturating_mul(8), lane.seconds));
+            text(lane.told.uri.clone(), lane.playlist.finish(true));
+            tracks.push(lane.told);
+        }
+        // The last one: a folder with it is whole.
+        text("index.m3u8".into(), recorded_multivariant(&tracks));
+        Ok(Summary::new("HLS"))
+    }
+}
+
+/// Bits a second, rounded up.
+fn rate(bits: u64, duration: Duration) -> u64 {
+    let nanoseconds = duration.as_nanos().max(1);
+    u64::try_from((u128::from(bits) * 1_000_000_000).div_ceil(nanoseconds)).unwrap_or(u64::MAX)
+}
+
+fn date(time: SystemTime) -> Option<DateTime> {
+    let micros = match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_micros()).ok()?,
+        Err(before) => -i64::try_from(before.duration().as_micros()).ok()?,
+    };
+    DateTime::from_unix_micros(micros)
+}
+
+/// A language as a part of a name: plain letters, digits and hyphens.
+fn label(language: &str) -> String {
+    let plain = |letter: char| {
+        if letter.is_ascii_alphanumeric() {
+            letter.to_ascii_lowercase()
+        } else {
+            '-'
+        }
+    };
+    let label: String = language.chars().map(plain).take(LONGEST_LABEL).collect();
+    label.trim_matches('-').to_owned()
+}
+
+/// The extension that players know the kind of a segment by.
+fn extension(bytes: &[u8]) -> Option<&'static str> {
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
+    Some(match Media::of(bytes) {
+        Media::MpegTs => "ts",
+        Media::IsoBmff => "m4s",
+        Media::PackedAudio => packed::extension(bytes)?,
+        // An empty segment of WebVTT says that nothing is shown.
+        _ if text.starts_with(b"WEBVTT") || text.is_empty() => "vtt",
+        Media::Page | Media::Other if aqueduct_media::ttml::is_ttml(bytes) => "ttml",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn languages_become_names() {
+        for (language, expected) in [("en", "en"), ("pt-BR", "pt-br"), ("../../x", "x"), ("日本", ""), ("a b", "a-b")] {
+            assert_eq!(label(language), expected);
+        }
+    }
+
+    #[test]
+    fn rates_are_rounded_up_and_never_overflow() {
+        assert_eq!(rate(8, Duration::from_secs(3)), 3);
+        assert_eq!(rate(u64::MAX, Duration::ZERO), u64::MAX);
+    }
+}
