@@ -1,7 +1,7 @@
 //! Sample auxiliary information: the IV and the subsamples of each sample (ISO 23001-7, 7).
 
 use super::boxes::{BoxAt, Reader};
-use super::protection::{Protection, Scheme, iv};
+use super::protection::{Protection, Scheme};
 
 /// PIFF's form of `senc` (PIFF 1.1, Sample Encryption Box).
 const PIFF_SENC: [u8; 16] = [
@@ -176,8 +176,8 @@ impl<'a> Auxiliary<'a> {
 /// The auxiliary information of one sample.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Entry<'a> {
-    /// Its own IV, if it has one.
-    pub(super) iv: Option<[u8; 16]>,
+    /// The bytes of its own IV, if it has one.
+    pub(super) iv: &'a [u8],
     /// Pairs of a 16-bit number of clear bytes and a 32-bit number of protected ones. None stand for the whole sample.
     pub(super) subsamples: &'a [u8],
 }
@@ -188,10 +188,10 @@ const SUBSAMPLE: usize = 6;
 impl<'a> Entry<'a> {
     #[inline]
     fn read(reader: &mut Reader<'a>, iv_size: usize, has_subsamples: bool) -> Option<Self> {
-        let own = iv(reader.take(iv_size)?);
+        let iv = reader.take(iv_size)?;
         let count = if has_subsamples { reader.u16()? } else { 0 };
         Some(Self {
-            iv: own,
+            iv,
             subsamples: reader.take(usize::from(count) * SUBSAMPLE)?,
         })
     }

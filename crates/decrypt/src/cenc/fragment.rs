@@ -10,7 +10,7 @@ use crate::chain::{Chains, Counter, Pattern};
 use super::auxiliary::{Auxiliary, Entry, is_auxiliary, is_senc, piff_protection};
 use super::boxes::{BoxAt, Reader};
 use super::init::{Track, is_pssh};
-use super::protection::{Groups, Protection, Scheme, is_seig};
+use super::protection::{Groups, Protection, Scheme, is_seig, iv};
 use super::unreadable;
 
 /// Memory that is used again.
@@ -162,6 +162,8 @@ struct Fragment<'a> {
 struct Group {
     left: u32,
     protection: Protection,
+    /// The IV of samples that have none of their own.
+    iv: Option<[u8; 16]>,
 }
 
 /// The samples of a track run (ISO 14496-12 §8.8.8).
@@ -279,7 +281,7 @@ impl<'a> Fragment<'a> {
                 let Some(default) = &self.default else { continue };
                 let group = match &mut group {
                     Some(group) if group.left > 0 => group,
-                    group => group.insert(next_group(&mut self.sbgp, default, &self.groups, self.track)?),
+                    group => group.insert(next_group(&mut self.sbgp, default, &self.groups, self.track, keys.iv)?),
                 };
                 group.left -= 1;
                 let protection = &group.protection;
@@ -288,8 +290,11 @@ impl<'a> Fragment<'a> {
                     .next(protection.iv_size.into(), data, &mut copied)
                     .ok_or_else(cut_auxiliary)?;
                 if protection.protected && size > 0 {
-                    let iv = entry.iv.or(protection.constant_iv).or(keys.iv.filter(|_| protection.iv_size == 0));
-                    let iv = iv.ok_or_else(|| unreadable("samples without an initialization vector: no senc, saiz or constant IV"))?;
+                    let own = iv(entry.iv);
+                    let iv = own
+                        .as_ref()
+                        .or(group.iv.as_ref())
+                        .ok_or_else(|| unreadable("samples without an initialization vector: no senc, saiz or constant IV"))?;
                     let cipher = keys.of(&protection.kid, data, &mut work.chains)?;
                     open(data, sample, entry, protection, iv, cipher, work)?;
                 }
@@ -301,7 +306,18 @@ impl<'a> Fragment<'a> {
 }
 
 /// How the next samples are protected, and how many: as their group says, or their entry (ISO 14496-12 §8.9.2, §8.9.4).
-fn next_group(sbgp: &mut Option<Reader<'_>>, default: &Protection, groups: &Groups, track: &Track) -> Result<Group, DecryptError> {
+fn next_group(
+    sbgp: &mut Option<Reader<'_>>,
+    default: &Protection,
+    groups: &Groups,
+    track: &Track,
+    playlist_iv: Option<[u8; 16]>,
+) -> Result<Group, DecryptError> {
+    let group = |left, protection: Protection| Group {
+        left,
+        protection,
+        iv: protection.constant_iv.or(playlist_iv.filter(|_| protection.iv_size == 0)),
+    };
     let mut next = || sbgp.as_mut().and_then(|runs| Some((runs.u32()?, runs.u32()?)));
     let run = std::iter::from_fn(&mut next).find(|(count, _)| *count > 0);
     // Samples that none is said of have the default, where there is one (§8.9.3).
@@ -310,10 +326,7 @@ fn next_group(sbgp: &mut Option<Reader<'_>>, default: &Protection, groups: &Grou
         (index, _) => (u32::MAX, index.saturating_add(0x1_0000)),
     });
     let (groups, index) = match index {
-        0 => {
-            let protection = *default;
-            return Ok(Group { left, protection });
-        }
+        0 => return Ok(group(left, *default)),
         index @ 0x1_0001.. => (groups, index - 0x1_0001),
         index => (&track.groups, index - 1),
     };
@@ -323,10 +336,7 @@ fn next_group(sbgp: &mut Option<Reader<'_>>, default: &Protection, groups: &Grou
     // The scheme is that of the sample entry, whatever others the track has.
     let scheme = default.scheme;
     match described {
-        Some(described) => Ok(Group {
-            left,
-            protection: Protection { scheme, ..described },
-        }),
+        Some(described) => Ok(group(left, Protection { scheme, ..described })),
         None => Err(unreadable("a sample group (seig) that nothing describes")),
     }
 }
@@ -342,13 +352,19 @@ fn open(
     sample: Range<usize>,
     entry: Entry<'_>,
     protection: &Protection,
-    iv: [u8; 16],
+    iv: &[u8; 16],
     cipher: &Aes128,
     work: &mut Work,
 ) -> Result<(), DecryptError> {
     let Work { chains, scratch } = work;
     let pattern = protection.pattern;
     match protection.scheme {
+        // Most samples of sound are short: what there is to do beside the cipher counts.
+        Scheme::Cbcs if entry.subsamples.is_empty() => {
+            chains.begin(iv);
+            chains.add(cipher, data, sample.start, sample.len(), pattern);
+            Ok(())
+        }
         Scheme::Cbcs => each(sample, entry.subsamples, |at, length| {
             chains.begin(iv);
             chains.add(cipher, data, at, length, pattern);

@@ -16,7 +16,7 @@ pub(super) fn decrypt(bytes: &mut [u8], cipher: &Aes128, iv: [u8; 16], chains: &
     while let Some(rest) = bytes.get(at..) {
         match frame(rest) {
             Some((clear, length)) if length <= rest.len() => {
-                chains.begin(iv);
+                chains.begin(&iv);
                 chains.add(cipher, bytes, at + clear, length.saturating_sub(clear), Pattern::ALL);
                 at += length;
             }

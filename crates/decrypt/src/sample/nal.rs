@@ -47,7 +47,7 @@ pub(super) fn decrypt(bytes: &mut [u8], cipher: &Aes128, iv: [u8; 16], chains: &
         shift(bytes, &mut read, &mut write, end);
         // A block that ends the NAL unit stays clear.
         let length = (write - from).saturating_sub(LEADER + 1);
-        chains.begin(iv);
+        chains.begin(&iv);
         chains.add(cipher, bytes, from + LEADER, length, PATTERN);
     }
     let end = bytes.len();
