@@ -361,6 +361,38 @@ fn text_has_times_of_its_own() {
 }
 
 #[test]
+fn pictures_come_first_and_what_is_kept_does_not_grow_with_the_file() {
+    let text = config(TrackKind::Subtitle, 1000, wvtt::sample_entry(&[]));
+    let (mut writer, mut file) = (Writer::new(&seekable()), Vec::new());
+    for track in [&text, &ac3(), &vp8(90_000)] {
+        writer.add_track(track).unwrap();
+    }
+    // A day and a half, with a key frame every other second.
+    let mut most = 0;
+    for number in 0..64_800_i64 {
+        let sound = sample(number * 96_000, 96_000, true, vec![1]);
+        writer.add(1, &sound.as_slice(&[]), &mut file).unwrap();
+        let picture = sample(number * 180_000, 180_000, true, vec![2]);
+        writer.add(2, &picture.as_slice(&[]), &mut file).unwrap();
+        writer.flush(&mut file);
+        if number % 100 == 99 {
+            most = most.max(postcard::to_stdvec(&writer).unwrap().len());
+            writer.mark_saved();
+        }
+    }
+    assert!(most < 4 << 10, "{most} bytes of state for 200 s");
+    file.extend(writer.finish().unwrap().append);
+    let (reader, frames) = read(&file);
+    let kinds: Vec<_> = reader.tracks().iter().map(|track| track.codec_id()).collect();
+    assert_eq!(kinds, ["V_VP8", "A_AC3", "S_TEXT/UTF8"]);
+    assert_eq!(frames.len(), 2 * 64_800);
+    assert!(frames.iter().all(|frame| frame.data == [if frame.track == 1 { 2 } else { 1 }]));
+    // CueTrack 1, and CueClusterPosition behind it: no more than the bound, and not thinned further than it has to be.
+    let cues = file.windows(4).filter(|bytes| bytes == b"\xf7\x81\x01\xf1").count();
+    assert!((16_384..32_768).contains(&cues), "{cues} cues");
+}
+
+#[test]
 fn what_the_head_did_not_tell_is_refused() {
     let mut writer = Writer::new(&seekable());
     let mut out = Vec::new();

@@ -121,6 +121,8 @@ impl Clock {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Track {
+    /// In the file, from 1: pictures, then sound, then text, whatever came first.
+    number: u64,
     /// As the head tells it.
     config: TrackConfig,
     codec: Codec,
@@ -142,6 +144,7 @@ impl Track {
     fn new(config: &TrackConfig, codec: Codec) -> Self {
         let timescale = config.timescale.max(1);
         Self {
+            number: 0,
             codec,
             timescale,
             offset: to_flicks(config.presentation_offset.unwrap_or(0), timescale),
@@ -290,15 +293,16 @@ impl Writer {
         let mut tail = Vec::new();
         if !self.cues.entries().is_empty() {
             self.parts.push((id::CUES, self.length));
-            head::cues(&mut tail, self.indexed as u64 + 1, self.cues.entries());
+            let number = self.tracks.get(self.indexed).map_or(1, |track| track.number);
+            head::cues(&mut tail, number, self.cues.entries());
         }
         self.parts.push((id::TAGS, self.length + tail.len() as u64));
         let length = |track: &Track| {
             let end = track.end.map_or(0, |end| end.saturating_sub(self.clock.origin));
             u64::try_from(Clock::units(end, 1)).unwrap_or(0)
         };
-        let statistics = (1..).zip(&self.tracks).map(|(uid, track)| Statistics {
-            uid,
+        let statistics = self.tracks.iter().map(|track| Statistics {
+            uid: track.number,
             frames: track.frames,
             bytes: track.bytes,
             duration: length(track),
@@ -329,6 +333,15 @@ impl Writer {
         let finest = self.tracks.iter().map(|track| track.config.timescale).max().unwrap_or(1);
         self.clock.scale = (1_000_000_000 / finest.max(1)).clamp(FINEST, COARSEST);
         self.begin_clock(&held);
+        let mut order: Vec<usize> = (0..self.tracks.len()).collect();
+        order.sort_by_key(|track| match self.tracks[*track].config.kind {
+            TrackKind::Video => 0,
+            TrackKind::Audio => 1,
+            _ => 2,
+        });
+        for (number, track) in (1..).zip(&order) {
+            self.tracks[*track].number = number;
+        }
         self.cues = Cues::every(CUE_STEP / u64::from(self.clock.scale));
         let find = |kind| self.tracks.iter().position(|track| track.config.kind == kind);
         self.indexed = find(TrackKind::Video).or_else(|| find(TrackKind::Audio)).unwrap_or(0);
@@ -354,8 +367,8 @@ impl Writer {
         head.append(&mut bytes);
         part(id::TRACKS, &head);
         super::ebml::master(&mut head, id::TRACKS, |out| {
-            for number in 0..self.tracks.len() {
-                self.entry(number, &held).write(out);
+            for track in order {
+                self.entry(track, &held).write(out);
             }
         });
         if !self.metadata.chapters.is_empty() {
@@ -410,7 +423,7 @@ impl Writer {
         Entry {
             config: &track.config,
             codec: &track.codec,
-            number: number as u64 + 1,
+            number: track.number,
             default_duration: default_duration(track, &samples),
             first: samples.next().map_or(&[], |sample| &sample.data),
             delay: u64::try_from(Clock::units(track.delay, 1)).unwrap_or(0),
@@ -452,7 +465,7 @@ impl Writer {
                 track.frames += 1;
                 track.bytes += text.len() as u64;
                 let block = Block {
-                    track: number as u64 + 1,
+                    track: track.number,
                     time,
                     sync: true,
                     data: text.as_bytes(),
@@ -468,7 +481,7 @@ impl Writer {
         track.frames += 1;
         track.bytes += data.len() as u64;
         let block = Block {
-            track: number as u64 + 1,
+            track: track.number,
             time,
             sync: sample.sync,
             data,
