@@ -331,6 +331,19 @@ const FMP4: &[Case] = &[
     sound("fmp4-aac-priming", &["-c:a", "aac", "-ar", "44100"], DASH, AUDIO),
 ];
 
+/// Fragmented MP4 that has a form in MPEG-TS, with codecs that the clip does not have.
+const FMP4_TO_TS: &[Case] = &[
+    Case {
+        name: "fmp4-hevc-ac3",
+        sources: &[PICTURES, SOUND],
+        encoder: x265!("keyint=12" ; "-tag:v", "hvc1", "-c:a", "ac3"),
+        packaging: DASH,
+        streams: &[("v:0", HEVC), ("a:0", SAME)],
+    },
+    sound("fmp4-eac3-5.1", &["-c:a", "eac3", "-ac", "6"], DASH, AUDIO),
+    sound("fmp4-opus-mono", &["-c:a", "libopus", "-strict", "-2", "-ac", "1"], DASH, AUDIO),
+];
+
 /// The path of a case's encode in MPEG-TS.
 pub(crate) fn encoded(name: &str) -> Option<String> {
     encode(TS_VIDEO.iter().find(|case| case.name == name).unwrap())
@@ -483,7 +496,13 @@ fn judge(case: &Case, container: Container) {
         let to = packets(&file, stream, by).unwrap();
         let contents = |packets: &[Packet]| packets.iter().map(|packet| packet.content.clone()).collect::<Vec<_>>();
         assert_eq!(contents(&to.0), contents(&from.0), "{name}: packets of {stream}");
-        assert_eq!(properties(&file, stream, by), properties(&source, stream, by), "{name}: {stream}");
+        let told = |path| {
+            let mut told = properties(path, stream, by).unwrap();
+            // A transport stream says of HEVC neither that it is interlaced nor that it is not.
+            told.retain(|line| container != Container::Ts || !line.starts_with("field_order="));
+            told
+        };
+        assert_eq!(told(&file), told(&source), "{name}: {stream}");
         all.push((from, to));
     }
     let zero = |packets: &mut dyn Iterator<Item = &Packet>| packets.map(|packet| packet.times[1]).fold(f64::INFINITY, f64::min);
@@ -533,6 +552,11 @@ fn packed_audio() {
 #[test]
 fn anything_in_fragmented_mp4() {
     judge_all(FMP4);
+}
+
+#[test]
+fn hevc_and_dolby_and_opus_in_mpeg_ts_made_of_fragmented_mp4() {
+    judge_all_in(FMP4_TO_TS, Container::Ts);
 }
 
 #[test]
