@@ -1,20 +1,25 @@
 //! How an output begins: empty, or with what an earlier run left of the same.
 
-use aqueduct_core::{Presentation, Progress, Track, TrackId, TrackKind};
+use aqueduct_core::{Decrypt, Presentation, Progress, Track, TrackId, TrackKind};
+use aqueduct_fetch::OnMissing;
 use aqueduct_mux::{Job, Output};
 
 use crate::pipeline::panicked;
 use crate::{Error, resume};
 
+/// What an output is made of: these tracks, as the user wants them.
+pub(crate) fn job<D: Decrypt>(presentation: &Presentation, tracks: &[TrackId], container: String, decrypter: &D, output: &Output) -> Job {
+    Job::new(presentation, tracks, container).with_given(output.left().as_ref(), |salt| decrypter.given(salt))
+}
+
 /// Begins an output, or takes up what an earlier run left of the same. Gives what there is to match of each track.
 pub(crate) async fn begin(
     presentation: &Presentation,
-    tracks: &[TrackId],
-    container: String,
+    job: Job,
     mut output: Output,
+    on_missing: OnMissing,
     progress: &Progress,
 ) -> Result<(Output, Vec<resume::Job>), Error> {
-    let job = Job::new(presentation, tracks, container);
     // A file that comes as one stream cannot be had from its middle.
     let whole = |track: &Track| track.kind == TrackKind::File && track.segments.is_none();
     if presentation.tracks.iter().any(whole) {
@@ -36,7 +41,9 @@ pub(crate) async fn begin(
             jobs.push(resume::Job {
                 track: lane.track,
                 live: track.is_some_and(|track| track.live),
+                was_live: lane.was_live,
                 segments: track.and_then(|track| track.segments),
+                gaps: on_missing == OnMissing::Gap,
                 entries,
             });
         }

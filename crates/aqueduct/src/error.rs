@@ -1,6 +1,6 @@
 //! Why a pipeline did not come to its end.
 
-use aqueduct_core::{BoxError, DecryptError, FetchError, Located, ResolveError};
+use aqueduct_core::{BoxError, DecryptError, FetchError, Located, ResolveError, TrackId};
 use aqueduct_mux::{OutputError, StageError};
 use thiserror::Error;
 
@@ -39,6 +39,26 @@ pub enum Error {
         /// What differs, and where.
         what: String,
     },
+    /// A live stream ended between two runs, and segments that the earlier run had not fetched are not in its playlist any
+    /// more.
+    #[error("{track}: {} left the live window before this run", numbers(*first_msn, *segments))]
+    Expired {
+        /// The track.
+        track: TrackId,
+        /// Media Sequence Number of the first one.
+        first_msn: u64,
+        /// How many there are in a row.
+        segments: u64,
+    },
+    /// A segment that an earlier run left out, and went on behind, can be had now, and gaps are not wanted. A run with outputs
+    /// that begin no further than [`before`](aqueduct_mux::Output::before) it fetches it, and once more what follows.
+    #[error("an earlier run left out segment {msn} of {track}, which can be had now")]
+    LeftOut {
+        /// The track.
+        track: TrackId,
+        /// Its Media Sequence Number.
+        msn: u64,
+    },
     /// Fewer segments came out than went in: a stage lost some.
     #[error("a stage lost segments: {came} of {expected} came out")]
     Lost {
@@ -53,6 +73,14 @@ pub enum Error {
     /// A stage panicked.
     #[error("a stage failed unexpectedly")]
     Panicked(#[source] BoxError),
+}
+
+/// So many segments by their numbers, for people.
+fn numbers(first_msn: u64, segments: u64) -> String {
+    match first_msn.saturating_add(segments.saturating_sub(1)) {
+        last if last == first_msn => format!("segment {last}"),
+        last => format!("segments {first_msn} to {last}"),
+    }
 }
 
 impl Error {

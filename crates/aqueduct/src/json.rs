@@ -98,12 +98,15 @@ pub struct UnitDocument {
     /// Whether it is an initialization section.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub init: bool,
+    /// How many segments it stands for, from `msn` on: 1 unless a live window moved on without several.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub segments: u64,
     /// Where it was, without query.
     pub address: String,
     /// Offset and length there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<(u64, u64)>,
-    /// Its playing time in seconds.
+    /// The playing time of one, in seconds.
     pub seconds: f64,
     /// Discontinuity Sequence Number.
     pub discontinuity_sequence: u64,
@@ -118,6 +121,15 @@ pub struct UnitDocument {
     /// The bytes that it brought.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub piece: Option<Piece>,
+}
+
+fn one() -> u64 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the attribute wants it so")]
+fn is_one(segments: &u64) -> bool {
+    *segments == 1
 }
 
 impl From<&Entry> for UnitDocument {
@@ -139,6 +151,7 @@ impl From<&Entry> for UnitDocument {
             track: entry.track,
             msn: entry.msn,
             init: entry.init,
+            segments: entry.segments,
             address: entry.address.clone(),
             range: entry.range,
             seconds: entry.duration.as_secs_f64(),

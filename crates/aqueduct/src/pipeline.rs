@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use aqueduct_core::{
-    Budget, Clear, Decrypt, Fetch, Input, Item, Lender, Limits, Mux, Presentation, Progress, Receiver, Resolve, ResolveError, Stop, Track,
-    TrackId, channel,
+    Budget, Clear, Decrypt, Fetch, Input, Item, Lender, Limits, Mux, Presentation, Progress, Receiver, Resolve, ResolveError, Sender, Stop,
+    Track, TrackId, channel,
 };
 use aqueduct_decrypt::{ClearKey, KeyStore};
 use aqueduct_fetch::{Concurrency, Elsewhere, FetchError, HttpFetcher, Missing, OnMissing, Permits};
@@ -13,9 +13,9 @@ use aqueduct_resolve::PageResolver;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use crate::begin::begin;
+use crate::resume::Beyond;
 use crate::verdict::Verdict;
-use crate::{Error, Report, resume};
+use crate::{Error, Report, begin, resume};
 
 /// The bounds of a pipeline.
 #[derive(Clone, Debug)]
@@ -230,11 +230,13 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         }
         let of_main = |track: &&Track| !subtitles.iter().any(|(beside, _)| *beside == track.id);
         let on_main: Vec<TrackId> = presentation.tracks.iter().filter(of_main).map(|track| track.id).collect();
-        let (main, mut jobs) = begin(&presentation, &on_main, muxer.identity(), main, &progress).await?;
+        let job = begin::job(&presentation, &on_main, muxer.identity(), &decrypter, &main);
+        let (main, mut jobs) = begin::begin(&presentation, job, main, options.on_missing, &progress).await?;
         let mut beside = Vec::new();
         for (track, output) in subtitles {
             let muxer = Subtitles::new(subtitle_format, origin.clone());
-            let (output, resumed) = begin(&presentation, &[track], muxer.identity(), output, &progress).await?;
+            let job = begin::job(&presentation, &[track], muxer.identity(), &decrypter, &output);
+            let (output, resumed) = begin::begin(&presentation, job, output, options.on_missing, &progress).await?;
             jobs.extend(resumed);
             beside.push((track, muxer, output));
         }
@@ -242,6 +244,12 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
 
         let budget = Budget::new(options.budget_bytes);
         let keys = Arc::new(KeyStore::new(Arc::clone(&fetcher), options.limits));
+        let lender = |track: &Track| Lender {
+            budget: budget.clone(),
+            track: track.id,
+            limits: options.limits,
+            progress: progress.clone(),
+        };
         let permits = Permits::split(options.concurrency, presentation.tracks.len());
         // When it fails, what came before the failure still flows into the output, so that a later run need not fetch it.
         let source = stop.child();
@@ -254,18 +262,23 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             let (fetched, to_decrypt) = channel(options.channel_items);
             let (clear, to_mux) = channel(options.channel_items);
             stages.spawn({
-                let (resolver, fetcher, track, stop) = (Arc::clone(&resolver), Arc::clone(&fetcher), track.clone(), source.clone());
+                let (resolver, fetcher, track) = (Arc::clone(&resolver), Arc::clone(&fetcher), track.clone());
+                let (source, stop, outlet) = (source.clone(), stop.clone(), named.clone());
                 async move {
-                    resolver
-                        .follow(&track, &*fetcher, named, stop)
+                    or_end_all(resolver.follow(&track, &*fetcher, named, source), outlet, &stop)
                         .await
+                        .map(|()| Beyond::default())
                         .map_err(|error| Failure::of_source(&track, error))
                 }
             });
             if let Some(at) = jobs.iter().position(|job| job.track == track.id) {
                 let (outlet, rest) = channel(options.channel_items);
                 let named = std::mem::replace(&mut to_announce, rest);
-                let stage = resume::run(jobs.swap_remove(at), named, outlet, Arc::clone(&matched), source.clone());
+                let again = resume::Again {
+                    fetcher: Arc::clone(&fetcher),
+                    lender: lender(track),
+                };
+                let stage = resume::run(jobs.swap_remove(at), again, named, outlet, Arc::clone(&matched), source.clone());
                 stages.spawn(async move { stage.await.map_err(Failure::Fatal) });
             }
             ahead.spawn({
@@ -273,22 +286,29 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                 async move { aqueduct_decrypt::fetch_ahead(decrypter, &keys, to_announce, announced).await }
             });
             stages.spawn({
-                let lender = Lender {
-                    budget: budget.clone(),
-                    track: track.id,
-                    limits: options.limits,
-                    progress: progress.clone(),
-                };
+                let lender = lender(track);
                 let missing = Missing::from(options.on_missing).with_elsewhere(elsewhere(&resolver, &fetcher, track));
+                let (stop, outlet) = (stop.clone(), fetched.clone());
                 let stage = aqueduct_fetch::run(Arc::clone(&fetcher), lender, permits, missing, to_fetch, fetched, source.clone());
-                async move { stage.await.map_err(|error| Failure::Source(Error::Fetch(error))) }
+                async move {
+                    or_end_all(stage, outlet, &stop)
+                        .await
+                        .map(|()| Beyond::default())
+                        .map_err(|error| Failure::Source(Error::Fetch(error)))
+                }
             });
             stages.spawn({
                 let (decrypter, keys, stop) = (decrypter.clone(), Arc::clone(&keys), stop.clone());
                 async move {
-                    aqueduct_decrypt::run(decrypter, &keys, to_decrypt, clear, stop)
-                        .await
-                        .map_err(|error| Failure::Fatal(Error::Decrypt(error)))
+                    let outlet = clear.clone();
+                    or_end_all(
+                        aqueduct_decrypt::run(decrypter, &keys, to_decrypt, clear, stop.clone()),
+                        outlet,
+                        &stop,
+                    )
+                    .await
+                    .map(|()| Beyond::default())
+                    .map_err(|error| Failure::Fatal(Error::Decrypt(error)))
                 }
             });
             lanes.push((track.id, to_mux));
@@ -317,7 +337,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         while !stages.is_empty() || !running.is_empty() {
             tokio::select! {
                 Some(stage) = stages.join_next() => match stage.map_err(panicked) {
-                    Ok(Ok(())) => {}
+                    Ok(Ok(beyond)) => verdict.is_beyond(beyond),
                     Ok(Err(Failure::Live(error))) if progress.counters().segments_written() > 0 => {
                         tracing::warn!("the live stream can no longer be followed: {}", chain(&error));
                         verdict.ended.get_or_insert(error);
@@ -347,6 +367,17 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         }
         verdict.conclude(&presentation, finished, &progress, &stop)
     }
+}
+
+/// Runs a stage, and has all tracks end before its outlet closes where it fails. Otherwise the muxer would take a lane that
+/// breaks off for one that is finished, and go on with the others alone: in another order than that of an undisturbed run.
+async fn or_end_all<P, E>(stage: impl Future<Output = Result<(), E>>, outlet: Sender<Item<P>>, stop: &Stop) -> Result<(), E> {
+    let ended = stage.await;
+    if ended.is_err() {
+        stop.drain();
+    }
+    drop(outlet);
+    ended
 }
 
 /// Asks the resolver where else a unit of the track is.

@@ -2,24 +2,57 @@
 
 use std::sync::Arc;
 
-use aqueduct_core::{GapCause, Item, Receiver, Resource, SegmentInfo, Sender, Stop, TrackId};
+use aqueduct_core::{Fetch, GapCause, Item, Lender, Located, Receiver, Resource, SegmentInfo, Sender, Stop, TrackId};
 use aqueduct_mux::{Entries, Entry, Fate, OutputError};
 use tokio::sync::Barrier;
 
 use crate::Error;
 
-/// Segments that left a live window between two runs and are named one by one.
-const MOST_EXPIRED: u64 = 10_000;
-
 /// One track that is taken up.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) track: TrackId,
+    /// Whether its playlist may still grow.
     pub(crate) live: bool,
+    /// Whether it could when the output was begun: the window has moved since.
+    pub(crate) was_live: bool,
     /// How many segments its playlist has, where that is known.
     pub(crate) segments: Option<u64>,
+    /// Whether segments that are missing are named, and no error.
+    pub(crate) gaps: bool,
     /// What is in the output.
     pub(crate) entries: Entries,
+}
+
+/// What it takes to ask again for a segment that an earlier run left out.
+pub(crate) struct Again<F> {
+    pub(crate) fetcher: Arc<F>,
+    pub(crate) lender: Lender,
+}
+
+impl<F: Fetch> Again<F> {
+    /// Whether a segment can be had by now, though the output goes on behind it. Either way the run ends here.
+    async fn ask(&self, item: Item<Resource>) -> Error {
+        let (track, unit) = (item.track(), item.unit());
+        let Item::Segment { info, payload } = item else {
+            return other(track, 0, "it is no segment");
+        };
+        let grant = self.lender.grant(&payload, 0).await;
+        match self.fetcher.fetch(&payload, grant).await {
+            Ok(_) => Error::LeftOut { track, msn: info.msn },
+            Err(error) => Error::Fetch(Located::new(track, unit, error)),
+        }
+    }
+}
+
+/// How the segments that belong to an output differ from those of the playlist as it is now: a recording began where the
+/// window was then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Beyond {
+    /// In the output, or named as missing, and not in the playlist any more.
+    pub(crate) gone: u64,
+    /// In the playlist, ahead of where the recording began.
+    pub(crate) ahead: u64,
 }
 
 /// Takes what the resolver names, leaves out what `job` has, and hands on the rest: first of all the initialization section
@@ -30,41 +63,51 @@ pub(crate) struct Job {
 ///
 /// # Errors
 ///
-/// [`Error::OtherStream`]: what is named is not what the output has.
-pub(crate) async fn run(
+/// [`Error::OtherStream`]: what is named is not what the output has. [`Error::Expired`]: segments of a stream that has ended
+/// left its playlist, and `job` wants no gaps. [`Error::LeftOut`] and [`Error::Fetch`]: the same for a segment that an earlier
+/// run left out because it could not be had, which can be had now, or still cannot.
+pub(crate) async fn run<F: Fetch>(
     job: Job,
+    again: Again<F>,
     inlet: Receiver<Item<Resource>>,
     outlet: Sender<Item<Resource>>,
     matched: Arc<Barrier>,
     stop: Stop,
-) -> Result<(), Error> {
-    let track = job.track;
+) -> Result<Beyond, Error> {
     let (expected, mut came) = (job.segments, 0);
     let mut matcher = Matcher::new(job)?;
     let first = loop {
         let Ok(item) = inlet.recv().await else {
             // A resolver that was stopped, or that failed, says so itself.
-            if let Some(entry) = matcher.next.as_ref().filter(|_| expected == Some(came)) {
-                return Err(other(track, entry.msn, "it is not in the playlist any more"));
+            if expected == Some(came) {
+                matcher.close()?;
             }
             break None;
         };
         came += u64::from(!matches!(item, Item::Init { .. }));
-        if !matcher.has(&item)? {
-            break Some(item);
+        match matcher.compare(item)? {
+            Named::There => {}
+            Named::Beyond(item) => break Some(item),
+            Named::LeftOut(item) => {
+                return tokio::select! {
+                    () = stop.draining() => Ok(matcher.beyond),
+                    error = again.ask(item) => Err(error),
+                };
+            }
         }
+    };
+    let ahead = match &first {
+        Some(first) => matcher.ahead_of(first)?,
+        None => Vec::new(),
     };
     // A track that does not match never comes here, and aborts the others.
     tokio::select! {
-        () = stop.aborted() => return Ok(()),
+        () = stop.aborted() => return Ok(matcher.beyond),
         _ = matched.wait() => {}
     }
-    let Some(first) = first else { return Ok(()) };
-    let mut ahead = matcher.ahead_of(&first);
-    ahead.push(first);
-    for item in ahead {
+    for item in ahead.into_iter().chain(first) {
         if outlet.send(item).await.is_err() {
-            return Ok(());
+            return Ok(matcher.beyond);
         }
     }
     while let Ok(item) = inlet.recv().await {
@@ -72,31 +115,52 @@ pub(crate) async fn run(
             break;
         }
     }
-    Ok(())
+    Ok(matcher.beyond)
+}
+
+/// What a unit that is named means to the output.
+enum Named {
+    /// It is there, or named as missing.
+    There,
+    /// The output does not go so far.
+    Beyond(Item<Resource>),
+    /// It is not there, what follows is, and gaps are not wanted.
+    LeftOut(Item<Resource>),
 }
 
 /// Compares what is named with what is there, unit by unit.
 struct Matcher {
     track: TrackId,
-    live: bool,
     entries: Entries,
     /// What comes next in the output.
     next: Option<Entry>,
+    /// The window moved, or moves: the playlist need not name all that is in the output.
+    moves: bool,
+    /// It moves no more.
+    ended: bool,
+    gaps: bool,
+    /// Something that is in the output was named.
+    begun: bool,
     /// The Media Sequence Number behind the last segment in the output.
     behind: u64,
     /// The initialization section in force.
     init: Option<Item<Resource>>,
+    beyond: Beyond,
 }
 
 impl Matcher {
     fn new(job: Job) -> Result<Self, Error> {
         let mut matcher = Self {
             track: job.track,
-            live: job.live,
             entries: job.entries,
             next: None,
+            moves: job.live || job.was_live,
+            ended: job.was_live && !job.live,
+            gaps: job.gaps,
+            begun: false,
             behind: 0,
             init: None,
+            beyond: Beyond::default(),
         };
         matcher.step()?;
         Ok(matcher)
@@ -111,15 +175,22 @@ impl Matcher {
             })
         })?;
         if let Some(entry) = self.next.take().filter(|entry| !entry.init) {
-            self.behind = entry.msn.saturating_add(1);
+            self.behind = entry.last_msn().saturating_add(1);
         }
         self.next = next;
         Ok(())
     }
 
-    /// Whether the output has this unit already.
-    fn has(&mut self, item: &Item<Resource>) -> Result<bool, Error> {
-        let unit = match item {
+    /// The same over what the playlist does not name any more.
+    fn step_over(&mut self) -> Result<(), Error> {
+        if let Some(entry) = self.next.as_ref().filter(|entry| !entry.init) {
+            self.beyond.gone = self.beyond.gone.saturating_add(entry.segments);
+        }
+        self.step()
+    }
+
+    fn compare(&mut self, item: Item<Resource>) -> Result<Named, Error> {
+        let unit = match &item {
             Item::Init { info, payload } => {
                 self.init = Some(Item::Init {
                     info: Arc::clone(info),
@@ -128,53 +199,107 @@ impl Matcher {
                 Entry::init(info, WRITTEN)
             }
             Item::Segment { info, .. } => Entry::segment(info, WRITTEN),
-            Item::Gap { info, cause } => Entry::gap(info, cause),
+            Item::Gap { info, segments, cause } => Entry::gap(info, *segments, cause),
         };
         // What left a live window is in the output all the same, and is not asked for any more.
-        while self.live && self.next.as_ref().is_some_and(|entry| entry.msn < unit.msn) {
+        while self.moves && self.next.as_ref().is_some_and(|entry| entry.last_msn() < unit.msn) {
+            self.step_over()?;
+        }
+        // So is an initialization section that a playlist of another window names at another segment.
+        while self.moves && !unit.init && self.next.as_ref().is_some_and(|entry| entry.init && entry.msn <= unit.msn) {
             self.step()?;
         }
         let Some(entry) = &self.next else {
             // The initialization section waits for the segment that it is for.
-            return Ok(unit.init);
+            return Ok(if unit.init { Named::There } else { Named::Beyond(item) });
         };
-        if self.live && unit.init && !entry.init {
+        if self.ended && !self.begun && unit.msn < entry.msn {
+            self.beyond.ahead += u64::from(!unit.init);
+            return Ok(Named::There);
+        }
+        if self.moves && unit.init && !entry.init {
             // That of the first segment in the window, which is not where it changed.
-            return Ok(true);
+            return Ok(Named::There);
         }
         if unit.init != entry.init {
             return Err(other(self.track, entry.msn, "its initialization section is not where it was"));
         }
-        if let Some(what) = entry.difference(&unit) {
+        if self.moves && unit.segments > 1 {
+            return self.compare_gap(item, &unit);
+        }
+        // What had left the window may be in the whole playlist again.
+        let within = (entry.msn..=entry.last_msn()).contains(&unit.msn) && entry.segments > 1;
+        if let Some(what) = entry.difference(&unit).filter(|_| !within) {
             return Err(other(self.track, entry.msn, &what));
         }
-        self.step()?;
-        Ok(true)
+        if matches!(entry.fate, Fate::Failed(_)) && !self.gaps && matches!(item, Item::Segment { .. }) {
+            return Ok(Named::LeftOut(item));
+        }
+        if within && !self.begun {
+            self.beyond.gone = self.beyond.gone.saturating_add(unit.msn - entry.msn);
+        }
+        self.begun = true;
+        if unit.msn >= entry.last_msn() {
+            self.step()?;
+        }
+        Ok(Named::There)
     }
 
-    /// What has to go in front of the first segment that the output lacks: the initialization section in force comes first,
+    /// Takes from several missing segments those that the output has, or names already.
+    fn compare_gap(&mut self, item: Item<Resource>, unit: &Entry) -> Result<Named, Error> {
+        while self.next.as_ref().is_some_and(|entry| entry.msn <= unit.last_msn()) {
+            self.step()?;
+        }
+        let segments = unit.last_msn().saturating_add(1).saturating_sub(self.behind);
+        Ok(match item {
+            Item::Gap { info, cause, .. } if segments > 0 => Named::Beyond(Item::Gap {
+                info: at(&info, self.behind),
+                segments,
+                cause,
+            }),
+            _ => Named::There,
+        })
+    }
+
+    /// The playlist is complete, and all of it was named.
+    fn close(&mut self) -> Result<(), Error> {
+        let Some(entry) = &self.next else { return Ok(()) };
+        // A stream that has ended may keep its last window only, or nothing.
+        if !self.ended || (self.beyond.ahead > 0 && !self.begun) {
+            return Err(other(self.track, entry.msn, "it is not in the playlist any more"));
+        }
+        while self.next.is_some() {
+            self.step_over()?;
+        }
+        Ok(())
+    }
+
+    /// What has to go in front of the first unit that the output lacks: the initialization section in force comes first,
     /// where the muxer looks for it.
-    fn ahead_of(&mut self, first: &Item<Resource>) -> Vec<Item<Resource>> {
+    fn ahead_of(&mut self, first: &Item<Resource>) -> Result<Vec<Item<Resource>>, Error> {
         let mut ahead: Vec<_> = self.init.take().into_iter().collect();
         let (Item::Segment { info, .. } | Item::Gap { info, .. }) = first else {
-            return ahead;
+            return Ok(ahead);
         };
         let lost = info.msn.saturating_sub(self.behind);
-        if self.live && lost > 0 {
-            tracing::warn!(track = %self.track, lost, "segments left the live window between the two runs");
-            ahead.extend(
-                (self.behind..)
-                    .take(usize::try_from(lost.min(MOST_EXPIRED)).unwrap_or(0))
-                    .map(|msn| Item::Gap {
-                        info: Arc::new(SegmentInfo {
-                            msn,
-                            ..SegmentInfo::clone(info)
-                        }),
-                        cause: GapCause::Expired,
-                    }),
-            );
+        if !self.moves || lost == 0 {
+            return Ok(ahead);
         }
-        ahead
+        if self.ended && !self.gaps {
+            return Err(Error::Expired {
+                track: self.track,
+                first_msn: self.behind,
+                segments: lost,
+            });
+        }
+        tracing::warn!(track = %self.track, lost, "segments left the live window between the two runs");
+        self.beyond.gone = self.beyond.gone.saturating_add(lost);
+        ahead.push(Item::Gap {
+            info: at(info, self.behind),
+            segments: lost,
+            cause: GapCause::Expired,
+        });
+        Ok(ahead)
     }
 }
 
@@ -184,6 +309,11 @@ const WRITTEN: Fate = Fate::Written {
     length: 0,
     sha256: [0; 32],
 };
+
+/// The same segment with another number.
+fn at(info: &SegmentInfo, msn: u64) -> Arc<SegmentInfo> {
+    Arc::new(SegmentInfo { msn, ..info.clone() })
+}
 
 fn other(track: TrackId, msn: u64, what: &str) -> Error {
     Error::OtherStream {

@@ -3,6 +3,7 @@
 use aqueduct_core::{Presentation, Progress, Stop, Track, TrackKind};
 use aqueduct_mux::Finished;
 
+use crate::resume::Beyond;
 use crate::{Error, Outcome, Report};
 
 /// What the stages said.
@@ -10,6 +11,7 @@ use crate::{Error, Outcome, Report};
 pub(crate) struct Verdict {
     pub(crate) failed: Option<Error>,
     pub(crate) ended: Option<Error>,
+    beyond: Beyond,
 }
 
 impl Verdict {
@@ -18,6 +20,12 @@ impl Verdict {
         tracing::debug!(%error, "stage failed");
         self.failed.get_or_insert(error);
         stop.abort();
+    }
+
+    /// What an earlier run recorded is not all that the playlist has now.
+    pub(crate) fn is_beyond(&mut self, Beyond { gone, ahead }: Beyond) {
+        self.beyond.gone = self.beyond.gone.saturating_add(gone);
+        self.beyond.ahead = self.beyond.ahead.saturating_add(ahead);
     }
 
     pub(crate) fn conclude(
@@ -34,7 +42,8 @@ impl Verdict {
             return Err(Error::Stopped);
         }
         let segments = finished.iter().map(|done| done.tally.segments).sum();
-        let missing = finished.iter().map(|done| done.tally.missing).sum();
+        let all = |sum: u64, count: u64| sum.saturating_add(count);
+        let missing = finished.iter().map(|done| done.tally.missing).fold(0, all);
         let mut report = Report {
             outcome: Outcome::Whole,
             segments,
@@ -54,7 +63,8 @@ impl Verdict {
         }
         // Every segment of a complete playlist is in the output or named as missing.
         let expected: Option<u64> = presentation.tracks.iter().map(|track| track.segments).sum();
-        let came = segments + finished.iter().map(|done| done.tally.absent).sum::<u64>();
+        let expected = expected.map(|expected| expected.saturating_add(self.beyond.gone).saturating_sub(self.beyond.ahead));
+        let came = finished.iter().map(|done| done.tally.absent).fold(segments, all);
         let all_came = expected.is_some_and(|expected| came >= expected);
         report.outcome = match self.ended {
             Some(error) => Outcome::Ended(error),

@@ -57,7 +57,9 @@ impl Exit {
                     OutputError::Exists { .. }
                     | OutputError::FolderExists { .. }
                     | OutputError::Foreign { .. }
-                    | OutputError::OtherStream { .. },
+                    | OutputError::Special { .. }
+                    | OutputError::OtherStream { .. }
+                    | OutputError::OtherVersion { .. },
                 ),
             ) => Self::Usage,
             Some(Error::Stopped) => Self::Interrupted,
@@ -121,6 +123,7 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::Fetch(Located { source, .. }) if source.status().is_some() => {
             Some("--on-missing gap goes on without the segment, and names it")
         }
+        Error::Expired { .. } => Some("--on-missing gap goes on without them, and names them"),
         Error::OtherStream { .. } => Some("choose another --output; --no-resume begins anew and gives up what is there"),
         _ => None,
     }

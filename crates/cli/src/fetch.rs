@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use aqueduct::fetch::{HttpFetcher, Jar};
+use aqueduct::mux::{can_go_on, find_left};
 use aqueduct::resolve::{PageResolver, Selection};
 use aqueduct::{Account, Error, Input, Presentation, Stop};
 
 use crate::args::{Args, Pick, SourceArgs};
-use crate::exit::{self, Exit};
+use crate::exit::{self, Exit, tell};
 use crate::job::{self, Job};
 use crate::{list, name};
 
@@ -140,21 +141,27 @@ async fn one(args: &Args, text: &str, jar: &Arc<Jar>, taken: &mut Vec<PathBuf>, 
     let mut worst = Exit::Whole;
     let several = streams.len() > 1;
     for (number, presentation) in (number..).zip(streams) {
-        let path = match &target {
-            Target::Stdout => None,
-            Target::File(path) => Some(path.clone()),
+        let (mut path, mut otherwise) = match &target {
+            Target::Stdout => (None, None),
+            Target::File(path) => (Some(path.clone()), None),
             Target::Folder(folder) => {
                 let name = name::of(&presentation, several.then_some(number), args.format);
-                let path = name::unique(&name, taken, folder);
-                taken.push(path.clone());
-                Some(path)
+                (Some(name::unique(&name, taken, folder)), None)
             }
         };
+        if let (Target::Folder(_), Some(named), false) = (&target, &path, args.no_resume)
+            && let Some(left) = left_under_another_name(named, taken, &presentation).await?
+        {
+            tell(&format!("taken up under the name that it had: {}", left.display()));
+            otherwise = path.replace(left);
+        }
+        taken.extend(path.clone());
         let job = Job {
             args,
             source: &source,
             number,
             path,
+            otherwise,
             stop,
         };
         let ended = job.run(presentation, early.take()).await;
@@ -168,6 +175,21 @@ async fn one(args: &Args, text: &str, jar: &Arc<Jar>, taken: &mut Vec<PathBuf>, 
         }
     }
     Ok(worst)
+}
+
+/// What an earlier run left of the stream under another name than `path`, which its page gives it today.
+async fn left_under_another_name(path: &Path, taken: &[PathBuf], presentation: &Presentation) -> anyhow::Result<Option<PathBuf>> {
+    if path.exists() || can_go_on(path) {
+        return Ok(None);
+    }
+    let (folder, extension) = (
+        path.parent().unwrap_or(Path::new("")).to_owned(),
+        path.extension().map(ToOwned::to_owned),
+    );
+    let presentation = presentation.clone();
+    let look = move || find_left(&folder, &presentation, extension.as_deref());
+    let left = tokio::task::spawn_blocking(look).await?;
+    Ok(left.filter(|left| !taken.contains(left)))
 }
 
 /// Finds the streams behind the input, `wanted` of them at least if there are so many.

@@ -26,23 +26,48 @@ pub(crate) struct Job<'a> {
     /// Its number among the streams of the input, counted from 1.
     pub(crate) number: usize,
     pub(crate) path: Option<PathBuf>,
+    /// The name that it would have, where `path` is that of what an earlier run left of the same, as it seems.
+    pub(crate) otherwise: Option<PathBuf>,
     pub(crate) stop: &'a Stop,
+}
+
+/// How far what an earlier run left is taken up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct TakeUp {
+    /// Not at all.
+    nothing: bool,
+    /// Up to this segment.
+    before: Option<(TrackId, u64)>,
+}
+
+impl TakeUp {
+    fn of(self, output: Output) -> Output {
+        let output = match self.before {
+            Some((track, msn)) => output.before(track, msn),
+            None => output,
+        };
+        if self.nothing { output.anew() } else { output }
+    }
 }
 
 impl Job<'_> {
     /// Fetches the stream. Addresses that expire in the middle are asked for again from the page, as long as each round
     /// brings something.
-    pub(crate) async fn run(&self, mut presentation: Presentation, early: Option<Output>) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(mut self, mut presentation: Presentation, early: Option<Output>) -> anyhow::Result<Exit> {
         for warning in &presentation.warnings {
             tracing::info!("{warning}");
         }
         for track in &presentation.tracks {
             tracing::info!(kind = %track.kind, name = %track.name, segments = track.segments, live = track.live, "track");
         }
-        let (mut output, mut anew, mut had) = (early, self.args.no_resume, 0);
+        let (mut output, mut had) = (early, 0);
+        let mut take_up = TakeUp {
+            nothing: self.args.no_resume,
+            before: None,
+        };
         loop {
             let progress = Progress::new();
-            let (error, targets) = match self.round(presentation, output.take(), anew, progress.clone()).await? {
+            let (error, targets) = match self.round(presentation, output.take(), take_up, progress.clone()).await? {
                 (Ok(report), targets) => {
                     let files: Vec<_> = targets.iter().map(PathBuf::as_path).collect();
                     let told = self.report(|out| aqueduct::write_report(&report, &files, out));
@@ -54,18 +79,33 @@ impl Job<'_> {
             if expired(&error) && has > had && self.path.is_some() && !self.stop.is_draining() {
                 let error = exit::printable(&chain(&error));
                 tracing::warn!("addresses have expired after {has} segments: they are asked for again ({error})");
-                (had, anew) = (has, false);
-            } else if matches!(error, Error::OtherStream { .. }) && self.args.overwrite && !anew {
+                (had, take_up) = (has, TakeUp::default());
+            } else if is_of_another_stream(&error)
+                && let Some(path) = self.otherwise.take()
+            {
+                tracing::warn!("{}: begun as {} instead", chain(&error), path.display());
+                self.path = Some(path);
+            } else if matches!(error, Error::OtherStream { .. }) && self.args.overwrite && !take_up.nothing {
                 tracing::warn!("{error}: it is replaced");
-                anew = true;
+                take_up.nothing = true;
+            } else if let Error::LeftOut { track, msn } = error
+                && take_up.before != Some((track, msn))
+            {
+                tracing::warn!("{error}: it is fetched, and what follows once more");
+                take_up.before = Some((track, msn));
             } else {
                 let files: Vec<_> = targets.iter().map(PathBuf::as_path).collect();
                 // That failed in any case; the report says no more.
                 self.report(|out| aqueduct::write_failure(&error, &files, out));
                 if !is_of_another_stream(&error) && targets.iter().any(|target| aqueduct::mux::can_go_on(target)) {
                     // After the error itself, and for those who want to hear of errors only as well.
+                    let carries_on = if matches!(error, Error::Expired { .. }) {
+                        "what was fetched is kept"
+                    } else {
+                        "what was fetched is kept: the same command carries on from there"
+                    };
                     let exit = exit::of(&error.into());
-                    tell("what was fetched is kept: the same command carries on from there");
+                    tell(carries_on);
                     return Ok(exit);
                 }
                 return Err(error.into());
@@ -93,16 +133,12 @@ impl Job<'_> {
     /// One go, from what is there already.
     async fn round(
         &self,
-        mut presentation: Presentation,
+        presentation: Presentation,
         early: Option<Output>,
-        anew: bool,
+        take_up: TakeUp,
         progress: Progress,
     ) -> anyhow::Result<(Result<Report, Error>, Vec<PathBuf>)> {
         let args = self.args;
-        if args.chapters == Chapters::None {
-            presentation.chapters.clear();
-        }
-        let begun = |output: Output| if anew { output.anew() } else { output };
         let container = match &self.path {
             Some(path) => container(args, path, &presentation)?,
             None => args.format.map_or_else(|| streamed(&presentation), Container::from),
@@ -152,10 +188,11 @@ impl Job<'_> {
         let muxer = container
             .muxer()
             .with_subtitles(coding.unwrap_or_default())
-            .with_captions(args.captions.map(Into::into));
+            .with_captions(args.captions.map(Into::into))
+            .with_chapters(args.chapters == Chapters::Dateranges);
         let outputs = Outputs {
-            main: begun(main),
-            subtitles: subtitles.into_iter().map(|(track, output)| (track, begun(output))).collect(),
+            main: take_up.of(main),
+            subtitles: subtitles.into_iter().map(|(track, output)| (track, take_up.of(output))).collect(),
             subtitle_format: format.unwrap_or_default(),
             origin: Some(muxer.origin()),
         };
@@ -182,7 +219,10 @@ impl Job<'_> {
 
 /// Whether the same command would be refused again: what is there is not of its stream.
 fn is_of_another_stream(error: &Error) -> bool {
-    matches!(error, Error::OtherStream { .. } | Error::Output(OutputError::OtherStream { .. }))
+    matches!(
+        error,
+        Error::OtherStream { .. } | Error::Output(OutputError::OtherStream { .. } | OutputError::OtherVersion { .. })
+    )
 }
 
 /// Whether an address that was good is not any more: a signature that expired, most likely.

@@ -24,11 +24,13 @@ pub enum Item<P> {
         /// Its content.
         payload: P,
     },
-    /// A Media Segment that is not there: it takes its place in the order, so that its absence is told.
+    /// Media Segments that are not there: they take their place in the order, so that their absence is told.
     Gap {
-        /// What it would have been.
+        /// What the first of them would have been.
         info: Arc<SegmentInfo>,
-        /// Why it is missing.
+        /// How many are missing in a row, 1 or more. A live window may have moved on by any number.
+        segments: u64,
+        /// Why they are missing.
         cause: GapCause,
     },
 }
@@ -46,9 +48,18 @@ impl<P> Item<P> {
     pub fn duration(&self) -> Duration {
         match self {
             Self::Init { .. } => Duration::ZERO,
-            Self::Segment { info, .. } | Self::Gap { info, .. } => info.duration,
+            Self::Segment { info, .. } => info.duration,
+            Self::Gap { info, segments, .. } => missing_time(info.duration, *segments),
         }
     }
+}
+
+/// The playing time of `segments` missing ones of `each`, as far as the others wait for it: an hour at most. How many there
+/// are is a server's claim.
+pub fn missing_time(each: Duration, segments: u64) -> Duration {
+    const MOST: Duration = Duration::from_secs(60 * 60);
+    let all = each.saturating_mul(u32::try_from(segments).unwrap_or(u32::MAX));
+    if segments > 1 { all.min(MOST.max(each)) } else { all }
 }
 
 /// A Media Segment without its bytes (RFC 8216, section 3).

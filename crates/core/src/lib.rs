@@ -66,13 +66,13 @@ mod stop;
 pub use async_channel::{Receiver, Sender};
 pub use budget::{Budget, Slot};
 pub use error::{BoxError, DecryptError, FetchError, Located, MuxError, ResolveError, TimeoutPhase, Unit};
-pub use item::{Encryption, Gap, GapCause, InitId, InitInfo, Item, Iv, SegmentInfo};
+pub use item::{Encryption, Gap, GapCause, InitId, InitInfo, Item, Iv, SegmentInfo, missing_time};
 pub use meter::Meter;
 pub use payload::{Clear, Data, Grant, Lender, Sealed, Write, WriteAt};
 pub use presentation::{Account, Chapter, DocumentRead, Input, Offer, OfferKind, Presentation, Track, TrackId, TrackKind};
 pub use progress::{Counters, Event, OpenRequest, Progress};
 pub use resource::{ByteRange, Kind, Limits, Resource, SafeUrl};
-pub use roles::{Decrypt, Fetch, Fetched, Lost, Mux, Part, Place, Resolve, Summary};
+pub use roles::{Decrypt, Fetch, Fetched, Given, Lost, Mux, Part, Place, Resolve, Summary};
 pub use stop::Stop;
 
 /// A bounded channel of `capacity` items (at least one): the only kind of channel between stages.

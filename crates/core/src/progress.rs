@@ -144,7 +144,9 @@ impl Counters {
 
     /// Counts segments that are missing.
     pub fn missed(&self, segments: u64) {
-        self.segments_missing.fetch_add(segments, Ordering::Relaxed);
+        // How far a live window leaps is the server's claim.
+        let add = |missing: u64| Some(missing.saturating_add(segments));
+        let _ = self.segments_missing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
     }
 
     /// Counts a request as open for as long as the result lives.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     Clear, DecryptError, Encryption, FetchError, Grant, Input, Item, Iv, Lender, MuxError, Presentation, Receiver, ResolveError, Resource,
@@ -185,6 +186,14 @@ pub trait Decrypt: Clone + Send + 'static {
         self.key(encryption)
     }
 
+    /// What the user gave it that changes what it makes of the same bytes. An output that was begun with one is not taken up
+    /// with another. Keys are told by a digest with this `salt`, and never
+    /// themselves. Without an implementation of its own, nothing.
+    fn given(&self, salt: &[u8; 16]) -> Vec<Given> {
+        let _ = salt;
+        Vec::new()
+    }
+
     /// Decrypts one whole segment or initialization section. `key` holds the bytes of the resource that
     /// [`key`](Decrypt::key) named, and nothing when it named none. An IV is always filled in for a segment.
     ///
@@ -192,6 +201,28 @@ pub trait Decrypt: Clone + Send + 'static {
     ///
     /// [`DecryptError`]: what the key, the IV or the bytes lack.
     fn decrypt(&mut self, encryption: &Encryption, key: &[u8], bytes: BytesMut) -> Result<BytesMut, DecryptError>;
+}
+
+/// Something that the user gave to decrypt with, as it can be told to anybody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Given {
+    /// What it is, for people: "the key of 16 bytes".
+    pub name: String,
+    /// What tells it from others.
+    pub value: String,
+    /// Whether an output that was begun without it can go on with it: it opens what nothing else does.
+    pub may_come_later: bool,
+}
+
+impl Given {
+    /// Something that is no secret.
+    pub fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            value: value.into(),
+            may_come_later: false,
+        }
+    }
 }
 
 /// From clear items to output bytes: no I/O, no waiting. The caller writes.

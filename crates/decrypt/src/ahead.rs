@@ -124,6 +124,7 @@ mod tests {
         };
         let gap = Item::Gap {
             info: info(3, aes128("never")),
+            segments: 1,
             cause: GapCause::Tagged,
         };
         let init = Item::Init {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aes::cipher::KeyInit;
 use aes::{Aes128, Aes256};
-use aqueduct_core::{Decrypt, DecryptError, Encryption, Iv, Resource};
+use aqueduct_core::{Decrypt, DecryptError, Encryption, Given, Iv, Resource};
 use bytes::{Buf, BytesMut};
 use zeroize::Zeroizing;
 
@@ -298,6 +298,11 @@ impl Decrypt for ClearKey {
         // Which key identifiers there are, the initialization section tells.
         let told_later = self.user.has_kids() && matches!(task(encryption), Some(Task::Samples(_)));
         self.key(encryption).filter(|_| !told_later)
+    }
+
+    fn given(&self, salt: &[u8; 16]) -> Vec<Given> {
+        let method = self.method.map(|method| Given::new("a method of the user's", method.to_string()));
+        self.user.given(salt).into_iter().chain(method).collect()
     }
 
     fn decrypt(&mut self, encryption: &Encryption, key: &[u8], bytes: BytesMut) -> Result<BytesMut, DecryptError> {

@@ -24,7 +24,7 @@ pub async fn run<D: Decrypt, F: Fetch>(
             let (track, unit) = (item.track(), item.unit());
             let located = |source| Located::new(track, unit, source);
             let item = match item {
-                Item::Gap { info, cause } => Item::Gap { info, cause },
+                Item::Gap { info, segments, cause } => Item::Gap { info, segments, cause },
                 Item::Init { info, payload } => {
                     let payload = open(&mut decrypter, keys, &info.encryption, payload).await.map_err(located)?;
                     Item::Init { info, payload }

@@ -1,8 +1,10 @@
 //! Keys that the user holds.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use aqueduct_core::Iv;
+use aqueduct_core::{Given, Iv};
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -138,6 +140,38 @@ impl UserKeys {
     pub(crate) fn iv(&self) -> Option<Iv> {
         self.iv
     }
+
+    /// The keys that can take effect, and the IV, as they can be told to anybody.
+    pub(crate) fn given(&self, salt: &[u8; 16]) -> Vec<Given> {
+        let told = |name: String, key: &[u8]| {
+            let value = fingerprint(salt, &name, key);
+            Given::new(name, value)
+        };
+        let plain = [16, 32]
+            .into_iter()
+            .filter_map(|length| Some(told(format!("a key of {length} bytes"), self.plain(length)?)));
+        let kids: BTreeSet<_> = self.by_kid.iter().map(|(kid, _)| kid).collect();
+        let by_kid = kids.into_iter().filter_map(|kid| {
+            let name = format!("a key for the KID {:032x}", u128::from_be_bytes(*kid));
+            Some(Given {
+                may_come_later: true,
+                ..told(name, self.by_kid(kid)?)
+            })
+        });
+        let iv = self.iv.map(|iv| Given::new("an IV", format!("{iv:?}")));
+        plain.chain(by_kid).chain(iv).collect()
+    }
+}
+
+/// What tells a key from others without telling the key: the beginning of a salted SHA-256, in hexadecimal.
+fn fingerprint(salt: &[u8; 16], name: &str, key: &[u8]) -> String {
+    let digest = Sha256::new()
+        .chain_update(salt)
+        .chain_update(name)
+        .chain_update([0])
+        .chain_update(key)
+        .finalize();
+    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl fmt::Debug for UserKeys {
@@ -181,6 +215,28 @@ mod tests {
         let mut keys = UserKeys::new();
         keys.set_iv("0x14").unwrap();
         assert_eq!(keys.iv(), Some(Iv::from_media_sequence_number(0x14)));
+    }
+
+    #[test]
+    fn keys_are_told_apart_without_being_told() {
+        let given = |keys: &[&str], salt| {
+            let mut user = UserKeys::new();
+            keys.iter().for_each(|key| user.add(key).unwrap());
+            user.given(&[salt; 16])
+        };
+        let by_kid = format!("{KID}:{HEX}");
+        let one = given(&[HEX, &by_kid], 1);
+        assert_eq!(one, given(&[BASE64, &by_kid], 1), "however it is written");
+        assert_eq!(one.len(), 2);
+        assert!(!one[0].may_come_later && one[1].may_come_later);
+        let other = given(&[KID, &by_kid], 1);
+        assert!(one[0].name == other[0].name && one[0].value != other[0].value);
+        assert_eq!(one[1], other[1]);
+        assert_ne!(one, given(&[HEX, &by_kid], 2), "each journal tells them in its own way");
+        // printf '\x01%.0s' {1..16} | cat - <(printf 'a key of 16 bytes\0') <(printf $HEX | xxd -r -p) | sha256sum | cut -c1-32
+        assert_eq!(one[0].value, "48019f9a478f8535f6f19afd5d2aceef");
+        assert!(!format!("{one:?}").contains(HEX));
+        assert_eq!(given(&[KID, HEX], 1), given(&[HEX], 1), "the last one counts");
     }
 
     #[test]

@@ -114,7 +114,7 @@ async fn dispatch<F: Fetch>(fetch: Arc<F>, lender: &Lender, permits: &Permits, i
     let mut inlet = Inlet { inlet, next: None };
     while let Some(item) = inlet.recv().await {
         let pending = match item {
-            Item::Gap { info, cause } => Pending::Ready(Item::Gap { info, cause }),
+            Item::Gap { info, segments, cause } => Pending::Ready(Item::Gap { info, segments, cause }),
             Item::Segment { info, payload } if payload.kind == Kind::File => {
                 let permit = permits.acquire(&payload.url).await;
                 let (to_emit, pieces) = channel(PIECES);
@@ -326,6 +326,7 @@ async fn emit<F: Fetch>(
                         tracing::warn!(%track, msn = info.msn, %error, "segment left out");
                         Item::Gap {
                             info,
+                            segments: 1,
                             cause: GapCause::Failed(describe(&error)),
                         }
                     }

@@ -71,7 +71,7 @@ impl<F: Fetch> OtherPlaces<'_, F> {
             let Some(place) = elsewhere(lost).await else { break };
             at = moved(at, place);
             let Some(resource) = resource(&at) else { break };
-            tracing::info!(from = %tried[0].url, to = %resource.url, "fetched from another place");
+            tracing::info!(from = %tried[0].url, to = %resource.url, "asked at another place");
             match self.fetch.fetch(resource, self.lender.grant_first(resource)).await {
                 Ok(fetched) => return (at, Ok(fetched.body)),
                 Err(error) => {
@@ -94,8 +94,9 @@ fn copy(item: &Item<Resource>) -> Item<Resource> {
             info: Arc::clone(info),
             payload: payload.clone(),
         },
-        Item::Gap { info, cause } => Item::Gap {
+        Item::Gap { info, segments, cause } => Item::Gap {
             info: Arc::clone(info),
+            segments: *segments,
             cause: cause.clone(),
         },
     }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::journal::disk::{Bytes, Disk, RealDisk, write_all};
-use crate::journal::record::{Entry, Fate, Job, Record, hex};
-use crate::journal::survey::{self, digest};
+use crate::journal::record::{Entry, Fate, Job, MAGIC, Record, hex};
+use crate::journal::survey::{self, Survey, digest};
 use crate::part::paths;
 
 /// Places that were written over after they were recorded. A muxer has a handful; beyond that all is taken for changed.
@@ -85,14 +85,30 @@ impl Growing {
         self.hasher.update(bytes);
     }
 
+    /// Writes the head of the journal, and what is being done.
+    pub(crate) fn begin(&mut self, job: &Job) -> io::Result<()> {
+        self.buffer.clear();
+        self.buffer.extend_from_slice(MAGIC);
+        self.put(&Record::Job(job.clone()))?;
+        self.flush()
+    }
+
     /// Appends records, all in one write.
     pub(crate) fn append(&mut self, records: &[Record]) -> io::Result<()> {
         self.buffer.clear();
-        for record in records {
-            if !record.frame(&mut self.buffer) {
-                return Err(io::Error::other("a record is too large for the journal"));
-            }
+        records.iter().try_for_each(|record| self.put(record))?;
+        self.flush()
+    }
+
+    fn put(&mut self, record: &Record) -> io::Result<()> {
+        if record.frame(&mut self.buffer) {
+            Ok(())
+        } else {
+            Err(io::Error::other("a record is too large for the journal"))
         }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
         write_all(&*self.journal, self.end, &self.buffer)?;
         self.end += self.buffer.len() as u64;
         Ok(())
@@ -112,9 +128,7 @@ impl Growing {
             self.recorded = length;
         }
         self.buffer.clear();
-        if !Record::Entry(entry).frame(&mut self.buffer) {
-            return Err(io::Error::other("an entry is too large for the journal"));
-        }
+        self.put(&Record::Entry(entry))?;
         if let Some(state) = state.filter(|_| !self.broken) {
             // What went into a checkpoint is in no later one.
             self.broken = !Record::Checkpoint(state).frame(&mut self.buffer);
@@ -124,9 +138,7 @@ impl Growing {
                 self.can_go_on = true;
             }
         }
-        write_all(&*self.journal, self.end, &self.buffer)?;
-        self.end += self.buffer.len() as u64;
-        Ok(())
+        self.flush()
     }
 
     /// The bytes from `start` to `end` are others now.
@@ -221,10 +233,7 @@ impl Account {
     /// Those of reading the journal.
     pub fn job(&self) -> io::Result<Option<Job>> {
         let Some(growing) = &self.growing else { return Ok(None) };
-        Ok(match survey::records(&*growing.journal, growing.end)?.next()? {
-            Some(Record::Job(job)) => Some(job),
-            _ => None,
-        })
+        Survey::job(&*growing.journal)
     }
 
     /// Length of the output, in bytes.

@@ -84,6 +84,7 @@ impl Container {
             watch: Watch::default(),
             coding: Coding::default(),
             captions: None,
+            chapters: true,
         }
     }
 }
@@ -99,6 +100,7 @@ pub struct Auto {
     watch: Watch,
     coding: Coding,
     captions: Option<Channel>,
+    chapters: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -145,10 +147,11 @@ impl Media {
         {
             return Self::Page;
         }
-        if ts::find_packets(head).is_some() {
-            Self::MpegTs
-        } else if packed::is_packed(head) {
+        // In what is short, a byte near the end passes for the only packet behind junk.
+        if packed::is_packed(head) {
             Self::PackedAudio
+        } else if ts::find_packets(head).is_some() {
+            Self::MpegTs
         } else {
             Self::Other
         }
@@ -227,10 +230,20 @@ impl Auto {
         self
     }
 
+    /// The same, with or without the chapters of the presentation in an MP4. Without a word they are there.
+    #[must_use]
+    pub fn with_chapters(mut self, chapters: bool) -> Self {
+        self.chapters = chapters;
+        self
+    }
+
     /// A muxer with the same options that has seen nothing.
     pub(crate) fn another(&self) -> Self {
         let muxer = self.container.muxer();
-        muxer.with_subtitles(self.coding).with_captions(self.captions)
+        muxer
+            .with_subtitles(self.coding)
+            .with_captions(self.captions)
+            .with_chapters(self.chapters)
     }
 
     fn mp4(&self) -> Box<Mp4Muxer> {
@@ -384,7 +397,11 @@ impl Mux for Auto {
                 what: "a file of subtitles holds one track: choose it with --subs, as in --subs lang:en".into(),
             });
         }
-        self.begun = Some((presentation.clone(), seekable));
+        let mut presentation = presentation.clone();
+        if !self.chapters {
+            presentation.chapters.clear();
+        }
+        self.begun = Some((presentation, seekable));
         if self.container == Container::Hls {
             // It has a place for gaps before the first segment too.
             self.choose(&[], false)?;
@@ -418,6 +435,9 @@ impl Mux for Auto {
         }
         if self.coding != Coding::default() {
             identity.push_str(&format!(" with subtitles as {:?}", self.coding));
+        }
+        if !self.chapters && matches!(self.container, Container::Mp4 | Container::M4a) {
+            identity.push_str(" without chapters");
         }
         identity
     }
@@ -471,6 +491,7 @@ mod tests {
             captions(Some(Channel::Cc2)),
             mp4(Coding::Tx3g),
             mp4(Coding::Wvtt),
+            Container::Mp4.muxer().with_chapters(false).identity(),
         ];
         for (number, one) in made.iter().enumerate() {
             assert!(!made[..number].contains(one), "{one}");

@@ -97,8 +97,8 @@ pub fn run<M: Mux>(
         let entry = output.is_journaled().then(|| entry(&item));
         let payload = match &item {
             Item::Segment { payload, .. } | Item::Init { payload, .. } => payload.as_slice().len(),
-            Item::Gap { info, cause } => {
-                missing(&mut tally, info, cause, progress);
+            Item::Gap { info, segments, cause } => {
+                missing(&mut tally, info, *segments, cause, progress);
                 0
             }
         };
@@ -206,7 +206,7 @@ fn entry(item: &Item<Clear>) -> Entry {
     match item {
         Item::Init { info, .. } => Entry::init(info, fate),
         Item::Segment { info, .. } => Entry::segment(info, fate),
-        Item::Gap { info, cause } => Entry::gap(info, cause),
+        Item::Gap { info, segments, cause } => Entry::gap(info, *segments, cause),
     }
 }
 
@@ -222,15 +222,15 @@ fn flush(output: &mut Output, writes: &mut Vec<Write>, progress: &Progress) -> R
     Ok(())
 }
 
-/// Records a missing segment.
-fn missing(tally: &mut Tally, info: &SegmentInfo, cause: &GapCause, progress: &Progress) {
+/// Records missing segments.
+fn missing(tally: &mut Tally, info: &SegmentInfo, segments: u64, cause: &GapCause, progress: &Progress) {
     if cause.was_on_offer() {
-        progress.counters().missed(1);
+        progress.counters().missed(segments);
     }
     let gap = Gap {
         track: info.track,
         first_msn: info.msn,
-        segments: 1,
+        segments,
         cause: cause.clone(),
     };
     progress.tell(Event::Missing(gap.clone()));
@@ -322,8 +322,9 @@ mod tests {
             encryption: Encryption::None,
             resource,
         };
-        let gap = |msn, cause: GapCause| Item::Gap {
+        let gap = |msn, segments, cause: GapCause| Item::Gap {
             info: Arc::new(info(0, msn)),
+            segments,
             cause,
         };
         let items = vec![
@@ -332,10 +333,10 @@ mod tests {
                 payload: clear(b"init "),
             },
             segment(0, 7, b"seven "),
-            gap(8, GapCause::Expired),
-            gap(9, GapCause::Expired),
-            gap(10, GapCause::Tagged),
-            segment(0, 11, b"eleven"),
+            gap(8, 1, GapCause::Expired),
+            gap(9, 90_000, GapCause::Expired),
+            gap(90_009, 1, GapCause::Tagged),
+            segment(0, 90_010, b"eleven"),
         ];
         let output = Output::file(&target, false).unwrap();
         let progress = Progress::new();
@@ -354,10 +355,10 @@ mod tests {
             .iter()
             .map(|gap| (gap.first_msn, gap.segments, gap.cause.clone()))
             .collect();
-        assert_eq!(gaps, [(8, 2, GapCause::Expired), (10, 1, GapCause::Tagged)]);
+        assert_eq!(gaps, [(8, 90_001, GapCause::Expired), (90_009, 1, GapCause::Tagged)]);
         assert_eq!(
             (finished.tally.missing, progress.counters().segments_missing()),
-            (2, 2),
+            (90_001, 90_001),
             "a tagged gap was never on offer"
         );
         finished.output.commit().unwrap();

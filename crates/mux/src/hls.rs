@@ -12,6 +12,8 @@ use aqueduct_playlist::{DateTime, RecordedSegment, RecordedTrack, Recording, rec
 
 use crate::container::Media;
 
+/// Missing segments in a row that are tagged, each by itself. How many there are is a server's claim.
+const MOST_GAPS: u64 = 10_000;
 /// Letters of a language in the name of a folder.
 const LONGEST_LABEL: usize = 24;
 
@@ -161,8 +163,14 @@ impl Mux for Hls {
                 let name = lane.segment(&info, Some(bytes.len()));
                 writes.push(lane.file(&name, payload));
             }
-            Item::Gap { info, .. } => {
+            Item::Gap { info, segments, .. } => {
                 lane.segment(&info, None);
+                for number in 1..segments.min(MOST_GAPS) {
+                    let msn = info.msn.saturating_add(number);
+                    let mut next = SegmentInfo::new(track, msn, info.duration, info.resource.clone());
+                    next.discontinuity_sequence = info.discontinuity_sequence;
+                    lane.segment(&next, None);
+                }
             }
         }
         Ok(())

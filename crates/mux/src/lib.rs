@@ -65,7 +65,7 @@ pub use journal::survey::{Entries, LaneDone, Resumed, Tally};
 pub use mkv::Mkv;
 pub use mp4::{Mp4, Mp4Muxer};
 pub use output::{Output, OutputError};
-pub use part::can_go_on;
+pub use part::{can_go_on, find_left};
 pub use remux::{Order, Remux, SampleWriter};
 pub use split::Split;
 pub use subtitles::{Origin, SubtitleFormat, Subtitles};

@@ -60,6 +60,15 @@ pub enum OutputError {
         /// How it differs.
         what: String,
     },
+    /// What an earlier run left is of another version of this program, whose state this one does not understand.
+    #[error(
+        "{} is what another version of this program left; carry on with that one, choose another name, or replace it with --overwrite",
+        .path.display()
+    )]
+    OtherVersion {
+        /// The part file.
+        path: PathBuf,
+    },
     /// There is less room than the stream needs.
     #[error("{}: it needs {needed} bytes, and {free} are free", .path.display())]
     NoSpace {
@@ -187,6 +196,15 @@ impl Output {
     pub fn anew(mut self) -> Self {
         if let Destination::Part(part) = &mut self.destination {
             part.begin_anew();
+        }
+        self
+    }
+
+    /// The same, begun no further than to the segment `msn` of `track`, if an earlier run left more.
+    #[must_use]
+    pub fn before(mut self, track: TrackId, msn: u64) -> Self {
+        if let Destination::Part(part) = &mut self.destination {
+            part.begin_before(track, msn);
         }
         self
     }

@@ -19,10 +19,6 @@ use crate::ways::Loaded;
 /// The reload interval of a playlist without a target duration.
 const DEFAULT_TARGET: Duration = Duration::from_secs(6);
 
-/// Expired segments that are named one by one. How many there are is the server's claim, and a leap beyond this
-/// is told in a warning, with its size.
-const MOST_EXPIRED: u64 = 10_000;
-
 /// Segments that are remembered, to notice that a number stands for another one.
 const RECENT: usize = 32;
 
@@ -227,20 +223,16 @@ impl Emitter<'_> {
             return true;
         }
         tracing::warn!(track = %self.track, next, lost, "segments left the window before they were asked for");
-        for msn in next..next.saturating_add(lost.min(MOST_EXPIRED)) {
-            let info = SegmentInfo {
-                msn,
-                ..self.info(at, first)
-            };
-            let gap = Item::Gap {
-                info: Arc::new(info),
-                cause: GapCause::Expired,
-            };
-            if !send(self.outlet, self.stop, gap).await {
-                return false;
-            }
-        }
-        true
+        let info = SegmentInfo {
+            msn: next,
+            ..self.info(at, first)
+        };
+        let gap = Item::Gap {
+            info: Arc::new(info),
+            segments: lost,
+            cause: GapCause::Expired,
+        };
+        send(self.outlet, self.stop, gap).await
     }
 
     async fn segment(&mut self, at: &Resource, segment: &Segment) -> bool {
@@ -253,6 +245,7 @@ impl Emitter<'_> {
                 self.stop,
                 Item::Gap {
                     info: Arc::new(info),
+                    segments: 1,
                     cause: GapCause::Tagged,
                 },
             )

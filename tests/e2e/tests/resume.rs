@@ -3,6 +3,17 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
+#[path = "resume/gaps.rs"]
+mod gaps;
+#[path = "resume/live.rs"]
+mod live;
+#[path = "resume/names.rs"]
+mod names;
+#[path = "resume/plain.rs"]
+mod plain;
+#[path = "resume/shapes.rs"]
+mod shapes;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,6 +31,10 @@ impl Bench {
     fn new(rules: Vec<Rule>) -> Self {
         let mut config = Config::standard().unwrap();
         config.rules = rules;
+        Self::with(config)
+    }
+
+    fn with(config: Config) -> Self {
         Self {
             server: Server::start(config).unwrap(),
             folder: tempfile::tempdir().unwrap(),

@@ -27,9 +27,10 @@
 //! sleeping. Each server has two origins ([`Server::origin`] and [`Server::other_origin`]), so that redirects
 //! and pages can leave the first.
 //!
-//! The first origin also stands behind TLS ([`Server::tls_origin`]), with a certificate that is made for it.
+//! The first origin also stands behind TLS ([`Server::tls_origin`]), with a certificate that is made for it; there it
+//! speaks HTTP/2 as well.
 //!
-//! Limits: HTTP/1.1, `GET` and `HEAD`, single ranges.
+//! Limits: `GET` and `HEAD`, single ranges.
 
 mod answer;
 mod clip;

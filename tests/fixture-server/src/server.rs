@@ -73,7 +73,12 @@ impl Server {
             .build()?;
         {
             let _entered = runtime.enter();
-            runtime.spawn(tls::serve(tokio::net::TcpListener::from_std(over_tls)?, tls::acceptor()?, port));
+            runtime.spawn(tls::serve(
+                tokio::net::TcpListener::from_std(over_tls)?,
+                tls::acceptor()?,
+                port,
+                origin.stats.clone(),
+            ));
         }
         for (listener, other_origin) in listeners.into_iter().zip([false, true]) {
             let origin = Arc::clone(&origin);
@@ -81,6 +86,7 @@ impl Server {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             runtime.spawn(async move {
                 while let Ok((stream, _)) = listener.accept().await {
+                    origin.stats.connected();
                     tokio::spawn(connection::serve(stream, Arc::clone(&origin), other_origin));
                 }
             });
@@ -124,6 +130,11 @@ impl Server {
     /// From now on this goes wrong as well.
     pub fn add_rule(&self, rule: Rule) {
         lock(&self.origin.rules).push(rule);
+    }
+
+    /// From now on these go wrong, and nothing else.
+    pub fn set_rules(&self, rules: Vec<Rule>) {
+        *lock(&self.origin.rules) = Rules::new(rules);
     }
 
     /// The text with `{{origin}}` and `{{other}}` replaced by this server's origins, `{{address}}` by host and

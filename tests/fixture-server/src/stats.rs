@@ -33,6 +33,10 @@ pub struct Tally {
     pub open_max: usize,
     /// Bytes of bodies given to the operating system.
     pub bytes_sent: u64,
+    /// Connections to the two plain origins. Each request over HTTP/2 makes one of them.
+    pub connections: usize,
+    /// Connections to the first origin over TLS that speak HTTP/2.
+    pub http2_connections: usize,
     counts: HashMap<String, usize>,
     clock: u64,
 }
@@ -168,6 +172,14 @@ impl Stats {
                 return Err(TimedOut);
             }
         }
+    }
+
+    pub(crate) fn connected(&self) {
+        self.change(|tally| tally.connections += 1);
+    }
+
+    pub(crate) fn connected_over_http2(&self) {
+        self.change(|tally| tally.http2_connections += 1);
     }
 
     pub(crate) fn begin(&self, request: Request, other_origin: bool) -> Open {

@@ -61,6 +61,8 @@ struct State {
     operations: u64,
     /// At which operation what goes wrong.
     fault: Option<(u64, Fault)>,
+    /// Bytes that may still be written, where it is told.
+    free: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -95,6 +97,24 @@ impl FaultyDisk {
     /// Operations since the last [`fail_at`](Self::fail_at).
     pub(crate) fn operations(&self) -> u64 {
         self.0.lock().unwrap().operations
+    }
+
+    /// Tells that so many bytes have room.
+    pub(crate) fn has_room(&self, bytes: u64) {
+        self.0.lock().unwrap().free = Some(bytes);
+    }
+
+    /// Somebody else writes a file, safely.
+    pub(crate) fn put(&self, path: &Path, bytes: &[u8]) {
+        let content = Content {
+            now: bytes.to_vec(),
+            safe: bytes.to_vec(),
+            ..Content::default()
+        };
+        let inode = Arc::new(Mutex::new(content));
+        let mut state = self.0.lock().unwrap();
+        state.names.insert(path.into(), Arc::clone(&inode));
+        state.safe_names.insert(path.into(), inode);
     }
 
     pub(crate) fn file(&self, path: &Path) -> Option<Vec<u8>> {
@@ -226,7 +246,7 @@ impl Disk for FaultyDisk {
     }
 
     fn free(&self, _: &Path) -> Option<u64> {
-        None
+        self.0.lock().unwrap().free
     }
 
     fn pace(&self) -> (Duration, u64) {

@@ -1,25 +1,55 @@
 //! What a journal says: its records, and how each is framed. No I/O.
 //!
-//! A record stands behind its length and a CRC-32 of both, so that a tail that was torn off, or blocks that a power cut left
+//! Behind a line that says what it is, a record stands behind its length and a CRC-32 of both, so that a tail that was torn off, or blocks that a power cut left
 //! empty, are noticed: reading ends at the first record that is not whole.
 
 use std::time::Duration;
 
-use aqueduct_core::{ByteRange, Encryption, Gap, GapCause, InitInfo, Presentation, Resource, SafeUrl, SegmentInfo, TrackId};
+use aqueduct_core::{
+    ByteRange, Encryption, Gap, GapCause, Given, InitInfo, Presentation, Resource, SafeUrl, SegmentInfo, Track, TrackId, missing_time,
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// The version of this format.
-pub(crate) const FORMAT: u32 = 1;
+/// How a journal begins, with the version of its format.
+pub(crate) const MAGIC: &[u8] = b"aqueduct journal 2\n";
+/// How one of any version does.
+const ANY_VERSION: &[u8] = b"aqueduct journal ";
+/// The first record ends before this offset, in bytes: a journal whose tracks take more is none.
+pub(crate) const MOST_JOB: u64 = 4 << 20;
 /// The largest record; what claims to be larger is damage.
 pub(crate) const MAX_RECORD: usize = 256 << 20;
 /// Length and checksum in front of each record, in bytes.
 const FRAME: usize = 8;
 
+/// How a file begins that may be a journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Head {
+    Journal,
+    OtherVersion,
+    /// Nothing, less than the beginning of a journal, or blocks that a power cut left empty.
+    Torn,
+    Foreign,
+}
+
+impl Head {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        if bytes.starts_with(MAGIC) {
+            Self::Journal
+        } else if MAGIC.starts_with(bytes) || bytes.iter().all(|byte| *byte == 0) {
+            Self::Torn
+        } else if bytes.starts_with(ANY_VERSION) {
+            Self::OtherVersion
+        } else {
+            Self::Foreign
+        }
+    }
+}
+
 /// One record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Record {
-    /// What is being done; the first record, and only that.
+    /// What is being done: the first record, and again wherever a run went on.
     Job(Job),
     /// A unit went through the muxer.
     Entry(Entry),
@@ -31,16 +61,19 @@ pub(crate) enum Record {
     Interrupted(u64),
 }
 
-/// What an output is made of, without any secret: addresses have no query, user name or fragment, and keys are only named.
+/// What an output is made of, without any secret: addresses have no query, user name or fragment, and keys are only told apart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// Version of the format, and of the program: state is only understood by the version that wrote it.
-    pub(crate) format: u32,
+    /// Version of the program: state is only understood by the version that wrote it.
     pub(crate) program: String,
     /// What the user gave, where it is an address.
     pub input: Option<String>,
     /// The wanted container.
     pub container: String,
+    /// What fingerprints of keys are salted with.
+    pub(crate) salt: [u8; 16],
+    /// What the user gave to decrypt with.
+    pub given: Vec<Given>,
     /// The tracks, in the order of their numbers.
     pub tracks: Vec<JobTrack>,
 }
@@ -69,33 +102,27 @@ impl Job {
     pub fn new(presentation: &Presentation, tracks: &[TrackId], container: impl Into<String>) -> Self {
         let tracks = presentation.tracks.iter().filter(|track| tracks.contains(&track.id));
         Self {
-            format: FORMAT,
             program: env!("CARGO_PKG_VERSION").into(),
             input: presentation.account.documents.first().map(|document| address(&document.url)),
             container: container.into(),
-            tracks: tracks
-                .map(|track| JobTrack {
-                    number: track.id.number(),
-                    kind: track.kind.to_string(),
-                    name: track.name.clone(),
-                    language: track.language.clone(),
-                    address: track.url.as_ref().map(address),
-                    bytes: track.bytes,
-                    live: track.live,
-                })
-                .collect(),
+            salt: salt(),
+            given: Vec::new(),
+            tracks: tracks.map(JobTrack::of).collect(),
         }
+    }
+
+    /// The same with what the user gave to decrypt with ([`Decrypt::given`](aqueduct_core::Decrypt::given)), told in the way
+    /// of `left`, so that the two can be compared.
+    #[must_use]
+    pub fn with_given(mut self, left: Option<&Self>, given: impl FnOnce(&[u8; 16]) -> Vec<Given>) -> Self {
+        self.salt = left.map_or(self.salt, |left| left.salt);
+        self.given = given(&self.salt);
+        self
     }
 
     /// How `other` differs, so that what belongs to one cannot go on with the other. Addresses of playlists may change from
     /// one day to the next: the segments decide.
     pub(crate) fn difference(&self, other: &Self) -> Option<String> {
-        if (self.format, &self.program) != (other.format, &other.program) {
-            return Some(format!(
-                "version {} of this program wrote it, and this is {}",
-                self.program, other.program
-            ));
-        }
         if self.container != other.container {
             return Some(format!("it is {}, not {}", self.container, other.container));
         }
@@ -115,6 +142,46 @@ impl Job {
             (of(ours) != of(theirs)).then(|| format!("track {} is {}, not {}", ours.number, of(ours), of(theirs)))
         })
     }
+
+    /// What was given to decrypt with, and is another one in `other`, or none.
+    pub(crate) fn changed(&self, other: &Self) -> Option<String> {
+        self.given.iter().find_map(|ours| match find(&other.given, &ours.name) {
+            Some(theirs) if theirs.value == ours.value => None,
+            Some(_) => Some(format!("it was begun with {}, and now it is another one", ours.name)),
+            None => Some(format!("it was begun with {}, which is not given now", ours.name)),
+        })
+    }
+
+    /// What is given in `other` only, and opens what was opened without it until now.
+    pub(crate) fn added(&self, other: &Self) -> Option<String> {
+        let added = |theirs: &&Given| !theirs.may_come_later && find(&self.given, &theirs.name).is_none();
+        let theirs = other.given.iter().find(added)?;
+        Some(format!("it was begun without {}", theirs.name))
+    }
+}
+
+fn find<'a>(given: &'a [Given], name: &str) -> Option<&'a Given> {
+    given.iter().find(|given| given.name == name)
+}
+
+impl JobTrack {
+    pub(crate) fn of(track: &Track) -> Self {
+        Self {
+            number: track.id.number(),
+            kind: track.kind.to_string(),
+            name: track.name.clone(),
+            language: track.language.clone(),
+            address: track.url.as_ref().map(address),
+            bytes: track.bytes,
+            live: track.live,
+        }
+    }
+}
+
+/// Other bytes each time.
+fn salt() -> [u8; 16] {
+    let random = || std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0);
+    (u128::from(random()) << 64 | u128::from(random())).to_be_bytes()
 }
 
 /// One unit of a track and its fate.
@@ -126,16 +193,20 @@ pub struct Entry {
     pub msn: u64,
     /// Whether it is a Media Initialization Section.
     pub init: bool,
+    /// How many segments it stands for, from `msn` on: 1, and more where a live window moved on without them.
+    pub segments: u64,
     /// Where it was, without query.
     pub address: String,
     /// The bytes there.
     pub range: Option<(u64, u64)>,
     /// What told its version, for plain files.
     pub version: Option<String>,
-    /// Its playing time.
+    /// The playing time of one.
     pub duration: Duration,
     /// Discontinuity Sequence Number.
     pub discontinuity_sequence: u64,
+    /// Whether its playlist says that it is encrypted.
+    pub encrypted: bool,
     /// The address of its key, without query.
     pub key: Option<String>,
     /// What became of it.
@@ -205,9 +276,22 @@ impl Entry {
         }
     }
 
-    /// The entry of a segment that is missing.
-    pub fn gap(info: &SegmentInfo, cause: &GapCause) -> Self {
-        Self::segment(info, Fate::of(cause))
+    /// The entry of `segments` in a row that are missing, of which `info` is the first.
+    pub fn gap(info: &SegmentInfo, segments: u64, cause: &GapCause) -> Self {
+        Self {
+            segments,
+            ..Self::segment(info, Fate::of(cause))
+        }
+    }
+
+    /// Media Sequence Number of the last segment that it stands for.
+    pub fn last_msn(&self) -> u64 {
+        self.msn.saturating_add(self.segments.saturating_sub(1))
+    }
+
+    /// The playing time of all that it stands for.
+    pub(crate) fn playing_time(&self) -> Duration {
+        missing_time(self.duration, self.segments)
     }
 
     fn at(resource: &Resource, encryption: &Encryption, fate: Fate) -> Self {
@@ -215,14 +299,21 @@ impl Entry {
             track: 0,
             msn: 0,
             init: false,
+            segments: 1,
             address: address(&resource.url),
             range: resource.range.map(|ByteRange { offset, length }| (offset, length)),
             version: resource.version.as_deref().map(str::to_owned),
             duration: Duration::ZERO,
             discontinuity_sequence: 0,
+            encrypted: !matches!(encryption, Encryption::None),
             key: encryption.key().map(|key| address(&key.url)),
             fate,
         }
+    }
+
+    /// Whether it is a segment that is in the output.
+    pub(crate) fn is_media(&self) -> bool {
+        !self.init && matches!(self.fate, Fate::Written { .. })
     }
 
     /// SHA-256 of the bytes that it brought, in hexadecimal, if it is in the output.
@@ -238,7 +329,7 @@ impl Entry {
         self.fate.cause().map(|cause| Gap {
             track: TrackId::new(self.track),
             first_msn: self.msn,
-            segments: 1,
+            segments: self.segments,
             cause,
         })
     }
@@ -331,11 +422,12 @@ pub(crate) struct Records<R> {
 }
 
 impl<R: std::io::Read> Records<R> {
-    pub(crate) fn new(reader: R) -> Self {
+    /// The records that `reader` gives, of which the first stands at `start`.
+    pub(crate) fn new(reader: R, start: u64) -> Self {
         Self {
             reader,
             payload: Vec::new(),
-            end: 0,
+            end: start,
         }
     }
 
@@ -391,7 +483,7 @@ mod bytes_as_such {
 /// Reads any bytes as a journal: how many of them are whole records. For fuzzing.
 #[doc(hidden)]
 pub fn whole_records(bytes: &[u8]) -> (usize, u64) {
-    let mut records = Records::new(bytes);
+    let mut records = Records::new(bytes, 0);
     let mut count = 0;
     while let Ok(Some(_)) = records.next() {
         count += 1;
@@ -411,11 +503,13 @@ mod tests {
             track: 1,
             msn,
             init: false,
+            segments: 1,
             address,
             range: Some((msn, 7)),
             version: None,
             duration: Duration::from_millis(msn % 10_000),
             discontinuity_sequence: 3,
+            encrypted: false,
             key: None,
             fate: Fate::Written {
                 offset: msn,
@@ -435,7 +529,7 @@ mod tests {
     }
 
     fn read(bytes: &[u8]) -> (Vec<Record>, u64) {
-        let mut records = Records::new(bytes);
+        let mut records = Records::new(bytes, 0);
         let found = std::iter::from_fn(|| records.next().unwrap()).collect();
         (found, records.end())
     }

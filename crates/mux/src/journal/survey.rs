@@ -7,7 +7,7 @@ use aqueduct_core::{ByteRange, Gap, TrackId};
 use sha2::{Digest, Sha256};
 
 use super::disk::{Bytes, Span};
-use super::record::{Entry, Fate, Job, Record, Records};
+use super::record::{Entry, Fate, Head, Job, MAGIC, MOST_JOB, Record, Records};
 
 /// Gaps that are kept one by one for the report; beyond that only their number is.
 const GAPS_KEPT: usize = 10_000;
@@ -16,14 +16,51 @@ const PIECE: usize = 1 << 20;
 
 /// The records of a journal file, up to `end`.
 pub(crate) fn records(journal: &dyn Bytes, end: u64) -> io::Result<Records<BufReader<Span>>> {
-    let span = Span::new(journal.share()?, 0, end);
-    Ok(Records::new(BufReader::with_capacity(64 << 10, span)))
+    let span = Span::new(journal.share()?, MAGIC.len() as u64, end);
+    Ok(Records::new(BufReader::with_capacity(64 << 10, span), MAGIC.len() as u64))
+}
+
+/// What stands where a journal may be.
+#[derive(Debug)]
+pub(crate) enum Left {
+    /// A journal.
+    Journal(Survey),
+    /// The beginning of a journal whose first record did not get to the disk.
+    Begun,
+    /// The journal of another version of this program, in another format.
+    OtherVersion,
+    /// Nothing, or so little that it tells nothing.
+    Torn,
+    /// A file of somebody else.
+    Foreign,
+}
+
+impl Left {
+    /// Reads it to its end.
+    pub(crate) fn of(journal: &dyn Bytes) -> io::Result<Self> {
+        Ok(match head(journal)? {
+            Head::Journal => Survey::of(journal)?.map_or(Self::Begun, Self::Journal),
+            Head::OtherVersion => Self::OtherVersion,
+            Head::Torn => Self::Torn,
+            Head::Foreign => Self::Foreign,
+        })
+    }
+}
+
+fn head(journal: &dyn Bytes) -> io::Result<Head> {
+    let mut bytes = Vec::new();
+    Span::new(journal.share()?, 0, 64).read_to_end(&mut bytes)?;
+    Ok(Head::of(&bytes))
 }
 
 /// What a journal says of itself.
 #[derive(Debug)]
 pub(crate) struct Survey {
+    /// What was done, as the last run that went on had it.
     pub(crate) job: Job,
+    /// Whether it has a segment, and whether it has one that was encrypted.
+    has_media: bool,
+    has_opened: bool,
     /// Bytes of the part file that were safe on the disk.
     synced: u64,
     /// The length under the final name, where an interruption gave the output that, and nothing came after.
@@ -38,32 +75,65 @@ pub(crate) struct Point {
 }
 
 impl Survey {
-    /// Reads a journal; `None` when it is none.
-    pub(crate) fn of(journal: &dyn Bytes) -> io::Result<Option<Self>> {
+    /// Reads the records of a journal; `None` when the first is not whole.
+    fn of(journal: &dyn Bytes) -> io::Result<Option<Self>> {
         let mut records = records(journal, u64::MAX)?;
         let Some(Record::Job(job)) = records.next()? else {
             return Ok(None);
         };
-        let (mut synced, mut interrupted) = (0, None);
+        let mut survey = Self {
+            job,
+            has_media: false,
+            has_opened: false,
+            synced: 0,
+            interrupted: None,
+        };
         while let Some(record) = records.next()? {
-            interrupted = None;
+            survey.interrupted = None;
             match record {
-                Record::Synced(length) => synced = length.max(synced),
-                Record::Interrupted(length) => interrupted = Some(length),
-                Record::Job(_) | Record::Entry(_) | Record::Checkpoint(_) => {}
+                Record::Job(job) => survey.job = job,
+                Record::Entry(entry) => {
+                    survey.has_media |= entry.is_media();
+                    survey.has_opened |= entry.is_media() && entry.encrypted;
+                }
+                Record::Synced(length) => survey.synced = survey.synced.max(length),
+                Record::Interrupted(length) => survey.interrupted = Some(length),
+                Record::Checkpoint(_) => {}
             }
         }
-        Ok(Some(Self { job, synced, interrupted }))
+        Ok(Some(survey))
+    }
+
+    /// How `job` differs, so that it cannot go on here. What it is given to decrypt with counts from where that was used: a
+    /// wrong key that opened nothing can be put right.
+    pub(crate) fn difference(&self, job: &Job) -> Option<String> {
+        let changed = || self.job.changed(job).filter(|_| self.has_media);
+        let added = || self.job.added(job).filter(|_| self.has_opened);
+        self.job.difference(job).or_else(changed).or_else(added)
+    }
+
+    /// What a journal says was done at first; `None` when it is none.
+    pub(crate) fn job(journal: &dyn Bytes) -> io::Result<Option<Job>> {
+        if !matches!(head(journal)?, Head::Journal) {
+            return Ok(None);
+        }
+        Ok(match records(journal, MOST_JOB)?.next()? {
+            Some(Record::Job(job)) => Some(job),
+            _ => None,
+        })
     }
 
     /// The last checkpoint up to which every entry is proved: by the mark that says that its bytes were on the disk, or by
-    /// their digest.
-    pub(crate) fn point(&self, journal: &dyn Bytes, part: &dyn Bytes) -> io::Result<Option<Point>> {
+    /// their digest. Nothing from the segment `before` on is taken up, nor are segments at the end that could not be had:
+    /// they are tried again.
+    pub(crate) fn point(&self, journal: &dyn Bytes, part: &dyn Bytes, before: Option<(TrackId, u64)>) -> io::Result<Option<Point>> {
         let length = part.len()?;
         let mut records = records(journal, u64::MAX)?;
-        let (mut point, mut end) = (None, 0_u64);
+        let (mut point, mut end, mut failed) = (None, 0_u64, false);
         while let Some(record) = records.next()? {
             match record {
+                Record::Entry(entry) if !entry.init && before == Some((TrackId::new(entry.track), entry.msn)) => break,
+                Record::Entry(Entry { fate: Fate::Failed(_), .. }) => failed = true,
                 Record::Entry(Entry {
                     fate:
                         Fate::Written {
@@ -80,7 +150,9 @@ impl Survey {
                         break;
                     }
                     end = next;
+                    failed = false;
                 }
+                Record::Checkpoint(_) if failed => {}
                 Record::Checkpoint(_) => {
                     point = Some(Point {
                         journal: records.end(),
@@ -125,13 +197,14 @@ pub struct Tally {
 impl Tally {
     /// Counts a missing segment, together with its neighbours where they share its cause.
     pub(crate) fn miss(&mut self, new: Gap) {
-        self.absent += new.segments;
-        self.missing += if new.cause.was_on_offer() { new.segments } else { 0 };
+        // What a live window leaps over is the server's claim.
+        self.absent = self.absent.saturating_add(new.segments);
+        self.missing = self.missing.saturating_add(if new.cause.was_on_offer() { new.segments } else { 0 });
         if let Some(gap) = self.gaps.iter_mut().rev().find(|gap| gap.track == new.track)
             && gap.cause == new.cause
             && gap.first_msn.checked_add(gap.segments) == Some(new.first_msn)
         {
-            gap.segments += new.segments;
+            gap.segments = gap.segments.saturating_add(new.segments);
         } else if self.gaps.len() < GAPS_KEPT {
             self.gaps.push(new);
         }
@@ -164,6 +237,8 @@ pub struct LaneDone {
     pub written: Duration,
     /// The initialization section in force.
     pub init: Option<(String, Option<ByteRange>)>,
+    /// Whether its playlist could still grow when the output was begun.
+    pub was_live: bool,
 }
 
 impl Resumed {
@@ -174,10 +249,16 @@ impl Resumed {
             ..Self::default()
         };
         let mut records = records(journal, point.journal)?;
+        let mut live = Vec::new();
         while let Some(record) = records.next()? {
-            if let Record::Entry(entry) = record {
-                resumed.add(&entry);
+            match record {
+                Record::Job(job) => live.extend(job.tracks.iter().filter(|track| track.live).map(|track| track.number)),
+                Record::Entry(entry) => resumed.add(&entry),
+                Record::Checkpoint(_) | Record::Synced(_) | Record::Interrupted(_) => {}
             }
+        }
+        for lane in &mut resumed.lanes {
+            lane.was_live = live.contains(&lane.track.number());
         }
         Ok(resumed)
     }
@@ -191,6 +272,7 @@ impl Resumed {
                 segments: 0,
                 written: Duration::ZERO,
                 init: None,
+                was_live: false,
             });
             self.lanes.len() - 1
         });
@@ -200,7 +282,7 @@ impl Resumed {
             lane.init = Some((entry.address.clone(), range));
             return;
         }
-        lane.position = lane.position.saturating_add(entry.duration);
+        lane.position = lane.position.saturating_add(entry.playing_time());
         match entry.as_gap() {
             Some(gap) => self.tally.miss(gap),
             None => {

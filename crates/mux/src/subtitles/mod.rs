@@ -111,7 +111,7 @@ impl Mux for Subtitles {
                 self.reader
                     .segment(info.discontinuity_sequence, info.duration, payload.as_slice(), anchor, &mut cues)?;
             }
-            Item::Gap { info, .. } => self.reader.gap(info.duration),
+            gap @ Item::Gap { .. } => self.reader.gap(gap.duration()),
         }
         if !cues.is_empty() {
             self.write(&cues, writes);

@@ -112,6 +112,7 @@ fn item(number: u32, at: usize, piece: Option<&Piece>, period: &mut u64) -> Opti
         },
         Piece::Gap => Item::Gap {
             info: segment,
+            segments: 1,
             cause: GapCause::Expired,
         },
         Piece::Discontinuity => {

@@ -1,0 +1,142 @@
+//! What an earlier run, or somebody else, left where an output is to stand.
+
+use std::path::{Path, PathBuf};
+
+use aqueduct_core::{Presentation, Track};
+
+use super::names::{paths, target_of};
+use crate::OutputError;
+use crate::journal::disk::{Disk, RealDisk, There};
+use crate::journal::record::{Job, JobTrack};
+use crate::journal::survey::{Left, Survey};
+
+/// How many names of a folder are looked at to find what an earlier run left, and how many journals are read.
+const MOST_NAMES: usize = 10_000;
+const MOST_JOURNALS: usize = 256;
+
+/// What there is to decide about before the first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nothing, or nothing of use: the part file is empty, and this process's own.
+    Nothing,
+    /// A part file and its journal, or something to be replaced.
+    Part,
+    /// A journal of an output that has its final name and this length: an interruption gave it that, and it can go on.
+    Interrupted(u64),
+    /// A journal without a part file.
+    Journal,
+}
+
+impl Found {
+    /// Whether something stands there that no run may throw away before it knows what it is.
+    pub(super) fn is_something(self) -> bool {
+        matches!(self, Self::Part | Self::Interrupted(_))
+    }
+}
+
+/// Looks at what stands at the target and beside it. Only a journal whose output is finished is removed. With it comes whether
+/// what stands there is of this program, as far as the journal tells.
+pub(super) fn look(disk: &dyn Disk, target: &Path, overwrite: bool) -> Result<(Found, bool), OutputError> {
+    let (part, journal) = paths(target);
+    // What stands there may be a link that somebody laid to another file; a pipe or a device would be replaced by a file.
+    for path in [&part, &journal] {
+        if matches!(disk.there(path), There::Link | There::Other) {
+            return Err(OutputError::Special { path: path.clone() });
+        }
+    }
+    if disk.there(target) == There::Other {
+        return Err(OutputError::Special { path: target.into() });
+    }
+    let left = match disk.there(&journal) {
+        There::File(1..) => disk.read(&journal).and_then(|file| Left::of(&*file)),
+        _ => Ok(Left::Torn),
+    };
+    let left = left.map_err(|source| OutputError::io(&journal, "cannot be read", source))?;
+    if matches!(left, Left::Foreign) && !overwrite {
+        return Err(OutputError::Foreign { path: journal });
+    }
+    let ours = matches!(left, Left::Journal(_) | Left::Begun | Left::OtherVersion);
+    let alone = disk.there(&part) == There::Nothing;
+    let interrupted = match &left {
+        Left::Journal(survey) => survey.interrupted,
+        _ => None,
+    };
+    match disk.there(target) {
+        There::File(length) if interrupted == Some(length) && alone => return Ok((Found::Interrupted(length), ours)),
+        There::Nothing => {}
+        _ if overwrite => {}
+        _ => {
+            // Left by a process that was killed when the target had its name already.
+            if matches!(left, Left::Journal(_)) && interrupted.is_none() && alone {
+                disk.remove(&journal)
+                    .map_err(|source| OutputError::io(&journal, "cannot be removed", source))?;
+            }
+            return Err(OutputError::Exists { path: target.into() });
+        }
+    }
+    Ok(match (alone, ours) {
+        (false, _) => (Found::Part, ours),
+        (true, true) => (Found::Journal, ours),
+        (true, false) => (Found::Nothing, ours),
+    })
+}
+
+/// Whether another process gave a file the name of the target, between the look at it and the lock.
+pub(super) fn has_appeared(disk: &dyn Disk, target: &Path, found: Found, overwrite: bool) -> bool {
+    !overwrite && !matches!(found, Found::Interrupted(_)) && disk.there(target) != There::Nothing
+}
+
+/// Whether an earlier run left something of the output at `target` that can be taken up.
+pub fn can_go_on(target: &Path) -> bool {
+    let (_, journal) = paths(target);
+    journal.symlink_metadata().is_ok_and(|there| there.is_file() && there.len() > 0)
+}
+
+/// Finds what an earlier run left of `presentation` under another name: an output in `folder` with this extension, whose
+/// tracks come from the same addresses. Segments decide later whether it really is the same. Live streams are not looked for:
+/// one address carries one programme after the other.
+///
+/// It looks at a bounded number of files of the folder, and follows no links.
+pub fn find_left(folder: &Path, presentation: &Presentation, extension: Option<&std::ffi::OsStr>) -> Option<PathBuf> {
+    let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let names = std::fs::read_dir(here).ok()?.take(MOST_NAMES).filter_map(Result::ok);
+    let targets = names.filter_map(|entry| {
+        let journal = folder.join(entry.file_name());
+        let regular = entry.file_type().is_ok_and(|kind| kind.is_file());
+        target_of(&journal).filter(|target| regular && target.extension() == extension)
+    });
+    let mut targets: Vec<_> = targets.take(MOST_JOURNALS).collect();
+    // The same in every run, whatever the order of the folder.
+    targets.sort();
+    targets.into_iter().find(|target| {
+        let journal = RealDisk.read(&paths(target).1);
+        let job = journal.and_then(|journal| Survey::job(&*journal));
+        job.is_ok_and(|job| job.is_some_and(|job| is_of(&job, presentation))) && has_media(target)
+    })
+}
+
+/// Whether there is a part file, or an output to which an interruption gave its name.
+fn has_media(target: &Path) -> bool {
+    let (part, journal) = paths(target);
+    match (RealDisk.there(&part), RealDisk.there(target)) {
+        (There::File(1..), _) => true,
+        (There::Nothing, There::File(length)) => {
+            let left = RealDisk.read(&journal).and_then(|journal| Left::of(&*journal));
+            matches!(left, Ok(Left::Journal(survey)) if survey.interrupted == Some(length))
+        }
+        _ => false,
+    }
+}
+
+/// Whether the tracks of a job are those of a presentation, by their addresses.
+fn is_of(job: &Job, presentation: &Presentation) -> bool {
+    let same = |ours: &JobTrack, theirs: &Track| {
+        let theirs = JobTrack::of(theirs);
+        ours.address.is_some() && *ours == theirs && !ours.live
+    };
+    let tracks = |track: &&Track| job.tracks.iter().any(|ours| ours.number == track.id.number());
+    let known = presentation.tracks.iter().filter(tracks);
+    !job.tracks.is_empty()
+        && known.clone().count() == job.tracks.len()
+        && job.tracks.iter().zip(known).all(|(ours, theirs)| same(ours, theirs))
+}

@@ -1,0 +1,78 @@
+//! The names of an output: its own, that of the part file as which it grows, and that of the journal.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::journal::record::hex;
+
+const PART: &str = ".part";
+const JOURNAL: &str = ".part.journal";
+/// The longest name of a file, in bytes, on the file systems in use.
+const LONGEST: usize = 255;
+/// Hexadecimal digits that tell apart names which were cut off.
+const DIGITS: usize = 16;
+
+/// Where the part file of a target stands, and its journal. A name that leaves no room for what is put behind it is cut off,
+/// with the beginning of its SHA-256 instead of the rest: the same name in every run.
+pub(crate) fn paths(target: &Path) -> (PathBuf, PathBuf) {
+    let name = target.file_name().unwrap_or_default();
+    let stem = if name.len() + JOURNAL.len() > LONGEST {
+        cut_off(name)
+    } else {
+        name.to_owned()
+    };
+    let beside = |suffix: &str| {
+        let mut name = stem.clone();
+        name.push(suffix);
+        target.with_file_name(name)
+    };
+    (beside(PART), beside(JOURNAL))
+}
+
+fn cut_off(name: &OsStr) -> OsString {
+    let digest = hex(&Sha256::digest(name.as_encoded_bytes()));
+    let mut stem = name.to_string_lossy().into_owned();
+    stem.truncate(stem.floor_char_boundary(LONGEST - JOURNAL.len() - 1 - DIGITS));
+    format!("{stem}~{}", &digest[..DIGITS]).into()
+}
+
+/// The path with more behind its name.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+/// The target of a journal, by its name.
+pub(super) fn target_of(journal: &Path) -> Option<PathBuf> {
+    let name = journal.file_name()?.to_str()?.strip_suffix(JOURNAL)?;
+    let target = journal.with_file_name(name);
+    (paths(&target).1 == journal).then_some(target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_leaves_room_for_its_part_file_and_its_journal() {
+        let (part, journal) = paths(Path::new("films/film.mp4"));
+        assert_eq!(
+            (part, journal.clone()),
+            ("films/film.mp4.part".into(), "films/film.mp4.part.journal".into())
+        );
+        assert_eq!(target_of(&journal), Some("films/film.mp4".into()));
+        for character in ["x", "é", "日"] {
+            let longest = character.repeat((LONGEST - 4) / character.len()) + ".mp4";
+            let other = character.repeat((LONGEST - 4) / character.len()) + ".ts";
+            let (part, journal) = paths(Path::new(&longest));
+            for name in [&part, &journal] {
+                assert!(name.as_os_str().len() <= LONGEST, "{name:?}");
+            }
+            assert_ne!(part, journal);
+            assert_ne!(part, paths(Path::new(&other)).0, "two films share a part file");
+        }
+    }
+}

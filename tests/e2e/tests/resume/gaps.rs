@@ -1,0 +1,121 @@
+//! Segments that one run left out, and what the next makes of them.
+
+use e2e::Reference;
+
+use super::*;
+
+const PLAYLIST: &str = "/s/plain-ts/index.m3u8";
+
+/// The first run leaves out segment 1 and is broken off at 4.
+struct Case {
+    rule: &'static str,
+    /// Segments that cannot be had in the second run.
+    lost: &'static [usize],
+    on_missing: &'static str,
+    code: i32,
+    says: &'static str,
+    film: Option<&'static [usize]>,
+}
+
+#[tokio::test]
+async fn a_segment_that_was_left_out_is_asked_for_again_when_gaps_are_not_wanted() {
+    let cases = [
+        Case {
+            rule: "it can be had now",
+            lost: &[],
+            on_missing: "abort",
+            code: 0,
+            says: "left out segment 1 of track 0, which can be had now: it is fetched, and what follows once more",
+            film: Some(&[0, 1, 2, 3, 4, 5]),
+        },
+        Case {
+            rule: "it still cannot be had",
+            lost: &[1],
+            on_missing: "abort",
+            code: 1,
+            says: "segment 1 of track 0",
+            film: None,
+        },
+        Case {
+            rule: "gaps are wanted",
+            lost: &[],
+            on_missing: "gap",
+            code: 3,
+            says: "missing: segment 1 of track 0",
+            film: Some(&[0, 2, 3, 4, 5]),
+        },
+    ];
+    for case in cases {
+        let lost = |segments: &[usize], status| {
+            let rule = |segment: &usize| Rule::new(format!("*/{segment}.ts"), Fault::status(status));
+            segments.iter().map(rule).collect::<Vec<_>>()
+        };
+        let mut rules = lost(&[1], 404);
+        // Nothing is left out for a server that is gone.
+        rules.push(Rule::new("*/4.ts", Fault::Stall { at: 100 }));
+        let bench = Bench::new(rules);
+        let args = ["-o", "out.ts", "--on-missing"];
+        let mut child = bench.start(&[&args[..], &["gap"]].concat(), PLAYLIST);
+        let part = bench.path("out.ts.part");
+        let three = Reference::some("high-ts", &[0, 2, 3]).bytes().unwrap();
+        let written = async {
+            while std::fs::read(&part).map_or(0, |bytes| bytes.len()) < three.len() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, written).await.unwrap();
+        // The journal comes behind the bytes; what it lacks is fetched again.
+        child.kill().await.unwrap();
+        bench.server.set_rules(lost(case.lost, 404));
+        let again = bench.run(&[&args[..], &[case.on_missing]].concat(), PLAYLIST).await;
+        assert_eq!(again.code, Some(case.code), "{}: {}", case.rule, again.stderr);
+        assert!(again.stderr.contains(case.says), "{}: {}", case.rule, again.stderr);
+        match case.film {
+            Some(film) => {
+                assert!(
+                    media(&bench.path("out.ts")) == Reference::some("high-ts", film).bytes().unwrap(),
+                    "{}",
+                    case.rule
+                );
+            }
+            None => {
+                let kept = media(&part);
+                assert!(
+                    kept.len() > 60_000 && three.starts_with(&kept),
+                    "{}: what was fetched is kept",
+                    case.rule
+                );
+                let on = bench.run(&[&args[..], &["gap"]].concat(), PLAYLIST).await;
+                expect(&on, 3, "missing: segment 1 of track 0");
+            }
+        }
+        assert_eq!(bench.asked("*/0.ts"), 1, "{}", case.rule);
+    }
+}
+
+#[tokio::test]
+async fn segments_that_were_left_out_at_the_very_end_are_tried_again_in_any_case() {
+    let bench = Bench::new(vec![
+        Rule::new("*/3.ts", Fault::status(404)),
+        Rule::new("*/4.ts", Fault::status(404)),
+        Rule::new("*/5.ts", Fault::Stall { at: 0 }),
+    ]);
+    let args = ["-o", "out.ts", "--on-missing", "gap"];
+    let mut child = bench.start(&args, PLAYLIST);
+    let journal = bench.path("out.ts.part.journal");
+    let two = async {
+        loop {
+            let bytes = std::fs::read(&journal).unwrap_or_default();
+            if bytes.windows(8).filter(|at| at == b"tatus 40").count() >= 2 {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, two).await.unwrap();
+    child.kill().await.unwrap();
+    bench.server.set_rules(Vec::new());
+    expect(&bench.run(&args, PLAYLIST).await, 0, "whole");
+    assert!(media(&bench.path("out.ts")) == Reference::all("high-ts").bytes().unwrap());
+    assert_eq!(bench.asked("*/0.ts"), 1);
+}
