@@ -37,13 +37,14 @@ fn tell(file: &Path, findings: &Findings, quiet: bool) -> Exit {
     };
     let units = |name: &str, units: &[UnitDocument]| {
         for unit in units.iter().take(MOST_TOLD) {
-            let what = if unit.init {
-                "initialization section before segment"
-            } else {
-                "segment"
+            let last = unit.msn.saturating_add(unit.segments.saturating_sub(1));
+            let what = match (unit.init, last > unit.msn) {
+                (true, _) => format!("initialization section before segment {last}"),
+                (false, true) => format!("segments {} to {last}", unit.msn),
+                (false, false) => format!("segment {last}"),
             };
             let why = unit.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
-            line(format!("{name}: {what} {} of track {}{why}", unit.msn, unit.track));
+            line(format!("{name}: {what} of track {}{why}", unit.track));
         }
         if let Some(more) = units.len().checked_sub(MOST_TOLD).filter(|more| *more > 0) {
             line(format!("{name}: {more} more"));

@@ -29,11 +29,8 @@ pub(crate) fn is_in_the_way(file: &Path, target: &Path) -> bool {
         Some(folder.join(path.file_name()?))
     };
     let Some(file) = whole(file) else { return false };
-    ["", ".part", ".part.journal"].iter().any(|suffix| {
-        let mut name = target.as_os_str().to_owned();
-        name.push(suffix);
-        whole(Path::new(&name)).as_ref() == Some(&file)
-    })
+    let (part, journal) = aqueduct::mux::part_paths(target);
+    [target, &part, &journal].iter().any(|path| whole(path).as_ref() == Some(&file))
 }
 
 /// The files that stand there now: several for an output that was split.

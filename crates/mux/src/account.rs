@@ -7,7 +7,8 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::journal::disk::{Bytes, Disk, RealDisk, write_all};
-use crate::journal::record::{Entry, Fate, Job, MAGIC, Record, hex};
+use crate::journal::job::Job;
+use crate::journal::record::{Entry, Fate, MAGIC, Record, hex};
 use crate::journal::survey::{self, Survey, digest};
 use crate::part::paths;
 

@@ -58,14 +58,15 @@ pub use container::{Auto, Container};
 pub use driver::{Finished, StageError, run};
 pub use fmp4::Fmp4;
 pub use hls::Hls;
+pub use journal::job::{Job, JobTrack};
 #[doc(hidden)]
 pub use journal::record::whole_records;
-pub use journal::record::{Entry, Fate, Job, JobTrack};
+pub use journal::record::{Entry, Fate};
 pub use journal::survey::{Entries, LaneDone, Resumed, Tally};
 pub use mkv::Mkv;
 pub use mp4::{Mp4, Mp4Muxer};
 pub use output::{Output, OutputError};
-pub use part::{can_go_on, find_left};
+pub use part::{can_go_on, find_left, paths as part_paths};
 pub use remux::{Order, Remux, SampleWriter};
 pub use split::Split;
 pub use subtitles::{Origin, SubtitleFormat, Subtitles};

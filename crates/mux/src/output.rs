@@ -11,7 +11,8 @@ use thiserror::Error;
 use crate::account::Account;
 use crate::files::Files;
 use crate::journal::disk::RealDisk;
-use crate::journal::record::{Entry, Job};
+use crate::journal::job::Job;
+use crate::journal::record::Entry;
 use crate::journal::survey::{Entries, Resumed};
 use crate::part::Part;
 

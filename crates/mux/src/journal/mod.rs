@@ -8,6 +8,7 @@
 pub(crate) mod disk;
 #[cfg(test)]
 pub(crate) mod faulty;
+pub(crate) mod job;
 pub(crate) mod record;
 pub(crate) mod survey;
 pub(crate) mod sync;

@@ -7,7 +7,8 @@ use aqueduct_core::{ByteRange, Gap, TrackId};
 use sha2::{Digest, Sha256};
 
 use super::disk::{Bytes, Span};
-use super::record::{Entry, Fate, Head, Job, MAGIC, MOST_JOB, Record, Records};
+use super::job::Job;
+use super::record::{Entry, Fate, Head, MAGIC, MOST_JOB, Record, Records};
 
 /// Gaps that are kept one by one for the report; beyond that only their number is.
 const GAPS_KEPT: usize = 10_000;

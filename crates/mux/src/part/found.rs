@@ -7,7 +7,7 @@ use aqueduct_core::{Presentation, Track};
 use super::names::{paths, target_of};
 use crate::OutputError;
 use crate::journal::disk::{Disk, RealDisk, There};
-use crate::journal::record::{Job, JobTrack};
+use crate::journal::job::{Job, JobTrack};
 use crate::journal::survey::{Left, Survey};
 
 /// How many names of a folder are looked at to find what an earlier run left, and how many journals are read.

@@ -16,7 +16,7 @@ const DIGITS: usize = 16;
 
 /// Where the part file of a target stands, and its journal. A name that leaves no room for what is put behind it is cut off,
 /// with the beginning of its SHA-256 instead of the rest: the same name in every run.
-pub(crate) fn paths(target: &Path) -> (PathBuf, PathBuf) {
+pub fn paths(target: &Path) -> (PathBuf, PathBuf) {
     let name = target.file_name().unwrap_or_default();
     let stem = if name.len() + JOURNAL.len() > LONGEST {
         cut_off(name)

@@ -147,6 +147,10 @@ async fn a_leap_of_a_live_window_is_named_by_its_first_and_last_number() {
     let report: serde_json::Value = serde_json::from_slice(&media(&bench.path("report.json"))).unwrap();
     let units = report["outputs"][0]["units"].as_array().unwrap();
     let expired: Vec<_> = units.iter().filter(|unit| unit["fate"] == "expired").collect();
+    let mut verify = binary::command(bench.folder.path()).unwrap();
+    let child = verify.args(["verify", "out.ts", "--report", "report.json"]).spawn().unwrap();
+    let verified = binary::finish(child, PATIENCE).await.unwrap();
+    expect(&verified, 3, "missing: segments 13 to 4000000012 of track 0");
     assert_eq!(expired.len(), 1);
     assert_eq!(
         (&expired[0]["msn"], &expired[0]["segments"]),

@@ -167,3 +167,51 @@ async fn a_file_that_somebody_puts_in_place_of_the_part_file_does_not_get_its_na
     assert_eq!(media(&bench.path("out.ts.part")), b"precious");
     assert!(!bench.path("out.ts").exists());
 }
+
+/// Takes the right to write from a folder. `false` where that binds nobody, as it does not bind root.
+#[expect(clippy::print_stderr, reason = "a test that tests nothing says so")]
+fn is_closed(folder: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o555)).unwrap();
+    let closed = std::fs::write(folder.join("probe"), "").is_err();
+    if !closed {
+        eprintln!("skipped: whoever runs this may write everywhere");
+    }
+    closed
+}
+
+#[tokio::test]
+async fn a_right_that_is_lost_is_told_and_a_later_run_goes_on() {
+    use std::os::unix::fs::PermissionsExt;
+    let bench = Bench::new(vec![Rule::new("*/5.ts", Fault::Delay { milliseconds: 1500 })]);
+    let films = bench.path("films");
+    std::fs::create_dir(&films).unwrap();
+    let args = ["-o", "films/out.ts"];
+    let child = bench.start(&args, PLAYLIST);
+    let asked = bench.server.stats().wait_until(|tally| tally.count("*/5.ts") > 0);
+    tokio::time::timeout(PATIENCE, asked).await.unwrap();
+    if !is_closed(&films) {
+        return;
+    }
+    let lost = binary::finish(child, PATIENCE).await.unwrap();
+    expect(&lost, 1, "films/out.ts.part: cannot be renamed to its final name");
+    expect(&lost, 1, "the same command carries on");
+    std::fs::set_permissions(&films, std::fs::Permissions::from_mode(0o755)).unwrap();
+    expect(&bench.run(&args, PLAYLIST).await, 0, "whole");
+    assert_eq!(bench.asked("*/0.ts"), 1);
+}
+
+#[tokio::test]
+async fn a_folder_that_may_not_be_written_is_told_before_anything_is_asked_for() {
+    let bench = Bench::new(Vec::new());
+    let films = bench.path("films");
+    std::fs::create_dir(&films).unwrap();
+    if is_closed(&films) {
+        expect(
+            &bench.run(&["-o", "films/out.ts"], PLAYLIST).await,
+            1,
+            "films/out.ts.part: cannot be created",
+        );
+        assert_eq!(bench.asked("*"), 0);
+    }
+}

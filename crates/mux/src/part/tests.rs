@@ -1,0 +1,250 @@
+//! Two runs on one output, and what stands there in between.
+
+use aqueduct_core::{Given, Kind, Presentation, Resource, SegmentInfo};
+
+use super::*;
+use crate::Fate;
+use crate::journal::faulty::FaultyDisk;
+use crate::journal::record::MAGIC;
+
+const TARGET: &str = "film.ts";
+const PART: &str = "film.ts.part";
+const JOURNAL: &str = "film.ts.part.journal";
+
+fn job(container: &str) -> Job {
+    Job::new(&Presentation::default(), &[], container)
+}
+
+fn open(disk: &FaultyDisk) -> Result<Part, OutputError> {
+    Part::open(Arc::new(disk.clone()), Path::new(TARGET), false)
+}
+
+fn info(msn: u64) -> SegmentInfo {
+    let url = url::Url::parse("http://host.example/7.ts").unwrap();
+    let duration = std::time::Duration::from_secs(2);
+    SegmentInfo::new(TrackId::new(0), msn, duration, Resource::new(Kind::Segment, url))
+}
+
+fn written() -> Fate {
+    Fate::Written {
+        offset: 0,
+        length: 0,
+        sha256: [0; 32],
+    }
+}
+
+/// What a run leaves that wrote these texts, each as a segment.
+fn left(texts: &[&str], job: &Job) -> FaultyDisk {
+    let disk = FaultyDisk::default();
+    let mut part = open(&disk).unwrap();
+    part.begin(job).unwrap();
+    for (msn, text) in (0..).zip(texts) {
+        part.append(text.as_bytes()).unwrap();
+        part.record(Entry::segment(&info(msn), written()), Some(Vec::new())).unwrap();
+    }
+    disk
+}
+
+/// How much of it the next run takes up.
+fn taken_up(disk: &FaultyDisk, job: &Job) -> Option<(u64, u64)> {
+    let resumed = open(disk).unwrap().begin(job).unwrap()?;
+    Some((resumed.tally.segments, resumed.bytes))
+}
+
+fn file(disk: &FaultyDisk, name: &str) -> Vec<u8> {
+    disk.file(Path::new(name)).unwrap()
+}
+
+#[test]
+fn neither_file_is_believed_beyond_what_the_other_proves() {
+    type Damage = fn(&FaultyDisk);
+    /// Segments and bytes.
+    type Proved = Option<(u64, u64)>;
+    let cases: [(&str, Damage, Proved); 9] = [
+        ("as it was left", |_| (), Some((3, 12))),
+        (
+            "a part file that is longer",
+            |disk| disk.put(Path::new(PART), b"one.two.six.and more"),
+            Some((3, 12)),
+        ),
+        (
+            "a part file that is shorter",
+            |disk| disk.put(Path::new(PART), b"one.two.si"),
+            Some((2, 8)),
+        ),
+        ("a part file that is empty", |disk| disk.put(Path::new(PART), b""), None),
+        ("other bytes", |disk| disk.put(Path::new(PART), b"one.TWO.six."), Some((1, 4))),
+        (
+            "a record that is torn",
+            |disk| {
+                let journal = file(disk, JOURNAL);
+                disk.put(Path::new(JOURNAL), &journal[..journal.len() - 20]);
+            },
+            Some((2, 8)),
+        ),
+        (
+            "records that come twice",
+            |disk| {
+                let journal = file(disk, JOURNAL);
+                let records = journal[MAGIC.len()..].to_vec();
+                disk.put(Path::new(JOURNAL), &[journal, records].concat());
+            },
+            Some((3, 12)),
+        ),
+        (
+            "junk behind the records",
+            |disk| {
+                let journal = file(disk, JOURNAL);
+                disk.put(Path::new(JOURNAL), &[&journal[..], &[7; 100]].concat());
+            },
+            Some((3, 12)),
+        ),
+        (
+            "a first record that did not get to the disk",
+            |disk| disk.put(Path::new(JOURNAL), &[MAGIC, &[0; 100]].concat()),
+            None,
+        ),
+    ];
+    for (case, damage, expected) in cases {
+        let job = job("raw");
+        let disk = left(&["one.", "two.", "six."], &job);
+        damage(&disk);
+        assert_eq!(taken_up(&disk, &job), expected, "{case}");
+    }
+}
+
+#[test]
+fn what_is_not_of_this_job_or_version_is_refused_and_stays() {
+    let mut other_program = job("raw");
+    other_program.program = "0.0.0".into();
+    for (case, left, says) in [
+        (
+            "another container",
+            left(&["one."], &job("mp4")),
+            "another stream: it is mp4, not raw",
+        ),
+        ("another program", left(&["one."], &other_program), "another version"),
+        ("another format", left(&["one."], &job("raw")), "another version"),
+    ] {
+        if case == "another format" {
+            left.put(Path::new(JOURNAL), b"aqueduct journal 1\nwhatever that was");
+        }
+        let before = (file(&left, PART), file(&left, JOURNAL));
+        let refused = open(&left).unwrap().begin(&job("raw")).unwrap_err();
+        assert!(refused.to_string().contains(says), "{case}: {refused}");
+        assert_eq!((file(&left, PART), file(&left, JOURNAL)), before, "{case}");
+        let mut anew = open(&left).unwrap();
+        anew.begin_anew();
+        assert!(anew.begin(&job("raw")).unwrap().is_none(), "{case}");
+    }
+}
+
+#[test]
+fn files_of_somebody_else_are_not_taken_for_a_journal() {
+    for (case, bytes, foreign) in [
+        ("text", &b"precious"[..], true),
+        ("a small number first", &[7, 0, 0, 0, 1, 2, 3, 4, 5][..], true),
+        ("the beginning of a journal", b"aqued", false),
+        ("blocks that were never written", &[0; 512], false),
+    ] {
+        let disk = FaultyDisk::default();
+        disk.put(Path::new(JOURNAL), bytes);
+        let opened = open(&disk);
+        assert_eq!(matches!(opened, Err(OutputError::Foreign { .. })), foreign, "{case}: {opened:?}");
+        drop(opened);
+        assert_eq!(file(&disk, JOURNAL), bytes, "{case}");
+    }
+}
+
+#[test]
+fn a_key_counts_from_where_it_was_used() {
+    let given = |names: &[(&str, &str)]| {
+        let given = names.iter().map(|(name, value)| Given {
+            may_come_later: name.starts_with("KID"),
+            ..Given::new(*name, *value)
+        });
+        let given: Vec<_> = given.collect();
+        job("raw").with_given(None, |_| given)
+    };
+    let cases = [
+        ("the same", vec![("key", "a")], vec![("key", "a")], true, true),
+        ("another", vec![("key", "a")], vec![("key", "b")], true, false),
+        (
+            "another, and nothing was made with it",
+            vec![("key", "a")],
+            vec![("key", "b")],
+            false,
+            true,
+        ),
+        ("none any more", vec![("key", "a")], vec![], true, false),
+        ("one that was not there", vec![], vec![("key", "a")], true, false),
+        ("one that was not there, and was not used", vec![], vec![("key", "a")], false, true),
+        (
+            "one more KID",
+            vec![("KID 1", "a")],
+            vec![("KID 1", "a"), ("KID 2", "b")],
+            true,
+            true,
+        ),
+        ("another key for a KID", vec![("KID 1", "a")], vec![("KID 1", "b")], true, false),
+    ];
+    for (case, first, then, used, goes_on) in cases {
+        let disk = FaultyDisk::default();
+        let mut part = open(&disk).unwrap();
+        part.begin(&given(&first)).unwrap();
+        part.append(b"init").unwrap();
+        let mut entry = Entry::segment(&info(0), written());
+        (entry.init, entry.encrypted) = (!used, true);
+        part.record(entry, Some(Vec::new())).unwrap();
+        drop(part);
+        assert_eq!(open(&disk).unwrap().begin(&given(&then)).is_ok(), goes_on, "{case}");
+        if goes_on {
+            // A third run is measured by the second.
+            let mut third = then.clone();
+            if let Some((_, value)) = third.last_mut() {
+                *value = "c";
+            }
+            assert_eq!(
+                open(&disk).unwrap().begin(&given(&third)).is_ok(),
+                !used,
+                "{case}: the last changed"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_disk_without_room_for_the_rest_is_told_of_ahead() {
+    let disk = FaultyDisk::default();
+    let part = open(&disk).unwrap();
+    assert!(part.check_space(u64::MAX).is_ok(), "a system that does not tell");
+    disk.has_room(1000);
+    assert!(part.check_space(1000).is_ok());
+    let refused = part.check_space(1001).unwrap_err().to_string();
+    assert_eq!(refused, "film.ts.part: it needs 1001 bytes, and 1000 are free");
+}
+
+#[test]
+fn what_could_not_be_had_at_the_end_is_tried_again_and_no_more_than_that() {
+    let job = job("raw");
+    let disk = left(&["one.", "two."], &job);
+    let fail = |part: &mut Part, msn| {
+        let gap = Entry::gap(&info(msn), 1, &aqueduct_core::GapCause::Failed("status 404".into()));
+        part.record(gap, Some(Vec::new())).unwrap();
+    };
+    let mut part = open(&disk).unwrap();
+    part.begin(&job).unwrap();
+    fail(&mut part, 2);
+    part.append(b"ten.").unwrap();
+    part.record(Entry::segment(&info(3), written()), Some(Vec::new())).unwrap();
+    fail(&mut part, 4);
+    fail(&mut part, 5);
+    drop(part);
+    let resumed = open(&disk).unwrap().begin(&job).unwrap().unwrap();
+    assert_eq!((resumed.tally.segments, resumed.tally.missing, resumed.bytes), (3, 1, 12));
+    let mut before = open(&disk).unwrap();
+    before.begin_before(TrackId::new(0), 2);
+    let resumed = before.begin(&job).unwrap().unwrap();
+    assert_eq!((resumed.tally.segments, resumed.tally.missing, resumed.bytes), (2, 0, 8));
+    assert_eq!(file(&disk, PART), b"one.two.");
+}
