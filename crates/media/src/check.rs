@@ -4,7 +4,7 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use mp4_atom::{Co64, Ctts, Mdhd, Stco, Stsc, Stss, Stsz, StszSamples, Stts, Tfdt, Tfhd};
+use mp4_atom::{Co64, Ctts, Mdhd, Stco, Stsc, Stss, Stsz, StszSamples, Stts, Tfdt, Tfhd, Trex, Trun, TrunSamples};
 
 use crate::boxes::{BoxRef, Boxes};
 
@@ -29,7 +29,7 @@ pub struct Checked {
     pub problems: Vec<String>,
     /// How many things are wrong.
     pub wrong: u64,
-    /// Samples of an MP4, movie fragments of a fragmented one, or packets of a transport stream.
+    /// Samples of an MP4, or packets of a transport stream.
     pub units: u64,
 }
 
@@ -101,6 +101,8 @@ fn packets<R: Read>(reader: &mut R, joints: Option<&[u64]>, checked: &mut Checke
             checked.wrong(|| format!("byte {at}: a packet that is marked as broken"));
         } else if let Err(pid) = counters.follow(at, &packet) {
             checked.wrong(|| format!("byte {at}: packets of PID {pid:#06x} are missing"));
+        } else if let Err(pid) = counters.clock(&packet) {
+            checked.wrong(|| format!("byte {at}: the clock of PID {pid:#06x} runs back"));
         }
         at += PACKET as u64;
     }
@@ -112,6 +114,8 @@ struct Counters<'a> {
     /// Counts the places at which a segment begins, or may begin.
     segment: u64,
     pids: Vec<Option<Counter>>,
+    /// The last clock reference of each PID, in 90 kHz, and its segment.
+    clocks: Vec<Option<(u64, u64)>>,
 }
 
 #[derive(Clone, Copy)]
@@ -128,6 +132,7 @@ impl<'a> Counters<'a> {
             joints,
             segment: 0,
             pids: vec![None; 0x2000],
+            clocks: vec![None; 0x2000],
         }
     }
 
@@ -157,6 +162,26 @@ impl<'a> Counters<'a> {
         }
     }
 
+    /// Takes the clock reference of a packet that [`follow`](Self::follow) took, if it has one (ISO 13818-1 §2.4.3.5); an error
+    /// is the PID whose clock runs back within a segment without a word.
+    fn clock(&mut self, packet: &[u8; PACKET]) -> Result<(), usize> {
+        const WRAP: u64 = 1 << 33;
+        let [_, high, low, flags, length, adaptation, ..] = *packet;
+        if flags & 0x20 == 0 || length < 7 || adaptation & 0x10 == 0 {
+            return Ok(());
+        }
+        let pid = usize::from(high & 0x1f) << 8 | usize::from(low);
+        let [a, b, c, d, e] = [6, 7, 8, 9, 10].map(|at: usize| u64::from(packet[at]));
+        let now = a << 25 | b << 17 | c << 9 | d << 1 | e >> 7;
+        let last = self.clocks[pid].replace((now, self.segment));
+        let announced = adaptation & 0x80 != 0;
+        match last {
+            // Half of its range back is forth, across the wrap.
+            Some((last, segment)) if segment == self.segment && !announced && (now + WRAP - last) % WRAP > WRAP / 2 => Err(pid),
+            _ => Ok(()),
+        }
+    }
+
     fn cross_joints(&mut self, at: u64, pid: usize, begins: bool) {
         match &mut self.joints {
             Some(joints) => {
@@ -176,7 +201,7 @@ impl<'a> Counters<'a> {
 fn boxes<R: Read + Seek>(reader: &mut R, length: u64, checked: &mut Checked) -> io::Result<()> {
     checked.container = Some("MP4");
     let (mut at, mut media) = (0, Vec::new());
-    let (mut index, mut fragments) = (None, false);
+    let (mut index, mut fragments) = (None, None::<Fragments>);
     while at < length {
         reader.seek(SeekFrom::Start(at))?;
         let mut header = [0; 16];
@@ -200,10 +225,17 @@ fn boxes<R: Read + Seek>(reader: &mut R, length: u64, checked: &mut Checked) -> 
                 let mut bytes = Vec::new();
                 reader.by_ref().take(size).read_to_end(&mut bytes)?;
                 if kind == "moov" {
+                    if let Some(fragments) = &mut fragments {
+                        fragments.defaults = sample_sizes(&bytes);
+                    }
                     index = Some(bytes);
                 } else {
-                    fragments = true;
-                    fragment(&bytes, at, checked);
+                    let sizes = || index.as_deref().map(sample_sizes).unwrap_or_default();
+                    let fragments = fragments.get_or_insert_with(|| Fragments::new(sizes()));
+                    // What came before it belongs to the one before.
+                    fragments.place(&media, checked);
+                    media.clear();
+                    fragments.take(&bytes, at, checked);
                 }
             }
             "moov" | "moof" => checked.wrong(|| format!("byte {at}: an index of {size} bytes")),
@@ -213,33 +245,109 @@ fn boxes<R: Read + Seek>(reader: &mut R, length: u64, checked: &mut Checked) -> 
     }
     match (index, fragments) {
         (None, _) => checked.wrong(|| "there is no index (`moov`)".into()),
-        (Some(index), false) => movie(&index, &media, checked),
-        (Some(_), true) => checked.container = Some("fragmented MP4"),
+        (Some(index), None) => movie(&index, &media, checked),
+        (Some(_), Some(mut fragments)) => {
+            checked.container = Some("fragmented MP4");
+            fragments.place(&media, checked);
+        }
     }
     Ok(())
 }
 
-/// Whether a fragment can be read: its tracks, and where in time they are (ISO 14496-12 §8.8).
-fn fragment(bytes: &[u8], at: u64, checked: &mut Checked) {
-    let read = || -> Result<u64, crate::Error> {
-        let moof = Boxes::new(bytes).next().ok_or(crate::Error::MissingBox("moof"))??;
-        let mut tracks = 0;
-        for traf in moof.children(0) {
-            let traf = traf?;
-            if &traf.kind == b"traf" {
-                traf.child("tfhd")?.decode::<Tfhd>("tfhd")?;
-                if let Some(time) = traf.find("tfdt")? {
-                    time.decode::<Tfdt>("tfdt")?;
-                }
-                tracks += 1;
+/// The sizes that samples have where their fragment tells none, by track (ISO 14496-12 §8.8.3).
+fn sample_sizes(index: &[u8]) -> Vec<(u32, u32)> {
+    let read = || -> Result<Vec<(u32, u32)>, crate::Error> {
+        let moov = Boxes::new(index).next().ok_or(crate::Error::MissingBox("moov"))??;
+        let Some(extends) = moov.find("mvex")? else { return Ok(Vec::new()) };
+        let mut sizes = Vec::new();
+        for found in extends.children(0) {
+            let found = found?;
+            if &found.kind == b"trex" {
+                let trex: Trex = found.decode("trex")?;
+                sizes.push((trex.track_id, trex.default_sample_size));
             }
         }
-        Ok(tracks)
+        Ok(sizes)
     };
-    match read() {
-        Ok(0) => checked.wrong(|| format!("byte {at}: a fragment without a track")),
-        Ok(_) => checked.units += 1,
-        Err(error) => checked.wrong(|| format!("byte {at}: a fragment that cannot be read: {error}")),
+    read().unwrap_or_default()
+}
+
+/// Movie fragments, one after the other (ISO 14496-12 §8.8).
+struct Fragments {
+    defaults: Vec<(u32, u32)>,
+    /// Where the last one begins, and where its samples lie.
+    last: u64,
+    runs: Vec<(u64, u64)>,
+}
+
+impl Fragments {
+    fn new(defaults: Vec<(u32, u32)>) -> Self {
+        Self {
+            defaults,
+            last: 0,
+            runs: Vec::new(),
+        }
+    }
+
+    /// The samples of the last fragment lie in the media behind it.
+    fn place(&mut self, media: &[(u64, u64)], checked: &mut Checked) {
+        let last = self.last;
+        for (start, end) in self.runs.drain(..) {
+            if start < end && !media.iter().any(|(from, to)| *from <= start && end <= *to) {
+                checked.wrong(|| format!("byte {last}: samples of this fragment, from {start} to {end}, are not in the file"));
+            }
+        }
+    }
+
+    /// Reads a fragment that begins at `at`: its tracks, where in time they are, and where their samples lie.
+    fn take(&mut self, bytes: &[u8], at: u64, checked: &mut Checked) {
+        self.last = at;
+        match self.read(bytes, at) {
+            Ok((0, _)) => checked.wrong(|| format!("byte {at}: a fragment without a track")),
+            Ok((_, samples)) => checked.units += samples,
+            Err(error) => checked.wrong(|| format!("byte {at}: a fragment that cannot be read: {error}")),
+        }
+    }
+
+    /// Gives the number of tracks and of samples.
+    fn read(&mut self, bytes: &[u8], at: u64) -> Result<(u64, u64), crate::Error> {
+        let moof = Boxes::new(bytes).next().ok_or(crate::Error::MissingBox("moof"))??;
+        let (mut tracks, mut samples) = (0, 0);
+        for traf in moof.children(0) {
+            let traf = traf?;
+            if &traf.kind != b"traf" {
+                continue;
+            }
+            let header: Tfhd = traf.child("tfhd")?.decode("tfhd")?;
+            if let Some(time) = traf.find("tfdt")? {
+                time.decode::<Tfdt>("tfdt")?;
+            }
+            let default = self.defaults.iter().find(|(track, _)| *track == header.track_id);
+            let default = header.default_sample_size.or(default.map(|(_, size)| *size));
+            // An absolute offset is that in the segment, which nobody knows here; without one, the first track begins with the
+            // fragment (§8.8.7.1).
+            let mut end = (header.base_data_offset.is_none() && (header.default_base_is_moof || tracks == 0)).then_some(at);
+            for run in traf.children(0) {
+                let run = run?;
+                if &run.kind != b"trun" {
+                    continue;
+                }
+                let run: Trun = run.decode("trun")?;
+                samples += run.samples.len() as u64;
+                let sizes = match &run.samples {
+                    TrunSamples::Inherited { count, .. } => default.map(|size| u64::from(*count) * u64::from(size)),
+                    TrunSamples::Explicit(entries) => entries.iter().map(|entry| entry.size.or(default).map(u64::from)).sum(),
+                };
+                let start = match run.data_offset {
+                    Some(offset) => end.and_then(|_| at.checked_add_signed(offset.into())),
+                    None => end,
+                };
+                end = start.zip(sizes).and_then(|(start, sizes)| start.checked_add(sizes));
+                self.runs.extend(start.zip(end));
+            }
+            tracks += 1;
+        }
+        Ok((tracks, samples))
     }
 }
 
@@ -372,7 +480,7 @@ mod tests {
         // 288 pictures and 564 audio frames (ffprobe); packets: length / 188.
         for (name, bytes, container, units) in [
             ("film.mp4", read("film.mp4"), "MP4", Some(288 + 564)),
-            ("fragmented", fragmented, "fragmented MP4", None),
+            ("fragmented", fragmented, "fragmented MP4", Some(288 + 564)),
             ("transport stream", transport_stream(), "MPEG-TS", Some(200_784 / 188)),
             (
                 "joined out of order",
@@ -476,6 +584,53 @@ mod tests {
             let found = check(&mut Cursor::new(packets.concat()), Some(&[0])).unwrap();
             assert_eq!((found.container, found.wrong), (Some("MPEG-TS"), wrong), "{name}: {found:?}");
         }
+    }
+
+    /// A packet without payload that has a clock reference.
+    fn clock(base: u64, discontinuity: bool) -> [u8; PACKET] {
+        let mut packet = empty(0x100, 0, discontinuity);
+        packet[5] |= 0x10;
+        let field = base << 15 | 0x7e00;
+        packet[6..12].copy_from_slice(&field.to_be_bytes()[2..]);
+        packet
+    }
+
+    #[test]
+    fn a_clock_runs_back_only_where_that_is_announced() {
+        const LAST: u64 = (1 << 33) - 1;
+        for (name, clocks, wrong) in [
+            ("it runs", [(0, false), (9000, false), (9000, false)], 0),
+            ("it wraps", [(LAST - 10, false), (LAST, false), (20, false)], 0),
+            ("it runs back", [(9000, false), (8999, false), (9100, false)], 1),
+            ("it runs back, as announced", [(9000, false), (10, true), (20, false)], 0),
+        ] {
+            let packets: Vec<u8> = clocks.iter().flat_map(|(base, announced)| clock(*base, *announced)).collect();
+            let found = check(&mut Cursor::new(packets), Some(&[0])).unwrap();
+            assert_eq!(found.wrong, wrong, "{name}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn the_samples_of_a_fragment_lie_behind_it() {
+        let whole = [read("high-fmp4/init.mp4"), read("high-fmp4/0.m4s"), read("high-fmp4/1.m4s")].concat();
+        let place = |kind: &[u8]| whole.windows(4).position(|found| found == kind).unwrap() - 4;
+        let size = |at: usize| u32::from_be_bytes(whole[at..at + 4].try_into().unwrap()) as usize;
+        let mdat = place(b"mdat");
+        // The media without its last byte, and all boxes still whole.
+        let mut shorter = whole.clone();
+        let end = mdat + size(mdat);
+        shorter.remove(end - 1);
+        shorter[mdat..mdat + 4].copy_from_slice(&u32::try_from(end - mdat - 1).unwrap().to_be_bytes());
+        let mut elsewhere = whole.clone();
+        elsewhere[mdat + 4..mdat + 8].copy_from_slice(b"free");
+        for (name, bytes) in [("shorter", shorter), ("elsewhere", elsewhere)] {
+            let found = checked(&bytes);
+            assert!(
+                found.wrong > 0 && found.problems[0].contains("are not in the file"),
+                "{name}: {found:?}"
+            );
+        }
+        assert_eq!(checked(&whole).wrong, 0);
     }
 
     #[test]
