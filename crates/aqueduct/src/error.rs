@@ -4,6 +4,8 @@ use aqueduct_core::{BoxError, DecryptError, FetchError, Located, ResolveError, T
 use aqueduct_mux::{OutputError, StageError};
 use thiserror::Error;
 
+use crate::VerifyError;
+
 /// The error of a pipeline: which stage failed, where in the stream, and why. A message never repeats its source:
 /// print the whole chain.
 #[derive(Debug, Error)]
@@ -59,6 +61,9 @@ pub enum Error {
         /// Its Media Sequence Number.
         msn: u64,
     },
+    /// The report of the file that is repaired cannot be read to its end.
+    #[error("failed to read what is to be repaired")]
+    Report(#[source] VerifyError),
     /// Fewer segments came out than went in: a stage lost some.
     #[error("a stage lost segments: {came} of {expected} came out")]
     Lost {

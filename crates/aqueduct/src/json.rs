@@ -1,14 +1,15 @@
 //! The report as JSON, for programs: every unit of every output and its fate. `report.schema.json` describes it.
 //!
-//! It is written while the journal is read, so that a stream of any length takes no memory.
+//! It is written while the journal is read, and read unit by unit, so that a stream of any length takes no memory.
 
 use std::io::{self, Write};
 use std::path::Path;
 
+use aqueduct_core::Summary;
 use aqueduct_mux::{Account, Entry, Fate};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Outcome, Report};
+use crate::{FileReport, Outcome, Repaired, Report, ReportError, Units};
 
 /// The version of the schema.
 pub const REPORT_VERSION: u32 = 1;
@@ -17,8 +18,9 @@ pub const REPORT_SCHEMA: &str = include_str!("../report.schema.json");
 
 /// A report as it is read back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "U: Default + Deserialize<'de>"))]
 #[non_exhaustive]
-pub struct Document {
+pub struct Document<U = Vec<UnitDocument>> {
     /// [`REPORT_VERSION`].
     pub version: u32,
     /// The program that wrote it.
@@ -27,15 +29,46 @@ pub struct Document {
     pub outcome: String,
     /// Why it failed or ended.
     pub error: Option<String>,
+    /// The exit code of the command.
+    #[serde(default)]
+    pub exit_code: Option<u8>,
+    /// What was asked for, where that is known: a repair asks for the same.
+    #[serde(default)]
+    pub selection: Option<SelectionDocument>,
     /// The outputs, the main one first.
     #[serde(default)]
-    pub outputs: Vec<OutputDocument>,
+    pub outputs: Vec<OutputDocument<U>>,
+}
+
+/// Which stream of an input, and which of its tracks, in the words of the command line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SelectionDocument {
+    /// Its number among the streams of the input, counted from 1.
+    pub stream: usize,
+    /// Which video.
+    pub video: String,
+    /// Which audio.
+    pub audio: String,
+    /// Which subtitles.
+    pub subtitles: String,
+    /// Whether the sound alone was wanted.
+    pub sound_alone: bool,
+}
+
+/// What a run was told to do and how it ended, as far as its caller knows better.
+#[derive(Clone, Debug, Default)]
+pub struct Command {
+    /// What was asked for.
+    pub selection: Option<SelectionDocument>,
+    /// The exit code of the command.
+    pub exit_code: Option<u8>,
 }
 
 /// One output of a [`Document`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "U: Default + Deserialize<'de>"))]
 #[non_exhaustive]
-pub struct OutputDocument {
+pub struct OutputDocument<U = Vec<UnitDocument>> {
     /// The name of the file; none for standard output.
     pub file: Option<String>,
     /// The names of all files, where there are several.
@@ -45,6 +78,9 @@ pub struct OutputDocument {
     pub input: Option<String>,
     /// What it was made as.
     pub container: Option<String>,
+    /// What its muxer calls it: `concatenation`, `MP4`; none while it is not finished.
+    #[serde(default)]
+    pub form: Option<String>,
     /// Its length.
     pub bytes: u64,
     /// Its tracks.
@@ -55,7 +91,7 @@ pub struct OutputDocument {
     pub tail: Option<Piece>,
     /// Every unit, in the order of the output.
     #[serde(default)]
-    pub units: Vec<UnitDocument>,
+    pub units: U,
 }
 
 /// A track of an [`OutputDocument`].
@@ -169,17 +205,16 @@ impl From<&Entry> for UnitDocument {
 /// # Errors
 ///
 /// Those of reading the outputs' accounts, and of `out`.
-pub fn write_report(report: &Report, files: &[&Path], out: &mut impl Write) -> io::Result<()> {
+pub fn write_report(report: &Report, files: &[&Path], command: &Command, out: &mut impl Write) -> io::Result<()> {
     let (outcome, error) = match &report.outcome {
         Outcome::Whole => ("whole", None),
         Outcome::Gaps => ("gaps", None),
         Outcome::Interrupted => ("interrupted", None),
         Outcome::Ended(error) => ("ended", Some(chain(error))),
     };
-    let notes = report.summaries.iter().map(|summary| summary.notes.as_slice());
-    let outputs = report.accounts.iter().zip(notes).enumerate();
-    let outputs = outputs.map(|(number, (account, notes))| (account, files.get(number).copied(), notes));
-    write(outcome, error, outputs, out)
+    let outputs = report.accounts.iter().zip(&report.summaries).enumerate();
+    let outputs = outputs.map(|(number, (account, summary))| (account, files.get(number).copied(), Some(summary)));
+    write(outcome, error, command, outputs, out)
 }
 
 /// Writes the report of a run that failed: what it left beside the files of its outputs, to be taken up again.
@@ -187,42 +222,128 @@ pub fn write_report(report: &Report, files: &[&Path], out: &mut impl Write) -> i
 /// # Errors
 ///
 /// As [`write_report`].
-pub fn write_failure(error: &Error, files: &[&Path], out: &mut impl Write) -> io::Result<()> {
+pub fn write_failure(error: &str, files: &[&Path], command: &Command, out: &mut impl Write) -> io::Result<()> {
     let mut left = Vec::new();
     for file in files {
         left.extend(Account::left(file)?.map(|account| (account, *file)));
     }
-    let outputs = left.iter().map(|(account, file)| (account, Some(*file), &[][..]));
-    write("failed", Some(chain(error)), outputs, out)
+    let outputs = left.iter().map(|(account, file)| (account, Some(*file), None));
+    write("failed", Some(error.to_owned()), command, outputs, out)
 }
 
-fn chain(error: &Error) -> String {
-    let chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+/// Writes the report of a repaired file: as `before`, with what the repair changed.
+///
+/// # Errors
+///
+/// Those of reading `before`, and as [`write_report`].
+pub fn write_repaired(before: &FileReport, repaired: &Repaired, file: &Path, out: &mut impl Write) -> io::Result<()> {
+    let documents = &before.document().outputs;
+    let anew = |number: usize| repaired.account.as_ref().filter(|_| number == before.number());
+    let mut lost = 0_u64;
+    for number in 0..documents.len() {
+        let mut count = |fate: &str| lost += u64::from(matches!(fate, "failed" | "expired"));
+        match anew(number) {
+            Some(account) => account.entries(|entry| {
+                count(&UnitDocument::from(entry).fate);
+                Ok(())
+            })?,
+            None => before.units_of::<Unreadable>(number, |unit| {
+                count(&unit.fate);
+                Ok(true)
+            })?,
+        }
+    }
+    let outcome = match before.document().outcome.as_str() {
+        "whole" | "gaps" if lost == 0 => "whole",
+        "whole" | "gaps" => "gaps",
+        // What it never came to, it still lacks.
+        other => other,
+    };
+    let exit_code = match outcome {
+        "whole" => Some(0),
+        "gaps" => Some(3),
+        _ => before.document().exit_code,
+    };
+    let head = Document {
+        outcome: outcome.to_owned(),
+        exit_code,
+        outputs: Vec::new(),
+        ..before.document().clone()
+    };
+    open_list(&head, "outputs", out)?;
+    for (number, document) in documents.iter().enumerate() {
+        separate(number, out)?;
+        if let Some(account) = anew(number) {
+            let mut summary = Summary::new(document.form.clone().unwrap_or_default());
+            summary.notes.clone_from(&document.notes);
+            output(account, Some(file), Some(&summary), out)?;
+            continue;
+        }
+        open_list(document, "units", out)?;
+        let mut count = 0;
+        before.units_of::<Unreadable>(number, |unit| {
+            separate(count, out)?;
+            count += 1;
+            serde_json::to_writer(&mut *out, &unit).map_err(io::Error::from)?;
+            Ok(true)
+        })?;
+        out.write_all(b"\n]}")?;
+    }
+    out.write_all(b"\n]}\n")
+}
+
+/// A failure to read one report or to write another.
+struct Unreadable(io::Error);
+
+impl From<ReportError> for Unreadable {
+    fn from(error: ReportError) -> Self {
+        Self(io::Error::other(error))
+    }
+}
+
+impl From<io::Error> for Unreadable {
+    fn from(error: io::Error) -> Self {
+        Self(error)
+    }
+}
+
+impl From<Unreadable> for io::Error {
+    fn from(error: Unreadable) -> Self {
+        error.0
+    }
+}
+
+/// An error with all its sources.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn write<'a>(
     outcome: &str,
     error: Option<String>,
-    outputs: impl Iterator<Item = (&'a Account, Option<&'a Path>, &'a [String])>,
+    command: &Command,
+    outputs: impl Iterator<Item = (&'a Account, Option<&'a Path>, Option<&'a Summary>)>,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let head = Document {
+    let head = Document::<Units> {
         version: REPORT_VERSION,
         program: concat!("aqueduct ", env!("CARGO_PKG_VERSION")).into(),
         outcome: outcome.into(),
         error,
+        exit_code: command.exit_code,
+        selection: command.selection.clone(),
         outputs: Vec::new(),
     };
     open_list(&head, "outputs", out)?;
-    for (number, (account, file, notes)) in outputs.enumerate() {
+    for (number, (account, file, summary)) in outputs.enumerate() {
         separate(number, out)?;
-        output(account, file, notes, out)?;
+        output(account, file, summary, out)?;
     }
     out.write_all(b"\n]}\n")
 }
 
-fn output(account: &Account, file: Option<&Path>, notes: &[String], out: &mut impl Write) -> io::Result<()> {
+fn output(account: &Account, file: Option<&Path>, summary: Option<&Summary>, out: &mut impl Write) -> io::Result<()> {
     let job = account.job()?;
     let tail = account.tail()?.map(|(offset, length, sha256)| Piece { offset, length, sha256 });
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
@@ -231,11 +352,12 @@ fn output(account: &Account, file: Option<&Path>, notes: &[String], out: &mut im
         files: account.files().iter().filter_map(|file| name(file)).collect(),
         input: job.as_ref().and_then(|job| job.input.clone()),
         container: job.as_ref().map(|job| job.container.clone()),
+        form: summary.map(|summary| summary.container.clone()),
         bytes: account.length(),
         tracks: job.into_iter().flat_map(|job| job.tracks).map(TrackDocument::from).collect(),
-        notes: notes.to_vec(),
+        notes: summary.map(|summary| summary.notes.clone()).unwrap_or_default(),
         tail,
-        units: Vec::new(),
+        units: Units,
     };
     open_list(&head, "units", out)?;
     let mut number = 0;

@@ -72,7 +72,10 @@
 mod begin;
 mod error;
 mod json;
+mod lane;
 mod pipeline;
+mod reading;
+mod repair;
 mod report;
 mod resume;
 mod verdict;
@@ -81,11 +84,16 @@ mod verify;
 pub use aqueduct_core::*;
 pub use aqueduct_mux::{CaptionChannel, Container, Output, OutputError, SubtitleCoding, SubtitleFormat};
 pub use error::Error;
-pub use json::{Document, OutputDocument, Piece, REPORT_SCHEMA, REPORT_VERSION, TrackDocument, UnitDocument, write_failure, write_report};
+pub use json::{
+    Command, Document, OutputDocument, Piece, REPORT_SCHEMA, REPORT_VERSION, SelectionDocument, TrackDocument, UnitDocument, write_failure,
+    write_repaired, write_report,
+};
 pub use pipeline::{Options, Outputs, Pipeline};
+pub use reading::{FileReport, ReportError, Units, report_beside};
+pub use repair::{Damage, RepairError, Repaired};
 pub use report::{Outcome, Report};
 pub use url::Url;
-pub use verify::{Findings, VerifyError, read_report, report_beside, verify};
+pub use verify::{Findings, Found, VerifyError, verify};
 
 /// Decryption: the stage and its bundled decrypter.
 pub mod decrypt {

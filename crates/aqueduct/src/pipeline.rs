@@ -2,18 +2,16 @@
 
 use std::sync::Arc;
 
-use aqueduct_core::{
-    Budget, Clear, Decrypt, Fetch, Input, Item, Lender, Limits, Mux, Presentation, Progress, Receiver, Resolve, ResolveError, Sender, Stop,
-    Track, TrackId, channel,
-};
-use aqueduct_decrypt::{ClearKey, KeyStore};
-use aqueduct_fetch::{Concurrency, Elsewhere, FetchError, HttpFetcher, Missing, OnMissing, Permits};
+use aqueduct_core::{Clear, Decrypt, Fetch, Input, Item, Limits, Mux, Presentation, Progress, Receiver, Resolve, Stop, Track, TrackId};
+use aqueduct_decrypt::ClearKey;
+use aqueduct_fetch::{Concurrency, FetchError, HttpFetcher, OnMissing, Permits};
 use aqueduct_mux::{Auto, Container, Finished, Origin, Output, StageError, SubtitleFormat, Subtitles};
 use aqueduct_resolve::PageResolver;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use crate::resume::Beyond;
+use crate::json::chain;
+use crate::lane::{Failure, Stages};
 use crate::verdict::Verdict;
 use crate::{Error, Report, begin, resume};
 
@@ -74,19 +72,19 @@ impl From<Output> for Outputs {
 /// Four roles, wired.
 #[derive(Debug)]
 pub struct Pipeline<R = PageResolver, F = HttpFetcher, D = ClearKey, M = Auto> {
-    resolver: Arc<R>,
-    fetcher: Arc<F>,
-    decrypter: D,
-    muxer: M,
-    common: Common,
+    pub(crate) resolver: Arc<R>,
+    pub(crate) fetcher: Arc<F>,
+    pub(crate) decrypter: D,
+    pub(crate) muxer: M,
+    pub(crate) common: Common,
 }
 
 /// What does not depend on the roles.
 #[derive(Debug, Default)]
-struct Common {
-    options: Options,
-    progress: Progress,
-    stop: Stop,
+pub(crate) struct Common {
+    pub(crate) options: Options,
+    pub(crate) progress: Progress,
+    pub(crate) stop: Stop,
 }
 
 impl Pipeline {
@@ -242,76 +240,24 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         }
         let matched = Arc::new(Barrier::new(jobs.len()));
 
-        let budget = Budget::new(options.budget_bytes);
-        let keys = Arc::new(KeyStore::new(Arc::clone(&fetcher), options.limits));
-        let lender = |track: &Track| Lender {
-            budget: budget.clone(),
-            track: track.id,
-            limits: options.limits,
-            progress: progress.clone(),
-        };
         let permits = Permits::split(options.concurrency, presentation.tracks.len());
-        // When it fails, what came before the failure still flows into the output, so that a later run need not fetch it.
-        let source = stop.child();
-        let mut stages = JoinSet::new();
-        let mut ahead = JoinSet::new();
+        let mut stages = Stages::new(resolver, fetcher, decrypter, options, &progress, &stop);
         let mut lanes = Vec::new();
         for (track, permits) in presentation.tracks.iter().zip(permits) {
-            let (named, mut to_announce) = channel(options.channel_items);
-            let (announced, to_fetch) = channel(1);
-            let (fetched, to_decrypt) = channel(options.channel_items);
-            let (clear, to_mux) = channel(options.channel_items);
-            stages.spawn({
-                let (resolver, fetcher, track) = (Arc::clone(&resolver), Arc::clone(&fetcher), track.clone());
-                let (source, stop, outlet) = (source.clone(), stop.clone(), named.clone());
-                async move {
-                    or_end_all(resolver.follow(&track, &*fetcher, named, source), outlet, &stop)
-                        .await
-                        .map(|()| Beyond::default())
-                        .map_err(|error| Failure::of_source(&track, error))
+            let job = jobs.iter().position(|job| job.track == track.id).map(|at| jobs.swap_remove(at));
+            let clear = match job {
+                Some(job) => {
+                    let again = resume::Again {
+                        fetcher: stages.fetcher(),
+                        lender: stages.lender(track),
+                    };
+                    stages.spawn_through(track, permits, |named, outlet, stop| {
+                        resume::run(job, again, named, outlet, Arc::clone(&matched), stop)
+                    })
                 }
-            });
-            if let Some(at) = jobs.iter().position(|job| job.track == track.id) {
-                let (outlet, rest) = channel(options.channel_items);
-                let named = std::mem::replace(&mut to_announce, rest);
-                let again = resume::Again {
-                    fetcher: Arc::clone(&fetcher),
-                    lender: lender(track),
-                };
-                let stage = resume::run(jobs.swap_remove(at), again, named, outlet, Arc::clone(&matched), source.clone());
-                stages.spawn(async move { stage.await.map_err(Failure::Fatal) });
-            }
-            ahead.spawn({
-                let (decrypter, keys) = (decrypter.clone(), Arc::clone(&keys));
-                async move { aqueduct_decrypt::fetch_ahead(decrypter, &keys, to_announce, announced).await }
-            });
-            stages.spawn({
-                let lender = lender(track);
-                let missing = Missing::from(options.on_missing).with_elsewhere(elsewhere(&resolver, &fetcher, track));
-                let (stop, outlet) = (stop.clone(), fetched.clone());
-                let stage = aqueduct_fetch::run(Arc::clone(&fetcher), lender, permits, missing, to_fetch, fetched, source.clone());
-                async move {
-                    or_end_all(stage, outlet, &stop)
-                        .await
-                        .map(|()| Beyond::default())
-                        .map_err(|error| Failure::Source(Error::Fetch(error)))
-                }
-            });
-            stages.spawn({
-                let (decrypter, keys, stop) = (decrypter.clone(), Arc::clone(&keys), stop.clone());
-                async move {
-                    let outlet = clear.clone();
-                    or_end_all(
-                        aqueduct_decrypt::run(decrypter, &keys, to_decrypt, clear, stop.clone()),
-                        outlet,
-                        &stop,
-                    )
-                    .await
-                    .map(|()| Beyond::default())
-                    .map_err(|error| Failure::Fatal(Error::Decrypt(error)))
-                }
-            });
-            lanes.push((track.id, to_mux));
+                None => stages.spawn(track, permits),
+            };
+            lanes.push((track.id, clear));
         }
 
         let on_disk = main.is_seekable();
@@ -336,15 +282,15 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         let mut running = muxers.running;
         while !stages.is_empty() || !running.is_empty() {
             tokio::select! {
-                Some(stage) = stages.join_next() => match stage.map_err(panicked) {
-                    Ok(Ok(beyond)) => verdict.is_beyond(beyond),
-                    Ok(Err(Failure::Live(error))) if progress.counters().segments_written() > 0 => {
+                Some(ended) = stages.ended() => match ended {
+                    Ok(beyond) => verdict.is_beyond(beyond),
+                    Err(Failure::Live(error)) if progress.counters().segments_written() > 0 => {
                         tracing::warn!("the live stream can no longer be followed: {}", chain(&error));
                         verdict.ended.get_or_insert(error);
                         stop.drain();
                     }
-                    Ok(Err(Failure::Live(error) | Failure::Source(error))) => verdict.fail(error, &source),
-                    Ok(Err(Failure::Fatal(error))) | Err(error) => verdict.fail(error, &stop),
+                    Err(Failure::Live(error) | Failure::Source(error)) => verdict.fail(error, stages.source()),
+                    Err(Failure::Fatal(error)) => verdict.fail(error, &stop),
                 },
                 Some(muxed) = running.join_next() => match muxed.map_err(panicked) {
                     Ok(Ok(done)) => finished.push(done),
@@ -356,55 +302,10 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             }
         }
         running.detach_all();
-        // What is left is keys that nothing needed.
-        ahead.abort_all();
-        while let Some(ended) = ahead.join_next().await {
-            if let Err(error) = ended
-                && error.is_panic()
-            {
-                verdict.fail(panicked(error), &stop);
-            }
+        if let Some(error) = stages.end_keys().await {
+            verdict.fail(error, &stop);
         }
         verdict.conclude(&presentation, finished, &progress, &stop)
-    }
-}
-
-/// Runs a stage, and has all tracks end before its outlet closes where it fails. Otherwise the muxer would take a lane that
-/// breaks off for one that is finished, and go on with the others alone: in another order than that of an undisturbed run.
-async fn or_end_all<P, E>(stage: impl Future<Output = Result<(), E>>, outlet: Sender<Item<P>>, stop: &Stop) -> Result<(), E> {
-    let ended = stage.await;
-    if ended.is_err() {
-        stop.drain();
-    }
-    drop(outlet);
-    ended
-}
-
-/// Asks the resolver where else a unit of the track is.
-fn elsewhere<R: Resolve, F: Fetch>(resolver: &Arc<R>, fetcher: &Arc<F>, track: &Track) -> Elsewhere {
-    let (resolver, fetcher, track) = (Arc::clone(resolver), Arc::clone(fetcher), track.clone());
-    Arc::new(move |lost| {
-        let (resolver, fetcher, track) = (Arc::clone(&resolver), Arc::clone(&fetcher), track.clone());
-        Box::pin(async move { resolver.elsewhere(&track, &lost, &*fetcher).await })
-    })
-}
-
-/// How a stage of the source failed.
-enum Failure {
-    /// A live stream cannot be followed any further: what was fetched is worth keeping.
-    Live(Error),
-    /// What was fetched until then is worth recording.
-    Source(Error),
-    Fatal(Error),
-}
-
-impl Failure {
-    fn of_source(track: &Track, error: ResolveError) -> Self {
-        if track.live {
-            Self::Live(Error::Resolve(error))
-        } else {
-            Self::Source(Error::Resolve(error))
-        }
     }
 }
 
@@ -422,12 +323,6 @@ impl Muxers {
         self.running
             .spawn_blocking(move || aqueduct_mux::run(muxer, &presentation, lanes, output, &progress, &stop));
     }
-}
-
-/// An error with all its sources, for a log.
-fn chain(error: &Error) -> String {
-    let chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 pub(crate) fn panicked(error: tokio::task::JoinError) -> Error {

@@ -8,7 +8,10 @@ use aqueduct_media::check::{Checked, check};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::{Document, OutputDocument, Piece, REPORT_VERSION, UnitDocument};
+use crate::{FileReport, Piece, ReportError, UnitDocument};
+
+/// What is named one by one, of each kind of finding.
+const MOST_NAMED: usize = 100;
 
 /// Why a file could not be examined. Messages read after "failed to verify".
 #[derive(Debug, Error)]
@@ -17,35 +20,14 @@ pub enum VerifyError {
     /// The system refused.
     #[error("{}: cannot be read", .path.display())]
     Io {
-        /// The file, or its report.
+        /// The file.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
     },
-    /// The report is none.
-    #[error("{}: no report of this program", .path.display())]
-    Report {
-        /// The report.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
-    /// The report is of another version.
-    #[error("{}: a report of version {version}, and only version {REPORT_VERSION} can be read", .path.display())]
-    Version {
-        /// The report.
-        path: PathBuf,
-        /// What it says.
-        version: u32,
-    },
-    /// The report is of other files.
-    #[error("{}: it tells nothing of {file:?}", .path.display())]
-    OtherFile {
-        /// The report.
-        path: PathBuf,
-        /// The file.
-        file: String,
-    },
+    /// Its report cannot be used.
+    #[error(transparent)]
+    Report(#[from] ReportError),
 }
 
 /// What an examination found.
@@ -57,11 +39,46 @@ pub struct Findings {
     /// Units whose bytes are proved by their digest; `None` without a report.
     pub proved: Option<u64>,
     /// Units whose bytes are others.
-    pub damaged: Vec<UnitDocument>,
+    pub damaged: Found<UnitDocument>,
     /// Units that were on offer and are not in the file, as its report says.
-    pub missing: Vec<UnitDocument>,
+    pub missing: Found<UnitDocument>,
+    /// Whether the stream went on where the file ends, as its report says.
+    pub broken_off: bool,
     /// Anything else, as fragments for people.
-    pub problems: Vec<String>,
+    pub problems: Found<String>,
+}
+
+/// Findings of one kind: how many there are, and the first hundred.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Found<T> {
+    /// How many.
+    pub count: u64,
+    /// The first of them.
+    pub first: Vec<T>,
+}
+
+impl<T> Default for Found<T> {
+    fn default() -> Self {
+        Self {
+            count: 0,
+            first: Vec::new(),
+        }
+    }
+}
+
+impl<T> Found<T> {
+    pub(crate) fn add(&mut self, one: T) {
+        self.count += 1;
+        if self.first.len() < MOST_NAMED {
+            self.first.push(one);
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
 }
 
 impl Findings {
@@ -76,134 +93,153 @@ impl Findings {
     }
 }
 
-/// The report that stands beside a file, unless another is named: `film.mp4.report.json`.
-pub fn report_beside(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".report.json");
-    name.into()
-}
-
-/// Reads what a report says of `file`.
+/// Examines `file`: its container, and with a report each unit's bytes, their order and their number. It blocks.
+///
+/// The report is read unit by unit; eight bytes of memory for each remain, where it begins.
 ///
 /// # Errors
 ///
 /// [`VerifyError`].
-pub fn read_report(report: &Path, file: &Path) -> Result<OutputDocument, VerifyError> {
-    let opened = File::open(report).map_err(|source| VerifyError::Io {
-        path: report.into(),
-        source,
-    })?;
-    let document: Document = serde_json::from_reader(BufReader::new(opened)).map_err(|source| VerifyError::Report {
-        path: report.into(),
-        source,
-    })?;
-    if document.version != REPORT_VERSION {
-        return Err(VerifyError::Version {
-            path: report.into(),
-            version: document.version,
-        });
-    }
-    let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let mut outputs = document.outputs;
-    // A file that was renamed since is still that of a report with one output.
-    let number = outputs
-        .iter()
-        .position(|output| output.file.as_ref() == Some(&name))
-        .or((outputs.len() == 1).then_some(0));
-    number.map(|number| outputs.swap_remove(number)).ok_or(VerifyError::OtherFile {
-        path: report.into(),
-        file: name,
-    })
-}
-
-/// Examines `file`: its container, and with a report each unit's bytes, their order and their number. It blocks.
-///
-/// # Errors
-///
-/// [`VerifyError::Io`].
-pub fn verify(file: &Path, report: Option<&OutputDocument>) -> Result<Findings, VerifyError> {
+pub fn verify(file: &Path, report: Option<&FileReport>) -> Result<Findings, VerifyError> {
     let failed = |source| VerifyError::Io { path: file.into(), source };
     let mut opened = File::open(file).map_err(failed)?;
-    let joints = report.map(|report| {
-        let pieces = report.units.iter().filter_map(|unit| unit.piece.as_ref());
-        let mut joints: Vec<u64> = pieces.map(|piece| piece.offset).collect();
-        joints.sort_unstable();
-        joints
-    });
-    let mut reader = BufReader::with_capacity(1 << 20, &mut opened);
-    let mut findings = Findings {
-        container: check(&mut reader, joints.as_deref()).map_err(failed)?,
-        ..Findings::default()
-    };
+    let mut findings = Findings::default();
+    let mut joints = None;
     if let Some(report) = report {
-        compare(&mut opened, report, &mut findings).map_err(failed)?;
+        let judged = judge(&opened, file, report, |_, unit, judgement| {
+            match (judgement, &unit.piece) {
+                (Judgement::Damaged, _) => findings.damaged.add(unit),
+                (Judgement::Missing, _) if unit.fate != "tagged" => findings.missing.add(unit),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        findings.proved = Some(judged.proved);
+        findings.broken_off = !matches!(report.document().outcome.as_str(), "whole" | "gaps");
+        findings.problems = judged.problems;
+        let mut starts = judged.starts;
+        starts.sort_unstable();
+        joints = Some(starts);
     }
+    let mut reader = BufReader::with_capacity(1 << 20, &mut opened);
+    findings.container = check(&mut reader, joints.as_deref()).map_err(failed)?;
     Ok(findings)
 }
 
-fn compare(file: &mut File, report: &OutputDocument, findings: &mut Findings) -> io::Result<()> {
-    let length = file.metadata()?.len();
-    if length != report.bytes {
-        let what = format!("it has {length} bytes, and had {} when it was written", report.bytes);
-        findings.problems.push(what);
+/// What the bytes of a unit show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    Proved,
+    Damaged,
+    /// The report says that it never had any.
+    Missing,
+}
+
+/// What the bytes of a file show.
+#[derive(Debug, Default)]
+pub(crate) struct Judged {
+    pub(crate) proved: u64,
+    /// Whether what stands behind the last unit is proved.
+    pub(crate) tail: bool,
+    /// Whether the report does not account for every byte once.
+    pub(crate) contradictory: bool,
+    /// Where each unit begins.
+    starts: Vec<u64>,
+    pub(crate) problems: Found<String>,
+}
+
+/// Hands each unit of the report to `each`, with its number and what its bytes show.
+pub(crate) fn judge(
+    mut file: &File,
+    path: &Path,
+    report: &FileReport,
+    mut each: impl FnMut(u64, UnitDocument, Judgement) -> Result<(), VerifyError>,
+) -> Result<Judged, VerifyError> {
+    let failed = |source| VerifyError::Io { path: path.into(), source };
+    let length = file.metadata().map_err(failed)?.len();
+    let output = report.output();
+    let mut judged = Judged::default();
+    if length != output.bytes {
+        let what = format!("it has {length} bytes, and had {} when it was written", output.bytes);
+        judged.problems.add(what);
     }
-    let (mut end, mut proved) = (0, 0);
-    for unit in &report.units {
-        let Some(piece) = &unit.piece else {
-            if unit.fate != "tagged" {
-                findings.missing.push(unit.clone());
+    let (mut number, mut end) = (0, 0);
+    report.units::<VerifyError>(|unit| {
+        let judgement = match &unit.piece {
+            None => Judgement::Missing,
+            Some(piece) => {
+                follows(piece.offset, end, &mut judged);
+                end = piece.offset.saturating_add(piece.length);
+                judged.starts.push(piece.offset);
+                if is_there(&mut file, length, piece).map_err(failed)? {
+                    judged.proved += 1;
+                    Judgement::Proved
+                } else {
+                    Judgement::Damaged
+                }
             }
-            continue;
         };
-        follows(piece.offset, end, findings);
-        end = piece.offset.saturating_add(piece.length);
-        if is_there(file, length, piece)? {
-            proved += 1;
-        } else {
-            findings.damaged.push(unit.clone());
-        }
-    }
-    if let Some(tail) = &report.tail {
-        follows(tail.offset, end, findings);
+        each(number, unit, judgement)?;
+        number += 1;
+        Ok(true)
+    })?;
+    judged.tail = true;
+    if let Some(tail) = &output.tail {
+        follows(tail.offset, end, &mut judged);
         end = tail.offset.saturating_add(tail.length);
-        if !is_there(file, length, tail)? {
-            findings.problems.push("what stands behind the last segment was changed".into());
+        judged.tail = is_there(&mut file, length, tail).map_err(failed)?;
+        if !judged.tail {
+            judged.problems.add("what stands behind the last segment was changed".into());
         }
     }
-    follows(report.bytes, end, findings);
-    findings.proved = Some(proved);
-    Ok(())
+    follows(output.bytes, end, &mut judged);
+    Ok(judged)
 }
 
 /// The report accounts for every byte once.
-fn follows(offset: u64, end: u64, findings: &mut Findings) {
+fn follows(offset: u64, end: u64, judged: &mut Judged) {
     if offset != end {
-        let what = format!("the report tells of bytes up to {end}, and then from {offset}");
-        findings.problems.push(what);
+        judged.contradictory = true;
+        judged
+            .problems
+            .add(format!("the report tells of bytes up to {end}, and then from {offset}"));
     }
 }
 
 /// Whether these bytes of a file of `length` bytes are as they were written.
-fn is_there(file: &mut File, length: u64, piece: &Piece) -> io::Result<bool> {
+pub(crate) fn is_there(file: &mut (impl Read + Seek), length: u64, piece: &Piece) -> io::Result<bool> {
+    if piece.length == 0 {
+        return Ok(true);
+    }
     if piece.offset.checked_add(piece.length).is_none_or(|end| end > length) {
         return Ok(false);
     }
-    file.seek(SeekFrom::Start(piece.offset))?;
     let mut hasher = Sha256::new();
+    let whole = hash(file, piece.offset, piece.length, &mut hasher)?;
+    Ok(whole && hex(&hasher.finalize()) == piece.sha256)
+}
+
+/// Hashes a part of a file; `false` where not all of it is there.
+pub(crate) fn hash(file: &mut (impl Read + Seek), offset: u64, length: u64, hasher: &mut Sha256) -> io::Result<bool> {
+    file.seek(SeekFrom::Start(offset))?;
     let (mut read, mut bytes) = (0, vec![0; 1 << 16]);
-    let mut rest = file.take(piece.length);
+    let mut rest = file.take(length);
     loop {
-        let more = match rest.read(&mut bytes) {
-            Ok(0) => break,
-            Ok(more) => more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+        match rest.read(&mut bytes) {
+            Ok(0) => return Ok(read == length),
+            Ok(more) => {
+                hasher.update(bytes.get(..more).unwrap_or_default());
+                read += more as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
-        };
-        hasher.update(bytes.get(..more).unwrap_or_default());
-        read += more as u64;
+        }
     }
-    let digest: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(read == piece.length && digest == piece.sha256)
+}
+
+/// Bytes in lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -239,7 +275,7 @@ mod tests {
         let (file, beside) = (folder.path().join("film.bin"), folder.path().join("report.json"));
         std::fs::write(&file, content).unwrap();
         std::fs::write(&beside, report).unwrap();
-        verify(&file, Some(&read_report(&beside, &file)?))
+        verify(&file, Some(&FileReport::open(&beside, &file)?))
     }
 
     #[test]
@@ -292,10 +328,10 @@ mod tests {
             ),
         ] {
             let findings = found(content, &report).unwrap();
-            let numbers: Vec<u64> = findings.damaged.iter().map(|unit| unit.msn).collect();
+            let numbers: Vec<u64> = findings.damaged.first.iter().map(|unit| unit.msn).collect();
             assert_eq!((findings.proved, numbers.as_slice()), (Some(proved), damaged), "{name}");
             assert_eq!(findings.is_sound(), damaged.is_empty() && says.is_none(), "{name}");
-            let told = findings.problems.join("; ");
+            let told = findings.problems.first.join("; ");
             assert!(says.is_none_or(|says| told.contains(says)), "{name}: {told}");
         }
     }
@@ -305,18 +341,24 @@ mod tests {
         let units = [written(0, 0, ABC), unit(1, "failed"), unit(2, "tagged"), unit(3, "expired")].join(",");
         let findings = found("abc", &report(&units, 3, "null")).unwrap();
         assert!(findings.is_sound());
-        assert_eq!(findings.missing.iter().map(|unit| unit.msn).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(findings.missing.first.iter().map(|unit| unit.msn).collect::<Vec<_>>(), [1, 3]);
     }
 
     #[test]
     fn a_report_that_cannot_be_used_is_refused() {
         let good = report("", 0, "null");
         let version = good.replace(r#""version":1"#, r#""version":2"#);
-        assert!(matches!(found("", &version), Err(VerifyError::Version { version: 2, .. })));
-        assert!(matches!(found("", "{}"), Err(VerifyError::Report { .. })));
-        assert!(matches!(found("", "nothing"), Err(VerifyError::Report { .. })));
+        assert!(matches!(
+            found("", &version),
+            Err(VerifyError::Report(ReportError::Version { version: 2, .. }))
+        ));
+        assert!(matches!(found("", "{}"), Err(VerifyError::Report(ReportError::Unreadable { .. }))));
+        assert!(matches!(
+            found("", "nothing"),
+            Err(VerifyError::Report(ReportError::Unreadable { .. }))
+        ));
         let empty = r#"{"version":1,"program":"","outcome":"failed","error":"","outputs":[]}"#;
-        assert!(matches!(found("", empty), Err(VerifyError::OtherFile { .. })));
+        assert!(matches!(found("", empty), Err(VerifyError::Report(ReportError::OtherFile { .. }))));
     }
 
     #[test]

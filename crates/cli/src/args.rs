@@ -63,6 +63,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
 
+    /// Tell what happens as JSON, one object a line, on standard output, or on standard error where that is the output's.
+    /// The last is the report
+    #[arg(long)]
+    pub(crate) json: bool,
+
     /// Begin anew, and give up what an earlier run left of the same output
     #[arg(long)]
     pub(crate) no_resume: bool,
@@ -71,30 +76,15 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = Missing::Abort)]
     pub(crate) on_missing: Missing,
 
-    /// A key that you hold, as hex, base64, @FILE or KID:KEY; repeatable. It goes before those of the playlist
-    #[arg(long = "key", value_name = "KEY")]
-    pub(crate) keys: Vec<String>,
-
-    /// The initialization vector for your keys, where the playlist's is not right
-    #[arg(long, value_name = "HEX")]
-    pub(crate) iv: Option<String>,
-
-    /// The cipher of the segments, where the playlist does not say or lies; --key and --iv are its key and nonce
-    #[arg(long, value_enum)]
-    pub(crate) method: Option<Cipher>,
+    #[command(flatten)]
+    pub(crate) keys: KeyArgs,
 
     /// Which stream of a page with several, counted from 1 as `aqueduct list` does, or all
     #[arg(long, value_name = "N|all", default_value = "1", value_parser = pick)]
     pub(crate) pick: Pick,
 
-    /// How many requests are open at once: a number; auto, as many as the servers are good for, up to 32; or auto:N, up
-    /// to N
-    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = concurrency, help_heading = "Transfer")]
-    pub(crate) concurrency: Concurrency,
-
-    /// Memory for what is under way
-    #[arg(long, value_name = "BYTES", default_value = "32M", value_parser = bytes, help_heading = "Transfer")]
-    pub(crate) buffer: usize,
+    #[command(flatten)]
+    pub(crate) transfer: TransferArgs,
 
     #[command(flatten)]
     pub(crate) source: SourceArgs,
@@ -112,7 +102,7 @@ pub(crate) enum Command {
         json: bool,
 
         #[command(flatten)]
-        source: SourceArgs,
+        source: Box<SourceArgs>,
     },
     /// Prove a finished file: its bytes by its report, and its container
     Verify {
@@ -124,8 +114,73 @@ pub(crate) enum Command {
         report: Option<PathBuf>,
 
         #[command(flatten)]
-        source: SourceArgs,
+        words: WordArgs,
     },
+    /// Mend a finished file: fetch what its report shows to be damaged or missing, and nothing else
+    Repair(Box<RepairArgs>),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RepairArgs {
+    /// The file
+    pub(crate) file: PathBuf,
+
+    /// Where it came from [default: the address in its report, which has no query]
+    pub(crate) input: Option<String>,
+
+    /// Its report, as --report wrote it; it is renewed [default: FILE.report.json]
+    #[arg(long, value_name = "REPORT")]
+    pub(crate) report: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) keys: KeyArgs,
+
+    #[command(flatten)]
+    pub(crate) transfer: TransferArgs,
+
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+}
+
+/// Keys that the user holds.
+#[derive(Debug, clap::Args)]
+pub(crate) struct KeyArgs {
+    /// A key that you hold, as hex, base64, @FILE or KID:KEY; repeatable. It goes before those of the playlist
+    #[arg(long = "key", value_name = "KEY")]
+    keys: Vec<String>,
+
+    /// The initialization vector for your keys, where the playlist's is not right
+    #[arg(long, value_name = "HEX")]
+    iv: Option<String>,
+
+    /// The cipher of the segments, where the playlist does not say or lies; --key and --iv are its key and nonce
+    #[arg(long, value_enum)]
+    method: Option<Cipher>,
+}
+
+/// How much is under way at once.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TransferArgs {
+    /// How many requests are open at once: a number; auto, as many as the servers are good for, up to 32; or auto:N, up
+    /// to N
+    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = concurrency, help_heading = "Transfer")]
+    pub(crate) concurrency: Concurrency,
+
+    /// Memory for what is under way
+    #[arg(long, value_name = "BYTES", default_value = "32M", value_parser = bytes, help_heading = "Transfer")]
+    pub(crate) buffer: usize,
+}
+
+/// How much is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct WordArgs {
+    /// Tell more: -v what is done, -vv details, -vvv everything
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+
+    /// Tell errors only
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
 }
 
 /// How inputs are found and asked for.
@@ -188,13 +243,8 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "BYTES", value_parser = bytes, help_heading = "Transfer")]
     pub(crate) rate_limit: Option<usize>,
 
-    /// Tell more: -v what is done, -vv details, -vvv everything
-    #[arg(short, long, action = clap::ArgAction::Count)]
-    pub(crate) verbose: u8,
-
-    /// Tell errors only
-    #[arg(short, long, conflicts_with = "verbose")]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) words: WordArgs,
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 whole; 1 failed or incomplete; 2 usage; 3 finished, but without segments that were on offer; \
@@ -354,11 +404,13 @@ impl From<Missing> for OnMissing {
 }
 
 impl Args {
-    /// The options that every command has.
-    pub(crate) fn source(&self) -> &SourceArgs {
+    /// How much is told, of any command.
+    pub(crate) fn words(&self) -> &WordArgs {
         match &self.command {
-            Some(Command::List { source, .. } | Command::Verify { source, .. }) => source,
-            None => &self.source,
+            Some(Command::Verify { words, .. }) => words,
+            Some(Command::List { source, .. }) => &source.words,
+            Some(Command::Repair(repair)) => &repair.source.words,
+            None => &self.source.words,
         }
     }
 }
@@ -389,7 +441,9 @@ impl Args {
             .is_some_and(Container::is_sound_alone);
         selection
     }
+}
 
+impl KeyArgs {
     /// The keys that the user holds. What is wrong with one is told without repeating it.
     fn user_keys(&self) -> anyhow::Result<UserKeys> {
         let mut keys = UserKeys::new();

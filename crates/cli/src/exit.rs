@@ -1,10 +1,12 @@
 //! Exit codes, and what they are told with.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use aqueduct::mux::OutputError;
-use aqueduct::{Error, FetchError, Located, ResolveError};
+use aqueduct::{Error, FetchError, Located, RepairError, ReportError, ResolveError, VerifyError};
+
+use crate::events;
 
 /// How a run ended, worst last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,29 +27,40 @@ pub(crate) enum Exit {
     Interrupted,
 }
 
+impl Exit {
+    /// What the process ends with.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Whole => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Gaps => 3,
+            Self::NothingFound => 4,
+            Self::Refused => 5,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Whole => 0,
-            Exit::Failed => 1,
-            Exit::Usage => 2,
-            Exit::Gaps => 3,
-            Exit::NothingFound => 4,
-            Exit::Refused => 5,
-            Exit::Interrupted => 130,
-        })
+        Self::from(exit.code())
     }
 }
 
 /// Tells an error, and gives its exit code.
 pub(crate) fn of(error: &anyhow::Error) -> Exit {
-    complain(error);
-    Exit::of(error)
+    let exit = Exit::of(error);
+    complain(error, exit);
+    exit
 }
 
 impl Exit {
     /// The exit code of an error.
     fn of(error: &anyhow::Error) -> Self {
+        if let Some(failed) = Self::of_proof(error) {
+            return failed;
+        }
         match error.downcast_ref::<Error>() {
             Some(Error::Resolve(ResolveError::NothingFound { .. } | ResolveError::TooDeep { .. }) | Error::Empty) => Self::NothingFound,
             Some(
@@ -66,6 +79,32 @@ impl Exit {
             Some(error) if error.is_refusal() => Self::Refused,
             Some(_) => Self::Failed,
             None => Self::Usage,
+        }
+    }
+}
+
+impl Exit {
+    /// The exit code of a failure to prove or to mend: a file or a report that is not there, or not of this program, is the
+    /// user's to name.
+    fn of_proof(error: &anyhow::Error) -> Option<Self> {
+        let of_report = |error: &ReportError| match error {
+            ReportError::Io { source, .. } if source.kind() != ErrorKind::NotFound => Self::Failed,
+            _ => Self::Usage,
+        };
+        let of_verify = |error: &VerifyError| match error {
+            VerifyError::Io { source, .. } if source.kind() == ErrorKind::NotFound => Self::Usage,
+            VerifyError::Report(error) => of_report(error),
+            _ => Self::Failed,
+        };
+        if let Some(error) = error.downcast_ref::<VerifyError>() {
+            return Some(of_verify(error));
+        }
+        if let Some(error) = error.downcast_ref::<ReportError>() {
+            return Some(of_report(error));
+        }
+        match error.downcast_ref::<RepairError>()? {
+            RepairError::Verify(error) => Some(of_verify(error)),
+            _ => Some(Self::Failed),
         }
     }
 }
@@ -91,16 +130,24 @@ pub(crate) fn chain(error: &Error) -> String {
 
 /// Tells a line, also to those who want to hear of errors only.
 pub(crate) fn tell(line: &str) {
+    if events::are_on() {
+        return events::note(line);
+    }
     // Without standard error there is nobody to tell.
     let _ = writeln!(crate::progress::log_writer(), "{}", printable(line));
 }
 
 /// Tells an error, with its chain, and what a person can do next.
-pub(crate) fn complain(error: &anyhow::Error) {
+pub(crate) fn complain(error: &anyhow::Error, exit: Exit) {
+    let hint = error.downcast_ref::<Error>().and_then(hint);
+    if events::are_on() {
+        events::error(&format!("{error:#}"), hint, exit.code());
+        return;
+    }
     let mut stderr = crate::progress::log_writer();
     // Without standard error there is nobody to tell.
     let _ = writeln!(stderr, "error: {}", printable(&format!("{error:#}")));
-    if let Some(hint) = error.downcast_ref::<Error>().and_then(hint) {
+    if let Some(hint) = hint {
         let _ = writeln!(stderr, "hint: {hint}");
     }
 }
@@ -126,5 +173,124 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::Expired { .. } => Some("--on-missing gap goes on without them, and names them"),
         Error::OtherStream { .. } => Some("choose another --output; --no-resume begins anew and gives up what is there"),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use aqueduct::{SafeUrl, Unit};
+    use url::Url;
+
+    use super::*;
+
+    fn url() -> SafeUrl {
+        SafeUrl::from(Url::parse("http://host.example/index.m3u8").unwrap())
+    }
+
+    fn not_there() -> io::Error {
+        ErrorKind::NotFound.into()
+    }
+
+    #[test]
+    fn the_table_in_the_readme_has_every_code_and_no_other() {
+        let readme = include_str!("../../../README.md");
+        let table = readme.split("| code | meaning |").nth(1).unwrap();
+        let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+        let told: Vec<u8> = rows.map(|row| row.split('|').nth(1).unwrap().trim().parse().unwrap()).collect();
+        let mut codes = [
+            Exit::Whole,
+            Exit::Gaps,
+            Exit::NothingFound,
+            Exit::Failed,
+            Exit::Refused,
+            Exit::Usage,
+            Exit::Interrupted,
+        ]
+        .map(Exit::code);
+        codes.sort_unstable();
+        assert_eq!(told, codes);
+    }
+
+    #[test]
+    fn each_failure_ends_with_the_code_of_the_table() {
+        let refused = || FetchError::Refused {
+            url: url(),
+            reason: "it is forbidden".into(),
+        };
+        let path = || "film.mp4".into();
+        let (file, report) = (
+            VerifyError::Io {
+                path: path(),
+                source: not_there(),
+            },
+            ReportError::Io {
+                path: path(),
+                source: not_there(),
+            },
+        );
+        let broken = || io::Error::other("the disk is broken");
+        for (name, error, code) in [
+            ("an empty playlist", anyhow::Error::new(Error::Empty), 4),
+            ("all segments are missing", Error::AllMissing { missing: 3 }.into(), 1),
+            ("another stream", Error::OtherStream { what: String::new() }.into(), 2),
+            ("stopped before there was anything", Error::Stopped.into(), 130),
+            ("refused while resolving", Error::Resolve(ResolveError::Fetch(refused())).into(), 5),
+            (
+                "refused while fetching",
+                Error::Fetch(Located::new(aqueduct::TrackId::new(0), Unit::Segment(3), refused())).into(),
+                5,
+            ),
+            (
+                "an output that is there",
+                Error::Output(OutputError::Exists { path: path() }).into(),
+                2,
+            ),
+            (
+                "an output that another process writes",
+                Error::Output(OutputError::Busy { path: path() }).into(),
+                1,
+            ),
+            ("an option that cannot be used", anyhow::anyhow!("no such stream"), 2),
+            ("no file to verify", anyhow::Error::new(file).context("failed to verify"), 2),
+            ("no report", anyhow::Error::new(report).context("failed to verify"), 2),
+            (
+                "a file that cannot be read to its end",
+                VerifyError::Io {
+                    path: path(),
+                    source: broken(),
+                }
+                .into(),
+                1,
+            ),
+            (
+                "a report that cannot be read to its end",
+                VerifyError::Report(ReportError::Io {
+                    path: path(),
+                    source: broken(),
+                })
+                .into(),
+                1,
+            ),
+            (
+                "a report of another version",
+                VerifyError::Report(ReportError::Version { path: path(), version: 7 }).into(),
+                2,
+            ),
+            ("a file that another process repairs", RepairError::Busy { path: path() }.into(), 1),
+            (
+                "a file that cannot be written",
+                RepairError::Io {
+                    path: path(),
+                    action: "cannot be written",
+                    source: broken(),
+                }
+                .into(),
+                1,
+            ),
+        ] {
+            assert_eq!(Exit::of(&error).code(), code, "{name}");
+        }
     }
 }

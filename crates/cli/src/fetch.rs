@@ -12,6 +12,7 @@ use aqueduct::{Account, Error, Input, Presentation, Stop};
 use crate::args::{Args, Pick, SourceArgs};
 use crate::exit::{self, Exit, tell};
 use crate::job::{self, Job};
+use crate::report::{give_up, stand_apart};
 use crate::{list, name};
 
 /// Fetches all inputs, one after the other. The worst end is the exit code.
@@ -23,9 +24,11 @@ pub(crate) async fn all(args: &Args, stop: &Stop) -> Exit {
     let mut worst = Exit::Whole;
     let mut taken = Vec::new();
     for input in &args.inputs {
-        let ended = one(args, input, &jar, &mut taken, stop)
-            .await
-            .unwrap_or_else(|error| exit::of(&error));
+        let mut files = Vec::new();
+        let ended = match one(args, input, &jar, &mut taken, &mut files, stop).await {
+            Ok(ended) => ended,
+            Err(error) => give_up(args, &error, &files),
+        };
         worst = worst.max(ended);
         if stop.is_draining() {
             break;
@@ -112,9 +115,20 @@ impl Target {
     }
 }
 
-async fn one(args: &Args, text: &str, jar: &Arc<Jar>, taken: &mut Vec<PathBuf>, stop: &Stop) -> anyhow::Result<Exit> {
+/// Fetches one input. The files that it makes are in `files` when it fails.
+async fn one(
+    args: &Args,
+    text: &str,
+    jar: &Arc<Jar>,
+    taken: &mut Vec<PathBuf>,
+    files: &mut Vec<PathBuf>,
+    stop: &Stop,
+) -> anyhow::Result<Exit> {
     let target = Target::of(args)?;
-    args.decrypter()?;
+    args.keys.decrypter()?;
+    if let (Target::File(path), Some(report)) = (&target, &args.report) {
+        stand_apart(report, path)?;
+    }
     // Refused before anything is asked for, where the name is known already.
     let mut early = match &target {
         Target::File(path) => Some(job::output(args, path)?),
@@ -156,19 +170,23 @@ async fn one(args: &Args, text: &str, jar: &Arc<Jar>, taken: &mut Vec<PathBuf>, 
             otherwise = path.replace(left);
         }
         taken.extend(path.clone());
-        let job = Job {
+        let mut job = Job {
             args,
             source: &source,
             number,
             path,
             otherwise,
+            files: Vec::new(),
             stop,
         };
         let ended = job.run(presentation, early.take()).await;
-        worst = worst.max(if several {
-            ended.unwrap_or_else(|error| exit::of(&error))
-        } else {
-            ended?
+        worst = worst.max(match ended {
+            Ok(ended) => ended,
+            Err(error) if several => give_up(args, &error, &job.files),
+            Err(error) => {
+                *files = job.files;
+                return Err(error);
+            }
         });
         if stop.is_draining() {
             break;

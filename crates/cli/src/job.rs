@@ -1,23 +1,22 @@
 //! One stream from its presentation to its files, and how that is told.
 
-use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::bail;
-use aqueduct::mux::{OutputError, Split};
+use aqueduct::mux::Split;
 use aqueduct::{
-    Container, DecryptError, Error, FetchError, Located, Output, Outputs, Pipeline, Presentation, Progress, Report, Stop, SubtitleFormat,
-    TrackId, TrackKind,
+    Container, DecryptError, Error, Event, FetchError, Located, Output, Outputs, Pipeline, Presentation, Progress, Receiver, Report, Stop,
+    SubtitleFormat, TrackId, TrackKind,
 };
-use tempfile::NamedTempFile;
 
 use crate::args::{Args, Chapters, SplitAt, Subtitles};
-use crate::exit::{self, Exit, chain, tell};
+use crate::events::{self, Ticker};
+use crate::exit::{self, Exit, chain};
 use crate::fetch::{Source, find};
 use crate::name;
 use crate::progress::Display;
-use crate::report::{conclude, is_in_the_way, write_report};
+use crate::report::{command, conclude, is_of_another_stream, report, stand_apart};
 
 /// One stream on its way to a file, or to standard output.
 pub(crate) struct Job<'a> {
@@ -28,6 +27,8 @@ pub(crate) struct Job<'a> {
     pub(crate) path: Option<PathBuf>,
     /// The name that it would have, where `path` is that of what an earlier run left of the same, as it seems.
     pub(crate) otherwise: Option<PathBuf>,
+    /// All files that it makes, the main one first.
+    pub(crate) files: Vec<PathBuf>,
     pub(crate) stop: &'a Stop,
 }
 
@@ -53,7 +54,7 @@ impl TakeUp {
 impl Job<'_> {
     /// Fetches the stream. Addresses that expire in the middle are asked for again from the page, as long as each round
     /// brings something.
-    pub(crate) async fn run(mut self, mut presentation: Presentation, early: Option<Output>) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(&mut self, mut presentation: Presentation, early: Option<Output>) -> anyhow::Result<Exit> {
         for warning in &presentation.warnings {
             tracing::info!("{warning}");
         }
@@ -66,14 +67,16 @@ impl Job<'_> {
             before: None,
         };
         loop {
-            let progress = Progress::new();
-            let (error, targets) = match self.round(presentation, output.take(), take_up, progress.clone()).await? {
-                (Ok(report), targets) => {
-                    let files: Vec<_> = targets.iter().map(PathBuf::as_path).collect();
-                    let told = self.report(|out| aqueduct::write_report(&report, &files, out));
-                    return Ok(conclude(self.args, &report, &targets).max(told));
+            let (progress, news) = events::progress();
+            let error = match self.round(presentation, output.take(), take_up, progress.clone(), news).await? {
+                Ok(done) => {
+                    let exit = conclude(self.args, &done, &self.files);
+                    let files: Vec<_> = self.files.iter().map(PathBuf::as_path).collect();
+                    let command = command(self.args, self.number, exit);
+                    let told = report(self.args, |mut out| aqueduct::write_report(&done, &files, &command, &mut out));
+                    return Ok(exit.max(told));
                 }
-                (Err(error), targets) => (error, targets),
+                Err(error) => error,
             };
             let has = progress.counters().segments_written();
             if expired(&error) && has > had && self.path.is_some() && !self.stop.is_draining() {
@@ -94,50 +97,25 @@ impl Job<'_> {
                 tracing::warn!("{error}: it is fetched, and what follows once more");
                 take_up.before = Some((track, msn));
             } else {
-                let files: Vec<_> = targets.iter().map(PathBuf::as_path).collect();
-                // That failed in any case; the report says no more.
-                self.report(|out| aqueduct::write_failure(&error, &files, out));
-                if !is_of_another_stream(&error) && targets.iter().any(|target| aqueduct::mux::can_go_on(target)) {
-                    // After the error itself, and for those who want to hear of errors only as well.
-                    let carries_on = if matches!(error, Error::Expired { .. }) {
-                        "what was fetched is kept"
-                    } else {
-                        "what was fetched is kept: the same command carries on from there"
-                    };
-                    let exit = exit::of(&error.into());
-                    tell(carries_on);
-                    return Ok(exit);
-                }
                 return Err(error.into());
             }
             let mut streams = find(self.source, self.number, self.stop).await?;
             if streams.len() < self.number {
-                bail!("the stream is not there any more: {} found", streams.len());
+                return Err(error.into());
             }
             presentation = streams.swap_remove(self.number - 1);
         }
     }
 
-    /// Writes the report, where one is wanted. That it cannot be written is told here: it hides nothing else.
-    fn report(&self, write: impl FnOnce(&mut BufWriter<NamedTempFile>) -> std::io::Result<()>) -> Exit {
-        let Some(path) = &self.args.report else { return Exit::Whole };
-        match write_report(path, write) {
-            Ok(()) => Exit::Whole,
-            Err(error) => {
-                exit::complain(&error);
-                Exit::Failed
-            }
-        }
-    }
-
     /// One go, from what is there already.
     async fn round(
-        &self,
+        &mut self,
         presentation: Presentation,
         early: Option<Output>,
         take_up: TakeUp,
         progress: Progress,
-    ) -> anyhow::Result<(Result<Report, Error>, Vec<PathBuf>)> {
+        news: Option<Receiver<Event>>,
+    ) -> anyhow::Result<Result<Report, Error>> {
         let args = self.args;
         let container = match &self.path {
             Some(path) => container(args, path, &presentation)?,
@@ -169,15 +147,9 @@ impl Job<'_> {
             (Container::Mkv, None) => bail!("tx3g is for MP4: leave --subs-format out, or say wvtt"),
             (_, None) => bail!("only MP4 and Matroska hold subtitles as tracks: name the output .mp4 or .mkv, or say --subs-format vtt"),
         };
-        let mut targets = self.path.iter().chain(&beside);
-        if let Some(report) = &args.report
-            && let Some(target) = targets.find(|target| is_in_the_way(report, target))
-        {
-            bail!(
-                "--report {} would replace the output {}: name another file",
-                report.display(),
-                target.display()
-            );
+        self.files = self.path.iter().cloned().chain(beside).collect();
+        if let Some(report) = &args.report {
+            self.files.iter().try_for_each(|target| stand_apart(report, target))?;
         }
         if args.captions.is_some() && !matches!(container, Container::Subtitles(_)) {
             bail!("captions stay in the video: name an output that ends in .vtt or .srt for a file of them");
@@ -197,32 +169,26 @@ impl Job<'_> {
             origin: Some(muxer.origin()),
         };
         let mut options = aqueduct::Options::default();
-        options.concurrency = args.concurrency;
-        options.budget_bytes = args.buffer;
+        options.concurrency = args.transfer.concurrency;
+        options.budget_bytes = args.transfer.buffer;
         options.on_missing = args.on_missing.into();
         let pipeline = Pipeline::over(Arc::clone(&self.source.fetcher))
             .with_resolver(self.source.resolver.clone())
-            .with_decrypter(args.decrypter()?)
+            .with_decrypter(args.keys.decrypter()?)
             .with_options(options)
             .with_progress(progress.clone())
             .with_stop(self.stop.clone());
-        let display = Display::start(progress, args.source.quiet);
+        events::begin(&presentation, &self.files);
+        let ticker = news.map(|news| Ticker::start(progress.clone(), news));
+        let display = Display::start(progress, args.source.words.quiet || ticker.is_some());
         // On the heap: it is large, and lies in every future above.
         let report = match args.split {
             None => Box::pin(pipeline.with_muxer(muxer).run(presentation, outputs)).await,
             Some(SplitAt::Discontinuity) => Box::pin(pipeline.with_muxer(Split::new(muxer)).run(presentation, outputs)).await,
         };
-        drop(display);
-        Ok((report, self.path.iter().cloned().chain(beside).collect()))
+        drop((display, ticker));
+        Ok(report)
     }
-}
-
-/// Whether the same command would be refused again: what is there is not of its stream.
-fn is_of_another_stream(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::OtherStream { .. } | Error::Output(OutputError::OtherStream { .. } | OutputError::OtherVersion { .. })
-    )
 }
 
 /// Whether an address that was good is not any more: a signature that expired, most likely.

@@ -39,7 +39,7 @@ async fn streams(args: &SourceArgs, input: &str, as_json: bool, jar: &Arc<Jar>, 
     match std::io::stdout().write_all(text.as_bytes()) {
         // A reader that went away has seen what it wanted.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            exit::complain(&anyhow::Error::new(error).context("cannot write to standard output"));
+            exit::complain(&anyhow::Error::new(error).context("cannot write to standard output"), Exit::Failed);
             Ok(Exit::Failed)
         }
         _ => Ok(Exit::Whole),

@@ -1,6 +1,7 @@
 //! The `aqueduct` command: arguments, signals, progress and exit codes around the library.
 
 mod args;
+mod events;
 mod exit;
 mod fetch;
 mod job;
@@ -17,8 +18,10 @@ use std::process::ExitCode;
 use aqueduct::Stop;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::args::{Args, Command, SourceArgs};
+use crate::args::{Args, Command, WordArgs};
 use crate::exit::Exit;
 
 fn main() -> ExitCode {
@@ -34,17 +37,24 @@ fn main() -> ExitCode {
             };
         }
     };
-    start_log(args.source());
+    if args.json
+        && let Err(error) = events::start(args.output.as_deref() == Some(std::path::Path::new("-")))
+    {
+        exit::complain(&anyhow::Error::new(error).context("failed to start"), Exit::Failed);
+        return Exit::Failed.into();
+    }
+    start_log(args.words());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            exit::complain(&anyhow::Error::new(error).context("failed to start"));
+            exit::complain(&anyhow::Error::new(error).context("failed to start"), Exit::Failed);
             return Exit::Failed.into();
         }
     };
     let exit = runtime.block_on(run(&args));
     // A write to a pipe that nobody reads may block for ever.
     runtime.shutdown_background();
+    events::flush();
     exit.into()
 }
 
@@ -55,9 +65,10 @@ async fn run(args: &Args) -> Exit {
     let watched = !matches!(args.command, Some(Command::Verify { .. }));
     let signals = watched.then(|| tokio::spawn(signals::watch(stop.clone())));
     let exit = match &args.command {
-        Some(Command::Verify { file, report, source }) => {
-            prove::verify_file(file, report.as_ref(), source.quiet).unwrap_or_else(|error| exit::of(&error))
+        Some(Command::Verify { file, report, words }) => {
+            prove::verify_file(file, report.as_ref(), words.quiet).unwrap_or_else(|error| exit::of(&error))
         }
+        Some(Command::Repair(repair)) => prove::repair_file(repair, &stop).await.unwrap_or_else(|error| exit::of(&error)),
         Some(Command::List { input, json, source }) => list::list(source, input, *json, &stop)
             .await
             .unwrap_or_else(|error| exit::of(&error)),
@@ -69,8 +80,8 @@ async fn run(args: &Args) -> Exit {
     exit
 }
 
-fn start_log(args: &SourceArgs) {
-    let level = match (args.quiet, args.verbose) {
+fn start_log(words: &WordArgs) {
+    let level = match (words.quiet, words.verbose) {
         (true, _) => "error",
         (false, 0) => "warn",
         (false, 1) => "info",
@@ -88,6 +99,10 @@ fn start_log(args: &SourceArgs) {
     ];
     let default = ours.map(|name| format!("{name}={level}")).join(",");
     let filter = EnvFilter::try_from_env("AQUEDUCT_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    if events::are_on() {
+        tracing_subscriber::registry().with(filter).with(events::Log).init();
+        return;
+    }
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(progress::log_writer)

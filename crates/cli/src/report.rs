@@ -1,17 +1,99 @@
 //! How a run is told: the report file, and the last lines on standard error.
 
-use std::io::BufWriter;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use aqueduct::{Outcome, Report};
+use anyhow::{Context, bail};
+use aqueduct::mux::OutputError;
+use aqueduct::{Error, Outcome, Report, SelectionDocument};
 use tempfile::NamedTempFile;
 
-use crate::args::Args;
-use crate::exit::{Exit, chain, tell};
+use crate::args::{Args, Pick};
+use crate::events;
+use crate::exit::{self, Exit, chain, tell};
+
+/// Tells why a stream failed, and reports it with what it left beside its files.
+pub(crate) fn give_up(args: &Args, error: &anyhow::Error, files: &[PathBuf]) -> Exit {
+    let exit = exit::of(error);
+    let goes_on = error.downcast_ref().is_none_or(|error| !is_of_another_stream(error));
+    if goes_on && files.iter().any(|target| aqueduct::mux::can_go_on(target)) {
+        // After the error itself, and for those who want to hear of errors only as well.
+        tell(if matches!(error.downcast_ref(), Some(Error::Expired { .. })) {
+            "what was fetched is kept"
+        } else {
+            "what was fetched is kept: the same command carries on from there"
+        });
+    }
+    // The command that cannot be used leaves everything as it was.
+    if exit != Exit::Usage {
+        let files: Vec<_> = files.iter().map(PathBuf::as_path).collect();
+        let stream = match args.pick {
+            Pick::Number(number) => number,
+            Pick::All => 1,
+        };
+        let command = command(args, stream, exit);
+        // That failed in any case; the report says no more.
+        report(args, |mut out| {
+            aqueduct::write_failure(&format!("{error:#}"), &files, &command, &mut out)
+        });
+    }
+    exit
+}
+
+/// Whether the same command would be refused again: what is there is not of its stream.
+pub(crate) fn is_of_another_stream(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::OtherStream { .. } | Error::Output(OutputError::OtherStream { .. } | OutputError::OtherVersion { .. })
+    )
+}
+
+/// What a report tells of the command.
+pub(crate) fn command(args: &Args, stream: usize, exit: Exit) -> aqueduct::Command {
+    let selection = args.selection();
+    aqueduct::Command {
+        selection: Some(SelectionDocument {
+            stream,
+            video: selection.video.to_string(),
+            audio: selection.audio.to_string(),
+            subtitles: selection.subtitles.to_string(),
+            sound_alone: selection.sound_alone,
+        }),
+        exit_code: Some(exit.code()),
+    }
+}
+
+/// Tells the report, as an event and where one is wanted in its file. That it cannot be written is told here: it hides nothing
+/// else.
+pub(crate) fn report(args: &Args, write: impl Fn(&mut dyn Write) -> std::io::Result<()>) -> Exit {
+    let to_file = args.report.as_ref().map_or(Ok(()), |path| write_report(path, |out| write(out)));
+    let to_file = to_file.map_err(|error| exit::complain(&error, Exit::Failed));
+    // Last of all.
+    let told = match events::report(|out| write(out)) {
+        // A reader that went away has seen what it wanted.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            exit::complain(&anyhow::Error::new(error).context("failed to tell the report"), Exit::Failed);
+            Exit::Failed
+        }
+        _ => Exit::Whole,
+    };
+    if to_file.is_err() { Exit::Failed } else { told }
+}
+
+/// Refuses a report that would replace an output.
+pub(crate) fn stand_apart(report: &Path, target: &Path) -> anyhow::Result<()> {
+    if is_in_the_way(report, target) {
+        bail!(
+            "--report {} would replace the output {}: name another file",
+            report.display(),
+            target.display()
+        );
+    }
+    Ok(())
+}
 
 /// Writes a report to `path`. It has its name when it is whole.
-pub(crate) fn write_report(path: &Path, write: impl FnOnce(&mut BufWriter<NamedTempFile>) -> std::io::Result<()>) -> anyhow::Result<()> {
+pub(crate) fn write_report(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> anyhow::Result<()> {
     let told = || format!("failed to write the report {}", path.display());
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let mut out = BufWriter::new(NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).with_context(told)?);
@@ -22,7 +104,7 @@ pub(crate) fn write_report(path: &Path, write: impl FnOnce(&mut BufWriter<NamedT
 }
 
 /// Whether what is written to `file` would be in the way of the output at `target`, or of what grows beside it.
-pub(crate) fn is_in_the_way(file: &Path, target: &Path) -> bool {
+fn is_in_the_way(file: &Path, target: &Path) -> bool {
     let whole = |path: &Path| {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
@@ -53,7 +135,8 @@ pub(crate) fn conclude(args: &Args, report: &Report, targets: &[PathBuf]) -> Exi
         Outcome::Ended(error) => (format!("incomplete: {}", chain(error)), Exit::Failed),
         _ => ("incomplete".to_owned(), Exit::Failed),
     };
-    if args.source.quiet && exit == Exit::Whole {
+    // Of events, the report is one.
+    if args.source.words.quiet && exit == Exit::Whole || events::are_on() {
         return exit;
     }
     for gap in &report.gaps {

@@ -68,7 +68,7 @@ impl RequestArgs {
         match self.keep(jar) {
             Ok(()) => Exit::Whole,
             Err(error) => {
-                exit::complain(&error);
+                exit::complain(&error, Exit::Failed);
                 Exit::Failed
             }
         }

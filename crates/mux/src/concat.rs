@@ -3,7 +3,7 @@
 use aqueduct_core::{Clear, Item, Mux, MuxError, Summary, TrackId, Write};
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint;
+use crate::{Remaker, checkpoint};
 
 /// Writes the clear bytes of one track as they come: MPEG-TS, fragmented MP4, packed audio or any plain file.
 ///
@@ -44,6 +44,6 @@ impl Mux for Concat {
     }
 
     fn finish(&mut self, _: &mut Vec<Write>) -> Result<Summary, MuxError> {
-        Ok(Summary::new("concatenation"))
+        Ok(Summary::new(Remaker::CONCATENATION))
     }
 }

@@ -69,6 +69,12 @@ impl Mp4 {
         self.sound_alone = true;
         self
     }
+
+    /// The same without what stands in front of the media.
+    pub(crate) fn media_alone(mut self) -> Self {
+        self.opening = None;
+        self
+    }
 }
 
 impl Mp4 {

@@ -9,14 +9,15 @@ use tokio::io::AsyncWriteExt;
 
 use crate::binary::{self, Finished};
 use crate::scenario::{Asked, Input, Interrupt, Outcome, Scenario, Times};
-use crate::{chromium, ffmpeg, judge};
+use crate::{chromium, ffmpeg, judge, schema};
 
 /// Runs the scenario; an error says everything that is wrong, and what the binary said.
 pub fn check(scenario: &Scenario) -> Result<()> {
-    let directory = tempfile::tempdir()?;
+    let (directory, aside) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let report = aside.path().join("report.json");
     let server = Server::start(config(scenario)?)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let finished = runtime.block_on(run(scenario, &server, directory.path()))?;
+    let finished = runtime.block_on(run(scenario, &server, directory.path(), &report))?;
 
     let mut wrong = Vec::new();
     let mut note = |what: &str, result: Result<()>| {
@@ -33,6 +34,7 @@ pub fn check(scenario: &Scenario) -> Result<()> {
     note("cues", cues(scenario, directory.path()));
     note("ffprobe", probe(scenario, directory.path()));
     note("directory", directory_is_tidy(scenario, directory.path()));
+    note("report", reported(scenario, &report));
     note("words", words(scenario, &server, &finished));
     note("requests", server.stats().read(|tally| requests(scenario, &server, tally)));
     if wrong.is_empty() {
@@ -56,8 +58,32 @@ fn config(scenario: &Scenario) -> Result<Config> {
     Ok(config)
 }
 
-async fn run(scenario: &Scenario, server: &Server, directory: &Path) -> Result<Finished> {
+/// Whether the run fetches one stream, of which there is a report.
+fn has_report(scenario: &Scenario) -> bool {
+    let others = ["list", "--report", "--help"];
+    let all = scenario.args.windows(2).any(|pair| pair == ["--pick", "all"]);
+    !all && !scenario.args.iter().any(|arg| others.contains(arg))
+}
+
+/// The report of every run is as its schema says, and tells the exit code.
+fn reported(scenario: &Scenario, path: &Path) -> Result<()> {
+    // What cannot be used has none.
+    if !has_report(scenario) || scenario.exit == 2 {
+        return Ok(());
+    }
+    let report = schema::check_report(&std::fs::read_to_string(path).context("reading it")?)?;
+    ensure!(report["exit_code"] == scenario.exit, "its exit code is {}", report["exit_code"]);
+    let text = report.to_string();
+    let told = scenario.hides.iter().find(|secret| text.contains(**secret));
+    ensure!(told.is_none(), "it says {told:?}");
+    Ok(())
+}
+
+async fn run(scenario: &Scenario, server: &Server, directory: &Path, report: &Path) -> Result<Finished> {
     let mut command = binary::command(directory)?;
+    if has_report(scenario) {
+        command.arg("--report").arg(report);
+    }
     command.args(scenario.args.iter().map(|arg| server.render(arg)));
     if !scenario.unnamed {
         command.args(["-o", scenario.output]);

@@ -7,6 +7,7 @@
 //!
 //! The binary is the one named by `AQUEDUCT_BIN`, or it is built beside the test that runs.
 
+pub mod bench;
 pub mod binary;
 mod check;
 pub mod chromium;
@@ -14,6 +15,7 @@ pub mod ffmpeg;
 mod judge;
 mod reference;
 mod scenario;
+pub mod schema;
 pub mod table;
 
 pub use check::check;

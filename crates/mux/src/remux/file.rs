@@ -3,7 +3,7 @@
 use aqueduct_core::{MuxError, Write};
 use aqueduct_media::{
     Event, Sample, TrackConfig, TrackId,
-    time::to_flicks,
+    time::{FLICKS, to_flicks},
     timeline::{Clock, Start, Timeline},
 };
 use bytes::Bytes;
@@ -17,8 +17,9 @@ use super::{
     source::Pushed,
 };
 
-/// Samples of different tracks lie this close together in the file, so that a player need not jump about.
-const INTERLEAVE_SECONDS: i64 = 1;
+/// Samples of different tracks lie this close together in the file, so that a player need not jump about. It is counted
+/// from the first sample of a push, in the time of its source: what a unit brings does not depend on when it plays.
+const INTERLEAVE: i64 = FLICKS as i64;
 
 /// The file and what its tracks share.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -85,12 +86,12 @@ impl<W: SampleWriter> File<W> {
                         continue;
                     };
                     let sample = output.align(sample);
-                    let sample = self.timeline.place(number, period, output.clock, output.timescale, sample);
-                    let second = sample.dts.div_euclid(output.timescale.into());
-                    if second - *since.get_or_insert(second) >= INTERLEAVE_SECONDS {
-                        since = Some(second);
+                    let source_time = to_flicks(sample.dts, output.timescale);
+                    if source_time.saturating_sub(*since.get_or_insert(source_time)) >= INTERLEAVE {
+                        since = Some(source_time);
                         self.write(&mut steps, push, writes)?;
                     }
+                    let sample = self.timeline.place(number, period, output.clock, output.timescale, sample);
                     let time = to_flicks(sample.dts, output.timescale);
                     at(&mut steps, number).push(Step::Add(sample, time));
                 }

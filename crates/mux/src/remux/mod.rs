@@ -98,6 +98,12 @@ impl<W: SampleWriter> Remux<W> {
         file.take(&mut lane.outputs, push, events, writes)
     }
 
+    /// Takes what all demuxers still hold, as [`finish`](Mux::finish) does.
+    pub(crate) fn rest(&mut self, writes: &mut Vec<Write>) -> Result<(), MuxError> {
+        let Self { file, lanes, .. } = self;
+        lanes.iter_mut().try_for_each(|lane| Self::drain(file, lane, false, writes))
+    }
+
     fn init(&mut self, track: TrackId, bytes: &[u8], writes: &mut Vec<Write>) -> Result<(), MuxError> {
         let Self { file, lanes, .. } = self;
         let complete = Lane::others_are_known(lanes, track);

@@ -1,0 +1,311 @@
+//! Reading a report, unit by unit: its length is that of the stream.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{Document, OutputDocument, REPORT_VERSION, UnitDocument};
+
+/// The most that is read of a report between two of its units, in bytes: what is larger is none.
+const MOST_BETWEEN: u64 = 16 << 20;
+
+/// Why a report cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// The system refused.
+    #[error("{}: cannot be read", .path.display())]
+    Io {
+        /// The report.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is none.
+    #[error("{}: no report of this program", .path.display())]
+    Unreadable {
+        /// The report.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// It is of another version.
+    #[error("{}: a report of version {version}, and only version {REPORT_VERSION} can be read", .path.display())]
+    Version {
+        /// The report.
+        path: PathBuf,
+        /// What it says.
+        version: u32,
+    },
+    /// It does not tell of each byte once, so that one of its places may be another's.
+    #[error("{}: what it tells of the file does not add up", .path.display())]
+    Contradictory {
+        /// The report.
+        path: PathBuf,
+    },
+    /// It is of other files.
+    #[error("{}: it tells nothing of {file:?}", .path.display())]
+    OtherFile {
+        /// The report.
+        path: PathBuf,
+        /// The file.
+        file: String,
+    },
+}
+
+/// What a report says of one file. Its units stay where they are until they are asked for.
+#[derive(Clone, Debug)]
+pub struct FileReport {
+    path: PathBuf,
+    /// All that it says but the units.
+    document: Document<Units>,
+    number: usize,
+}
+
+/// The units of an output, which are read one by one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Units;
+
+impl<'de> Deserialize<'de> for Units {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Self)
+    }
+}
+
+impl Serialize for Units {
+    /// An empty list.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(std::iter::empty::<UnitDocument>())
+    }
+}
+
+/// The report that stands beside a file, unless another is named: `film.mp4.report.json`.
+pub fn report_beside(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".report.json");
+    name.into()
+}
+
+impl FileReport {
+    /// Reads what `report` says of `file`. A file that was renamed since is still that of a report with one output.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError`].
+    pub fn open(report: &Path, file: &Path) -> Result<Self, ReportError> {
+        // Of the units nothing is kept, so that their number does not count.
+        let document = read(report, Rc::default(), |json| Document::<Units>::deserialize(json));
+        let version = match &document {
+            Ok(document) => document.version,
+            // Another version may lack what is looked for.
+            Err(_) => read(report, Rc::default(), |json| Version::deserialize(json)).map_or(REPORT_VERSION, |other| other.version),
+        };
+        if version != REPORT_VERSION {
+            let path = report.into();
+            return Err(ReportError::Version { path, version });
+        }
+        let document = document?;
+        let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let outputs = &document.outputs;
+        let number = outputs
+            .iter()
+            .position(|output| output.file.as_ref() == Some(&name))
+            .or((outputs.len() == 1).then_some(0));
+        match number {
+            Some(number) => Ok(Self {
+                path: report.into(),
+                document,
+                number,
+            }),
+            None => Err(ReportError::OtherFile {
+                path: report.into(),
+                file: name,
+            }),
+        }
+    }
+
+    /// Where it stands.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it says of the run.
+    pub fn document(&self) -> &Document<Units> {
+        &self.document
+    }
+
+    /// Which of the outputs is meant, counted from 0.
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
+    /// What it says of the file.
+    pub fn output(&self) -> &OutputDocument<Units> {
+        &self.document.outputs[self.number]
+    }
+
+    /// Hands each unit of the file to `each`, in the order of the file, until that fails or answers `false`.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError`], and those of `each`.
+    pub fn units<E: From<ReportError>>(&self, each: impl FnMut(UnitDocument) -> Result<bool, E>) -> Result<(), E> {
+        self.units_of(self.number, each)
+    }
+
+    /// The same of another output of the report.
+    pub(crate) fn units_of<E: From<ReportError>>(
+        &self,
+        output: usize,
+        mut each: impl FnMut(UnitDocument) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let fuel = Fuel::new(Cell::new(Some(MOST_BETWEEN)));
+        let (mut ended, refill) = (None, Rc::clone(&fuel));
+        let mut hand_on = |unit| {
+            refill.set(Some(MOST_BETWEEN));
+            let again = each(unit);
+            let goes_on = matches!(again, Ok(true));
+            if !goes_on {
+                ended = Some(again.map(|_| ()));
+            }
+            goes_on
+        };
+        let walk = Walk {
+            place: Place::Document,
+            output,
+            each: &mut hand_on,
+        };
+        let read = read(&self.path, fuel, |json| walk.deserialize(json));
+        match ended {
+            Some(ended) => ended,
+            None => read.map_err(E::from),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
+/// Bytes that may be read before the next unit; no bound where there is none.
+type Fuel = Rc<Cell<Option<u64>>>;
+
+fn read<T>(
+    path: &Path,
+    fuel: Fuel,
+    take: impl FnOnce(&mut serde_json::Deserializer<serde_json::de::IoRead<BufReader<Bounded>>>) -> Result<T, serde_json::Error>,
+) -> Result<T, ReportError> {
+    let file = File::open(path).map_err(|source| ReportError::Io { path: path.into(), source })?;
+    let reader = BufReader::with_capacity(64 << 10, Bounded { file, fuel });
+    let mut json = serde_json::Deserializer::from_reader(reader);
+    take(&mut json).map_err(|source| ReportError::Unreadable { path: path.into(), source })
+}
+
+/// A file of which only so much is read at a time.
+struct Bounded {
+    file: File,
+    fuel: Fuel,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(bytes)?;
+        if let Some(left) = self.fuel.get() {
+            let left = left
+                .checked_sub(read as u64)
+                .ok_or_else(|| io::Error::other("a unit that is larger than any"))?;
+            self.fuel.set(Some(left));
+        }
+        Ok(read)
+    }
+}
+
+/// Where in a report something stands.
+#[derive(Clone, Copy)]
+enum Place {
+    Document,
+    Outputs,
+    Output,
+    Units,
+}
+
+/// Goes down to the units of one output, and passes over everything else.
+struct Walk<'a, F> {
+    place: Place,
+    output: usize,
+    /// `false` when it has enough.
+    each: &'a mut F,
+}
+
+impl<'de, F: FnMut(UnitDocument) -> bool> DeserializeSeed<'de> for Walk<'_, F> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        match self.place {
+            Place::Document | Place::Output => deserializer.deserialize_map(self),
+            Place::Outputs | Place::Units => deserializer.deserialize_seq(self),
+        }
+    }
+}
+
+impl<'de, F: FnMut(UnitDocument) -> bool> Visitor<'de> for Walk<'_, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a report")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let (name, place) = match self.place {
+            Place::Document => ("outputs", Place::Outputs),
+            _ => ("units", Place::Units),
+        };
+        while let Some(key) = map.next_key::<String>()? {
+            if key == name {
+                let output = self.output;
+                map.next_value_seed(Walk {
+                    place,
+                    output,
+                    each: &mut *self.each,
+                })?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        if matches!(self.place, Place::Units) {
+            while let Some(unit) = seq.next_element::<UnitDocument>()? {
+                if !(self.each)(unit) {
+                    return Err(A::Error::custom("enough"));
+                }
+            }
+            return Ok(());
+        }
+        let mut number = 0;
+        loop {
+            let next = if number == self.output {
+                seq.next_element_seed(Walk {
+                    place: Place::Output,
+                    output: self.output,
+                    each: &mut *self.each,
+                })?
+            } else {
+                seq.next_element::<IgnoredAny>()?.map(|_| ())
+            };
+            if next.is_none() {
+                return Ok(());
+            }
+            number += 1;
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Which unit of a report an item is.
+
+use aqueduct_core::{Item, Receiver, Resource, TrackId, channel};
+use aqueduct_mux::{Entry, Fate};
+use std::time::Duration;
+
+use crate::{Error, FileReport, ReportError, UnitDocument, VerifyError};
+
+/// Units that are read ahead.
+const AHEAD: usize = 64;
+
+/// A unit with its place in the report, or why the report cannot be read.
+pub(super) type Unit = Result<(u64, UnitDocument), ReportError>;
+
+/// Reads the units that `wanted` takes, on a thread of its own, as they are asked for.
+pub(super) fn units(report: &FileReport, wanted: impl Fn(u64, &UnitDocument) -> bool + Send + 'static) -> Receiver<Unit> {
+    let (outlet, inlet) = channel(AHEAD);
+    let report = report.clone();
+    tokio::task::spawn_blocking(move || {
+        let mut number = 0;
+        let read = report.units::<ReportError>(|unit| {
+            let here = number;
+            number += 1;
+            Ok(!wanted(here, &unit) || outlet.send_blocking(Ok((here, unit))).is_ok())
+        });
+        if let Err(error) = read {
+            // Without a reader there is nobody to tell.
+            let _ = outlet.send_blocking(Err(error));
+        }
+    });
+    inlet
+}
+
+/// Compares what a resolver names with the units of a report, one by one, by the rules of a run that is taken up.
+pub(super) struct Matcher {
+    track: TrackId,
+    live: bool,
+    units: Receiver<Unit>,
+    next: Option<(u64, UnitDocument)>,
+}
+
+/// What an item is.
+pub(super) enum Matched {
+    /// This unit of the report.
+    Unit(u64, Box<UnitDocument>),
+    /// Nothing that the report tells of: it came later, or in the place of a gap.
+    New,
+}
+
+impl Matcher {
+    pub(super) async fn new(report: &FileReport, track: TrackId, live: bool) -> Result<Self, Error> {
+        let mut matcher = Self {
+            track,
+            live,
+            units: units(report, move |_, unit| unit.track == track.number()),
+            next: None,
+        };
+        matcher.step().await?;
+        Ok(matcher)
+    }
+
+    async fn step(&mut self) -> Result<(), Error> {
+        self.next = match self.units.recv().await {
+            Ok(unit) => Some(unit.map_err(|error| Error::Report(VerifyError::Report(error)))?),
+            Err(_) => None,
+        };
+        Ok(())
+    }
+
+    /// What `item` is. What left a live window before it goes to `expired`.
+    pub(super) async fn find(&mut self, item: &Item<Resource>, mut expired: impl FnMut(u64, &UnitDocument)) -> Result<Matched, Error> {
+        let named = match item {
+            Item::Init { info, .. } => Entry::init(info, WRITTEN),
+            Item::Segment { info, .. } => Entry::segment(info, WRITTEN),
+            Item::Gap { info, segments, cause } => Entry::gap(info, *segments, cause),
+        };
+        while self.live
+            && let Some((number, unit)) = self.next.as_ref().filter(|(_, unit)| behind(unit) <= named.msn)
+        {
+            expired(*number, unit);
+            self.step().await?;
+        }
+        let Some((_, unit)) = &self.next else { return Ok(Matched::New) };
+        // A section that stands in front of what was a gap, or at the start of a live window.
+        if named.init && !unit.init {
+            return Ok(Matched::New);
+        }
+        if unit.init && !named.init {
+            return Err(self.other(unit, "its initialization section is not where it was"));
+        }
+        // What it stands for may be had one by one now.
+        if unit.piece.is_none() && unit.segments > 1 && (unit.msn..behind(unit)).contains(&named.msn) {
+            if named.msn.checked_add(1) == Some(behind(unit)) {
+                self.step().await?;
+            }
+            return Ok(Matched::New);
+        }
+        if let Some(what) = entry(unit).difference(&Entry { version: None, ..named }) {
+            return Err(self.other(unit, &what));
+        }
+        let Some((number, unit)) = self.next.take() else {
+            return Ok(Matched::New);
+        };
+        self.step().await?;
+        Ok(Matched::Unit(number, Box::new(unit)))
+    }
+
+    /// Nothing more is named: the report has to be at its end as well.
+    pub(super) fn finish(&self) -> Result<(), Error> {
+        match &self.next {
+            Some((_, unit)) => Err(self.other(unit, "it is not in the playlist any more")),
+            None => Ok(()),
+        }
+    }
+
+    fn other(&self, unit: &UnitDocument, what: &str) -> Error {
+        Error::OtherStream {
+            what: format!("segment {} of {}: {what}", unit.msn, self.track),
+        }
+    }
+}
+
+const WRITTEN: Fate = Fate::Written {
+    offset: 0,
+    length: 0,
+    sha256: [0; 32],
+};
+
+/// The Media Sequence Number behind what a unit stands for.
+fn behind(unit: &UnitDocument) -> u64 {
+    unit.msn.saturating_add(unit.segments.max(1))
+}
+
+/// A unit of a report as one of a journal.
+fn entry(unit: &UnitDocument) -> Entry {
+    Entry {
+        track: unit.track,
+        msn: unit.msn,
+        init: unit.init,
+        segments: unit.segments,
+        address: unit.address.clone(),
+        range: unit.range,
+        version: None,
+        duration: Duration::try_from_secs_f64(unit.seconds).unwrap_or_default(),
+        discontinuity_sequence: unit.discontinuity_sequence,
+        encrypted: unit.key.is_some(),
+        key: unit.key.clone(),
+        fate: match &unit.piece {
+            Some(_) => WRITTEN,
+            None => Fate::Failed(String::new()),
+        },
+    }
+}

@@ -1,0 +1,447 @@
+//! Mending in place: units whose bytes are others than they were.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aqueduct_core::{
+    Clear, Decrypt, Fetch, GapCause, Item, Mux, Presentation, Receiver, Resolve, Resource, SegmentInfo, Sender, Stop, Track, TrackId,
+    TrackKind,
+};
+use aqueduct_fetch::{OnMissing, Permits};
+use aqueduct_mux::Remaker;
+use sha2::{Digest, Sha256};
+
+use super::matching::{Matched, Matcher, Unit, units};
+use super::{Damage, Need, Needs, RepairError, Repaired, Tail};
+use crate::lane::{Failure, Stages};
+use crate::pipeline::panicked;
+use crate::resume::Beyond;
+use crate::verify::{hash, hex};
+use crate::{Error, Found, Piece, Pipeline, UnitDocument, VerifyError};
+
+/// The most that is made again before it is proved, in bytes.
+const MOST_MADE: usize = 256 << 20;
+
+impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
+    /// Fetches what is damaged, and writes it in its place when it proves itself.
+    pub(super) async fn mend(&self, presentation: &Presentation, damage: &Damage, repaired: &mut Repaired) -> Result<(), RepairError> {
+        let output = damage.report.output();
+        if damage.damaged == 0 && damage.tail == Tail::Sound && damage.length == output.bytes {
+            return Ok(());
+        }
+        let again = "only the whole stream, fetched again with --overwrite, makes it whole";
+        let streamed = |track: &Track| track.kind == TrackKind::File && track.segments.is_none();
+        let mut remakers = HashMap::new();
+        for track in presentation.tracks.iter().filter(|track| damage.is_lane(track.id)) {
+            let Some(remaker) = damage.remaker(presentation) else {
+                let form = output.form.as_deref().unwrap_or("a container that its report does not name");
+                let what = format!(
+                    "{} damaged segments: in {form} each depends on all that came before; {again}",
+                    damage.damaged
+                );
+                repaired.left.add(what);
+                return Ok(());
+            };
+            if streamed(track) {
+                repaired
+                    .left
+                    .add(format!("the file came as one stream, of which no part can be asked for; {again}"));
+                return Ok(());
+            }
+            remakers.insert(track.id.number(), remaker);
+        }
+        let mut stages = self.stages(OnMissing::Gap);
+        let permits = Permits::split(self.common.options.concurrency, presentation.tracks.len());
+        let mut lanes = HashMap::new();
+        for (track, permits) in presentation.tracks.iter().zip(permits) {
+            let needed = count(&damage.needs, track.id);
+            if needed > 0 && damage.is_lane(track.id) {
+                let matcher = Matcher::new(&damage.report, track.id, track.live).await?;
+                let needs = Arc::clone(&damage.needs);
+                let clear = stages.spawn_through(track, permits, |named, outlet, stop| {
+                    choose(matcher, needs, needed, named, outlet, stop)
+                });
+                lanes.insert(track.id.number(), clear);
+            }
+        }
+        let needs = Arc::clone(&damage.needs);
+        let wanted = units(&damage.report, move |number, _| {
+            needs.get(&number).is_some_and(|(need, _)| *need != Need::Missing)
+        });
+        let mender = Mender {
+            file: open(&damage.file)?,
+            path: damage.file.clone(),
+            bytes: output.bytes,
+            tail: output.tail.clone().filter(|_| damage.tail == Tail::Damaged),
+            again,
+            lanes,
+            remakers,
+            last: HashMap::new(),
+            made: Vec::new(),
+            broken: None,
+            written: false,
+            mended: 0,
+            left: Found::default(),
+        };
+        let needs = Arc::clone(&damage.needs);
+        let mender = tokio::task::spawn_blocking(move || mender.run(&wanted, &needs));
+        let ended = self.join(stages, mender).await;
+        let (mended, left) = ended?;
+        repaired.mended = mended;
+        repaired.left = left;
+        Ok(())
+    }
+
+    /// The stages of a repair.
+    pub(super) fn stages(&self, on_missing: OnMissing) -> Stages<R, F, D> {
+        let mut options = self.common.options.clone();
+        options.on_missing = on_missing;
+        let (resolver, fetcher) = (Arc::clone(&self.resolver), Arc::clone(&self.fetcher));
+        let stop = self.common.stop.child();
+        Stages::new(resolver, fetcher, self.decrypter.clone(), options, &self.common.progress, &stop)
+    }
+
+    /// Waits for the stages and for what takes their items. The first real error counts.
+    pub(super) async fn join<T: Send + 'static, E>(
+        &self,
+        mut stages: Stages<R, F, D>,
+        mut sink: tokio::task::JoinHandle<Result<T, E>>,
+    ) -> Result<T, RepairError>
+    where
+        RepairError: From<E>,
+    {
+        let (mut failed, mut done) = (None, None);
+        while !stages.is_empty() || done.is_none() {
+            tokio::select! {
+                Some(ended) = stages.ended() => if let Err(Failure::Live(error) | Failure::Source(error) | Failure::Fatal(error)) = ended {
+                    failed.get_or_insert(RepairError::Run(error));
+                    stages.source().abort();
+                },
+                ended = &mut sink, if done.is_none() => {
+                    done = match ended.map_err(|error| RepairError::Run(panicked(error))) {
+                        Ok(Ok(ended)) => Some(Some(ended)),
+                        Ok(Err(error)) => {
+                            failed.get_or_insert(error.into());
+                            Some(None)
+                        }
+                        Err(error) => {
+                            failed.get_or_insert(error);
+                            Some(None)
+                        }
+                    };
+                    // Nobody takes what the sources still bring.
+                    stages.source().abort();
+                }
+            }
+        }
+        let keys = stages.end_keys().await;
+        match (failed, keys, done.flatten()) {
+            (Some(error), ..) => Err(error),
+            (None, Some(error), _) => Err(error.into()),
+            _ if self.common.stop.is_draining() => Err(Error::Stopped.into()),
+            (None, None, Some(done)) => Ok(done),
+            (None, None, None) => Err(Error::Stopped.into()),
+        }
+    }
+}
+
+/// How many units of a track are needed for mending in place.
+fn count(needs: &Needs, track: TrackId) -> usize {
+    let of_track = |(need, of): &&(Need, u32)| *need != Need::Missing && *of == track.number();
+    needs.values().filter(of_track).count()
+}
+
+/// Opens the file for a repair, unless another process has it.
+fn open(path: &std::path::Path) -> Result<File, RepairError> {
+    let failed = |action, source| RepairError::Io {
+        path: path.into(),
+        action,
+        source,
+    };
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .map_err(|source| failed("cannot be opened for writing", source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(RepairError::Busy { path: path.into() }),
+        // Some file systems have no locks.
+        Err(TryLockError::Error(error)) => {
+            tracing::debug!(path = %path.display(), %error, "no lock");
+            Ok(file)
+        }
+    }
+}
+
+/// The stage that hands on what is needed: units that are to be mended, what goes in front of them, and the initialization
+/// sections in force. It ends with the last of them.
+async fn choose(
+    mut matcher: Matcher,
+    needs: Arc<Needs>,
+    mut needed: usize,
+    named: Receiver<Item<Resource>>,
+    outlet: Sender<Item<Resource>>,
+    stop: Stop,
+) -> Result<Beyond, Error> {
+    let is_needed = |number: u64| needs.get(&number).is_some_and(|(need, _)| *need != Need::Missing);
+    let mut section = None;
+    while needed > 0
+        && let Ok(item) = named.recv().await
+        && !stop.is_draining()
+    {
+        let mut gone = Vec::new();
+        let matched = matcher
+            .find(&item, |number, unit| {
+                if is_needed(number) {
+                    gone.push(unit.msn);
+                }
+            })
+            .await?;
+        let mut out: Vec<Item<Resource>> = gone.into_iter().map(|msn| expired(&item, msn)).collect();
+        needed = needed.saturating_sub(out.len());
+        let wanted = matches!(matched, Matched::Unit(number, _) if is_needed(number));
+        match (item, wanted) {
+            (item, true) => {
+                needed -= 1;
+                if matches!(item, Item::Init { .. }) {
+                    section = None;
+                } else {
+                    out.extend(section.take());
+                }
+                out.push(item);
+            }
+            (item @ Item::Init { .. }, false) => section = Some(item),
+            _ => {}
+        }
+        for item in out {
+            if outlet.send(item).await.is_err() {
+                return Ok(Beyond::default());
+            }
+        }
+    }
+    Ok(Beyond::default())
+}
+
+/// What left a live window, as seen from what stands there now.
+fn expired(item: &Item<Resource>, msn: u64) -> Item<Resource> {
+    let info = match item {
+        Item::Init { info, .. } => SegmentInfo::new(info.track, msn, Duration::ZERO, info.resource.clone()),
+        Item::Segment { info, .. } | Item::Gap { info, .. } => SegmentInfo {
+            msn,
+            ..SegmentInfo::clone(info)
+        },
+    };
+    Item::Gap {
+        info: Arc::new(info),
+        segments: 1,
+        cause: GapCause::Expired,
+    }
+}
+
+/// What takes the items and writes them in their places.
+struct Mender {
+    file: File,
+    path: PathBuf,
+    /// The length of the whole file.
+    bytes: u64,
+    /// What stands behind the last unit, where that is damaged.
+    tail: Option<Piece>,
+    again: &'static str,
+    lanes: HashMap<u32, Receiver<Item<Clear>>>,
+    remakers: HashMap<u32, Remaker>,
+    /// The segment of each track that was made last.
+    last: HashMap<u32, u64>,
+    /// What was made for the next place.
+    made: Vec<u8>,
+    /// Why that is of no use.
+    broken: Option<String>,
+    written: bool,
+    mended: u64,
+    left: Found<String>,
+}
+
+impl Mender {
+    fn run(mut self, wanted: &Receiver<Unit>, needs: &Needs) -> Result<(u64, Found<String>), RepairError> {
+        let result = self.all(wanted, needs);
+        // What was written stays, whatever came after it.
+        if self.written {
+            self.file
+                .sync_data()
+                .map_err(|source| self.failed("cannot be made safe on the disk", source))?;
+        }
+        result.map(|()| (self.mended, self.left))
+    }
+
+    fn all(&mut self, wanted: &Receiver<Unit>, needs: &Needs) -> Result<(), RepairError> {
+        while let Ok(unit) = wanted.recv_blocking() {
+            let (number, unit) = unit.map_err(VerifyError::Report)?;
+            let Some((need, _)) = needs.get(&number) else { continue };
+            let made = self.make(&unit);
+            match (need, made) {
+                (Need::Context | Need::Missing, Ok(_)) => {}
+                (_, Ok(bytes)) if self.made.len() + bytes.len() > MOST_MADE => {
+                    self.broken.get_or_insert("it is too large".into());
+                }
+                (_, Ok(bytes)) => self.made.extend_from_slice(&bytes),
+                (_, Err(why)) => {
+                    self.broken.get_or_insert(why);
+                }
+            }
+            if *need == Need::Damaged {
+                let made = std::mem::take(&mut self.made);
+                let ended = match (self.broken.take(), &unit.piece) {
+                    (Some(why), _) => Err(why),
+                    (None, Some(piece)) => self.put(piece, &made, Side::End)?,
+                    (None, None) => Err("its place is not known".into()),
+                };
+                match ended {
+                    Ok(()) => self.mended += 1,
+                    Err(why) => self.left.add(named(&unit, &why)),
+                }
+            }
+        }
+        self.end()
+    }
+
+    /// Makes a unit again from what its lane brings.
+    fn make(&mut self, unit: &UnitDocument) -> Result<Vec<u8>, String> {
+        let track = TrackId::new(unit.track);
+        let (Some(lane), Some(remaker)) = (self.lanes.get(&unit.track), self.remakers.get_mut(&unit.track)) else {
+            return Err("its track is not there".into());
+        };
+        loop {
+            let item = match lane.recv_blocking() {
+                Ok(Item::Gap { cause, .. }) => return Err(cause.to_string()),
+                Ok(item) => item,
+                Err(_) => return Err("it is not to be had any more".into()),
+            };
+            let (section, follows) = match &item {
+                Item::Segment { info, .. } => {
+                    let last = self.last.insert(unit.track, info.msn);
+                    (false, last.is_none_or(|last| last.checked_add(1) == Some(info.msn)))
+                }
+                _ => (true, true),
+            };
+            if !follows {
+                remaker.forget().map_err(|error| error.to_string())?;
+            }
+            let made = remaker.push(track, item).map_err(|error| error.to_string())?;
+            if section == unit.init {
+                return Ok(made);
+            }
+        }
+    }
+
+    /// Writes `made` at one end of a piece, if that makes the whole of it what it was.
+    fn put(&mut self, piece: &Piece, made: &[u8], side: Side) -> Result<Result<(), String>, RepairError> {
+        let Some(rest) = piece.length.checked_sub(made.len() as u64) else {
+            return Ok(Err(OTHERS.into()));
+        };
+        let Some(end) = piece.offset.checked_add(piece.length).filter(|end| *end <= self.bytes) else {
+            return Ok(Err("its report places it outside of the file".into()));
+        };
+        let read = |source| RepairError::Io {
+            path: self.path.clone(),
+            action: "cannot be read",
+            source,
+        };
+        let at = match side {
+            Side::Start => piece.offset,
+            Side::End => end - made.len() as u64,
+        };
+        let mut hasher = Sha256::new();
+        let whole = match side {
+            Side::Start => {
+                hasher.update(made);
+                hash(&mut &self.file, at + made.len() as u64, rest, &mut hasher).map_err(read)?
+            }
+            Side::End => {
+                let whole = hash(&mut &self.file, piece.offset, rest, &mut hasher).map_err(read)?;
+                hasher.update(made);
+                whole
+            }
+        };
+        if !whole || hex(&hasher.finalize()) != piece.sha256 {
+            return Ok(Err(if rest == 0 || made.is_empty() || !self.holds(at, made).map_err(read)? {
+                OTHERS.into()
+            } else {
+                format!(
+                    "its media is sound, but not what stands beside it, such as the index: {}",
+                    self.again
+                )
+            }));
+        }
+        let written = self.file.seek(SeekFrom::Start(at)).and_then(|_| self.file.write_all(made));
+        self.written = true;
+        written.map_err(|source| self.failed("cannot be written", source))?;
+        Ok(Ok(()))
+    }
+
+    /// Whether the file has these bytes there.
+    fn holds(&self, at: u64, bytes: &[u8]) -> io::Result<bool> {
+        let (mut there, mut wanted) = (Sha256::new(), Sha256::new());
+        wanted.update(bytes);
+        Ok(hash(&mut &self.file, at, bytes.len() as u64, &mut there)? && there.finalize() == wanted.finalize())
+    }
+
+    /// What stands behind the last unit, and the length.
+    fn end(&mut self) -> Result<(), RepairError> {
+        if let Some(tail) = self.tail.take() {
+            let mut made = Vec::new();
+            let mut tracks: Vec<u32> = self.lanes.keys().copied().collect();
+            tracks.sort_unstable();
+            for track in tracks {
+                if let Some(Ok(rest)) = self.remakers.get_mut(&track).map(Remaker::rest) {
+                    made.extend(rest);
+                }
+            }
+            match self.put(&tail, &made, Side::Start)? {
+                Ok(()) => self.mended += 1,
+                Err(_) => {
+                    let what = format!("what stands behind the last segment, such as the index, is damaged: {}", self.again);
+                    self.left.add(what);
+                }
+            }
+        }
+        let length = self.file.metadata().map_err(|source| self.failed("cannot be read", source))?.len();
+        if length > self.bytes && self.left.is_empty() {
+            self.file
+                .set_len(self.bytes)
+                .map_err(|source| self.failed("cannot be cut off", source))?;
+            self.written = true;
+            self.mended += 1;
+        }
+        Ok(())
+    }
+
+    fn failed(&self, action: &'static str, source: io::Error) -> RepairError {
+        RepairError::Io {
+            path: self.path.clone(),
+            action,
+            source,
+        }
+    }
+}
+
+const OTHERS: &str = "what is fetched now does not make the bytes that it had";
+
+/// Which end of a piece is known.
+#[derive(Clone, Copy)]
+enum Side {
+    Start,
+    End,
+}
+
+pub(super) fn named(unit: &UnitDocument, why: &str) -> String {
+    let what = if unit.init {
+        "initialization section before segment"
+    } else {
+        "segment"
+    };
+    format!("{what} {} of track {}: {why}", unit.msn, unit.track)
+}

@@ -1,0 +1,311 @@
+//! Mending a finished file: what its report shows to be damaged or missing is fetched again, and nothing else.
+//!
+//! A damaged unit is made again and written in its place, once its new bytes have the digest of the old ones: a file is never
+//! worse than before, whatever happens meanwhile. A unit that never came is filled in where the file is a concatenation:
+//! it moves what stands behind it, so the file is written anew beside the old one, of which it takes the rest, and
+//! replaces it when it is whole. What cannot be mended is named, with the reason.
+
+mod fill;
+mod matching;
+mod mend;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aqueduct_core::{Decrypt, Fetch, Mux, Presentation, Resolve, TrackId};
+use aqueduct_mux::{Account, Remaker};
+use thiserror::Error;
+
+use crate::verify::{Judgement, judge};
+use crate::{Error, FileReport, Found, Pipeline, ReportError, UnitDocument, VerifyError};
+
+/// Why a repair did not come to its end. Messages read after "failed to repair".
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RepairError {
+    /// The file or its report cannot be used.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// What is missing could not be fetched.
+    #[error(transparent)]
+    Run(#[from] Error),
+    /// The file could not be written.
+    #[error("{}: {action}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was being done, as a fragment: "cannot be opened".
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process repairs it.
+    #[error("{}: another process is at work on it", .path.display())]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl From<ReportError> for RepairError {
+    fn from(error: ReportError) -> Self {
+        Self::Verify(error.into())
+    }
+}
+
+/// What a file lacks, by its report.
+///
+/// It takes a few bytes of memory for each unit that is damaged or missing, and none for the others.
+#[derive(Debug)]
+pub struct Damage {
+    file: PathBuf,
+    report: FileReport,
+    needs: Arc<Needs>,
+    damaged: u64,
+    missing: u64,
+    tail: Tail,
+    length: u64,
+}
+
+/// Why a unit is needed. The last is the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Need {
+    /// What follows begins with its last access unit.
+    Context,
+    /// It brought nothing when it came: what it has stands with the next that did.
+    Held,
+    /// The file has other bytes.
+    Damaged,
+    /// The file has none.
+    Missing,
+}
+
+/// What is needed of which track, by its place among the units of the report.
+type Needs = BTreeMap<u64, (Need, u32)>;
+
+/// What stands behind the last unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tail {
+    Sound,
+    Damaged,
+}
+
+/// What a repair came to.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Repaired {
+    /// Units whose bytes are right again.
+    pub mended: u64,
+    /// Segments that were missing and are in the file now.
+    pub filled: u64,
+    /// What is still not as it should be, and why, as fragments for people.
+    pub left: Found<String>,
+    /// The file unit by unit, where it was written anew.
+    pub account: Option<Account>,
+}
+
+impl Damage {
+    /// Looks for what `file` lacks of what `report` says. It blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError`]. A report that does not account for every byte once is refused: it could lead to writing one segment
+    /// over another.
+    pub fn of(file: &Path, report: FileReport) -> Result<Self, VerifyError> {
+        let opened = File::open(file).map_err(|source| VerifyError::Io { path: file.into(), source })?;
+        let length = opened
+            .metadata()
+            .map_err(|source| VerifyError::Io { path: file.into(), source })?
+            .len();
+        let mut survey = Survey::of(&report);
+        let judged = judge(&opened, file, &report, |number, unit, judgement| {
+            survey.see(number, &unit, judgement);
+            Ok(())
+        })?;
+        if judged.contradictory {
+            let path = report.path().into();
+            return Err(ReportError::Contradictory { path }.into());
+        }
+        let Survey {
+            mut needs,
+            damaged,
+            missing,
+            lanes,
+            context,
+            ..
+        } = survey;
+        // What a demuxer held to the end stands behind the last unit.
+        if !judged.tail && context {
+            for (track, lane) in lanes.iter().filter(|(_, lane)| !lane.sections) {
+                if let Some(last) = lane.last {
+                    needs.entry(last).or_insert((Need::Context, *track));
+                }
+            }
+        }
+        Ok(Self {
+            file: file.into(),
+            tail: if judged.tail { Tail::Sound } else { Tail::Damaged },
+            report,
+            needs: Arc::new(needs),
+            damaged,
+            missing,
+            length,
+        })
+    }
+
+    /// The report.
+    pub fn report(&self) -> &FileReport {
+        &self.report
+    }
+
+    /// Whether every byte is as it was written, and nothing is missing.
+    pub fn is_none(&self) -> bool {
+        self.damaged == 0 && self.missing == 0 && self.tail == Tail::Sound && self.length == self.report.output().bytes
+    }
+
+    /// Whether something has to be fetched.
+    pub fn needs_fetching(&self) -> bool {
+        !self.needs.is_empty()
+    }
+
+    /// Units whose bytes are others, and segments that were on offer and never came.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.damaged, self.missing)
+    }
+
+    fn is_concatenation(&self) -> bool {
+        self.report.output().form.as_deref() == Some(Remaker::CONCATENATION)
+    }
+
+    /// What makes units of a track again, if anything can.
+    fn remaker(&self, presentation: &Presentation) -> Option<Remaker> {
+        let output = self.report.output();
+        Remaker::new(
+            output.form.as_deref()?,
+            output.container.as_deref().unwrap_or_default(),
+            presentation,
+        )
+    }
+
+    /// Refuses another stream than that of the report.
+    fn check_tracks(&self, presentation: &Presentation) -> Result<(), Error> {
+        for track in &self.report.output().tracks {
+            let named = |kind: &str, name: &str, language: Option<&str>| {
+                let language = language.map(|language| format!(" in {language}")).unwrap_or_default();
+                format!("{kind} {name:?}{language}")
+            };
+            let was = named(&track.kind, &track.name, track.language.as_deref());
+            let number = track.number;
+            let found = presentation.tracks.iter().find(|found| found.id == TrackId::new(number));
+            let is = found.map(|found| named(&found.kind.to_string(), &found.name, found.language.as_deref()));
+            if is.as_ref() != Some(&was) {
+                let is = is.unwrap_or_else(|| "not there".into());
+                return Err(Error::OtherStream {
+                    what: format!("track {number} was {was} and is {is}"),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The lanes from which something is needed.
+    fn is_lane(&self, track: TrackId) -> bool {
+        self.report.output().tracks.iter().any(|known| known.number == track.number())
+    }
+}
+
+/// Goes through the units of a report for what is needed.
+struct Survey {
+    needs: Needs,
+    damaged: u64,
+    missing: u64,
+    lanes: BTreeMap<u32, Lane>,
+    /// Segments since the last that brought bytes: their place and track, and what they need in front.
+    held: Vec<(u64, u32, Option<u64>)>,
+    /// Whether what a demuxer holds back matters.
+    context: bool,
+    subtitles: Vec<u32>,
+}
+
+/// How far a track is.
+#[derive(Default)]
+struct Lane {
+    /// It has initialization sections. What is cut that way does not go on from one segment to the next.
+    sections: bool,
+    last: Option<u64>,
+}
+
+impl Survey {
+    fn of(report: &FileReport) -> Self {
+        let output = report.output();
+        let subtitles = output.tracks.iter().filter(|track| track.kind == "subtitles");
+        Self {
+            needs: BTreeMap::new(),
+            damaged: 0,
+            missing: 0,
+            lanes: BTreeMap::new(),
+            held: Vec::new(),
+            context: output.form.as_deref() != Some(Remaker::CONCATENATION),
+            subtitles: subtitles.map(|track| track.number).collect(),
+        }
+    }
+
+    fn see(&mut self, number: u64, unit: &UnitDocument, judgement: Judgement) {
+        let lane = self.lanes.entry(unit.track).or_default();
+        let Some(piece) = &unit.piece else {
+            if unit.fate != "tagged" {
+                self.missing = self.missing.saturating_add(unit.segments);
+                self.need(number, Need::Missing, unit.track);
+            }
+            return;
+        };
+        let front = lane.last.filter(|_| self.context && !lane.sections);
+        if unit.init {
+            lane.sections = true;
+        } else {
+            lane.last = Some(number);
+        }
+        if judgement == Judgement::Damaged {
+            self.damaged += 1;
+            for (held, track, front) in std::mem::take(&mut self.held).into_iter().chain([(number, unit.track, front)]) {
+                self.need(held, if held == number { Need::Damaged } else { Need::Held }, track);
+                if let Some(front) = front {
+                    self.need(front, Need::Context, track);
+                }
+            }
+        }
+        if piece.length > 0 {
+            self.held.clear();
+        } else if self.context && !unit.init && !self.subtitles.contains(&unit.track) {
+            self.held.push((number, unit.track, front));
+        }
+    }
+
+    fn need(&mut self, number: u64, need: Need, track: u32) {
+        let (known, _) = self.needs.entry(number).or_insert((need, track));
+        *known = need.max(*known);
+    }
+}
+
+impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
+    /// Mends a file with what `presentation` has of it. The muxer of the pipeline is not asked: what the file is, its report
+    /// says.
+    ///
+    /// # Errors
+    ///
+    /// [`RepairError`]. What was mended until then stays.
+    pub async fn repair(&self, presentation: &Presentation, damage: &Damage) -> Result<Repaired, RepairError> {
+        if damage.needs_fetching() {
+            damage.check_tracks(presentation)?;
+        }
+        let mut repaired = Repaired::default();
+        self.mend(presentation, damage, &mut repaired).await?;
+        if damage.missing > 0 {
+            self.fill(presentation, damage, &mut repaired).await?;
+        }
+        Ok(repaired)
+    }
+}

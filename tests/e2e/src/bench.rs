@@ -1,0 +1,91 @@
+//! Runs of the binary that follow one another in one directory, against one server.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fixture_server::{Config, Rule, Server};
+
+use crate::binary::{self, Finished};
+use crate::schema;
+
+/// How long a run may take.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server and a directory.
+#[derive(Debug)]
+pub struct Bench {
+    /// The server.
+    pub server: Server,
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    /// A server that meets requests by these rules, and an empty directory.
+    pub fn new(rules: Vec<Rule>) -> Self {
+        let mut config = Config::standard().expect("the committed streams");
+        config.rules = rules;
+        Self {
+            server: Server::start(config).expect("a server on a free port"),
+            folder: tempfile::tempdir().expect("a directory"),
+        }
+    }
+
+    /// The directory.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A file in the directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// What a file in the directory holds.
+    pub fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).expect("a file to read")
+    }
+
+    /// Writes a file in the directory.
+    pub fn write(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.path(name), bytes).expect("a file to write");
+    }
+
+    /// Fetches what stands at `path` of the server.
+    pub async fn fetch(&self, args: &[&str], path: &str) -> Finished {
+        let url = self.server.url(path);
+        let args: Vec<&str> = args.iter().copied().chain([url.as_str()]).collect();
+        self.run(&args).await
+    }
+
+    /// Runs the binary. A report beside its outputs, and every event on standard output, must be as their schemas say.
+    pub async fn run(&self, args: &[&str]) -> Finished {
+        let mut command = binary::command(self.folder.path()).expect("the binary");
+        let finished = binary::finish(command.args(args).spawn().expect("a process"), PATIENCE)
+            .await
+            .expect("a run that ends");
+        if let Some(report) = args.windows(2).find(|pair| pair[0] == "--report").map(|pair| self.path(pair[1]))
+            && let Ok(text) = std::fs::read_to_string(report)
+            && finished.code != Some(2)
+        {
+            schema::check_report(&text).expect("a report that its schema allows");
+        }
+        finished
+    }
+
+    /// How often a path was asked for; `*` stands for any characters.
+    pub fn asked(&self, pattern: &str) -> usize {
+        self.server.stats().read(|tally| tally.count(pattern))
+    }
+
+    /// How many segments were asked for.
+    pub fn segments(&self) -> usize {
+        ["*.ts", "*.m4s", "*.aac", "*.vtt"].iter().map(|pattern| self.asked(pattern)).sum()
+    }
+}
+
+/// Demands an exit code, and a word on standard error.
+#[track_caller]
+pub fn expect(finished: &Finished, code: i32, says: &str) {
+    assert_eq!(finished.code, Some(code), "{}", finished.stderr);
+    assert!(finished.stderr.contains(says), "{says:?} is not in:\n{}", finished.stderr);
+}

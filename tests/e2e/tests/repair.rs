@@ -1,0 +1,355 @@
+//! Finished files that are damaged: what a repair fetches, what it mends and what it refuses.
+
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
+use e2e::bench::{Bench, expect};
+use fixture_server::{Fault, Rule};
+use serde_json::Value;
+
+/// A file as a run made it, and its report.
+struct Made {
+    bench: Bench,
+    output: &'static str,
+    whole: Vec<u8>,
+    report: Value,
+}
+
+impl Made {
+    async fn new(output: &'static str, path: &str, args: &[&str]) -> Self {
+        Self::by(Bench::new(Vec::new()), output, path, args, 0).await
+    }
+
+    async fn by(bench: Bench, output: &'static str, path: &str, args: &[&str], code: i32) -> Self {
+        let report = format!("{output}.report.json");
+        let args = [&["-o", output, "--report", &report], args].concat();
+        expect(&bench.fetch(&args, path).await, code, "");
+        let report = serde_json::from_slice(&bench.read(&report)).unwrap();
+        let whole = bench.read(output);
+        Self {
+            bench,
+            output,
+            whole,
+            report,
+        }
+    }
+
+    fn units(&self) -> &[Value] {
+        self.report["outputs"][0]["units"].as_array().unwrap()
+    }
+
+    /// Offset and length of what a segment of a track brought.
+    fn piece(&self, track: u64, msn: u64) -> (usize, usize) {
+        let is_meant = |unit: &&Value| unit["track"] == track && unit["msn"] == msn && unit.get("init").is_none();
+        let piece = &self.units().iter().find(is_meant).unwrap()["piece"];
+        let number = |name: &str| usize::try_from(piece[name].as_u64().unwrap()).unwrap();
+        (number("offset"), number("length"))
+    }
+
+    fn write(&self, bytes: &[u8]) {
+        self.bench.write(self.output, bytes);
+    }
+
+    /// Changes single bytes.
+    fn flip(&self, places: &[usize]) -> Vec<u8> {
+        let mut bytes = self.whole.clone();
+        for place in places {
+            bytes[*place] ^= 0x55;
+        }
+        self.write(&bytes);
+        bytes
+    }
+
+    async fn repair(&self, args: &[&str], code: i32, says: &str) -> e2e::binary::Finished {
+        let finished = self.bench.run(&[&["repair", self.output], args].concat()).await;
+        expect(&finished, code, says);
+        finished
+    }
+
+    #[track_caller]
+    fn is_whole(&self, name: &str) {
+        assert!(self.bench.read(self.output) == self.whole, "{name}: the file is another");
+    }
+
+    fn names(&self) -> usize {
+        std::fs::read_dir(self.bench.folder()).unwrap().count()
+    }
+}
+
+#[tokio::test]
+async fn damaged_segments_are_fetched_again_and_nothing_else() {
+    // A demuxer of MPEG-TS holds back the last access unit of a segment, so that one more is needed in front of each.
+    for (output, path, args, track, damaged, asked) in [
+        ("out.ts", "/s/plain-ts/index.m3u8", &[][..], 0, &[1, 4][..], 2),
+        (
+            "out.ts",
+            "/s/aes-rotation-sequence-iv/index.m3u8",
+            &[],
+            0,
+            &[4_294_967_295, 4_294_967_297],
+            2,
+        ),
+        ("out.ts", "/s/discontinuity/index.m3u8", &[], 0, &[0, 3, 5], 3),
+        ("out.raw", "/s/plain-ts/index.m3u8", &[], 0, &[0, 1, 2, 3, 4, 5], 6),
+        ("out.m4s", "/s/fmp4/index.m3u8", &[], 0, &[0, 5], 2),
+        ("out.m4s", "/s/aes-fmp4-init/index.m3u8", &[], 0, &[3], 1),
+        ("out.mp4", "/s/fmp4/index.m3u8", &[], 0, &[2, 4], 2),
+        ("out.mp4", "/s/alternate-audio-fmp4/index.m3u8", &[], 1, &[2, 3], 2),
+        ("out.mp4", "/s/plain-ts/index.m3u8", &[], 0, &[2], 2),
+        ("out.mp4", "/s/plain-ts/index.m3u8", &[], 0, &[2, 3, 5], 5),
+        ("out.mp4", "/s/aes-sequence-iv/index.m3u8", &[], 0, &[43], 2),
+        ("out.mp4", "/s/alternate-audio/index.m3u8", &[], 1, &[3], 2),
+        ("out.m4a", "/s/plain-ts/index.m3u8", &[], 0, &[4], 2),
+        ("out.aac", "/s/plain-ts/index.m3u8", &[], 0, &[4], 2),
+        ("out.ts", "/s/variants/index.m3u8", &["--video", "worst"], 0, &[4], 1),
+    ] {
+        let name = format!("{path} to {output}");
+        let made = Made::new(output, path, args).await;
+        let places: Vec<usize> = damaged
+            .iter()
+            .map(|msn| {
+                let (offset, length) = made.piece(track, *msn);
+                offset + length * 2 / 3
+            })
+            .collect();
+        made.flip(&places);
+        let before = made.bench.segments();
+        made.repair(&[], 0, &format!("{} places mended", damaged.len())).await;
+        made.is_whole(&name);
+        assert_eq!(made.bench.segments() - before, asked, "{name}: requests for segments");
+        assert_eq!(made.names(), 2, "{name}: something was left behind");
+        expect(&made.bench.run(&["verify", output]).await, 0, "sound");
+    }
+}
+
+#[tokio::test]
+async fn an_initialization_section_is_mended_like_a_segment() {
+    for path in ["/s/fmp4/index.m3u8", "/s/aes-fmp4-init/index.m3u8"] {
+        let made = Made::new("out.m4s", path, &[]).await;
+        made.flip(&[100]);
+        let before = made.bench.segments();
+        made.repair(&[], 0, "1 places mended").await;
+        made.is_whole(path);
+        assert_eq!(made.bench.segments(), before, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_cut_off_is_appended_and_what_was_added_is_cut_off() {
+    for (output, path) in [
+        ("out.ts", "/s/plain-ts/index.m3u8"),
+        ("out.m4s", "/s/fmp4/index.m3u8"),
+        ("out.mp4", "/s/plain-ts/index.m3u8"),
+        ("out.mp4", "/s/alternate-audio-fmp4/index.m3u8"),
+    ] {
+        let made = Made::new(output, path, &[]).await;
+        for kept in [made.whole.len() * 2 / 3, made.whole.len() - 1] {
+            made.write(&made.whole[..kept]);
+            made.repair(&[], 0, "sound").await;
+            made.is_whole(path);
+        }
+        let before = made.bench.asked("*");
+        made.write(&[made.whole.as_slice(), b"and more"].concat());
+        made.repair(&[], 0, "1 places mended").await;
+        made.is_whole(path);
+        assert_eq!(made.bench.asked("*"), before, "{path}: that needs no request");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_whole_costs_no_request() {
+    let made = Made::new("out.ts", "/s/plain-ts/index.m3u8", &[]).await;
+    let before = made.bench.asked("*");
+    made.repair(&[], 0, "sound: 6 segments proved by their digests").await;
+    assert_eq!(made.bench.asked("*"), before);
+    made.is_whole("untouched");
+}
+
+#[tokio::test]
+async fn a_gap_in_a_concatenation_is_filled_in_once_the_segment_can_be_had() {
+    for (output, path, segment) in [
+        ("out.ts", "/s/plain-ts/index.m3u8", "/s/plain-ts/2.ts"),
+        ("out.ts", "/s/aes-sequence-iv/index.m3u8", "/s/aes-sequence-iv/2.ts"),
+        ("out.m4s", "/s/fmp4/index.m3u8", "/s/fmp4/2.m4s"),
+    ] {
+        let undisturbed = Made::new(output, path, &[]).await;
+        let bench = Bench::new(vec![Rule::new(segment, Fault::status(404)).times(6)]);
+        let made = Made::by(bench, output, path, &["--on-missing", "gap"], 3).await;
+        assert!(made.whole.len() < undisturbed.whole.len());
+        // Still gone: the file stays as it is.
+        let inode = |made: &Made| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(made.bench.path(output)).unwrap());
+        let (first, refused) = (inode(&made), made.bench.asked(segment));
+        if refused < 6 {
+            made.repair(&[], 3, "not mended: segments").await;
+            made.is_whole(path);
+            assert_eq!(inode(&made), first, "{path}: it was written anew for nothing");
+            assert_eq!(made.names(), 2, "{path}: something was left behind");
+        }
+        // Damage elsewhere is mended on the way.
+        made.flip(&[made.whole.len() - 1000]);
+        while made.bench.asked(segment) < 6 {
+            made.repair(&[], 3, "not mended: segments").await;
+        }
+        let before = made.bench.segments();
+        let healed = made.bench.run(&["repair", output]).await;
+        assert_eq!(healed.code, Some(0), "{}", healed.stderr);
+        assert!(made.bench.read(output) == undisturbed.whole, "{path}: it is not what it should be");
+        assert!(made.bench.segments() - before <= 2, "{path}: only what is needed is fetched");
+        assert_eq!(made.names(), 2, "{path}: something was left behind");
+        let report = String::from_utf8(made.bench.read(&format!("{output}.report.json"))).unwrap();
+        let report = e2e::schema::check_report(&report).unwrap();
+        assert_eq!((&report["outcome"], &report["exit_code"]), (&"whole".into(), &0.into()));
+        expect(&made.bench.run(&["verify", output]).await, 0, "sound: ");
+    }
+}
+
+#[tokio::test]
+async fn addresses_that_have_changed_are_asked_for_again() {
+    let page = "/s/plain-ts/index.m3u8?token=";
+    let made = Made::new("out.ts", &format!("{page}OLD"), &[]).await;
+    made.flip(&[50_000]);
+    let fresh = made.bench.server.url(&format!("{page}NEW"));
+    let finished = made.repair(&[&fresh], 0, "1 places mended").await;
+    made.is_whole("with a new token");
+    assert!(!finished.stderr.contains("NEW"));
+    let report = String::from_utf8(made.bench.read("out.ts.report.json")).unwrap();
+    assert!(!report.contains("OLD") && !report.contains("NEW"));
+    // In the middle: the playlist is read afresh as long as that brings something.
+    made.flip(&[50_000, 150_000]);
+    made.bench
+        .server
+        .add_rule(Rule::new("/s/plain-ts/4.ts", Fault::status(403)).times(1));
+    made.repair(&["--concurrency", "1"], 0, "sound").await;
+    made.is_whole("with an address that expired");
+}
+
+#[tokio::test]
+async fn another_stream_is_refused_and_nothing_is_written() {
+    let made = Made::new("out.ts", "/s/plain-ts/index.m3u8", &[]).await;
+    let damaged = made.flip(&[80_000]);
+    let other = made.bench.server.url("/s/low-ts/index.m3u8");
+    made.repair(&[&other], 2, "another stream").await;
+    assert!(made.bench.read("out.ts") == damaged);
+    // The same names with another content: the digest tells.
+    made.bench.server.add_rule(Rule::new("/s/plain-ts/2.ts", Fault::page()));
+    made.repair(
+        &[],
+        1,
+        "not mended: segment 2 of track 0: what is fetched now does not make the bytes that it had",
+    )
+    .await;
+    assert!(made.bench.read("out.ts") == damaged);
+}
+
+#[tokio::test]
+async fn what_cannot_be_mended_is_refused_by_name_and_left_as_it_is() {
+    // The index of an MP4 tells of all samples; its room is in front.
+    let made = Made::new("out.mp4", "/s/fmp4/index.m3u8", &[]).await;
+    let damaged = made.flip(&[200]);
+    made.repair(&[], 1, "its media is sound, but not what stands beside it, such as the index")
+        .await;
+    assert!(made.bench.read("out.mp4") == damaged);
+    // Of MPEG-TS and fragmented MP4 that were made of samples, every packet counts on.
+    for (output, path) in [("out.ts", "/s/fmp4/index.m3u8"), ("out.m4s", "/s/plain-ts/index.m3u8")] {
+        let made = Made::new(output, path, &[]).await;
+        let damaged = made.flip(&[made.whole.len() / 2]);
+        made.repair(&[], 1, "each depends on all that came before").await;
+        assert!(made.bench.read(output) == damaged);
+    }
+    let bench = Bench::new(vec![Rule::new("/s/fmp4/2.m4s", Fault::status(403)).times(9)]);
+    let made = Made::by(bench, "out.mp4", "/s/fmp4/index.m3u8", &["--on-missing", "gap"], 3).await;
+    made.repair(&[], 3, "not mended: 1 missing segments: in MP4 what comes later").await;
+    made.is_whole("an MP4 with a gap");
+}
+
+#[tokio::test]
+async fn without_a_report_there_is_nothing_to_go_by() {
+    let bench = Bench::new(Vec::new());
+    bench.write("film.ts", b"text");
+    expect(&bench.run(&["repair", "film.ts"]).await, 2, "film.ts.report.json: cannot be read");
+    expect(&bench.run(&["repair", "none.ts"]).await, 2, "cannot be read");
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_a_failure_and_not_a_wrong_command() {
+    let bench = Bench::new(Vec::new());
+    // A folder opens as a file, and then cannot be read.
+    expect(&bench.run(&["verify", "."]).await, 1, "cannot be read");
+    expect(&bench.run(&["verify", "none.mp4"]).await, 2, "none.mp4: cannot be read");
+}
+
+#[tokio::test]
+async fn each_command_offers_the_options_that_it_has_a_use_for() {
+    let bench = Bench::new(Vec::new());
+    for (command, proxy, key, video) in [
+        ("verify", false, false, false),
+        ("repair", true, true, true),
+        ("list", true, false, true),
+    ] {
+        let help = String::from_utf8(bench.run(&[command, "--help"]).await.stdout).unwrap();
+        let offered = ["--proxy", "--key", "--video"].map(|option| help.contains(&format!("{option} <")));
+        assert_eq!(offered, [proxy, key, video], "{command}: {help}");
+    }
+}
+
+#[tokio::test]
+async fn a_report_cannot_lead_a_repair_outside_of_its_file() {
+    let made = Made::new("out.ts", "/s/plain-ts/index.m3u8", &[]).await;
+    let text = String::from_utf8(made.bench.read("out.ts.report.json")).unwrap();
+    let (offset, length) = made.piece(0, 3);
+    let at = |offset: &str, length: &str| format!(r#""offset":{offset},"length":{length}"#);
+    let old = at(&offset.to_string(), &length.to_string());
+    assert!(text.contains(&old), "{text}");
+    for (name, report) in [
+        (
+            "far behind",
+            text.replace(&old, r#""offset":9000000000000000000,"length":9000000000000000000"#),
+        ),
+        (
+            "at the end of numbers",
+            text.replace(&old, r#""offset":18446744073709551615,"length":18446744073709551615"#),
+        ),
+        ("over another segment", text.replace(&old, &at("0", &length.to_string()))),
+        ("negative", text.replace(&old, r#""offset":-1,"length":-1"#)),
+        ("another version", text.replace(r#""version":1"#, r#""version":7"#)),
+        ("another file", text.replace("out.ts", "/etc/passwd")),
+        ("no digest", text.replace("sha256", "sha1")),
+        ("deep", "[".repeat(100_000)),
+        ("endless time", text.replace(r#""seconds":2.0"#, r#""seconds":1e308"#)),
+        ("no time", text.replace(r#""seconds":2.0"#, r#""seconds":-1"#)),
+    ] {
+        made.bench.write("out.ts.report.json", report.as_bytes());
+        let damaged = made.flip(&[10]);
+        let finished = made.bench.run(&["repair", "out.ts"]).await;
+        let now = made.bench.read("out.ts");
+        assert!(now == damaged || now == made.whole, "{name}: it was made worse");
+        assert!(matches!(finished.code, Some(0..=2)), "{name}: {}", finished.stderr);
+        assert!(finished.code != Some(0) || now == made.whole, "{name}: {}", finished.stderr);
+        assert!(!finished.stderr.contains("panicked"), "{name}: {}", finished.stderr);
+        assert_eq!(made.names(), 2, "{name}: something was left behind");
+    }
+}
+
+#[tokio::test]
+async fn a_repair_that_is_killed_leaves_nothing_worse_than_before() {
+    let made = Made::new("out.ts", "/s/long/index.m3u8", &[]).await;
+    let places: Vec<usize> = (0..100).map(|msn| made.piece(0, msn).0 + 5000).collect();
+    let damaged = made.flip(&places);
+    made.bench.server.add_rule(Rule::new("*.ts", Fault::Delay { milliseconds: 20 }));
+    let before = made.bench.segments();
+    let mut command = e2e::binary::command(made.bench.folder()).unwrap();
+    let mut child = command.args(["repair", "out.ts", "--concurrency", "2"]).spawn().unwrap();
+    made.bench
+        .server
+        .stats()
+        .wait_until(|tally| tally.count("*.ts") >= before + 30)
+        .await;
+    child.kill().await.unwrap();
+    let now = made.bench.read("out.ts");
+    let others = now.iter().zip(&damaged).zip(&made.whole);
+    assert!(others.clone().all(|((now, damaged), whole)| now == damaged || now == whole));
+    let mended = now != damaged;
+    made.repair(&[], 0, "sound").await;
+    made.is_whole("in the end");
+    assert!(mended, "nothing was mended before the kill");
+}
