@@ -16,6 +16,8 @@ pub(super) struct Cluster {
     blocks: Vec<u8>,
     /// Where in them the time of each block stands, and what it is, in ticks of the segment.
     times: Vec<(usize, i64)>,
+    /// The earliest and the latest of these times.
+    span: Option<(i64, i64)>,
 }
 
 /// A frame of a track.
@@ -32,16 +34,24 @@ pub(super) struct Block<'a> {
 impl Cluster {
     /// Whether the block can be told relative to the same time as those that are here.
     pub(super) fn has_room(&self, block: &Block<'_>) -> bool {
-        let times = || self.times.iter().map(|(_, time)| *time).chain([block.time]);
-        let span = times().max().unwrap_or(0) - times().min().unwrap_or(0);
-        span <= i16::MAX.into() && self.blocks.len() < MAX_BYTES
+        let (first, last) = self.span_with(block.time);
+        last - first <= i16::MAX.into() && self.blocks.len() < MAX_BYTES
+    }
+
+    fn span_with(&self, time: i64) -> (i64, i64) {
+        self.span.map_or((time, time), |(first, last)| (first.min(time), last.max(time)))
+    }
+
+    fn note(&mut self, at: usize, time: i64) {
+        self.span = Some(self.span_with(time));
+        self.times.push((at, time));
     }
 
     /// A block that lasts as long as its track says.
     pub(super) fn simple(&mut self, block: &Block<'_>) {
         number(&mut self.blocks, id::SIMPLE_BLOCK);
         let at = content(&mut self.blocks, block, if block.sync { KEY } else { 0 });
-        self.times.push((at, block.time));
+        self.note(at, block.time);
     }
 
     /// A block of text with its own duration, and what WebVTT has besides the text.
@@ -60,13 +70,13 @@ impl Cluster {
             });
         }
         binary(&mut self.blocks, id::BLOCK_GROUP, &group);
-        self.times.push((self.blocks.len() - group.len() + at, block.time));
+        self.note(self.blocks.len() - group.len() + at, block.time);
     }
 
     /// Appends the cluster, unless it is empty, and begins another. Its time is that of its first block to be shown, so
     /// that no block is before it.
     pub(super) fn write(&mut self, out: &mut Vec<u8>) {
-        let Some(first) = self.times.iter().map(|(_, time)| *time).min() else {
+        let Some((first, _)) = self.span.take() else {
             return;
         };
         for (at, time) in self.times.drain(..) {

@@ -26,7 +26,7 @@ use crate::{
 const FINEST: u32 = 10_000;
 const COARSEST: u32 = 1_000_000;
 /// The first samples are held back until they cover this much, in flicks, or take so many bytes: they show where the file
-/// begins, and what its head has to say.
+/// begins, and what its head has to say. A sample may be empty, and takes its place even so.
 const OPENING: i64 = FLICKS as i64;
 const OPENING_BYTES: usize = 8 << 20;
 /// Places to jump to are this far apart at least, in nanoseconds.
@@ -76,6 +76,7 @@ pub struct Writer {
     tracks: Vec<Track>,
     /// The first samples, as long as the head is not written.
     opening: Option<Vec<(usize, Sample<Bytes>)>>,
+    opening_bytes: usize,
     clock: Clock,
     /// Where the content of the segment begins, and how long it is so far.
     start: u64,
@@ -183,6 +184,7 @@ impl Writer {
             metadata: options.metadata.clone(),
             tracks: Vec::new(),
             opening: Some(Vec::new()),
+            opening_bytes: 0,
             clock: Clock {
                 scale: COARSEST,
                 origin: 0,
@@ -259,8 +261,8 @@ impl Writer {
             .iter()
             .find(|(of, _)| *of == track)
             .map_or(time, |(_, first)| known.time(first));
-        let bytes: usize = held.iter().map(|(_, sample)| sample.data.len()).sum();
-        if !known.is_text() && time.saturating_sub(first) >= OPENING || bytes >= OPENING_BYTES {
+        self.opening_bytes += sample.data.len() + size_of::<Sample>();
+        if !known.is_text() && time.saturating_sub(first) >= OPENING || self.opening_bytes >= OPENING_BYTES {
             self.open(out)?;
         }
         Ok(())

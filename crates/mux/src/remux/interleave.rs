@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// A stream that is this far behind the others is not waited for, in flicks: it may have ended.
 const PATIENCE: i64 = 30 * FLICKS as i64;
-/// As many bytes wait at most.
+/// As many bytes wait at most, what it takes to hold a sample included: samples may be empty.
 const MAX_BYTES: usize = 32 << 20;
 
 /// What is to be done with a track of the file, in order.
@@ -61,7 +61,7 @@ impl Interleaver {
         self.add_track(track);
         let queue = &mut self.queues[track];
         if let Step::Add(sample, time) = &step {
-            self.bytes += sample.data.len();
+            self.bytes += weight(sample);
             queue.reached = queue.reached.max(Some(*time));
         }
         queue.steps.push_back(step);
@@ -104,10 +104,14 @@ impl Interleaver {
     fn take(&mut self, track: usize) -> Option<(usize, Step<Bytes>)> {
         let step = self.queues.get_mut(track)?.steps.pop_front()?;
         if let Step::Add(sample, _) = &step {
-            self.bytes -= sample.data.len();
+            self.bytes -= weight(sample);
         }
         Some((track, step))
     }
+}
+
+fn weight(sample: &Sample<Bytes>) -> usize {
+    sample.data.len() + size_of::<Step<Bytes>>()
 }
 
 #[cfg(test)]
@@ -179,7 +183,10 @@ mod tests {
             [(0, 0), (0, 1), (0, 2), (0, 3), (0, 4), (0, 5), (0, 6), (0, 7), (0, 8)]
         );
         let mut interleaver = Interleaver::default();
-        (0..3).for_each(|second| push(&mut interleaver, 0, second, MAX_BYTES / 2));
+        (0..3).for_each(|second| push(&mut interleaver, 0, second, MAX_BYTES / 2 - 1000));
         assert_eq!(due(&mut interleaver, false), [(0, 0)]);
+        let mut interleaver = Interleaver::default();
+        (0..=MAX_BYTES / size_of::<Step<Bytes>>()).for_each(|_| push(&mut interleaver, 0, 0, 0));
+        assert_eq!(due(&mut interleaver, false), [(0, 0)], "samples of nothing");
     }
 }
