@@ -153,12 +153,19 @@ impl Embedded {
                 self.reader.hand_on(&mut cues);
             }
         }
+        if let Some(number) = self.number.filter(|_| !self.begun) {
+            // What stands in the head of WebVTT is known before the first cue is.
+            file.configure_text(number, &self.config(tags), writes)?;
+        }
         self.write(cues, false, origin, tags, file, writes)?;
-        if let Some(number) = self.number {
-            let position = self.reader.position();
+        let Some(number) = self.number else { return Ok(()) };
+        let position = self.reader.position();
+        if self.length.is_some_and(|length| position >= length) && self.held.is_empty() {
+            file.text_reached(number, None);
+        } else if self.base.is_some() || origin.first().is_some() {
+            // Before that nobody knows where in the file the Rendition stands.
             let film_ms = i64::try_from(position.as_millis()).unwrap_or(i64::MAX);
-            let ended = self.length.is_some_and(|length| position >= length) && self.held.is_empty();
-            file.text_reached(number, (!ended).then(|| film_ms.saturating_add(self.base(origin))));
+            file.text_reached(number, Some(film_ms.saturating_add(self.base(origin))));
         }
         Ok(())
     }
@@ -194,8 +201,6 @@ impl Embedded {
         };
         if !mem::replace(&mut self.begun, true) {
             file.tracks += 1;
-            // What stands in the head of WebVTT is known now.
-            file.configure_text(number, &self.config(tags), writes)?;
         }
         let base = self.base(origin);
         for sample in &mut samples {

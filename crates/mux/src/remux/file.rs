@@ -38,6 +38,8 @@ pub(super) struct Push<'a> {
     pub(super) period: u64,
     /// Whether every other stream has shown its tracks.
     pub(super) complete: bool,
+    /// Whether it is the first segment of its stream: the other streams have theirs next.
+    pub(super) first: bool,
     /// What the demuxer was given.
     pub(super) bytes: &'a [u8],
 }
@@ -222,7 +224,11 @@ impl<W: SampleWriter> File<W> {
                 }
             }
         }
-        while let Some((track, step)) = self.interleaver.pop(push.complete) {
+        // A stream that is to come next is waited for however large this segment is: its tracks would be too late for
+        // a head that is written before.
+        while (push.complete || !push.first)
+            && let Some((track, step)) = self.interleaver.pop(push.complete)
+        {
             self.step(track, step, &mut out)?;
         }
         self.writer.flush(&mut out)?;

@@ -93,6 +93,7 @@ impl<W: SampleWriter> Remux<W> {
             tags: &lane.tags,
             period: lane.period.unwrap_or(0),
             complete,
+            first: false,
             bytes: &[],
         };
         file.take(&mut lane.outputs, push, events, writes)
@@ -113,6 +114,7 @@ impl<W: SampleWriter> Remux<W> {
             tags: &lane.tags,
             period: lane.period.unwrap_or(0),
             complete,
+            first: lane.period.is_none(),
             bytes,
         };
         let Some(source) = &mut lane.source else { return Ok(()) };
@@ -139,12 +141,14 @@ impl<W: SampleWriter> Remux<W> {
         let lane = Lane::of(lanes, track);
         let period = info.discontinuity_sequence;
         Self::follow(file, lane, bytes, complete, writes)?;
+        let first = lane.period.is_none();
         let last = lane.period.replace(period).filter(|last| *last != period);
         let tags = &lane.tags;
         let push = Push {
             tags,
             period,
             complete,
+            first,
             bytes,
         };
         let Some(source) = &mut lane.source else { return Ok(()) };

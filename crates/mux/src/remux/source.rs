@@ -39,13 +39,13 @@ impl Source {
         if bytes.starts_with(b"ID3") {
             return Err(MuxError::Unsupported {
                 what:
-                    "packed audio that is neither AAC, MP3, AC-3 nor E-AC-3 cannot go into MP4; --format raw keeps the segments as they are"
+                    "packed audio that is neither AAC, MP3, AC-3 nor E-AC-3 cannot be taken apart; --format raw keeps the segments as they are"
                         .into(),
             });
         }
         if bytes.starts_with(b"WEBVTT") {
             return Err(MuxError::Unsupported {
-                what: "WebVTT cannot go into MP4 yet; choose .vtt".into(),
+                what: "WebVTT is neither pictures nor sound; choose .vtt".into(),
             });
         }
         // Junk may come before the first transport packet; if there is none at all, no track will appear.
@@ -107,7 +107,7 @@ pub(super) fn check_stream_types(demuxer: &ts::Demuxer) -> Result<(), MuxError> 
     };
     match demuxer.stats().unsupported_stream_types.iter().find_map(name) {
         Some(codec) => Err(MuxError::Unsupported {
-            what: format!("{codec} in MPEG-TS cannot go into MP4 yet; choose .ts to keep it as it is"),
+            what: format!("{codec} in MPEG-TS cannot be taken apart yet; choose .ts to keep it as it is"),
         }),
         None => Ok(()),
     }

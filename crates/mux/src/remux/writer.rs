@@ -12,7 +12,7 @@ pub enum Order {
     /// Track by track. The tracks of different streams may be apart by the length of a segment.
     ByTrack,
     /// By their decode times, over all tracks, and none before every stream has shown its tracks. A stream that stays
-    /// behind is waited for while that takes no more than 30 seconds of media or 32 MiB.
+    /// behind is waited for while that takes no more than 30 seconds of media or 32 MiB, behind the first segment of each.
     ByTime,
 }
 

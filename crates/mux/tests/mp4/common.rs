@@ -12,7 +12,7 @@ use aqueduct_core::{
     Clear, Encryption, GapCause, InitId, InitInfo, Item, Kind, Mux, MuxError, Presentation, Resource, Sealed, SegmentInfo, Summary, Track,
     TrackId, TrackKind, WriteAt,
 };
-use aqueduct_mux::Container;
+use aqueduct_mux::{Auto, Container};
 use url::Url;
 
 fn clear(bytes: &[u8]) -> Clear {
@@ -54,8 +54,13 @@ pub(crate) fn mux_with_breaks(
     container: Container,
     breaks: &[usize],
 ) -> Result<(Vec<u8>, Summary), MuxError> {
+    mux_by(lanes, || container.muxer(), breaks)
+}
+
+/// The same with muxers of a sort.
+pub(crate) fn mux_by(lanes: &[(TrackKind, Vec<Piece>)], new: impl Fn() -> Auto, breaks: &[usize]) -> Result<(Vec<u8>, Summary), MuxError> {
     let (mut pushes, mut states) = (0, Vec::new());
-    let mut muxer = container.muxer();
+    let mut muxer = new();
     let tracks = (0..).zip(lanes).map(|(number, (kind, pieces))| {
         let mut track = Track::new(TrackId::new(number), *kind, "Name");
         track.language = Some("en".into());
@@ -80,7 +85,7 @@ pub(crate) fn mux_with_breaks(
                 let mut state = Vec::new();
                 assert!(muxer.checkpoint(&mut state));
                 states.push(state);
-                muxer = container.muxer();
+                muxer = new();
                 muxer.begin(&presentation, true)?;
                 states.iter().try_for_each(|state| muxer.restore(state))?;
             }

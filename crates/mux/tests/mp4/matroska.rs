@@ -1,0 +1,79 @@
+//! What a Matroska file holds of streams that come in an order of their own.
+
+use aqueduct_core::TrackKind;
+use aqueduct_mux::{Container, SubtitleCoding};
+
+use crate::common::{Piece, mux_by, mux_with_breaks, store};
+use crate::{folder, times};
+
+#[test]
+fn subtitles_that_come_before_their_film_stand_where_they_should() {
+    for lanes in [
+        vec![(TrackKind::Main, folder("high-ts")), (TrackKind::Subtitles, folder("subs-en"))],
+        vec![(TrackKind::Subtitles, folder("subs-en")), (TrackKind::Main, folder("high-ts"))],
+    ] {
+        let (file, _) = mux_with_breaks(&lanes, Container::Mkv, &[]).unwrap();
+        let at = tempfile::tempdir().unwrap();
+        let path = store(&at, "out.mkv", &file);
+        let (Some(found), Some(pictures)) = (times(&path, "s:0"), times(&path, "v:0")) else {
+            return;
+        };
+        // As the segments have them, whose LOCAL 0 is the first picture.
+        let expected = [0.25, 2.25, 4.25, 6.25, 8.25, 10.25];
+        assert_eq!(found.len(), expected.len());
+        for ([_, found], expected) in found.iter().zip(expected) {
+            let found = found - pictures[0][1];
+            assert!((found - expected).abs() < 0.005, "{expected} became {found}");
+        }
+    }
+}
+
+#[test]
+fn styles_are_in_the_head_although_the_first_cue_comes_late() {
+    let style = "STYLE\n::cue { color: lime }";
+    let mut subtitles = folder("subs-en");
+    subtitles[0] = Piece::Segment(format!("WEBVTT\n\n{style}\n").into());
+    let lanes = [(TrackKind::Main, folder("high-ts")), (TrackKind::Subtitles, subtitles)];
+    let muxer = || Container::Mkv.muxer().with_subtitles(SubtitleCoding::Wvtt);
+    let (file, _) = mux_by(&lanes, muxer, &[]).unwrap();
+    let first_cue = file.windows(2).position(|bytes| bytes == b"1a").unwrap();
+    let head = file.windows(style.len()).position(|bytes| bytes == style.as_bytes());
+    assert!(head.is_some_and(|head| head < first_cue));
+}
+
+/// A segment of one video track with samples of these sizes.
+fn fragment(samples: &[usize]) -> Vec<u8> {
+    let boxed = |kind: &[u8; 4], body: &[u8]| [&u32::try_from(body.len() + 8).unwrap().to_be_bytes()[..], kind, body].concat();
+    // ISO 14496-12 §8.8.7 and §8.8.8: the base is the moof; a default duration; a data offset, and a size for each sample.
+    let tfhd = boxed(b"tfhd", &[0, 2, 0, 8, 0, 0, 0, 1, 0, 0, 2, 0]);
+    let tfdt = boxed(b"tfdt", &[0; 8]);
+    let trun = |offset: u32| {
+        let mut body = vec![0, 0, 2, 1];
+        for field in [u32::try_from(samples.len()).unwrap(), offset] {
+            body.extend(field.to_be_bytes());
+        }
+        samples
+            .iter()
+            .for_each(|size| body.extend(u32::try_from(*size).unwrap().to_be_bytes()));
+        boxed(b"trun", &body)
+    };
+    let moof = |offset| boxed(b"moof", &boxed(b"traf", &[&tfhd[..], &tfdt, &trun(offset)].concat()));
+    let offset = u32::try_from(moof(0).len() + 8).unwrap();
+    [moof(offset), boxed(b"mdat", &vec![0; samples.iter().sum()])].concat()
+}
+
+#[test]
+fn sound_is_waited_for_however_large_the_first_segment_of_the_pictures_is() {
+    // It brings its initialization section itself, so that it comes before anything is known of the sound.
+    let Piece::Init(init) = folder("video-fmp4").remove(0) else {
+        panic!("no initialization section")
+    };
+    let pictures = vec![Piece::Segment([init, fragment(&[1 << 20; 100])].concat())];
+    let lanes = [(TrackKind::Main, pictures), (TrackKind::Audio, folder("main-audio-fmp4"))];
+    for (container, sound) in [(Container::Mkv, &b"A_AAC"[..]), (Container::Fmp4, b"mp4a")] {
+        let (file, summary) = mux_with_breaks(&lanes, container, &[]).unwrap();
+        let notes = summary.notes.join("; ");
+        assert!(!notes.contains("not in the file"), "{notes}");
+        assert!(file.windows(sound.len()).any(|bytes| bytes == sound), "{container:?}");
+    }
+}
