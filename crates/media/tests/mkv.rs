@@ -223,6 +223,32 @@ fn frames_of_a_rate_that_no_clock_tells_exactly_last_what_they_should() {
 }
 
 #[test]
+fn a_rate_that_the_clock_cannot_tell_from_another_is_not_told() {
+    // 30 frames a second on a clock of 1 kHz are 34, 33 and 33 ticks apart, as 29.97 are for a second.
+    let samples: Vec<_> = (0..100)
+        .map(|number| (0, sample((number * 100 + 2) / 3, 33, true, vec![1])))
+        .collect();
+    let (reader, _) = read(&file(&seekable(), &[vp8(1000)], &samples));
+    assert_eq!(reader.tracks()[0].default_duration(), None);
+}
+
+#[test]
+fn frames_tell_their_channels_whatever_the_sample_entry_says() {
+    // ETSI TS 102 366 §4.4.2: 48 kHz, 192 kbit/s, acmod 7 with lfeon; and one of layer III in mono (ISO 11172-3 §2.4.2.3).
+    let mut dolby = [0x0b, 0x77, 0, 0, 0x14, 0x40, 0xe1].to_vec();
+    dolby.resize(768, 0);
+    let mpeg = [0xff, 0xfb, 0x90, 0xc4].to_vec();
+    let mp3 = config(TrackKind::Audio, 44_100, audio(b".mp3", &[]));
+    let samples = [(0, sample(0, 1536, true, dolby)), (1, sample(0, 1152, true, mpeg))];
+    let (reader, _) = read(&file(&seekable(), &[ac3(), mp3], &samples));
+    let told = |at: usize| {
+        let audio = reader.tracks()[at].audio().unwrap();
+        (audio.sampling_frequency(), audio.channels().get())
+    };
+    assert_eq!((told(0), told(1)), ((48_000.0, 6), (44_100.0, 1)));
+}
+
+#[test]
 fn the_head_says_what_the_tracks_are() {
     let colr = boxed(b"colr", b"nclx\0\x09\0\x10\0\x09\x80");
     let pasp = boxed(b"pasp", &[0, 0, 0, 16, 0, 0, 0, 11]);
@@ -408,4 +434,46 @@ fn what_the_head_did_not_tell_is_refused() {
     assert!(writer.configure(track, &opus(), &mut out).is_ok());
     assert!(matches!(writer.configure(track, &ac3(), &mut out), Err(Error::LateChange(0))));
     assert!(matches!(writer.configure(9, &ac3(), &mut out), Err(Error::UnknownTrack(9))));
+}
+
+#[test]
+fn aac_goes_on_whatever_way_it_is_described_and_nothing_else_does() {
+    // ISO 14496-3 §1.6.2.1: AAC LC, 48 kHz, stereo; with the extension behind it that says that there is none; 44.1 kHz; mono.
+    let aac = |specific: &[u8]| {
+        let length = u8::try_from(specific.len()).unwrap();
+        let specific = [&[5, length][..], specific].concat();
+        let decoder = [&[4, length + 15, 0x40, 0x15][..], &[0; 11], &specific].concat();
+        let body = [&[0, 0, 0, 0, 3, length + 23, 0, 0, 0][..], &decoder, &[6, 1, 2]].concat();
+        config(TrackKind::Audio, 48_000, audio(b"mp4a", &boxed(b"esds", &body)))
+    };
+    let (mut writer, mut out) = (Writer::new(&seekable()), Vec::new());
+    let track = writer.add_track(&aac(&[0x11, 0x90])).unwrap().unwrap();
+    for number in 0..100 {
+        let frame = sample(number * 1024, 1024, true, vec![1]);
+        writer.add(track, &frame.as_slice(&[]), &mut out).unwrap();
+    }
+    assert!(!out.is_empty(), "the head is written");
+    for (specific, goes_on) in [
+        (&[0x11, 0x90, 0x56, 0xe5, 0x00][..], true),
+        (&[0x11, 0x90], true),
+        (&[0x12, 0x10], false),
+        (&[0x11, 0x88], false),
+        (&[0x09, 0x90], false),
+    ] {
+        assert_eq!(
+            writer.configure(track, &aac(specific), &mut out).is_ok(),
+            goes_on,
+            "{specific:02x?}"
+        );
+    }
+}
+
+#[test]
+fn samples_without_bytes_or_time_do_not_hold_back_the_head() {
+    let (mut writer, mut out) = (Writer::new(&seekable()), Vec::new());
+    let track = writer.add_track(&vp8(90_000)).unwrap().unwrap();
+    for _ in 0..200_000 {
+        writer.add(track, &sample(0, 0, true, Vec::new()).as_slice(&[]), &mut out).unwrap();
+    }
+    assert!(!out.is_empty());
 }

@@ -92,6 +92,8 @@ pub(crate) struct AacConfig {
     pub(crate) channels: u16,
     /// Samples of the core in a frame.
     pub(super) samples: u32,
+    /// The object type of the core (§1.5.1.1), where that and what stands above is all that a decoder is told.
+    pub(crate) plain: Option<u8>,
 }
 
 impl AacConfig {
@@ -113,6 +115,7 @@ impl AacConfig {
             }
         }
         let mut channels = channel_count(configuration);
+        let mut plain = None;
         let samples;
         match object_type {
             1..=4 | 6 | 7 | 17 | 19..=23 => {
@@ -123,10 +126,10 @@ impl AacConfig {
                     (true, false) => 512,
                     (true, true) => 480,
                 };
-                if bits.bit()? {
-                    bits.skip(14)?;
-                }
+                let depends = bits.bit()?;
+                bits.skip(if depends { 14 } else { 0 })?;
                 let extended = bits.bit()?;
+                plain = Some(object_type).filter(|kind| *kind <= 4 && configuration > 0 && !depends && !extended);
                 if configuration == 0 {
                     channels = Some(program_config(bits, start)?);
                 }
@@ -177,7 +180,18 @@ impl AacConfig {
             output_rate,
             channels: if stereo { 2 } else { channels.unwrap_or(2) },
             samples,
+            plain,
         })
+    }
+}
+
+impl AacConfig {
+    /// What it says, however that was written.
+    pub(crate) fn without_bytes(self) -> Self {
+        Self {
+            specific_config: Bytes::new(),
+            ..self
+        }
     }
 }
 

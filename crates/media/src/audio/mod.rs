@@ -150,6 +150,28 @@ impl AudioConfig {
         }
     }
 
+    /// Channels, as far as a frame of Dolby or MPEG audio tells them itself, with samples a second; `unit` is a whole access
+    /// unit.
+    pub(crate) fn told_by(codec: AudioCodec, unit: &[u8]) -> Option<(u32, u16)> {
+        let (mut group, mut rest) = (Group::default(), unit);
+        while let Some(Found::Header(header)) = rest.get(..codec.least_header()).map(|head| codec.parse(head)) {
+            match header.config {
+                Some(Self::Mpeg(config)) => return Some((config.rate, config.channels)),
+                Some(Self::Ac3(config)) => return Some((config.sample_rate(), config.channels())),
+                _ => {}
+            }
+            let Some((frame, next)) = rest.split_at_checked(header.frame_len) else {
+                break;
+            };
+            group.add(frame);
+            rest = next;
+        }
+        match group.config() {
+            (Self::Eac3(config), samples) if samples > 0 => Some((config.rate, config.channels())),
+            _ => None,
+        }
+    }
+
     /// The track, in ticks of the sampling rate, so that every frame lasts a whole number of them.
     pub(crate) fn track(&self, language: Language) -> Option<TrackConfig> {
         let mut entry = Vec::new();

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TextForm;
 use crate::{
-    audio::aac::AacConfig,
+    audio::{AudioCodec, AudioConfig, aac::AacConfig},
     bits::Bits,
     boxes::BoxRef,
     error::Error,
@@ -40,6 +40,8 @@ pub(super) struct Sound {
 pub(super) enum Change {
     /// Nothing.
     Never,
+    /// Another description of the same AAC will do.
+    Aac(AacConfig),
     /// The samples tell themselves.
     Free,
     /// Parameter sets may stand in the samples, behind lengths of so many bytes.
@@ -86,12 +88,32 @@ impl Codec {
         }
     }
 
+    /// `Audio`, by the first sample where that tells: the fields of a sample entry mean nothing for Dolby's codecs
+    /// (ETSI TS 102 366 §F.3 and §F.5), and many writers put 2 channels there whatever it is.
+    pub(super) fn sound_by(&self, first: &[u8]) -> Option<Sound> {
+        let codec = match self.id.as_str() {
+            "A_AC3" | "A_EAC3" => AudioCodec::Dolby,
+            id if id.starts_with("A_MPEG/") => AudioCodec::Mpeg,
+            _ => return self.sound,
+        };
+        match AudioConfig::told_by(codec, first) {
+            Some((rate, channels)) => Some(Sound {
+                rate,
+                output_rate: rate,
+                channels,
+                bits: 0,
+            }),
+            None => self.sound,
+        }
+    }
+
     /// Whether samples of `next` can go on in a track of this.
     pub(super) fn goes_on_as(&self, next: &Self) -> bool {
         let same = self.id == next.id && self.sound_is_kept(next);
         same && match (&self.change, &next.change) {
             (Change::Free, _) | (Change::Text(_), _) => true,
             (Change::Sets(now), Change::Sets(next)) => now.length_size == next.length_size,
+            (Change::Aac(now), Change::Aac(next)) => now == next,
             _ => self.private == next.private && self.pre_skip == next.pre_skip,
         }
     }
@@ -261,6 +283,7 @@ fn told(entry: BoxRef<'_>) -> Sound {
 fn aac(specific: Vec<u8>, told: Sound) -> Codec {
     let bits = specific.len() * 8;
     let read = AacConfig::read(&mut Bits::new(&specific), Some(bits));
+    let plain = read.clone().filter(|read| read.plain.is_some());
     let sound = read.map_or(told, |read| Sound {
         rate: read.rate,
         output_rate: read.output_rate,
@@ -270,6 +293,7 @@ fn aac(specific: Vec<u8>, told: Sound) -> Codec {
     });
     Codec {
         sound: Some(sound),
+        change: plain.map_or(Change::Never, |read| Change::Aac(read.without_bytes())),
         ..fixed("A_AAC", specific)
     }
 }

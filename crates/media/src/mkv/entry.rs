@@ -1,7 +1,7 @@
 //! `TrackEntry`: all that the head of the file says of a track (RFC 9559 §5.1.4.1).
 
 use super::{
-    codec::{Change, Codec},
+    codec::{Change, Codec, Sound},
     ebml::{binary, float, id, master, text, uint},
 };
 use crate::{
@@ -73,7 +73,7 @@ impl Entry<'_> {
             }
             match (config.kind, sample_entry::of(config)) {
                 (TrackKind::Video, Ok(entry)) => video(entry, config, out),
-                (TrackKind::Audio, _) => audio(codec, out),
+                (TrackKind::Audio, _) => audio(codec.sound_by(self.first), out),
                 _ => {}
             }
         });
@@ -239,8 +239,8 @@ fn projection(config: &TrackConfig, out: &mut Vec<u8>) {
     });
 }
 
-fn audio(codec: &Codec, out: &mut Vec<u8>) {
-    let Some(sound) = codec.sound else { return };
+fn audio(sound: Option<Sound>, out: &mut Vec<u8>) {
+    let Some(sound) = sound else { return };
     master(out, id::AUDIO, |out| {
         if sound.rate > 0 {
             float(out, id::SAMPLING_FREQUENCY, sound.rate.into());

@@ -538,13 +538,15 @@ fn default_duration<'a>(track: &Track, samples: &(impl Iterator<Item = &'a Sampl
     if steps.all(|next| next == step) {
         return nanoseconds(step.into(), timescale);
     }
-    let fits = |rate: &&u32| {
+    let fits = |rate: u32, per: i128| {
         (0_i128..).zip(samples.clone()).all(|(number, sample)| {
             // In ticks times the rate, so that all are whole numbers.
-            let is = i128::from(sample.dts.saturating_sub(first.dts)) * i128::from(**rate);
-            (is - number * 1001 * timescale).abs() <= i128::from(**rate)
+            let is = i128::from(sample.dts.saturating_sub(first.dts)) * i128::from(rate);
+            (is - number * per * timescale).abs() <= i128::from(rate)
         })
     };
-    let rate = NTSC.iter().find(fits).filter(|_| track.config.kind == TrackKind::Video)?;
+    // Clocks of 1 kHz cannot tell whole rates either, and hardly one from the other.
+    let ntsc = |rate: &&u32| fits(**rate, 1001) && !fits(**rate, 1000);
+    let rate = NTSC.iter().find(ntsc).filter(|_| track.config.kind == TrackKind::Video)?;
     nanoseconds(1001, (*rate).into())
 }
