@@ -16,7 +16,8 @@ use crate::TrackId;
 /// oldest live slot of each track is never refused. So at most one segment per track stands above the bound.
 ///
 /// Buffers of dropped payloads are kept for the next ones of about their size, within the same bound: fresh memory
-/// costs a page fault every 4 KiB. A slot with a used buffer counts for as much as the buffer can hold.
+/// costs a page fault every 4 KiB. A slot with a used buffer counts for as much as the buffer can hold. Smaller ones are not
+/// kept: they cost more to keep than to make, and a stream may have any number of them.
 #[derive(Clone)]
 pub struct Budget(Arc<Shared>);
 
@@ -45,6 +46,9 @@ pub(crate) fn buffer_size(bytes: usize) -> usize {
     let step = bytes.checked_ilog2().map_or(1, |power| 1 << power.saturating_sub(3));
     bytes.checked_next_multiple_of(step).unwrap_or(bytes)
 }
+
+/// The smallest buffer that is kept, in bytes.
+const LEAST_SPARE: usize = 4096;
 
 /// There is as much room for ages below as above.
 const FIRST_AGE: u64 = 1 << 63;
@@ -235,11 +239,13 @@ impl Slot {
     /// Gives the bytes back, and the buffer for the next payload.
     pub(crate) fn release(self, mut buffer: BytesMut) {
         buffer.clear();
+        // What a stage took off the front is still memory: it counts, and is used again.
+        let _ = buffer.try_reclaim(buffer.capacity() + 1);
         let mut state = self.shared.lock();
         let after = (state.used - self.bytes)
             .saturating_add(state.spare_bytes)
             .saturating_add(buffer.capacity());
-        if buffer.capacity() > 0 && after <= self.shared.limit {
+        if buffer.capacity() >= LEAST_SPARE && after <= self.shared.limit {
             state.spare_bytes += buffer.capacity();
             state.spare.push(buffer);
         }
@@ -351,6 +357,34 @@ mod tests {
         assert_eq!(budget.used(), 500, "the small one is gone");
         slot.release(larger);
         assert_eq!(budget.open(VIDEO, 10_000).await.bytes(), 10_001, "the larger one stays");
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_off_the_front_of_a_buffer_still_counts() {
+        let budget = Budget::new(1 << 20);
+        let mut slot = budget.open(VIDEO, 600_000).await;
+        let mut buffer = slot.buffer(600_000);
+        let address = buffer.as_ptr();
+        for front in [16, 590_000] {
+            buffer.resize(600_000, 1);
+            bytes::Buf::advance(&mut buffer, front);
+            slot.release(buffer);
+            assert_eq!(budget.0.lock().spare_bytes, 600_000, "{front} taken off");
+            slot = budget.open(VIDEO, 600_000).await;
+            buffer = slot.buffer(600_000);
+            assert_eq!(buffer.as_ptr(), address, "{front} taken off: the buffer is used again");
+        }
+    }
+
+    #[tokio::test]
+    async fn small_buffers_are_not_kept() {
+        let budget = Budget::new(1 << 20);
+        for _ in 0..1000 {
+            let mut slot = budget.open(VIDEO, 100_000).await;
+            let buffer = slot.buffer(1);
+            slot.release(buffer);
+        }
+        assert_eq!(budget.0.lock().spare.len(), 0);
     }
 
     #[test]
