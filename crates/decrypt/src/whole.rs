@@ -55,6 +55,9 @@ pub(crate) fn decrypt_blocks(bytes: &mut BytesMut, decrypt: impl FnOnce(&mut [ae
 
 /// Decrypts `bytes` where they are: an IV of 16 bytes, the ciphertext, and the authentication tag of 16 bytes, with nothing
 /// else that is authenticated (rfc8216bis, 4.4.4.4; NIST SP 800-38D, 7.2). Where the tag is wrong nothing comes out.
+///
+/// Drafts change, and few players know the method yet. The same layout is read by Shaka Player 5.2 (`aesDecrypt` in
+/// `lib/media/segment_utils.js`), which refuses an IV attribute. No stream from the wild has been tried.
 pub(crate) fn gcm(cipher: Aes256, bytes: &mut BytesMut) -> Result<(), DecryptError> {
     let length = bytes.len();
     let short = || DecryptError::Media {
