@@ -90,7 +90,11 @@ pub(crate) async fn run<F: Fetch>(
             Named::Beyond(item) => break Some(item),
             Named::LeftOut(item) => {
                 return tokio::select! {
-                    () = stop.draining() => Ok(matcher.beyond),
+                    () = stop.draining() => {
+                        // The other tracks wait for this one.
+                        all_matched(&matched, &stop).await;
+                        Ok(matcher.beyond)
+                    }
                     error = again.ask(item) => Err(error),
                 };
             }
@@ -100,10 +104,8 @@ pub(crate) async fn run<F: Fetch>(
         Some(first) => matcher.ahead_of(first)?,
         None => Vec::new(),
     };
-    // A track that does not match never comes here, and aborts the others.
-    tokio::select! {
-        () = stop.aborted() => return Ok(matcher.beyond),
-        _ = matched.wait() => {}
+    if !all_matched(&matched, &stop).await {
+        return Ok(matcher.beyond);
     }
     for item in ahead.into_iter().chain(first) {
         if outlet.send(item).await.is_err() {
@@ -116,6 +118,14 @@ pub(crate) async fn run<F: Fetch>(
         }
     }
     Ok(matcher.beyond)
+}
+
+/// Waits for the other tracks. A track that does not match never comes here, and aborts the others.
+async fn all_matched(matched: &Barrier, stop: &Stop) -> bool {
+    tokio::select! {
+        () = stop.aborted() => false,
+        _ = matched.wait() => true,
+    }
 }
 
 /// What a unit that is named means to the output.

@@ -210,17 +210,29 @@ pub struct Given {
     pub name: String,
     /// What tells it from others.
     pub value: String,
-    /// Whether an output that was begun without it can go on with it: it opens what nothing else does.
-    pub may_come_later: bool,
+    /// What it has a part in: an output that has some of that cannot go on with it when it was begun without.
+    pub changes: Changes,
+}
+
+/// What something that the user gave has a part in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Changes {
+    /// Every segment.
+    All,
+    /// What the playlist says is encrypted.
+    Encrypted,
+    /// What nothing else opens, so that it may come later.
+    Locked,
 }
 
 impl Given {
-    /// Something that is no secret.
-    pub fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
+    /// Something that is no secret, and has a part in `changes`.
+    pub fn new(name: impl Into<String>, value: impl Into<String>, changes: Changes) -> Self {
         Self {
             name: name.into(),
             value: value.into(),
-            may_come_later: false,
+            changes,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aes::cipher::KeyInit;
 use aes::{Aes128, Aes256};
-use aqueduct_core::{Decrypt, DecryptError, Encryption, Given, Iv, Resource};
+use aqueduct_core::{Changes, Decrypt, DecryptError, Encryption, Given, Iv, Resource};
 use bytes::{Buf, BytesMut};
 use zeroize::Zeroizing;
 
@@ -301,7 +301,10 @@ impl Decrypt for ClearKey {
     }
 
     fn given(&self, salt: &[u8; 16]) -> Vec<Given> {
-        let method = self.method.map(|method| Given::new("a method of the user's", method.to_string()));
+        // It is tried on every segment, whatever the playlist says.
+        let method = self
+            .method
+            .map(|method| Given::new("a method of the user's", method.to_string(), Changes::All));
         self.user.given(salt).into_iter().chain(method).collect()
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use aqueduct_core::{Given, Iv};
+use aqueduct_core::{Changes, Given, Iv};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -143,22 +143,19 @@ impl UserKeys {
 
     /// The keys that can take effect, and the IV, as they can be told to anybody.
     pub(crate) fn given(&self, salt: &[u8; 16]) -> Vec<Given> {
-        let told = |name: String, key: &[u8]| {
+        let told = |name: String, key: &[u8], changes| {
             let value = fingerprint(salt, &name, key);
-            Given::new(name, value)
+            Given::new(name, value, changes)
         };
         let plain = [16, 32]
             .into_iter()
-            .filter_map(|length| Some(told(format!("a key of {length} bytes"), self.plain(length)?)));
+            .filter_map(|length| Some(told(format!("a key of {length} bytes"), self.plain(length)?, Changes::Encrypted)));
         let kids: BTreeSet<_> = self.by_kid.iter().map(|(kid, _)| kid).collect();
         let by_kid = kids.into_iter().filter_map(|kid| {
             let name = format!("a key for the KID {:032x}", u128::from_be_bytes(*kid));
-            Some(Given {
-                may_come_later: true,
-                ..told(name, self.by_kid(kid)?)
-            })
+            Some(told(name, self.by_kid(kid)?, Changes::Locked))
         });
-        let iv = self.iv.map(|iv| Given::new("an IV", format!("{iv:?}")));
+        let iv = self.iv.map(|iv| Given::new("an IV", format!("{iv:?}"), Changes::Encrypted));
         plain.chain(by_kid).chain(iv).collect()
     }
 }
@@ -228,7 +225,7 @@ mod tests {
         let one = given(&[HEX, &by_kid], 1);
         assert_eq!(one, given(&[BASE64, &by_kid], 1), "however it is written");
         assert_eq!(one.len(), 2);
-        assert!(!one[0].may_come_later && one[1].may_come_later);
+        assert_eq!((one[0].changes, one[1].changes), (Changes::Encrypted, Changes::Locked));
         let other = given(&[KID, &by_kid], 1);
         assert!(one[0].name == other[0].name && one[0].value != other[0].value);
         assert_eq!(one[1], other[1]);

@@ -1,9 +1,10 @@
 //! What an output is made of, and from what: an output that was begun as one is not taken up as another.
 
-use aqueduct_core::{Given, Presentation, Track, TrackId};
+use aqueduct_core::{Changes, Given, Presentation, Track, TrackId};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use super::record::address;
+use super::record::{address, hex};
 
 /// What an output is made of, without any secret: addresses have no query, user name or fragment, and keys are only told apart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,6 +13,8 @@ pub struct Job {
     pub(crate) program: String,
     /// What the user gave, where it is an address.
     pub input: Option<String>,
+    /// What tells it from others, its query included: the beginning of a SHA-256.
+    pub(crate) asked: Option<String>,
     /// The wanted container.
     pub container: String,
     /// What fingerprints of keys are salted with.
@@ -48,6 +51,7 @@ impl Job {
         Self {
             program: env!("CARGO_PKG_VERSION").into(),
             input: presentation.account.documents.first().map(|document| address(&document.url)),
+            asked: asked(presentation),
             container: container.into(),
             salt: salt(),
             given: Vec::new(),
@@ -74,6 +78,10 @@ impl Job {
             return Some(format!("it has {} tracks, not {}", self.tracks.len(), other.tracks.len()));
         }
         self.tracks.iter().zip(&other.tracks).find_map(|(ours, theirs)| {
+            // Entries name their track by its number.
+            if ours.number != theirs.number {
+                return Some(format!("its track {} is track {} now", ours.number, theirs.number));
+            }
             let of = |track: &JobTrack| {
                 let language = track
                     .language
@@ -96,9 +104,9 @@ impl Job {
         })
     }
 
-    /// What is given in `other` only, and opens what was opened without it until now.
-    pub(crate) fn added(&self, other: &Self) -> Option<String> {
-        let added = |theirs: &&Given| !theirs.may_come_later && find(&self.given, &theirs.name).is_none();
+    /// What is given in `other` only, and has a part in what there is already.
+    pub(crate) fn added(&self, other: &Self, there: impl Fn(Changes) -> bool) -> Option<String> {
+        let added = |theirs: &&Given| there(theirs.changes) && find(&self.given, &theirs.name).is_none();
         let theirs = other.given.iter().find(added)?;
         Some(format!("it was begun without {}", theirs.name))
     }
@@ -120,6 +128,17 @@ impl JobTrack {
             live: track.live,
         }
     }
+}
+
+/// What tells the input of a presentation from others. Unlike an [`address`] it has the query, which is often all that tells
+/// two films of one site apart, and therefore only as a digest.
+pub(crate) fn asked(presentation: &Presentation) -> Option<String> {
+    let mut url = presentation.account.documents.first()?.url.url().clone();
+    url.set_fragment(None);
+    // A URL that cannot have a user name has none.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    Some(hex(&Sha256::digest(url.as_str())[..16]))
 }
 
 /// Other bytes each time.

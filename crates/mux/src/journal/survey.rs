@@ -3,7 +3,7 @@
 use std::io::{self, BufReader, Read};
 use std::time::Duration;
 
-use aqueduct_core::{ByteRange, Gap, TrackId};
+use aqueduct_core::{ByteRange, Changes, Gap, TrackId};
 use sha2::{Digest, Sha256};
 
 use super::disk::{Bytes, Span};
@@ -109,7 +109,13 @@ impl Survey {
     /// wrong key that opened nothing can be put right.
     pub(crate) fn difference(&self, job: &Job) -> Option<String> {
         let changed = || self.job.changed(job).filter(|_| self.has_media);
-        let added = || self.job.added(job).filter(|_| self.has_opened);
+        let there = |changes| match changes {
+            Changes::All => self.has_media,
+            Changes::Encrypted => self.has_opened,
+            // Nothing that is locked was written.
+            _ => false,
+        };
+        let added = || self.job.added(job, there);
         self.job.difference(job).or_else(changed).or_else(added)
     }
 

@@ -7,7 +7,7 @@ use aqueduct_core::{Presentation, Track};
 use super::names::{paths, target_of};
 use crate::OutputError;
 use crate::journal::disk::{Disk, RealDisk, There};
-use crate::journal::job::{Job, JobTrack};
+use crate::journal::job::{Job, JobTrack, asked};
 use crate::journal::survey::{Left, Survey};
 
 /// How many names of a folder are looked at to find what an earlier run left, and how many journals are read.
@@ -92,8 +92,8 @@ pub fn can_go_on(target: &Path) -> bool {
     journal.symlink_metadata().is_ok_and(|there| there.is_file() && there.len() > 0)
 }
 
-/// Finds what an earlier run left of `presentation` under another name: an output in `folder` with this extension, whose
-/// tracks come from the same addresses. Segments decide later whether it really is the same. Live streams are not looked for:
+/// Finds what an earlier run left of `presentation` under another name: an output in `folder` with this extension, which was
+/// asked for by the same address, query included, and whose tracks come from the same addresses. Segments decide later whether it really is the same. Live streams are not looked for:
 /// one address carries one programme after the other.
 ///
 /// It looks at a bounded number of files of the folder, and follows no links.
@@ -137,6 +137,8 @@ fn is_of(job: &Job, presentation: &Presentation) -> bool {
     let tracks = |track: &&Track| job.tracks.iter().any(|ours| ours.number == track.id.number());
     let known = presentation.tracks.iter().filter(tracks);
     !job.tracks.is_empty()
+        && job.asked.is_some()
+        && job.asked == asked(presentation)
         && known.clone().count() == job.tracks.len()
         && job.tracks.iter().zip(known).all(|(ours, theirs)| same(ours, theirs))
 }

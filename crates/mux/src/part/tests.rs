@@ -1,6 +1,6 @@
 //! Two runs on one output, and what stands there in between.
 
-use aqueduct_core::{Given, Kind, Presentation, Resource, SegmentInfo};
+use aqueduct_core::{Changes, Given, Kind, Presentation, Resource, SegmentInfo, Track, TrackKind};
 
 use super::*;
 use crate::Fate;
@@ -159,9 +159,13 @@ fn files_of_somebody_else_are_not_taken_for_a_journal() {
 #[test]
 fn a_key_counts_from_where_it_was_used() {
     let given = |names: &[(&str, &str)]| {
-        let given = names.iter().map(|(name, value)| Given {
-            may_come_later: name.starts_with("KID"),
-            ..Given::new(*name, *value)
+        let given = names.iter().map(|(name, value)| {
+            let changes = if name.starts_with("KID") {
+                Changes::Locked
+            } else {
+                Changes::Encrypted
+            };
+            Given::new(*name, *value, changes)
         });
         let given: Vec<_> = given.collect();
         job("raw").with_given(None, |_| given)
@@ -211,6 +215,27 @@ fn a_key_counts_from_where_it_was_used() {
             );
         }
     }
+}
+
+#[test]
+fn what_changes_every_segment_counts_where_nothing_is_said_to_be_encrypted() {
+    let given = |name: &'static str, changes| job("raw").with_given(None, |_| vec![Given::new(name, "a", changes)]);
+    let clear = || left(&["one."], &job("raw"));
+    assert!(open(&clear()).unwrap().begin(&given("a key", Changes::Encrypted)).is_ok());
+    let refused = open(&clear()).unwrap().begin(&given("a method", Changes::All)).unwrap_err();
+    assert!(refused.to_string().contains("it was begun without a method"), "{refused}");
+}
+
+// Subtitles of one language are another track when those of others are not wanted any more.
+#[test]
+fn a_track_with_another_number_is_not_gone_on_with() {
+    let job = |number| {
+        let track = Track::new(TrackId::new(number), TrackKind::Subtitles, "Deutsch");
+        Job::new(&Presentation::new(vec![track]), &[TrackId::new(number)], "vtt")
+    };
+    let disk = left(&["one."], &job(2));
+    let refused = open(&disk).unwrap().begin(&job(1)).unwrap_err();
+    assert!(refused.to_string().contains("its track 2 is track 1 now"), "{refused}");
 }
 
 #[test]

@@ -119,3 +119,29 @@ async fn segments_that_were_left_out_at_the_very_end_are_tried_again_in_any_case
     assert!(media(&bench.path("out.ts")) == Reference::all("high-ts").bytes().unwrap());
     assert_eq!(bench.asked("*/0.ts"), 1);
 }
+
+// The other tracks wait until this one has matched.
+#[tokio::test]
+async fn ctrl_c_ends_a_run_that_asks_again_for_what_was_left_out_of_one_of_several_tracks() {
+    const FILM: &str = "/s/alternate-audio/index.m3u8";
+    let video = |segment: usize, fault| Rule::new(format!("/s/alternate-audio/v0/{segment}.ts"), fault);
+    let bench = Bench::new(vec![video(1, Fault::status(404)), video(4, Fault::Stall { at: 100 })]);
+    let args = |on_missing| ["-o", "out.mp4", "--retries", "0", "--on-missing", on_missing];
+    let mut child = bench.start(&args("gap"), FILM);
+    let journal = bench.path("out.mp4.part.journal");
+    let beyond = async {
+        let told = |bytes: Vec<u8>| bytes.windows(8).any(|at| at == b"/v0/3.ts");
+        while !std::fs::read(&journal).is_ok_and(told) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, beyond).await.unwrap();
+    child.kill().await.unwrap();
+    bench.server.set_rules(vec![video(1, Fault::Stall { at: 0 })]);
+    let asked = bench.asked("*/v0/1.ts");
+    let child = bench.start(&[&args("abort")[..], &["--timeout", "600s"]].concat(), FILM);
+    let again = bench.server.stats().wait_until(|tally| tally.count("*/v0/1.ts") > asked);
+    tokio::time::timeout(PATIENCE, again).await.unwrap();
+    binary::interrupt(&child).unwrap();
+    expect(&binary::finish(child, PATIENCE).await.unwrap(), 130, "interrupted");
+}

@@ -42,6 +42,24 @@ async fn a_page_that_changed_its_title_carries_on_under_the_name_that_it_had() {
     assert_eq!(bench.asked("*/0.ts"), 1);
 }
 
+// Many sites tell their films apart by the query alone, which no address in a journal has.
+#[tokio::test]
+async fn a_film_that_only_a_query_tells_from_another_does_not_go_on_with_it() {
+    let bench = Bench::new(vec![Rule::new("/watch", page("One")), Rule::new("*/3.ts", Fault::status(404))]);
+    expect(&bench.run(&[], "/watch?film=1").await, 1, "carries on");
+    let one = media(&bench.path("One.mp4.part"));
+    bench.server.set_rules(vec![Rule::new("/watch", page("Two"))]);
+    expect(&bench.run(&[], "/watch?film=2").await, 0, "whole");
+    assert!(bench.names().contains(&"Two.mp4".into()), "{:?}", bench.names());
+    assert!(media(&bench.path("One.mp4.part")) == one, "it was touched");
+    bench.server.set_rules(vec![Rule::new("/watch", page("Three"))]);
+    expect(
+        &bench.run(&[], "/watch?film=1").await,
+        0,
+        "taken up under the name that it had: One.mp4",
+    );
+}
+
 /// A playlist of these segments.
 fn window(segments: &[usize]) -> Fault {
     let names: String = segments.iter().map(|segment| format!("#EXTINF:1.0,\n{segment}.ts\n")).collect();
