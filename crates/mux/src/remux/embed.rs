@@ -37,10 +37,21 @@ pub(super) struct Embedded {
 
 /// A segment, or the place of one that is missing.
 #[derive(Debug, Serialize, Deserialize)]
-struct Held {
+pub(super) struct Held {
     period: u64,
     duration: Duration,
     content: Option<Vec<u8>>,
+}
+
+impl Held {
+    /// What is held of an item of this playing time; without content it is missing.
+    pub(super) fn new(info: &SegmentInfo, duration: Duration, content: Option<&[u8]>) -> Self {
+        Self {
+            period: info.discontinuity_sequence,
+            duration,
+            content: content.map(<[u8]>::to_vec),
+        }
+    }
 }
 
 impl Embedded {
@@ -79,21 +90,16 @@ impl Embedded {
         self.reader.init(bytes)
     }
 
-    /// Takes a segment; one without content is missing.
+    /// Takes a segment, or the place of one.
     pub(super) fn segment<W: SampleWriter>(
         &mut self,
-        info: &SegmentInfo,
-        content: Option<&[u8]>,
+        held: Held,
         origin: &Origin,
         tags: &Tags,
         file: &mut File<W>,
         writes: &mut Vec<Write>,
     ) -> Result<(), MuxError> {
-        self.held.push_back(Held {
-            period: info.discontinuity_sequence,
-            duration: info.duration,
-            content: content.map(<[u8]>::to_vec),
-        });
+        self.held.push_back(held);
         self.work(MAX_HELD, origin, tags, file, writes)
     }
 

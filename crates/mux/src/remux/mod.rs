@@ -8,7 +8,7 @@ mod lane;
 mod source;
 mod writer;
 
-use std::mem;
+use std::{mem, time::Duration};
 
 use aqueduct_core::{Clear, Item, Mux, MuxError, Presentation, SegmentInfo, Summary, TrackId, TrackKind, Write};
 
@@ -16,7 +16,7 @@ use aqueduct_media::timed_text::Coding;
 use serde::{Deserialize, Serialize};
 
 use self::{
-    embed::Embedded,
+    embed::{Embedded, Held},
     file::{File, Push},
     lane::{Lane, Tags},
     source::{Source, check_stream_types, note},
@@ -201,9 +201,10 @@ impl<W: SampleWriter> Remux<W> {
         }
     }
 
-    fn gap(&mut self, track: TrackId, info: &SegmentInfo) {
+    /// So much is missing.
+    fn gap(&mut self, track: TrackId, duration: Duration) {
         for number in Lane::of(&mut self.lanes, track).outputs.iter().filter_map(|output| output.number) {
-            self.file.timeline.gap(number, info.duration);
+            self.file.timeline.gap(number, duration);
         }
     }
 }
@@ -230,18 +231,23 @@ impl<W: SampleWriter> Mux for Remux<W> {
     fn push(&mut self, track: TrackId, item: Item<Clear>, writes: &mut Vec<Write>) -> Result<(), MuxError> {
         let Self { file, lanes, origin, .. } = self;
         let lane = Lane::of(lanes, track);
+        // Of a gap, that of all the segments that it stands for.
+        let duration = item.duration();
         if let Some(embedded) = &mut lane.embedded {
             return match item {
                 Item::Init { payload, .. } => embedded.init(payload.as_slice(), origin, &lane.tags, file, writes),
-                Item::Segment { info, payload } => embedded.segment(&info, Some(payload.as_slice()), origin, &lane.tags, file, writes),
-                Item::Gap { info, .. } => embedded.segment(&info, None, origin, &lane.tags, file, writes),
+                Item::Segment { info, payload } => {
+                    let held = Held::new(&info, duration, Some(payload.as_slice()));
+                    embedded.segment(held, origin, &lane.tags, file, writes)
+                }
+                Item::Gap { info, .. } => embedded.segment(Held::new(&info, duration, None), origin, &lane.tags, file, writes),
             };
         }
         match item {
             Item::Init { payload, .. } => self.init(track, payload.as_slice(), writes),
             Item::Segment { info, payload } => self.segment(track, &info, payload.as_slice(), writes),
-            Item::Gap { info, .. } => {
-                self.gap(track, &info);
+            Item::Gap { .. } => {
+                self.gap(track, duration);
                 Ok(())
             }
         }

@@ -39,6 +39,8 @@ pub(crate) enum Piece {
     Init(Vec<u8>),
     Segment(Vec<u8>),
     Gap,
+    /// So many missing segments in a row.
+    Gaps(u64),
     /// What follows is another period.
     Discontinuity,
 }
@@ -115,9 +117,9 @@ fn item(number: u32, at: usize, piece: Option<&Piece>, period: &mut u64) -> Opti
             info: segment,
             payload: clear(bytes),
         },
-        Piece::Gap => Item::Gap {
+        Piece::Gap | Piece::Gaps(_) => Item::Gap {
             info: segment,
-            segments: 1,
+            segments: if let Piece::Gaps(segments) = piece? { *segments } else { 1 },
             cause: GapCause::Expired,
         },
         Piece::Discontinuity => {

@@ -86,7 +86,7 @@ fn bytes_of(pieces: &[Piece]) -> Vec<u8> {
         .iter()
         .flat_map(|piece| match piece {
             Piece::Init(bytes) | Piece::Segment(bytes) => bytes.clone(),
-            Piece::Gap | Piece::Discontinuity => Vec::new(),
+            Piece::Gap | Piece::Gaps(_) | Piece::Discontinuity => Vec::new(),
         })
         .collect()
 }

@@ -41,12 +41,12 @@ fn styles_are_in_the_head_although_the_first_cue_comes_late() {
     assert!(head.is_some_and(|head| head < first_cue));
 }
 
-/// A segment of one video track with samples of these sizes.
-fn fragment(samples: &[usize]) -> Vec<u8> {
+/// A segment of one video track with samples of these sizes, from this decode time on.
+fn fragment(samples: &[usize], time: u32) -> Vec<u8> {
     let boxed = |kind: &[u8; 4], body: &[u8]| [&u32::try_from(body.len() + 8).unwrap().to_be_bytes()[..], kind, body].concat();
     // ISO 14496-12 §8.8.7 and §8.8.8: the base is the moof; a default duration; a data offset, and a size for each sample.
     let tfhd = boxed(b"tfhd", &[0, 2, 0, 8, 0, 0, 0, 1, 0, 0, 2, 0]);
-    let tfdt = boxed(b"tfdt", &[0; 8]);
+    let tfdt = boxed(b"tfdt", &[&[0; 4][..], &time.to_be_bytes()].concat());
     let trun = |offset: u32| {
         let mut body = vec![0, 0, 2, 1];
         for field in [u32::try_from(samples.len()).unwrap(), offset] {
@@ -68,12 +68,31 @@ fn sound_is_waited_for_however_large_the_first_segment_of_the_pictures_is() {
     let Piece::Init(init) = folder("video-fmp4").remove(0) else {
         panic!("no initialization section")
     };
-    let pictures = vec![Piece::Segment([init, fragment(&[1 << 20; 100])].concat())];
+    let pictures = vec![Piece::Segment([init, fragment(&[1 << 20; 100], 0)].concat())];
     let lanes = [(TrackKind::Main, pictures), (TrackKind::Audio, folder("main-audio-fmp4"))];
     for (container, sound) in [(Container::Mkv, &b"A_AAC"[..]), (Container::Fmp4, b"mp4a")] {
         let (file, summary) = mux_with_breaks(&lanes, container, &[]).unwrap();
         let notes = summary.notes.join("; ");
         assert!(!notes.contains("not in the file"), "{notes}");
         assert!(file.windows(sound.len()).any(|bytes| bytes == sound), "{container:?}");
+    }
+}
+
+#[test]
+fn a_range_of_missing_segments_takes_the_time_of_all_of_them() {
+    /// Of the track (`mdhd`), whose samples last 512 here.
+    const TIMESCALE: u32 = 12_288;
+    let Piece::Init(init) = folder("video-fmp4").remove(0) else {
+        panic!("no initialization section")
+    };
+    for container in [Container::Mkv, Container::Mp4] {
+        // Two seconds, twenty that are missing, and what comes then.
+        let pieces = vec![
+            Piece::Segment([init.clone(), fragment(&[10; 48], 0)].concat()),
+            Piece::Gaps(10),
+            Piece::Segment(fragment(&[10; 48], 22 * TIMESCALE)),
+        ];
+        let (_, summary) = mux_with_breaks(&[(TrackKind::Main, pieces)], container, &[]).unwrap();
+        assert_eq!(summary.notes, [""; 0], "{container:?}");
     }
 }
