@@ -19,8 +19,8 @@ pub type Mp4Muxer = Remux<Mp4>;
 const MAX_RESERVE: u64 = 32 << 20;
 /// The first samples are held back until they cover this much, or take so many bytes: they show what the index of the
 /// whole will take.
-const OPENING: Duration = Duration::from_secs(2);
-const OPENING_BYTES: usize = 8 << 20;
+const OPENING: Duration = Duration::from_secs(1);
+const OPENING_BYTES: usize = 4 << 20;
 /// What the index takes for a second of an audio track that has not come yet: AAC at 48 kHz, and its chunk.
 const SOUND_INDEX: u64 = 47 * 4 + 20;
 
@@ -93,6 +93,7 @@ impl Mp4 {
                 _ => tracing::debug!(wanted, "an index too large to stand in front"),
             }
         }
+        out.reserve_exact(opening.head.len() + opening.media.len());
         out.append(&mut opening.head);
         out.append(&mut opening.media);
     }
