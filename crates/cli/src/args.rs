@@ -270,6 +270,8 @@ pub(crate) enum Format {
     Ac3,
     /// E-AC-3 alone
     Eac3,
+    /// FLAC alone
+    Flac,
     /// A folder of the clear segments, with playlists that any HLS player plays from there
     Hls,
     /// The clear segments, whatever they are
@@ -368,6 +370,7 @@ impl From<Format> for Container {
             Format::Mp3 => Self::Audio(AudioCodec::Mp3),
             Format::Ac3 => Self::Audio(AudioCodec::Ac3),
             Format::Eac3 => Self::Audio(AudioCodec::Eac3),
+            Format::Flac => Self::Audio(AudioCodec::Flac),
             Format::Hls => Self::Hls,
             Format::Raw => Self::Raw,
         }

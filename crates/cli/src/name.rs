@@ -43,6 +43,7 @@ pub(crate) fn of(presentation: &Presentation, number: Option<usize>, format: Opt
         Some(Format::Mp3) => "mp3",
         Some(Format::Ac3) => "ac3",
         Some(Format::Eac3) => "eac3",
+        Some(Format::Flac) => "flac",
         Some(Format::Hls) => "hls",
         Some(Format::Raw) => segments,
         None => plain.unwrap_or("mp4"),

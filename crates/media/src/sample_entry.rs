@@ -66,7 +66,6 @@ pub(crate) fn name(kind: [u8; 4]) -> String {
         b"vp09" => "VP9".into(),
         b"vp08" => "VP8".into(),
         b"vvc1" | b"vvi1" => "VVC".into(),
-        b"fLaC" => "FLAC".into(),
         b"alac" => "ALAC".into(),
         b"encv" | b"enca" => "encrypted media".into(),
         other => format!("\"{}\"", other.escape_ascii()),

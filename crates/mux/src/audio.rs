@@ -22,6 +22,8 @@ pub enum AudioCodec {
     Ac3,
     /// E-AC-3: `.eac3`.
     Eac3,
+    /// FLAC: `.flac`.
+    Flac,
 }
 
 impl AudioCodec {
@@ -31,6 +33,7 @@ impl AudioCodec {
             Codec::Mpeg1Audio | Codec::Mpeg2Audio => Self::Mp3,
             Codec::Ac3 => Self::Ac3,
             Codec::Eac3 => Self::Eac3,
+            Codec::Flac => Self::Flac,
             _ => return None,
         })
     }
@@ -42,6 +45,7 @@ impl AudioCodec {
             Self::Mp3 => ("MPEG audio", ".mp3"),
             Self::Ac3 => ("AC-3", ".ac3"),
             Self::Eac3 => ("E-AC-3", ".eac3"),
+            Self::Flac => ("FLAC", ".flac"),
         }
     }
 }
@@ -52,6 +56,8 @@ impl AudioCodec {
 pub struct AudioStream {
     codec: AudioCodec,
     stream: Option<Elementary>,
+    /// Whether the file has its head.
+    begun: bool,
     others: u64,
     broken: u64,
 }
@@ -62,6 +68,7 @@ impl AudioStream {
         Self {
             codec,
             stream: None,
+            begun: false,
             others: 0,
             broken: 0,
         }
@@ -105,12 +112,21 @@ impl SampleWriter for AudioStream {
     }
 
     fn configure(&mut self, _: usize, config: &TrackConfig, _: &mut Vec<u8>) -> Result<(), MuxError> {
-        self.stream = Some(self.stream(config)?);
+        let next = self.stream(config)?;
+        if self.begun && self.stream.as_ref().is_some_and(|stream| stream.head() != next.head()) {
+            return Err(MuxError::Unsupported {
+                what: "the sound changes its parameters after the head of the file was written; .m4a can follow".into(),
+            });
+        }
+        self.stream = Some(next);
         Ok(())
     }
 
     fn add(&mut self, _: usize, sample: &Sample<&[u8]>, out: &mut Vec<u8>) -> Result<(), MuxError> {
         if let Some(stream) = &self.stream {
+            if !std::mem::replace(&mut self.begun, true) {
+                out.extend_from_slice(stream.head());
+            }
             self.broken += u64::from(!stream.write(sample, out));
         }
         Ok(())

@@ -24,6 +24,8 @@ pub enum Container {
     Fmp4,
     /// One Matroska file, its index at the end; a segment of unknown size where the output cannot seek.
     Mkv,
+    /// A Matroska file of the sound alone.
+    Mka,
     /// MPEG-TS: the segments as they come where one track brings them in that form, and made of the samples otherwise.
     Ts,
     /// An MP4 of the sound alone.
@@ -45,12 +47,14 @@ impl Container {
             "mp4" | "m4v" | "mov" => Self::Mp4,
             "m4a" => Self::M4a,
             "m4s" | "cmfv" | "cmfa" => Self::Fmp4,
-            "mkv" | "mka" => Self::Mkv,
+            "mkv" => Self::Mkv,
+            "mka" => Self::Mka,
             "ts" | "m2ts" | "mts" => Self::Ts,
             "aac" => Self::Audio(AudioCodec::Aac),
             "mp3" => Self::Audio(AudioCodec::Mp3),
             "ac3" => Self::Audio(AudioCodec::Ac3),
             "ec3" | "eac3" => Self::Audio(AudioCodec::Eac3),
+            "flac" => Self::Audio(AudioCodec::Flac),
             "hls" => Self::Hls,
             "raw" => Self::Raw,
             "vtt" => Self::Subtitles(SubtitleFormat::WebVtt),
@@ -71,7 +75,7 @@ impl Container {
 
     /// Whether pictures have no place in it.
     pub fn is_sound_alone(self) -> bool {
-        matches!(self, Self::M4a | Self::Audio(_))
+        matches!(self, Self::M4a | Self::Mka | Self::Audio(_))
     }
 
     /// A muxer that makes this container of whatever comes.
@@ -198,6 +202,7 @@ impl Auto {
             (Container::Mp4, _) if !seekable => Chosen::Fmp4(Box::default()),
             (Container::Mp4, _) => Chosen::Mp4(self.mp4()),
             (Container::Mkv, _) => Chosen::Mkv(self.mkv()),
+            (Container::Mka, _) => Chosen::Mkv(Box::new(Remux::new(Mkv::default().sound_alone()))),
             (Container::M4a, _) => Chosen::Mp4(Box::new(Remux::new(Mp4::default().sound_alone()))),
             (Container::Audio(codec), _) => Chosen::Audio(Box::new(Remux::new(AudioStream::new(codec)))),
             (Container::Fmp4, _) => Chosen::Fmp4(Box::default()),

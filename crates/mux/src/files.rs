@@ -30,7 +30,7 @@ enum Shape {
     Folder {
         part: PathBuf,
         /// Locked as long as it is open.
-        _marker: File,
+        marker: Option<File>,
     },
     /// `film.001.mp4` and so on, each with `.part` behind it until the end.
     Numbered { overwrite: bool, done: Vec<PathBuf> },
@@ -70,7 +70,13 @@ impl Files {
             .open(&marker)
             .map_err(created(&marker))?;
         Self::lock(&marker, &part)?;
-        Ok(Self::new(target, Shape::Folder { part, _marker: marker }))
+        Ok(Self::new(
+            target,
+            Shape::Folder {
+                part,
+                marker: Some(marker),
+            },
+        ))
     }
 
     /// Files beside each other, numbered before the extension of `target`.
@@ -221,7 +227,9 @@ impl Files {
         };
         let mut files = Vec::new();
         match &mut self.shape {
-            Shape::Folder { part, .. } => {
+            Shape::Folder { part, marker } => {
+                // Closed before it is removed, for systems where that matters.
+                *marker = None;
                 let error = |source| OutputError::io(part, "cannot be made safe on the disk", source);
                 fs::remove_file(part.join(MARKER)).map_err(error)?;
                 sync_all(part).map_err(error)?;
@@ -312,7 +320,10 @@ impl Drop for Files {
         }
         let mut parts: Vec<PathBuf> = self.current.take().map(|current| current.path).into_iter().collect();
         let removed = match &mut self.shape {
-            Shape::Folder { part, .. } => fs::remove_dir_all(part),
+            Shape::Folder { part, marker } => {
+                *marker = None;
+                fs::remove_dir_all(part)
+            }
             Shape::Numbered { done, .. } => {
                 parts.append(done);
                 // Those that have their final names already are whole.

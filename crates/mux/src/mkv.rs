@@ -18,6 +18,7 @@ use crate::remux::{Order, SampleWriter, media};
 pub struct Mkv {
     text: TextForm,
     writer: Option<Box<Writer>>,
+    sound_alone: bool,
     /// Tracks that came after the head, and those that have no form.
     late: u64,
     unknown: Vec<String>,
@@ -27,6 +28,13 @@ impl Mkv {
     /// A writer whose tracks of text have this form.
     pub fn new(text: TextForm) -> Self {
         Self { text, ..Self::default() }
+    }
+
+    /// The same without pictures and whatever else is no sound: `.mka`.
+    #[must_use]
+    pub fn sound_alone(mut self) -> Self {
+        self.sound_alone = true;
+        self
     }
 
     fn writer(&mut self) -> &mut Writer {
@@ -49,6 +57,9 @@ impl SampleWriter for Mkv {
     }
 
     fn add_track(&mut self, config: &TrackConfig) -> Result<Option<usize>, MuxError> {
+        if self.sound_alone && config.kind != TrackKind::Audio {
+            return Ok(None);
+        }
         match self.writer().add_track(config) {
             Ok(number) => {
                 self.late += u64::from(number.is_none());

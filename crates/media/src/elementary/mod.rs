@@ -53,6 +53,8 @@ pub enum Codec {
     Ac3,
     /// E-AC-3 (ETSI TS 102 366 annex E).
     Eac3,
+    /// FLAC (RFC 9639), which MPEG-TS does not carry.
+    Flac,
     /// Opus (RFC 6716) with this many channels, each packet behind the control header that MPEG-TS has.
     Opus(u8),
 }
@@ -62,6 +64,8 @@ pub enum Codec {
 pub struct Elementary {
     codec: Codec,
     form: Form,
+    /// What a file of it begins with.
+    head: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -81,6 +85,7 @@ impl Elementary {
     /// [`Error::NoElementary`] for a codec that has none; an error of the box where the sample entry is broken.
     pub fn of(config: &TrackConfig) -> Result<Self, Error> {
         let entry = sample_entry::of(config)?;
+        let mut head = Vec::new();
         let (codec, form) = match &entry.kind {
             b"avc1" | b"avc3" => {
                 let avcc: Avcc = sample_entry::visual(entry, "avcC")?.decode("avcC")?;
@@ -97,6 +102,12 @@ impl Elementary {
             b".mp3" => (Codec::Mpeg1Audio, Form::Frames),
             b"ac-3" => (Codec::Ac3, Form::Frames),
             b"ec-3" => (Codec::Eac3, Form::Frames),
+            b"fLaC" => {
+                // The stream marker and the metadata blocks (RFC 9639 §8), which the box has behind version and flags.
+                head.extend_from_slice(b"fLaC");
+                head.extend_from_slice(sample_entry::audio(entry, "dfLa")?.body.get(4..).unwrap_or(&[]));
+                (Codec::Flac, Form::Frames)
+            }
             b"Opus" => {
                 let dops: Dops = sample_entry::audio(entry, "dOps")?.decode("dOps")?;
                 // The families of RFC 7845 §5.1.1 that MPEG-TS has a code for.
@@ -110,13 +121,19 @@ impl Elementary {
             }
             other => return Err(Error::NoElementary(sample_entry::name(*other))),
         };
-        Ok(Self { codec, form })
+        Ok(Self { codec, form, head })
     }
 
     /// Which codec it is.
     #[must_use]
     pub fn codec(&self) -> Codec {
         self.codec
+    }
+
+    /// What a file begins with, before the first sample: nothing, but for FLAC.
+    #[must_use]
+    pub fn head(&self) -> &[u8] {
+        &self.head
     }
 
     /// Appends a sample. Returns whether it was whole: of a broken one, what can be used is written.

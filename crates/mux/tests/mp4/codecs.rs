@@ -14,7 +14,7 @@ use std::{
 };
 
 use aqueduct_core::TrackKind;
-use aqueduct_mux::Container;
+use aqueduct_mux::{AudioCodec, Container};
 
 use crate::common::{Piece, mux_with_breaks, notice, run, store};
 
@@ -557,6 +557,13 @@ fn anything_in_fragmented_mp4() {
 #[test]
 fn hevc_and_dolby_and_opus_in_mpeg_ts_made_of_fragmented_mp4() {
     judge_all_in(FMP4_TO_TS, Container::Ts);
+}
+
+#[test]
+fn flac_alone_made_of_fragmented_mp4() {
+    for case in FMP4.iter().filter(|case| case.name.starts_with("fmp4-flac")) {
+        judge(case, Container::Audio(AudioCodec::Flac));
+    }
 }
 
 #[test]

@@ -333,7 +333,11 @@ fn each_container_has_the_packets_of_each_packaging() {
 
 #[test]
 fn sound_alone_is_taken_out_of_its_stream() {
-    for (name, container) in [("out.aac", Container::Audio(AudioCodec::Aac)), ("out.mp4", Container::M4a)] {
+    for (name, container) in [
+        ("out.aac", Container::Audio(AudioCodec::Aac)),
+        ("out.mp4", Container::M4a),
+        ("out.mkv", Container::Mka),
+    ] {
         for (lanes, source) in [
             (vec![(TrackKind::Main, folder("high-ts"))], "high-ts"),
             (vec![(TrackKind::Main, folder("high-fmp4"))], "high-fmp4"),

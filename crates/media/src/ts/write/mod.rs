@@ -108,7 +108,7 @@ impl Writer {
             .filter(|_| number < MAX_STREAMS)
             .ok_or(Error::TooLarge("PMT"))?;
         self.streams.push(Stream {
-            elementary: Elementary::of(config)?,
+            elementary: elementary(config)?,
             kind: config.kind,
             language: config.language,
             timescale: config.timescale.max(1),
@@ -128,7 +128,7 @@ impl Writer {
     ///
     /// [`Error::UnknownTrack`], [`Error::NoElementary`].
     pub fn configure(&mut self, track: usize, config: &TrackConfig, out: &mut Vec<u8>) -> Result<(), Error> {
-        let elementary = Elementary::of(config)?;
+        let elementary = elementary(config)?;
         self.flush_frames(track, out);
         let stream = self.streams.get_mut(track).ok_or(Error::UnknownTrack(track))?;
         self.changed |= stream.elementary.codec() != elementary.codec();
@@ -295,6 +295,15 @@ fn stamp(header: &mut Vec<u8>, prefix: u64, time: i64) {
     let time = u64::try_from(time.rem_euclid(MPEG_WRAP)).unwrap_or(0);
     let bits = prefix << 36 | (time >> 30 & 7) << 33 | 1 << 32 | (time >> 15 & 0x7fff) << 17 | 1 << 16 | (time & 0x7fff) << 1 | 1;
     header.extend_from_slice(&bits.to_be_bytes()[3..]);
+}
+
+/// The elementary stream of a track, if there is a way to carry it.
+fn elementary(config: &TrackConfig) -> Result<Elementary, Error> {
+    let elementary = Elementary::of(config)?;
+    match elementary.codec() {
+        Codec::Flac => Err(Error::NoElementary("FLAC".into())),
+        _ => Ok(elementary),
+    }
 }
 
 #[cfg(test)]

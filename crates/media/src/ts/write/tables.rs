@@ -44,7 +44,7 @@ fn stream_type(codec: Codec) -> u8 {
         Codec::Ac3 => 0x81,
         Codec::Eac3 => 0x87,
         // PES packets with private data; the descriptors tell.
-        Codec::Opus(_) => 0x06,
+        Codec::Opus(_) | Codec::Flac => 0x06,
     }
 }
 
