@@ -297,7 +297,8 @@ impl Lender {
     /// Leave to receive `resource`, of which about `expected` bytes are taken from the budget at once. Waits
     /// while the budget is spent. Within a track, call it in the order in which bodies are to leave.
     pub async fn grant(&self, resource: &Resource, expected: usize) -> Grant {
-        let expected = expected.min(usize::try_from(self.limits.bytes(resource.kind)).unwrap_or(usize::MAX));
+        // As much as the body will take: where nothing is waited for later, nobody waits in a circle.
+        let expected = buffer_size(expected.min(usize::try_from(self.limits.bytes(resource.kind)).unwrap_or(usize::MAX)));
         self.over(resource, self.budget.open(self.track, expected).await)
     }
 

@@ -36,7 +36,9 @@ async fn peak_of_a_run(stream: &str) -> u64 {
     let directory = tempfile::tempdir().unwrap();
     let track = &server.tracks(stream).unwrap()[0];
     let total = track.count().unwrap() as u64 * track.clear(0).len() as u64;
-    let mut child = start(&server, stream, &["--buffer", "32M"], directory.path());
+    // As many connections in both: those of a longer run would be more, and each has buffers of its own.
+    let bounds = ["--buffer", "32M", "--concurrency", "8"];
+    let mut child = start(&server, stream, &bounds, directory.path());
     let stats = server.stats().clone();
     let full = tokio::task::spawn_blocking(move || stats.wait_quiet(Duration::from_secs(1), PATIENCE));
     full.await.unwrap().unwrap();

@@ -13,7 +13,7 @@
 //! let track = writer.add_track(&config)?.expect("nothing is written yet");
 //! let picture = Sample { dts: 0, pts: 0, duration: Some(3600), sync: true, data: &[0_u8; 100][..] };
 //! writer.add(track, &picture, &mut file)?;
-//! let finish = writer.finish();
+//! let finish = writer.finish()?;
 //! file.extend_from_slice(&finish.append);
 //! // Where the output can seek, finish.patches make it one that can be jumped about in.
 //! # Ok::<(), aqueduct_media::Error>(())

@@ -322,8 +322,6 @@ fn start_code_end(piece: &[u8], zeros: u8) -> Option<usize> {
         (2, [1, ..]) => Some(1),
         (1 | 2, [0, 1, ..]) => Some(2),
         // A 1 is rare, and pieces are so short that a search for all three bytes takes longer to prepare than to do.
-        _ => memchr_iter(1, piece)
-            .find(|at| piece[..*at].ends_with(&[0, 0]))
-            .map(|at| at + 1),
+        _ => memchr_iter(1, piece).find(|at| piece[..*at].ends_with(&[0, 0])).map(|at| at + 1),
     }
 }
