@@ -223,9 +223,15 @@ impl Emitter<'_> {
             return true;
         }
         tracing::warn!(track = %self.track, next, lost, "segments left the window before they were asked for");
+        let first = self.info(at, first);
+        // What stands before the first one that is there is said of that one, and its discontinuity is behind these.
         let info = SegmentInfo {
             msn: next,
-            ..self.info(at, first)
+            discontinuity: false,
+            discontinuity_sequence: first.discontinuity_sequence.saturating_sub(first.discontinuity.into()),
+            program_date_time: None,
+            tags: Arc::default(),
+            ..first
         };
         let gap = Item::Gap {
             info: Arc::new(info),

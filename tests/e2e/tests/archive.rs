@@ -242,3 +242,39 @@ async fn a_stream_is_split_where_it_is_discontinuous() {
         assert_eq!(again.code, Some(2), "{}", again.stderr);
     }
 }
+
+#[tokio::test]
+async fn what_a_window_moved_on_without_takes_nothing_from_what_comes_behind_it() {
+    let list = |first: u32, tags: &str, segments: &[u32], end: &str| {
+        let segments: String = segments
+            .iter()
+            .map(|number| format!("#EXTINF:1,\n/s/plain-ts/{number}.ts\n"))
+            .collect();
+        format!("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{first}\n{tags}{segments}{end}")
+    };
+    let mut config = Config::standard().unwrap();
+    let tags = "#EXT-X-DISCONTINUITY\n#EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:00Z\n\
+                #EXT-X-DATERANGE:ID=\"ad\",START-DATE=\"2026-01-01T00:00:00Z\"\n";
+    let later = list(6, tags, &[4, 5], "#EXT-X-ENDLIST\n");
+    config.files.insert("/live.m3u8".into(), later.into());
+    let first = Fault::Body {
+        content_type: "application/vnd.apple.mpegurl".into(),
+        text: list(1, "", &[1, 2], ""),
+    };
+    config.rules = vec![Rule::new("/live.m3u8", first).times(1)];
+    let bench = Bench {
+        server: Server::start(config).unwrap(),
+        folder: tempfile::tempdir().unwrap(),
+    };
+    let ran = bench.run(&["--format", "hls", "-o", "film"], "/live.m3u8").await;
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+    let text = String::from_utf8(bench.read("film/video/index.m3u8")).unwrap();
+    let (before, after) = text.split_once("#EXT-X-DISCONTINUITY\n").unwrap();
+    assert_eq!(before.matches("#EXTINF:").count(), 5, "{text}");
+    assert_eq!(before.matches("#EXT-X-GAP\n").count(), 3, "{text}");
+    assert!(!before.contains("DATE") && !after.contains("#EXT-X-GAP"), "{text}");
+    for tag in ["#EXTINF:", "#EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:00", "#EXT-X-DATERANGE:"] {
+        assert_eq!(after.matches(tag).count(), if tag == "#EXTINF:" { 2 } else { 1 }, "{text}");
+    }
+    assert!(!after.contains("#EXT-X-DISCONTINUITY"), "{text}");
+}
