@@ -40,15 +40,17 @@ struct State {
     spare_bytes: usize,
 }
 
+/// The smallest buffer that is kept, in bytes.
+const LEAST_SPARE: usize = 4096;
+
 /// The size of a buffer for so many bytes: one of eight between a power of two and the next, so that bodies of about the
 /// same size can use each other's buffers.
 pub(crate) fn buffer_size(bytes: usize) -> usize {
-    let step = bytes.checked_ilog2().map_or(1, |power| 1 << power.saturating_sub(3));
-    bytes.checked_next_multiple_of(step).unwrap_or(bytes)
+    match bytes.checked_ilog2() {
+        Some(power) if bytes >= LEAST_SPARE => bytes.checked_next_multiple_of(1 << (power - 3)).unwrap_or(bytes),
+        _ => bytes,
+    }
 }
-
-/// The smallest buffer that is kept, in bytes.
-const LEAST_SPARE: usize = 4096;
 
 /// There is as much room for ages below as above.
 const FIRST_AGE: u64 = 1 << 63;
@@ -391,10 +393,9 @@ mod tests {
     fn a_buffer_wastes_an_eighth_at_most() {
         for (bytes, size) in [
             (0, 0),
-            (7, 7),
-            (17, 18),
-            (1024, 1024),
-            (1025, 1152),
+            (4095, 4095),
+            (4096, 4096),
+            (4097, 4608),
             (2_033_984, 2 << 20),
             ((2 << 20) + 1, (2 << 20) + (256 << 10)),
         ] {
