@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fixture_server::{Config, Rule, Server};
+use tokio::process::Child;
 
 use crate::binary::{self, Finished};
 use crate::schema;
@@ -24,6 +25,11 @@ impl Bench {
     pub fn new(rules: Vec<Rule>) -> Self {
         let mut config = Config::standard().expect("the committed streams");
         config.rules = rules;
+        Self::with(config)
+    }
+
+    /// A server as `config` says, and an empty directory.
+    pub fn with(config: Config) -> Self {
         Self {
             server: Server::start(config).expect("a server on a free port"),
             folder: tempfile::tempdir().expect("a directory"),
@@ -48,6 +54,29 @@ impl Bench {
     /// Writes a file in the directory.
     pub fn write(&self, name: &str, bytes: &[u8]) {
         std::fs::write(self.path(name), bytes).expect("a file to write");
+    }
+
+    /// The names in the directory, in order.
+    pub fn names(&self) -> Vec<String> {
+        names(self.folder())
+    }
+
+    /// Begins to fetch what stands at `path` of the server.
+    pub fn start(&self, args: &[&str], path: &str) -> Child {
+        let mut command = binary::command(self.folder()).expect("the binary");
+        command.args(args).arg(self.server.url(path)).spawn().expect("a process")
+    }
+
+    /// The same, with Ctrl-C when so many segments were answered.
+    pub async fn interrupted(&self, args: &[&str], path: &str, segments: usize) -> Finished {
+        let child = self.start(args, path);
+        let answered = self.server.stats().wait_until(|tally| {
+            let media = ["*.ts", "*.m4s"].iter().flat_map(|pattern| tally.matching(pattern));
+            media.filter(|exchange| exchange.ended.is_some()).count() >= segments
+        });
+        tokio::time::timeout(PATIENCE, answered).await.expect("requests");
+        binary::interrupt(&child).expect("a process to interrupt");
+        binary::finish(child, PATIENCE).await.expect("a run that ends")
     }
 
     /// Fetches what stands at `path` of the server.
@@ -81,6 +110,15 @@ impl Bench {
     pub fn segments(&self) -> usize {
         ["*.ts", "*.m4s", "*.aac", "*.vtt"].iter().map(|pattern| self.asked(pattern)).sum()
     }
+}
+
+/// The names in a directory, in order.
+pub fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).expect("a directory to list");
+    let name = |entry: std::io::Result<std::fs::DirEntry>| entry.expect("an entry").file_name().into_string();
+    let mut names: Vec<String> = entries.map(|entry| name(entry).expect("a name in UTF-8")).collect();
+    names.sort();
+    names
 }
 
 /// Demands an exit code, and a word on standard error.

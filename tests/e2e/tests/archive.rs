@@ -2,57 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
-use e2e::binary::{self, Finished};
+use e2e::bench::{Bench, names};
 use e2e::{Reference, ffmpeg};
-use fixture_server::{Config, Fault, Rule, Server};
-
-const PATIENCE: Duration = Duration::from_secs(60);
-
-struct Bench {
-    server: Server,
-    folder: tempfile::TempDir,
-}
-
-impl Bench {
-    fn new(rules: Vec<Rule>) -> Self {
-        let mut config = Config::standard().unwrap();
-        config.rules = rules;
-        Self {
-            server: Server::start(config).unwrap(),
-            folder: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    async fn run(&self, args: &[&str], input: &str) -> Finished {
-        let mut command = binary::command(self.folder.path()).unwrap();
-        let input = if input.starts_with('/') {
-            self.server.url(input)
-        } else {
-            input.into()
-        };
-        let child = command.args(args).arg(input).spawn().unwrap();
-        binary::finish(child, PATIENCE).await.unwrap()
-    }
-
-    fn read(&self, name: &str) -> Vec<u8> {
-        std::fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
-    }
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).unwrap();
-    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
+use fixture_server::{Config, Fault, Rule};
 
 /// The files that a Media Playlist of the archive names, concatenated: initialization sections where they stand.
 fn played(playlist: &Path) -> Vec<u8> {
@@ -116,17 +71,17 @@ async fn a_folder_has_the_clear_segments_and_plays_as_the_stream_does() {
     ] {
         let bench = Bench::new(Vec::new());
         let entry = format!("/s/{stream}/index.m3u8");
-        let finished = bench.run(&["--format", "hls", "-o", "film"], &entry).await;
+        let finished = bench.fetch(&["--format", "hls", "-o", "film"], &entry).await;
         assert_eq!(finished.code, Some(0), "{stream}: {}", finished.stderr);
-        assert_eq!(names(bench.folder.path()), ["film"]);
+        assert_eq!(names(bench.folder()), ["film"]);
         for (folder, reference) in &tracks {
             let found = played(&bench.path(&format!("film/{folder}/index.m3u8")));
             assert!(found == reference.bytes().unwrap(), "{stream}: the segments of {folder} are others");
         }
         // From its own folder it is the stream that it was.
-        let again = bench.run(&["-o", "again.mp4"], "film/index.m3u8").await;
+        let again = bench.run(&["-o", "again.mp4", "film/index.m3u8"]).await;
         assert_eq!(again.code, Some(0), "{stream}: {}", again.stderr);
-        let first = bench.run(&["-o", "first.mp4"], &entry).await;
+        let first = bench.fetch(&["-o", "first.mp4"], &entry).await;
         assert_eq!(first.code, Some(0), "{stream}: {}", first.stderr);
         assert!(
             bench.read("again.mp4") == bench.read("first.mp4"),
@@ -152,7 +107,7 @@ async fn a_folder_has_the_clear_segments_and_plays_as_the_stream_does() {
 #[tokio::test]
 async fn subtitles_dates_and_date_ranges_are_in_the_folder() {
     let bench = Bench::new(Vec::new());
-    let finished = bench.run(&["--subs", "all", "-o", "film.hls"], "/s/subtitles/index.m3u8").await;
+    let finished = bench.fetch(&["--subs", "all", "-o", "film.hls"], "/s/subtitles/index.m3u8").await;
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
     assert_eq!(names(&bench.path("film.hls")), ["index.m3u8", "subtitles-en", "video"]);
     let text = String::from_utf8(bench.read("film.hls/index.m3u8")).unwrap();
@@ -160,8 +115,8 @@ async fn subtitles_dates_and_date_ranges_are_in_the_folder() {
         text.contains("TYPE=SUBTITLES,GROUP-ID=\"subtitles\",LANGUAGE=\"en\",NAME=\"English\""),
         "{text}"
     );
-    let again = bench.run(&["--subs", "all", "-o", "again.srt"], "film.hls/index.m3u8").await;
-    let first = bench.run(&["--subs", "all", "-o", "first.srt"], "/s/subtitles/index.m3u8").await;
+    let again = bench.run(&["--subs", "all", "-o", "again.srt", "film.hls/index.m3u8"]).await;
+    let first = bench.fetch(&["--subs", "all", "-o", "first.srt"], "/s/subtitles/index.m3u8").await;
     assert_eq!((again.code, first.code), (Some(0), Some(0)), "{}", again.stderr);
     assert!(bench.read("again.srt") == bench.read("first.srt"));
 
@@ -169,7 +124,7 @@ async fn subtitles_dates_and_date_ranges_are_in_the_folder() {
         #EXT-X-DATERANGE:ID=\"ad\",START-DATE=\"2026-01-01T12:00:00Z\",X-TITLE=\"First\"\n#EXTINF:2,\nfirst.ts\n#EXT-X-ENDLIST\n";
     std::fs::write(bench.path("dated.m3u8"), playlist).unwrap();
     std::fs::write(bench.path("first.ts"), Reference::some("high-ts", &[0]).bytes().unwrap()).unwrap();
-    let finished = bench.run(&["--format", "hls", "-o", "dated"], "dated.m3u8").await;
+    let finished = bench.run(&["--format", "hls", "-o", "dated", "dated.m3u8"]).await;
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
     let text = String::from_utf8(bench.read("dated/video/index.m3u8")).unwrap();
     let expected = "#EXT-X-PROGRAM-DATE-TIME:2026-01-01T12:00:00.000Z\n\
@@ -181,7 +136,7 @@ async fn subtitles_dates_and_date_ranges_are_in_the_folder() {
 async fn a_segment_that_cannot_be_had_is_a_gap_of_the_folder() {
     let bench = Bench::new(vec![Rule::new("*/2.ts", Fault::status(404))]);
     let args = ["--format", "hls", "-o", "film", "--on-missing", "gap"];
-    let finished = bench.run(&args, "/s/plain-ts/index.m3u8").await;
+    let finished = bench.fetch(&args, "/s/plain-ts/index.m3u8").await;
     assert_eq!(finished.code, Some(3), "{}", finished.stderr);
     let found = played(&bench.path("film/video/index.m3u8"));
     assert!(found == Reference::some("high-ts", &[0, 1, 3, 4, 5]).bytes().unwrap());
@@ -191,22 +146,22 @@ async fn a_segment_that_cannot_be_had_is_a_gap_of_the_folder() {
 async fn a_folder_stands_whole_or_not_at_all_and_replaces_nothing() {
     let bench = Bench::new(vec![Rule::new("*/plain-ts/4.ts", Fault::status(404))]);
     let args = ["--format", "hls", "-o", "film", "--overwrite"];
-    let failed = bench.run(&args, "/s/plain-ts/index.m3u8").await;
+    let failed = bench.fetch(&args, "/s/plain-ts/index.m3u8").await;
     assert_eq!(failed.code, Some(1), "{}", failed.stderr);
-    assert_eq!(names(bench.folder.path()), [""; 0]);
+    assert_eq!(names(bench.folder()), [""; 0]);
     std::fs::create_dir(bench.path("film.hls")).unwrap();
     std::fs::write(bench.path("film.hls/precious"), "precious").unwrap();
     std::fs::write(bench.path("taken"), "precious").unwrap();
     let refused = bench
-        .run(&["--format", "hls", "-o", "taken", "--overwrite"], "/s/low-ts/index.m3u8")
+        .fetch(&["--format", "hls", "-o", "taken", "--overwrite"], "/s/low-ts/index.m3u8")
         .await;
     assert_eq!(refused.code, Some(2), "{}", refused.stderr);
     assert!(refused.stderr.contains("is not replaced by a folder"), "{}", refused.stderr);
     // A folder that is there takes the stream under a name of its own.
-    let inside = bench.run(&["--format", "hls", "-o", "film.hls"], "/s/low-ts/index.m3u8").await;
+    let inside = bench.fetch(&["--format", "hls", "-o", "film.hls"], "/s/low-ts/index.m3u8").await;
     assert_eq!(inside.code, Some(0), "{}", inside.stderr);
     assert_eq!(names(&bench.path("film.hls")), ["index.hls", "precious"]);
-    let refused = bench.run(&["--format", "hls", "-o", "-"], "/s/low-ts/index.m3u8").await;
+    let refused = bench.fetch(&["--format", "hls", "-o", "-"], "/s/low-ts/index.m3u8").await;
     assert_eq!(refused.code, Some(2), "{}", refused.stderr);
 }
 
@@ -220,10 +175,10 @@ async fn a_stream_is_split_where_it_is_discontinuous() {
         let bench = Bench::new(Vec::new());
         let output = format!("film.{extension}");
         let args = ["--split", "discontinuity", "-o", &output, "--report", "report.json"];
-        let finished = bench.run(&args, &format!("/s/{stream}/index.m3u8")).await;
+        let finished = bench.fetch(&args, &format!("/s/{stream}/index.m3u8")).await;
         assert_eq!(finished.code, Some(0), "{}", finished.stderr);
         let files = ["001", "002"].map(|number| format!("film.{number}.{extension}"));
-        assert_eq!(names(bench.folder.path()), [files[0].as_str(), &files[1], "report.json"]);
+        assert_eq!(names(bench.folder()), [files[0].as_str(), &files[1], "report.json"]);
         assert!(finished.stderr.contains(&files[1]), "{}", finished.stderr);
         let report = String::from_utf8(bench.read("report.json")).unwrap();
         assert!(
@@ -238,7 +193,7 @@ async fn a_stream_is_split_where_it_is_discontinuous() {
                 reference.judge(&bench.read(file), extension).unwrap();
             }
         }
-        let again = bench.run(&args[..4], &format!("/s/{stream}/index.m3u8")).await;
+        let again = bench.fetch(&args[..4], &format!("/s/{stream}/index.m3u8")).await;
         assert_eq!(again.code, Some(2), "{}", again.stderr);
     }
 }
@@ -262,11 +217,8 @@ async fn what_a_window_moved_on_without_takes_nothing_from_what_comes_behind_it(
         text: list(1, "", &[1, 2], ""),
     };
     config.rules = vec![Rule::new("/live.m3u8", first).times(1)];
-    let bench = Bench {
-        server: Server::start(config).unwrap(),
-        folder: tempfile::tempdir().unwrap(),
-    };
-    let ran = bench.run(&["--format", "hls", "-o", "film"], "/live.m3u8").await;
+    let bench = Bench::with(config);
+    let ran = bench.fetch(&["--format", "hls", "-o", "film"], "/live.m3u8").await;
     assert_eq!(ran.code, Some(3), "{}", ran.stderr);
     let text = String::from_utf8(bench.read("film/video/index.m3u8")).unwrap();
     let (before, after) = text.split_once("#EXT-X-DISCONTINUITY\n").unwrap();

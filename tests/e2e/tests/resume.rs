@@ -15,82 +15,17 @@ mod plain;
 mod shapes;
 
 use std::path::Path;
-use std::time::Duration;
 
+use e2e::bench::{Bench, PATIENCE, expect};
 use e2e::binary::{self, Finished};
-use fixture_server::{Config, Fault, Rule, Server};
-
-const PATIENCE: Duration = Duration::from_secs(60);
-
-struct Bench {
-    server: Server,
-    folder: tempfile::TempDir,
-}
-
-impl Bench {
-    fn new(rules: Vec<Rule>) -> Self {
-        let mut config = Config::standard().unwrap();
-        config.rules = rules;
-        Self::with(config)
-    }
-
-    fn with(config: Config) -> Self {
-        Self {
-            server: Server::start(config).unwrap(),
-            folder: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    fn path(&self, name: &str) -> std::path::PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn start(&self, args: &[&str], path: &str) -> tokio::process::Child {
-        let mut command = binary::command(self.folder.path()).unwrap();
-        command.args(args).arg(self.server.url(path)).spawn().unwrap()
-    }
-
-    async fn run(&self, args: &[&str], path: &str) -> Finished {
-        binary::finish(self.start(args, path), PATIENCE).await.unwrap()
-    }
-
-    /// Presses Ctrl-C when so many segments were answered.
-    async fn interrupted(&self, args: &[&str], path: &str, segments: usize) -> Finished {
-        let child = self.start(args, path);
-        let answered = self.server.stats().wait_until(|tally| {
-            let media = ["*.ts", "*.m4s"].iter().flat_map(|pattern| tally.matching(pattern));
-            media.filter(|exchange| exchange.ended.is_some()).count() >= segments
-        });
-        tokio::time::timeout(PATIENCE, answered).await.unwrap();
-        binary::interrupt(&child).unwrap();
-        binary::finish(child, PATIENCE).await.unwrap()
-    }
-
-    fn asked(&self, pattern: &str) -> usize {
-        self.server.stats().read(|tally| tally.count(pattern))
-    }
-
-    fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = std::fs::read_dir(self.folder.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    }
-}
+use fixture_server::{Config, Fault, Rule};
 
 /// What an undisturbed run gives.
 async fn undisturbed(args: &[&str], path: &str, output: &str) -> Vec<u8> {
     let bench = Bench::new(Vec::new());
-    let finished = bench.run(args, path).await;
+    let finished = bench.fetch(args, path).await;
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
     std::fs::read(bench.path(output)).unwrap()
-}
-
-fn expect(finished: &Finished, code: i32, says: &str) {
-    assert_eq!(finished.code, Some(code), "{}", finished.stderr);
-    assert!(finished.stderr.contains(says), "{says:?} is not in:\n{}", finished.stderr);
 }
 
 fn media(path: &Path) -> Vec<u8> {
@@ -112,7 +47,7 @@ async fn after_ctrl_c_there_is_a_playable_file_and_the_same_command_goes_on_to_t
         expect(&stopped, 130, "interrupted");
         assert_eq!(bench.names(), [output.to_owned(), format!("{output}.part.journal")]);
         let beginning = media(&bench.path(output));
-        let again = bench.run(&args, path).await;
+        let again = bench.fetch(&args, path).await;
         expect(&again, 0, "whole");
         assert_eq!(bench.names(), [output]);
         let whole = undisturbed(&args, path, output).await;
@@ -123,7 +58,7 @@ async fn after_ctrl_c_there_is_a_playable_file_and_the_same_command_goes_on_to_t
         }
         let twice = bench.asked("*.ts") + bench.asked("*.m4s");
         let once = Bench::new(Vec::new());
-        once.run(&args, path).await;
+        once.fetch(&args, path).await;
         let segments = once.asked("*.ts") + once.asked("*.m4s");
         assert!(twice <= segments + 6, "{twice} requests for {segments} segments");
     }
@@ -137,13 +72,13 @@ async fn addresses_that_expire_are_asked_for_again_as_long_as_that_brings_someth
             Rule::new("/s/long/40.ts", Fault::status(status)).times(1),
             Rule::new("/s/long/80.ts", Fault::status(status)).times(1),
         ]);
-        let finished = bench.run(&args, "/s/long/index.m3u8").await;
+        let finished = bench.fetch(&args, "/s/long/index.m3u8").await;
         expect(&finished, 0, "addresses have expired after 40 segments");
         assert!((3..10).contains(&bench.asked("*/index.m3u8")));
         assert!(media(&bench.path("out.ts")) == undisturbed(&args, "/s/long/index.m3u8", "out.ts").await);
     }
     let bench = Bench::new(vec![Rule::new("/s/long/40.ts", Fault::status(403))]);
-    let finished = bench.run(&args, "/s/long/index.m3u8").await;
+    let finished = bench.fetch(&args, "/s/long/index.m3u8").await;
     expect(&finished, 1, "segment 40");
     expect(&finished, 1, "the same command carries on from there");
     assert!(bench.asked("*/index.m3u8") < 10, "once more, and not for ever");
@@ -154,19 +89,23 @@ async fn addresses_that_expire_are_asked_for_again_as_long_as_that_brings_someth
 async fn a_failure_keeps_what_was_fetched_and_another_stream_is_not_mixed_with_it() {
     let bench = Bench::new(vec![Rule::new("/s/plain-ts/3.ts", Fault::status(404)).times(3)]);
     let args = ["-o", "out.ts"];
-    expect(&bench.run(&args, "/s/plain-ts/index.m3u8").await, 1, "the same command carries on");
+    expect(
+        &bench.fetch(&args, "/s/plain-ts/index.m3u8").await,
+        1,
+        "the same command carries on",
+    );
     assert_eq!(bench.names(), ["out.ts.part", "out.ts.part.journal"]);
     let part = media(&bench.path("out.ts.part"));
     assert!(part.len() > 90_000, "the segments before the failure are there");
-    expect(&bench.run(&args, "/s/low-ts/index.m3u8").await, 2, "its address was");
+    expect(&bench.fetch(&args, "/s/low-ts/index.m3u8").await, 2, "its address was");
     assert!(media(&bench.path("out.ts.part")) == part, "it was touched");
-    expect(&bench.run(&args, "/s/plain-ts/index.m3u8").await, 0, "whole");
+    expect(&bench.fetch(&args, "/s/plain-ts/index.m3u8").await, 0, "whole");
     assert!(media(&bench.path("out.ts")) == undisturbed(&args, "/s/plain-ts/index.m3u8", "out.ts").await);
     assert_eq!(bench.asked("/s/plain-ts/0.ts"), 1);
 
     let bench = Bench::new(vec![Rule::new("/s/plain-ts/3.ts", Fault::status(404)).times(3)]);
-    bench.run(&args, "/s/plain-ts/index.m3u8").await;
-    let replaced = bench.run(&["-o", "out.ts", "--overwrite"], "/s/low-ts/index.m3u8").await;
+    bench.fetch(&args, "/s/plain-ts/index.m3u8").await;
+    let replaced = bench.fetch(&["-o", "out.ts", "--overwrite"], "/s/low-ts/index.m3u8").await;
     expect(&replaced, 0, "whole");
     assert!(media(&bench.path("out.ts")) == undisturbed(&args, "/s/low-ts/index.m3u8", "out.ts").await);
 }
@@ -176,14 +115,14 @@ async fn a_part_file_of_somebody_else_is_left_alone_unless_told_otherwise() {
     let bench = Bench::new(Vec::new());
     std::fs::write(bench.path("out.ts.part"), "precious").unwrap();
     expect(
-        &bench.run(&["-o", "out.ts"], "/s/plain-ts/index.m3u8").await,
+        &bench.fetch(&["-o", "out.ts"], "/s/plain-ts/index.m3u8").await,
         2,
         "out.ts.part is there already",
     );
     assert_eq!(media(&bench.path("out.ts.part")), b"precious");
     assert_eq!(bench.asked("*"), 0, "it is told before anything is asked for");
     expect(
-        &bench.run(&["-o", "out.ts", "--overwrite"], "/s/plain-ts/index.m3u8").await,
+        &bench.fetch(&["-o", "out.ts", "--overwrite"], "/s/plain-ts/index.m3u8").await,
         0,
         "whole",
     );
@@ -193,9 +132,9 @@ async fn a_part_file_of_somebody_else_is_left_alone_unless_told_otherwise() {
 #[tokio::test]
 async fn no_resume_begins_anew() {
     let bench = Bench::new(vec![Rule::new("/s/plain-ts/3.ts", Fault::status(404)).times(3)]);
-    bench.run(&["-o", "out.ts"], "/s/plain-ts/index.m3u8").await;
+    bench.fetch(&["-o", "out.ts"], "/s/plain-ts/index.m3u8").await;
     expect(
-        &bench.run(&["-o", "out.ts", "--no-resume"], "/s/plain-ts/index.m3u8").await,
+        &bench.fetch(&["-o", "out.ts", "--no-resume"], "/s/plain-ts/index.m3u8").await,
         0,
         "whole",
     );
@@ -206,8 +145,8 @@ async fn no_resume_begins_anew() {
 async fn subtitles_and_the_film_are_taken_up_together() {
     let args = ["-o", "out.mp4", "--subs", "all"];
     let bench = Bench::new(vec![Rule::new("*/4.ts", Fault::status(404)).times(3)]);
-    expect(&bench.run(&args, "/s/subtitles/index.m3u8").await, 1, "carries on");
-    expect(&bench.run(&args, "/s/subtitles/index.m3u8").await, 0, "whole");
+    expect(&bench.fetch(&args, "/s/subtitles/index.m3u8").await, 1, "carries on");
+    expect(&bench.fetch(&args, "/s/subtitles/index.m3u8").await, 0, "whole");
     assert_eq!(bench.names(), ["out.en.vtt", "out.mp4"]);
     for output in ["out.en.vtt", "out.mp4"] {
         assert!(
@@ -230,7 +169,7 @@ async fn the_report_names_every_segment_and_accounts_for_every_byte() {
     ] {
         let bench = Bench::new(rules);
         let args = ["-o", output, "--report", "report.json", "--on-missing", "gap"];
-        expect(&bench.run(&args, path).await, code, "segments");
+        expect(&bench.fetch(&args, path).await, code, "segments");
         let text = std::fs::read_to_string(bench.path("report.json")).unwrap();
         assert!(!text.contains("SECRET"));
         let report: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -259,12 +198,12 @@ async fn verify_proves_a_file_by_its_report_and_its_container() {
         let bench = Bench::new(Vec::new());
         let report = format!("{output}.report.json");
         expect(
-            &bench.run(&["-o", output, "--report", &report], "/s/plain-ts/index.m3u8").await,
+            &bench.fetch(&["-o", output, "--report", &report], "/s/plain-ts/index.m3u8").await,
             0,
             "whole",
         );
         let verify = || async {
-            let mut command = binary::command(bench.folder.path()).unwrap();
+            let mut command = binary::command(bench.folder()).unwrap();
             binary::finish(command.args(["verify", output]).spawn().unwrap(), PATIENCE)
                 .await
                 .unwrap()
@@ -298,7 +237,7 @@ async fn verify_proves_a_file_by_its_report_and_its_container() {
 }
 
 async fn verify_with(bench: &Bench, output: &str, report: &str) -> Finished {
-    let mut command = binary::command(bench.folder.path()).unwrap();
+    let mut command = binary::command(bench.folder()).unwrap();
     let child = command.args(["verify", output, "--report", report]).spawn().unwrap();
     binary::finish(child, PATIENCE).await.unwrap()
 }
@@ -307,7 +246,7 @@ async fn verify_with(bench: &Bench, output: &str, report: &str) -> Finished {
 async fn verify_tells_what_was_missing_from_the_beginning() {
     let bench = Bench::new(vec![Rule::new("*/2.ts", Fault::status(403))]);
     let args = ["-o", "out.ts", "--report", "report.json", "--on-missing", "gap"];
-    expect(&bench.run(&args, "/s/plain-ts/index.m3u8").await, 3, "segments");
+    expect(&bench.fetch(&args, "/s/plain-ts/index.m3u8").await, 3, "segments");
     let found = verify_with(&bench, "out.ts", "report.json").await;
     expect(&found, 3, "missing: segment 2 of track 0");
     expect(&found, 3, "5 segments proved");

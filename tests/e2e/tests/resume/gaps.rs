@@ -67,7 +67,7 @@ async fn a_segment_that_was_left_out_is_asked_for_again_when_gaps_are_not_wanted
         // The journal comes behind the bytes; what it lacks is fetched again.
         child.kill().await.unwrap();
         bench.server.set_rules(lost(case.lost, 404));
-        let again = bench.run(&[&args[..], &[case.on_missing]].concat(), PLAYLIST).await;
+        let again = bench.fetch(&[&args[..], &[case.on_missing]].concat(), PLAYLIST).await;
         assert_eq!(again.code, Some(case.code), "{}: {}", case.rule, again.stderr);
         assert!(again.stderr.contains(case.says), "{}: {}", case.rule, again.stderr);
         match case.film {
@@ -85,7 +85,7 @@ async fn a_segment_that_was_left_out_is_asked_for_again_when_gaps_are_not_wanted
                     "{}: what was fetched is kept",
                     case.rule
                 );
-                let on = bench.run(&[&args[..], &["gap"]].concat(), PLAYLIST).await;
+                let on = bench.fetch(&[&args[..], &["gap"]].concat(), PLAYLIST).await;
                 expect(&on, 3, "missing: segment 1 of track 0");
             }
         }
@@ -115,7 +115,7 @@ async fn segments_that_were_left_out_at_the_very_end_are_tried_again_in_any_case
     tokio::time::timeout(PATIENCE, two).await.unwrap();
     child.kill().await.unwrap();
     bench.server.set_rules(Vec::new());
-    expect(&bench.run(&args, PLAYLIST).await, 0, "whole");
+    expect(&bench.fetch(&args, PLAYLIST).await, 0, "whole");
     assert!(media(&bench.path("out.ts")) == Reference::all("high-ts").bytes().unwrap());
     assert_eq!(bench.asked("*/0.ts"), 1);
 }

@@ -111,13 +111,13 @@ async fn a_live_stream_that_ended_between_two_runs_is_taken_up() {
             Rule::new(PLAYLIST, window(10, 0..4, false)),
             Rule::new("/s/plain-ts/2.ts", Fault::status(404)),
         ]);
-        let first = bench.run(&["-o", "out.ts"], PLAYLIST).await;
+        let first = bench.fetch(&["-o", "out.ts"], PLAYLIST).await;
         expect(&first, 1, "the same command carries on");
         let (msn, segments, ended) = case.then.clone();
         bench.server.set_rules(vec![Rule::new(PLAYLIST, window(msn, segments, ended))]);
         let report = ["--report", "report.json"];
         let args = ["-o", "out.ts", "--on-missing", case.on_missing];
-        let second = bench.run(&[&args[..], &report[..]].concat(), PLAYLIST).await;
+        let second = bench.fetch(&[&args[..], &report[..]].concat(), PLAYLIST).await;
         expect(&second, case.code, case.says);
         match case.film {
             Some(segments) => {
@@ -140,14 +140,14 @@ async fn a_leap_of_a_live_window_is_named_by_its_first_and_last_number() {
         Rule::new(PLAYLIST, window(4_000_000_013, 3..6, true)).skip(1),
     ]);
     let args = ["-o", "out.ts", "--report", "report.json"];
-    let finished = bench.run(&args, PLAYLIST).await;
+    let finished = bench.fetch(&args, PLAYLIST).await;
     expect(&finished, 3, "missing: segments 13 to 4000000012 of track 0: left the live window");
     expect(&finished, 3, "4000000000 segments missing");
     assert!(media(&bench.path("out.ts")) == Reference::all("high-ts").bytes().unwrap());
     let report: serde_json::Value = serde_json::from_slice(&media(&bench.path("report.json"))).unwrap();
     let units = report["outputs"][0]["units"].as_array().unwrap();
     let expired: Vec<_> = units.iter().filter(|unit| unit["fate"] == "expired").collect();
-    let mut verify = binary::command(bench.folder.path()).unwrap();
+    let mut verify = binary::command(bench.folder()).unwrap();
     let child = verify.args(["verify", "out.ts", "--report", "report.json"]).spawn().unwrap();
     let verified = binary::finish(child, PATIENCE).await.unwrap();
     expect(&verified, 3, "missing: segments 13 to 4000000012 of track 0");

@@ -17,27 +17,27 @@ fn page(title: &str) -> Fault {
 async fn a_page_that_changed_its_title_carries_on_under_the_name_that_it_had() {
     let lost = || Rule::new("*/3.ts", Fault::status(404));
     let bench = Bench::new(vec![Rule::new("/film", page("A film")), lost()]);
-    expect(&bench.run(&[], "/film").await, 1, "carries on");
+    expect(&bench.fetch(&[], "/film").await, 1, "carries on");
     // Journals that are none, and a link to one, are passed over.
     std::fs::write(bench.path("a.mp4.part.journal"), "precious").unwrap();
     std::fs::write(bench.path("b.mp4.part.journal"), "aqueduct journal 2\nprecious").unwrap();
     symlink(bench.path("A film.mp4.part.journal"), bench.path("A.mp4.part.journal")).unwrap();
     bench.server.set_rules(vec![Rule::new("/film", page("The film")), lost()]);
-    let again = bench.run(&[], "/film").await;
+    let again = bench.fetch(&[], "/film").await;
     expect(&again, 1, "taken up under the name that it had: A film.mp4");
     assert_eq!(bench.asked("*/0.ts"), 1);
     // What is of another stream, or is not wanted, is left alone.
     let mut rules = vec![Rule::new("/film", page("The film"))];
     rules.push(Rule::new("*/index.m3u8", window(&[5, 4])));
     bench.server.set_rules(rules);
-    let other = bench.run(&[], "/film").await;
+    let other = bench.fetch(&[], "/film").await;
     expect(&other, 0, "begun as The film.mp4 instead");
     assert!(bench.names().contains(&"A film.mp4.part".into()) && bench.names().contains(&"The film.mp4".into()));
     bench.server.set_rules(vec![Rule::new("/film", page("Yet another title"))]);
-    expect(&bench.run(&[], "/film").await, 0, "whole: 6 segments");
+    expect(&bench.fetch(&[], "/film").await, 0, "whole: 6 segments");
     // The film tells the title that it was begun with.
     let whole = Bench::new(vec![Rule::new("/film", page("A film"))]);
-    expect(&whole.run(&[], "/film").await, 0, "whole");
+    expect(&whole.fetch(&[], "/film").await, 0, "whole");
     assert!(media(&bench.path("A film.mp4")) == media(&whole.path("A film.mp4")));
     assert_eq!(bench.asked("*/0.ts"), 1);
 }
@@ -46,15 +46,15 @@ async fn a_page_that_changed_its_title_carries_on_under_the_name_that_it_had() {
 #[tokio::test]
 async fn a_film_that_only_a_query_tells_from_another_does_not_go_on_with_it() {
     let bench = Bench::new(vec![Rule::new("/watch", page("One")), Rule::new("*/3.ts", Fault::status(404))]);
-    expect(&bench.run(&[], "/watch?film=1").await, 1, "carries on");
+    expect(&bench.fetch(&[], "/watch?film=1").await, 1, "carries on");
     let one = media(&bench.path("One.mp4.part"));
     bench.server.set_rules(vec![Rule::new("/watch", page("Two"))]);
-    expect(&bench.run(&[], "/watch?film=2").await, 0, "whole");
+    expect(&bench.fetch(&[], "/watch?film=2").await, 0, "whole");
     assert!(bench.names().contains(&"Two.mp4".into()), "{:?}", bench.names());
     assert!(media(&bench.path("One.mp4.part")) == one, "it was touched");
     bench.server.set_rules(vec![Rule::new("/watch", page("Three"))]);
     expect(
-        &bench.run(&[], "/watch?film=1").await,
+        &bench.fetch(&[], "/watch?film=1").await,
         0,
         "taken up under the name that it had: One.mp4",
     );
@@ -74,9 +74,9 @@ async fn the_longest_name_that_there_is_can_be_an_output() {
     for character in ["x", "日"] {
         let name = format!("{}.ts", character.repeat(252 / character.len()));
         let bench = Bench::new(vec![Rule::new("*/3.ts", Fault::status(404))]);
-        expect(&bench.run(&["-o", &name], PLAYLIST).await, 1, "carries on");
+        expect(&bench.fetch(&["-o", &name], PLAYLIST).await, 1, "carries on");
         bench.server.set_rules(Vec::new());
-        expect(&bench.run(&["-o", &name], PLAYLIST).await, 0, "whole");
+        expect(&bench.fetch(&["-o", &name], PLAYLIST).await, 0, "whole");
         assert_eq!(bench.names(), [name]);
         assert_eq!(bench.asked("*/0.ts"), 1);
     }
@@ -121,10 +121,10 @@ async fn what_stands_where_the_output_goes_is_told_and_left_alone() {
     for (case, output, lay, says) in cases {
         let bench = Bench::new(Vec::new());
         std::fs::write(bench.path("precious"), "precious").unwrap();
-        lay(bench.folder.path());
+        lay(bench.folder());
         let before = bench.names();
         for args in [&["-o", output][..], &["-o", output, "--no-resume"]] {
-            let refused = bench.run(args, PLAYLIST).await;
+            let refused = bench.fetch(args, PLAYLIST).await;
             if says.is_empty() {
                 continue;
             }
@@ -144,7 +144,7 @@ async fn a_second_process_is_told_of_the_first() {
     let stalled = bench.server.stats().wait_until(|tally| tally.count("*/3.ts") > 0);
     tokio::time::timeout(PATIENCE, stalled).await.unwrap();
     expect(
-        &bench.run(&["-o", "out.ts"], PLAYLIST).await,
+        &bench.fetch(&["-o", "out.ts"], PLAYLIST).await,
         1,
         "is being written by another process",
     );
@@ -163,13 +163,13 @@ async fn a_folder_that_goes_away_is_told_and_a_later_run_works() {
     let gone = binary::finish(child, PATIENCE).await.unwrap();
     expect(&gone, 1, "films/out.ts.part is gone: it, or its folder, was removed or renamed");
     expect(
-        &bench.run(&["-o", "films/out.ts"], PLAYLIST).await,
+        &bench.fetch(&["-o", "films/out.ts"], PLAYLIST).await,
         1,
         "films/out.ts.part: cannot be created",
     );
     std::fs::create_dir(&films).unwrap();
     bench.server.set_rules(Vec::new());
-    expect(&bench.run(&["-o", "films/out.ts"], PLAYLIST).await, 0, "whole");
+    expect(&bench.fetch(&["-o", "films/out.ts"], PLAYLIST).await, 0, "whole");
     assert!(media(&films.join("out.ts")) == undisturbed(&["-o", "out.ts"], PLAYLIST, "out.ts").await);
 }
 
@@ -215,7 +215,7 @@ async fn a_right_that_is_lost_is_told_and_a_later_run_goes_on() {
     expect(&lost, 1, "films/out.ts.part: cannot be renamed to its final name");
     expect(&lost, 1, "the same command carries on");
     std::fs::set_permissions(&films, std::fs::Permissions::from_mode(0o755)).unwrap();
-    expect(&bench.run(&args, PLAYLIST).await, 0, "whole");
+    expect(&bench.fetch(&args, PLAYLIST).await, 0, "whole");
     assert_eq!(bench.asked("*/0.ts"), 1);
 }
 
@@ -226,7 +226,7 @@ async fn a_folder_that_may_not_be_written_is_told_before_anything_is_asked_for()
     std::fs::create_dir(&films).unwrap();
     if is_closed(&films) {
         expect(
-            &bench.run(&["-o", "films/out.ts"], PLAYLIST).await,
+            &bench.fetch(&["-o", "films/out.ts"], PLAYLIST).await,
             1,
             "films/out.ts.part: cannot be created",
         );

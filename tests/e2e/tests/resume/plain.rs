@@ -34,17 +34,17 @@ async fn a_plain_file_is_taken_up_as_long_as_it_is_the_same_version() {
     let args = ["-o", "out.mp4", "--concurrency", "1"];
     for (second, code, says) in [("one", 0, "whole"), ("two", 2, "its version was \"one\" and is \"two\"")] {
         let bench = bench(film(0), vec![tag("one"), Rule::new("/film.mp4", Fault::status(404)).skip(4)]);
-        expect(&bench.run(&args, "/film.mp4").await, 1, "carries on");
+        expect(&bench.fetch(&args, "/film.mp4").await, 1, "carries on");
         let kept = media(&bench.path("out.mp4.part"));
         assert!(kept.len() >= 4 << 20 && film(0).starts_with(&kept));
         bench.server.set_rules(vec![tag(second)]);
-        let again = bench.run(&args, "/film.mp4").await;
+        let again = bench.fetch(&args, "/film.mp4").await;
         expect(&again, code, says);
         if code == 0 {
             assert!(media(&bench.path("out.mp4")) == film(0));
         } else {
             assert!(media(&bench.path("out.mp4.part")) == kept, "it was touched");
-            expect(&bench.run(&[&args[..], &["--no-resume"]].concat(), "/film.mp4").await, 0, "whole");
+            expect(&bench.fetch(&[&args[..], &["--no-resume"]].concat(), "/film.mp4").await, 0, "whole");
             assert!(media(&bench.path("out.mp4")) == film(0));
         }
     }

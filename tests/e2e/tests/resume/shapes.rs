@@ -247,17 +247,17 @@ fn shapes() -> Vec<Shape> {
 async fn every_shape_is_taken_up_where_a_failure_broke_it_off() {
     for shape in shapes() {
         let whole = Bench::with(shape.config.clone());
-        let finished = whole.run(shape.args, shape.path).await;
+        let finished = whole.fetch(shape.args, shape.path).await;
         assert_eq!(finished.code, Some(0), "{}: {}", shape.name, finished.stderr);
 
         let bench = Bench::with(shape.config);
         bench.server.set_rules(vec![Rule::new(shape.lost, Fault::status(404))]);
-        let broken = bench.run(shape.args, shape.path).await;
+        let broken = bench.fetch(shape.args, shape.path).await;
         assert_eq!(broken.code, Some(1), "{}: {}", shape.name, broken.stderr);
         assert!(broken.stderr.contains("carries on"), "{}: {}", shape.name, broken.stderr);
         let before = bench.asked("*");
         bench.server.set_rules(Vec::new());
-        let again = bench.run(shape.args, shape.path).await;
+        let again = bench.fetch(shape.args, shape.path).await;
         assert_eq!(again.code, Some(0), "{}: {}", shape.name, again.stderr);
         assert_eq!(bench.names(), shape.outputs, "{}", shape.name);
         for output in shape.outputs {
@@ -424,7 +424,7 @@ async fn another_key_or_option_makes_another_output_and_is_refused() {
             [output, args].concat()
         };
         bench.server.set_rules(vec![Rule::new(other.lost, Fault::status(404))]);
-        let broken = bench.run(&with(other.first), other.path).await;
+        let broken = bench.fetch(&with(other.first), other.path).await;
         assert_eq!(broken.code, Some(1), "{}: {}", other.name, broken.stderr);
         let part = bench
             .names()
@@ -432,7 +432,7 @@ async fn another_key_or_option_makes_another_output_and_is_refused() {
             .find(|name| name.ends_with(".part"))
             .map(|name| (media(&bench.path(&name)), name));
         bench.server.set_rules(Vec::new());
-        let then = bench.run(&with(other.then), other.path).await;
+        let then = bench.fetch(&with(other.then), other.path).await;
         assert_eq!(then.code, Some(other.code), "{}: {}", other.name, then.stderr);
         assert!(then.stderr.contains(other.says), "{}: {}", other.name, then.stderr);
         for secret in [KEY, WRONG] {
