@@ -12,7 +12,8 @@ use tokio::time::Instant;
 /// How many there are at first.
 const START: usize = 4;
 
-/// A window is as long as so many answers take to begin, within these bounds.
+/// A window is as long as so many answers take to begin, within these bounds. While the count doubles it is half as long:
+/// what a doubling brings is plain to see, and to wait for it costs most while there are few.
 const ANSWERS: u32 = 4;
 const SHORTEST_WINDOW: Duration = Duration::from_millis(200);
 const LONGEST_WINDOW: Duration = Duration::from_secs(2);
@@ -97,7 +98,7 @@ impl Pace {
     /// Somebody waits for a place; says when to look again.
     pub(crate) fn wants_more(&mut self, meter: &Meter) -> Instant {
         self.window.wanted_more = true;
-        self.window.began + window(meter)
+        self.window.began + self.length(meter)
     }
 
     /// Learns from what happened since the window began, once that is long enough. `finished` counts requests, and
@@ -105,7 +106,7 @@ impl Pace {
     pub(crate) fn look(&mut self, meter: &Meter, finished: u64, open: usize) {
         let now = Instant::now();
         let elapsed = now - self.window.began;
-        if elapsed < window(meter) {
+        if elapsed < self.length(meter) {
             return;
         }
         let since = std::mem::replace(
@@ -200,6 +201,12 @@ impl Pace {
         }
     }
 
+    /// How long a window is.
+    fn length(&self, meter: &Meter) -> Duration {
+        let length = (meter.latency() * ANSWERS).clamp(SHORTEST_WINDOW, LONGEST_WINDOW);
+        if self.doubling { length / 2 } else { length }
+    }
+
     fn top(&self) -> f64 {
         self.ceiling.min(as_f64(self.most)).max(1.0)
     }
@@ -224,10 +231,6 @@ impl Pace {
         self.rest = self.next_rest;
         self.next_rest = (self.next_rest * 2).min(LONGEST_REST);
     }
-}
-
-fn window(meter: &Meter) -> Duration {
-    (meter.latency() * ANSWERS).clamp(SHORTEST_WINDOW, LONGEST_WINDOW)
 }
 
 /// Counts here are far below 2⁵².

@@ -181,6 +181,7 @@ async fn the_adaptive_count_is_as_good_as_the_best_fixed_one() {
         ("each connection is slow", capped(1), MIB, 600, 0.9),
         ("each connection is slow, large segments", capped(1), 2 * MIB, 300, 0.9),
         ("each connection is less slow", capped(4), MIB, 1500, 0.9),
+        ("a short film over slow connections", capped(8), 2 * MIB, 128, 0.75),
         ("small segments, latency is all", WIDE, 40 << 10, 8000, 0.9),
         (
             "long latency",
