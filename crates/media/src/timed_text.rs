@@ -108,7 +108,7 @@ impl Encoder {
             let shown: Vec<&Cue> = self.active.iter().collect();
             let data = match self.coding {
                 Coding::Tx3g => tx3g::encode(&shown),
-                Coding::Wvtt | Coding::Cues => wvtt::encode(&shown),
+                Coding::Wvtt | Coding::Cues => wvtt::encode(&shown, now),
             };
             samples.push(Sample {
                 dts: now,
@@ -131,7 +131,7 @@ fn whole(cue: &Cue) -> Option<Sample> {
         pts: cue.start_ms,
         duration: Some(duration),
         sync: true,
-        data: Bytes::from(wvtt::encode(&[cue])),
+        data: Bytes::from(wvtt::encode(&[cue], cue.start_ms)),
     })
 }
 

@@ -5,10 +5,11 @@ use bytes::Bytes;
 use crate::{
     boxes::Boxes,
     error::Error,
-    webvtt::{Cue, Segment},
+    webvtt::{Cue, Segment, has_times, shifted, time, timestamp},
 };
 
-/// The cues of a sample that is shown from `start_ms` to `end_ms`.
+/// The cues of a sample that is shown from `start_ms` to `end_ms`. Times within their text count as these do: where a cue
+/// says what the time in its text is at the beginning of the sample (`ctim`), they are moved by that.
 ///
 /// # Errors
 ///
@@ -26,15 +27,20 @@ pub fn sample(data: &[u8], start_ms: i64, end_ms: i64) -> Result<Segment, Error>
             end_ms,
             ..Cue::default()
         };
+        let mut text_ms = start_ms;
         for part in found.children(0) {
             let part = part?;
             let text = || normal(part.body);
             match &part.kind {
                 b"iden" => cue.id = Some(line(&text())).filter(|id| !id.is_empty()),
+                b"ctim" => text_ms = timestamp(line(&text()).as_str()).unwrap_or(start_ms),
                 b"sttg" => cue.settings = line(&text()),
                 b"payl" => cue.text = text().trim_matches('\n').replace("-->", "--&gt;"),
                 _ => {}
             }
+        }
+        if let Some(text) = shifted(&cue.text, start_ms.saturating_sub(text_ms)) {
+            cue.text = text;
         }
         if cue.text.is_empty() {
             segment.broken_cues += 1;
@@ -69,9 +75,9 @@ pub fn sample_entry(blocks: &[String]) -> Bytes {
     boxed(*b"wvtt", &[&[0, 0, 0, 0, 0, 0, 0, 1], config.as_slice()].concat()).into()
 }
 
-/// A sample that shows these cues at once; without any, one that shows nothing.
+/// A sample that shows these cues at once, from `start_ms` on; without any, one that shows nothing.
 #[must_use]
-pub fn encode(cues: &[&Cue]) -> Vec<u8> {
+pub fn encode(cues: &[&Cue], start_ms: i64) -> Vec<u8> {
     if cues.is_empty() {
         return boxed(*b"vtte", &[]);
     }
@@ -80,6 +86,9 @@ pub fn encode(cues: &[&Cue]) -> Vec<u8> {
         let mut parts = Vec::new();
         if let Some(id) = &cue.id {
             parts.extend(boxed(*b"iden", id.as_bytes()));
+        }
+        if has_times(&cue.text) {
+            parts.extend(boxed(*b"ctim", time(start_ms, '.').as_bytes()));
         }
         if !cue.settings.is_empty() {
             parts.extend(boxed(*b"sttg", cue.settings.as_bytes()));
@@ -126,12 +135,28 @@ mod tests {
     fn boxes_are_those_of_the_standard() {
         // ISO 14496-30 §7.4: vttc { iden, sttg, payl }.
         let bytes = b"\0\0\0\x28vttc\0\0\0\x09iden7\0\0\0\x0esttgline:0\0\0\0\x09paylx";
-        assert_eq!(encode(&[&cue("x")]), bytes);
+        assert_eq!(encode(&[&cue("x")], 1000), bytes);
         assert_eq!(sample(bytes, 1000, 2000).unwrap().cues, [cue("x")]);
-        assert_eq!(encode(&[]), b"\0\0\0\x08vtte");
+        assert_eq!(encode(&[], 0), b"\0\0\0\x08vtte");
         assert!(sample(b"\0\0\0\x08vtte", 0, 1).unwrap().cues.is_empty());
         assert_eq!(sample(b"\0\0\0\x08vttc\0\0\0\x0avttaxx", 0, 1).unwrap().broken_cues, 1);
         assert!(sample(b"\0\0\0\x18vttc", 0, 1).is_err());
+    }
+
+    #[test]
+    fn times_within_the_text_count_from_what_the_cue_says_of_them() {
+        // ISO 14496-30 §7.4: a cue with times in its text has a CueTimeBox.
+        let bytes = b"\0\0\0\x36vttc\0\0\0\x14ctim00:00:05.000\0\0\0\x1apayl<00:00:06.000>ka a";
+        let text = |start_ms| sample(bytes, start_ms, start_ms + 1000).unwrap().cues.remove(0).text;
+        assert_eq!((text(5000), text(0)), ("<00:00:06.000>ka a".into(), "<00:00:01.000>ka a".into()));
+        let cue = Cue {
+            text: text(65_000),
+            ..Cue::default()
+        };
+        assert_eq!(cue.text, "<00:01:06.000>ka a");
+        let encoded = encode(&[&cue], 65_000);
+        assert!(encoded[12..].starts_with(b"ctim00:01:05.000"));
+        assert_eq!(sample(&encoded, 0, 1).unwrap().cues[0].text, "<00:00:01.000>ka a");
     }
 
     #[test]
@@ -148,7 +173,7 @@ mod tests {
         #[test]
         fn no_sample_panics_and_what_is_read_can_stand_in_a_file(data: Vec<u8>, text: String) {
             let _ = sample(&data, 0, 1);
-            let mut cues = sample(&encode(&[&cue(&text)]), 1000, 2000).unwrap().cues;
+            let mut cues = sample(&encode(&[&cue(&text)], 1000), 1000, 2000).unwrap().cues;
             let file = crate::webvtt::Writer::default().cues(&[], &cues);
             let mut back = Segment::parse(file.as_bytes()).unwrap().cues;
             cues.iter_mut().chain(&mut back).for_each(|cue| cue.text = cue.text.trim_end().to_owned());

@@ -345,9 +345,9 @@ fn text_has_times_of_its_own() {
     let first = cue("", "one &amp; <b>two</b>");
     let second = cue("line:0", "up");
     let cues = [
-        (1, sample(500, 2500, true, wvtt::encode(&[&first]))),
-        (1, sample(1000, 100, true, wvtt::encode(&[&second]))),
-        (1, sample(1200, 100, true, wvtt::encode(&[]))),
+        (1, sample(500, 2500, true, wvtt::encode(&[&first], 500))),
+        (1, sample(1000, 100, true, wvtt::encode(&[&second], 1000))),
+        (1, sample(1200, 100, true, wvtt::encode(&[], 1200))),
     ];
     let pictures = (0..40).map(|number| (0, sample(number * 9000, 9000, true, vec![1])));
     let mut samples: Vec<_> = pictures.collect();

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cue, Segment};
+use super::{Cue, Segment, markup::shifted};
 
 /// A cue that ended so long before the newest segment is not cut by that segment, nor by any later one.
 const HOLD_MS: i64 = 10_000;
@@ -22,6 +22,10 @@ const MAX_BLOCKS: usize = 64;
 const MAX_BLOCK_BYTES: usize = 1 << 18;
 /// Segmenters round times differently from one segment to the next.
 const SLACK_MS: i64 = 2;
+/// How far the boundary of a segment may lie from where its playlist says.
+const BOUNDARY_MS: i64 = 1000;
+/// A cue that began so long ago waits for no segment that may go on with it where others wait for the cue.
+const PATIENCE_MS: i64 = 20_000;
 
 /// What a [`Joiner`] left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +55,8 @@ pub struct Joiner {
     seen: Seen,
     segments: u64,
     handed_on: bool,
+    /// When the last cue ends of those that came since cues were handed on.
+    newest_end_ms: Option<i64>,
     stats: Stats,
 }
 
@@ -116,7 +122,11 @@ impl Joiner {
         for mut cue in segment.cues {
             cue.start_ms = cue.start_ms.saturating_add(shift_ms);
             cue.end_ms = cue.end_ms.saturating_add(shift_ms);
+            if let Some(text) = shifted(&cue.text, shift_ms) {
+                cue.text = text;
+            }
             now.get_or_insert(cue.start_ms);
+            self.newest_end_ms = self.newest_end_ms.max(Some(cue.end_ms));
             if cue.end_ms > 0 {
                 cue.start_ms = cue.start_ms.max(0);
                 self.add(cue);
@@ -131,6 +141,30 @@ impl Joiner {
                 ready.push(cue);
             }
         }
+    }
+
+    /// Appends the cues that the next segment cannot go on with any more, for who cannot wait for long: `until_ms` is how
+    /// far the segments have come. What waits in spite of that ends where a segment does, or stands behind one that does,
+    /// and began 20 seconds ago at most.
+    pub fn hand_on(&mut self, until_ms: i64, ready: &mut Vec<Cue>) {
+        let boundary = until_ms.saturating_sub(BOUNDARY_MS);
+        let boundary = self
+            .newest_end_ms
+            .take()
+            .map_or(boundary, |end| boundary.min(end))
+            .saturating_sub(SLACK_MS);
+        let impatient = until_ms.saturating_sub(PATIENCE_MS);
+        while let Some((cue, _)) = self.open.pop_front_if(|(cue, _)| cue.end_ms < boundary || cue.start_ms < impatient) {
+            self.open_bytes -= weight(&cue);
+            self.handed_on = true;
+            ready.push(cue);
+        }
+    }
+
+    /// When the first of the cues begins that wait, in milliseconds.
+    #[must_use]
+    pub fn waits_from(&self) -> Option<i64> {
+        self.open.front().map(|(cue, _)| cue.start_ms)
     }
 
     /// No more segments: appends the cues that are left.
@@ -294,6 +328,49 @@ mod tests {
         joiner.finish(&mut cues);
         assert_eq!(texts(&cues), "abcd");
         assert_eq!((joiner.blocks().len(), joiner.stats().late_blocks), (1, 1));
+    }
+
+    #[test]
+    fn who_cannot_wait_gets_all_but_what_the_next_segment_may_go_on_with() {
+        let (mut joiner, mut cues) = (Joiner::default(), Vec::new());
+        let mut turn = |until_ms, text: &str| {
+            joiner.push(segment(text), 0, &mut cues);
+            joiner.hand_on(until_ms, &mut cues);
+            let turn: Vec<_> = cues.drain(..).map(|cue| (cue.start_ms, cue.end_ms, cue.text)).collect();
+            (turn, joiner.waits_from())
+        };
+        let cue = |start, end, text: &str| (start, end, text.to_owned());
+        assert_eq!(
+            turn(6000, "00:01.000 --> 00:02.000\na\n\n00:04.000 --> 00:06.000\nb"),
+            (vec![cue(1000, 2000, "a")], Some(4000))
+        );
+        assert_eq!(turn(12_000, "00:06.000 --> 00:12.000\nb"), (vec![], Some(4000)));
+        // A playlist whose durations are rounded down is behind.
+        assert_eq!(
+            turn(16_000, "00:12.000 --> 00:13.000\nb\n\n00:17.000 --> 00:18.000\nc"),
+            (vec![cue(4000, 13_000, "b")], Some(17_000))
+        );
+        // One whose durations are rounded up is ahead.
+        assert_eq!(turn(26_000, "00:18.000 --> 00:24.000\nc"), (vec![], Some(17_000)));
+        assert_eq!(turn(32_000, ""), (vec![cue(17_000, 24_000, "c")], None));
+        // What goes on for too long is cut after all.
+        assert_eq!(turn(38_000, "00:33.000 --> 00:38.000\nd"), (vec![], Some(33_000)));
+        assert_eq!(turn(60_000, "00:38.000 --> 01:00.000\nd"), (vec![cue(33_000, 60_000, "d")], None));
+    }
+
+    #[test]
+    fn times_within_the_text_move_with_the_cue() {
+        for (text, shift, expected) in [
+            ("<00:05.000>ka<00:00:06.500>ra", 3_600_000, "<01:00:05.000>ka<01:00:06.500>ra"),
+            ("<00:05.000>ka", -6000, "<00:00:00.000>ka"),
+            ("<00:05.000>ka", 0, "<00:05.000>ka"),
+            ("<i>00:05.000</i> <5> <00:05", 1000, "<i>00:05.000</i> <5> <00:05"),
+        ] {
+            let (mut joiner, mut cues) = (Joiner::default(), Vec::new());
+            joiner.push(segment(&format!("00:07.000 --> 00:09.000\n{text}")), shift, &mut cues);
+            joiner.finish(&mut cues);
+            assert_eq!(cues[0].text, expected);
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The markup within a cue's text (W3C WebVTT §4.2.2, §6.4).
 
+use super::{parse::timestamp, write::time};
+
 /// What a cue's text is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Span {
@@ -33,6 +35,32 @@ pub(crate) fn spans(text: &str) -> Vec<Span> {
     }
     push_text(&mut spans, rest);
     spans
+}
+
+/// The text with this much added to the times within it (W3C WebVTT §4.2.2, "WebVTT cue timestamp"), in milliseconds;
+/// `None` where that changes nothing. Nothing is before time 0.
+pub(crate) fn shifted(text: &str, shift_ms: i64) -> Option<String> {
+    if shift_ms == 0 {
+        return None;
+    }
+    let (mut out, mut rest) = (None, text);
+    while let Some((before, tag)) = rest.split_once('<') {
+        let Some((inside, behind)) = tag.split_once('>') else { break };
+        if let Some(at_ms) = timestamp(inside.trim()) {
+            let out = out.get_or_insert_with(|| text[..text.len() - rest.len()].to_owned());
+            out.push_str(&format!("{before}<{}>", time(at_ms.saturating_add(shift_ms), '.')));
+        } else if let Some(out) = &mut out {
+            out.push_str(&format!("{before}<{inside}>"));
+        }
+        rest = behind;
+    }
+    out.map(|out| out + rest)
+}
+
+/// Whether there are times within the text.
+pub(crate) fn has_times(text: &str) -> bool {
+    // Whatever the shift.
+    shifted(text, 1).is_some()
 }
 
 fn push_text(spans: &mut Vec<Span>, text: &str) {

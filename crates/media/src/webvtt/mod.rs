@@ -31,7 +31,8 @@ pub use self::{
     write::Writer,
 };
 pub(crate) use self::{
-    markup::{Span, spans},
+    markup::{Span, has_times, shifted, spans},
+    parse::timestamp,
     settings::{Place, place},
     write::time,
 };

@@ -108,7 +108,7 @@ fn timestamp_map(text: &str) -> Option<TimestampMap> {
 }
 
 /// `[hours:]minutes:seconds.milliseconds` (§4.1) as milliseconds. Hours may have any number of digits.
-fn timestamp(text: &str) -> Option<i64> {
+pub(crate) fn timestamp(text: &str) -> Option<i64> {
     let (clock, fraction) = text.split_once(['.', ','])?;
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<i64>().ok())?;
     let millis = if fraction.len() == 3 { digits(fraction)? } else { return None };

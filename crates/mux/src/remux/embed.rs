@@ -167,10 +167,13 @@ impl Embedded {
         let Some(number) = self.number else { return Ok(()) };
         let position = self.reader.position();
         if self.length.is_some_and(|length| position >= length) && self.held.is_empty() {
+            let mut last = Vec::new();
+            self.reader.close(&mut last);
+            self.write(last, false, origin, tags, file, writes)?;
             file.text_reached(number, None);
         } else if self.base.is_some() || origin.first().is_some() {
             // Before that nobody knows where in the file the Rendition stands.
-            let film_ms = i64::try_from(position.as_millis()).unwrap_or(i64::MAX);
+            let film_ms = self.reader.reached_ms();
             file.text_reached(number, Some(film_ms.saturating_add(self.base(origin))));
         }
         Ok(())

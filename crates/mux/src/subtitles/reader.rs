@@ -111,9 +111,20 @@ impl Reader {
         self.joiner.finish(cues);
     }
 
-    /// Appends the cues that wait for a segment that goes on with them: for who cannot wait.
+    /// Appends the cues that wait though no segment can go on with them any more: for who cannot wait.
     pub(crate) fn hand_on(&mut self, cues: &mut Vec<Cue>) {
+        self.joiner.hand_on(milliseconds(self.position), cues);
+    }
+
+    /// Appends all cues that wait: no segment is to come.
+    pub(crate) fn close(&mut self, cues: &mut Vec<Cue>) {
         self.joiner.finish(cues);
+    }
+
+    /// No cue that is still to come begins earlier, in milliseconds.
+    pub(crate) fn reached_ms(&self) -> i64 {
+        let position = milliseconds(self.position);
+        self.joiner.waits_from().map_or(position, |first| first.min(position))
     }
 
     /// Playing time of all that was read.

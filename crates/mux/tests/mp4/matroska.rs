@@ -3,7 +3,7 @@
 use aqueduct_core::TrackKind;
 use aqueduct_mux::{Container, SubtitleCoding};
 
-use crate::common::{Piece, mux_by, mux_with_breaks, store};
+use crate::common::{Piece, mux_by, mux_with_breaks, run, store};
 use crate::{folder, times};
 
 #[test]
@@ -94,5 +94,59 @@ fn a_range_of_missing_segments_takes_the_time_of_all_of_them() {
         ];
         let (_, summary) = mux_with_breaks(&[(TrackKind::Main, pieces)], container, &[]).unwrap();
         assert_eq!(summary.notes, [""; 0], "{container:?}");
+    }
+}
+
+#[test]
+fn a_cue_that_the_packager_cut_at_every_boundary_is_one_block() {
+    let head = "WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:133500,LOCAL:00:00:00.000\n\n";
+    // From 0.5 to 4.7 s, from 5 to 6 s in two segments of 2 s each, and one that says the time of a word of its own.
+    let cues = [
+        "00:00.500 --> 00:02.000\nlong\n",
+        "00:02.000 --> 00:04.000\nlong\n",
+        "00:04.000 --> 00:04.700\nlong\n\n00:05.000 --> 00:06.000\nshort\n",
+        "00:06.000 --> 00:06.500\nshort\n\n00:07.000 --> 00:07.500\n<00:07.250>word\n",
+        "",
+        "",
+    ];
+    let subtitles = cues.map(|cues| Piece::Segment(format!("{head}{cues}").into())).into();
+    let lanes = [(TrackKind::Main, folder("high-ts")), (TrackKind::Subtitles, subtitles)];
+    let muxer = || Container::Mkv.muxer().with_subtitles(SubtitleCoding::Wvtt);
+    for breaks in [&[][..], &[1, 3, 5, 7]] {
+        let (file, _) = mux_by(&lanes, muxer, breaks).unwrap();
+        let at = tempfile::tempdir().unwrap();
+        let path = store(&at, "out.mkv", &file);
+        let entries = "packet=pts_time,duration_time";
+        let arguments = [
+            "-v",
+            "error",
+            "-select_streams",
+            "s:0",
+            "-show_entries",
+            entries,
+            "-of",
+            "csv=p=0",
+            &path,
+        ];
+        let (Some(found), Some(pictures)) = (run("ffprobe", &arguments), times(&path, "v:0")) else {
+            return;
+        };
+        let found: Vec<(f64, f64)> = found
+            .lines()
+            .filter_map(|line| line.trim_end_matches(',').split_once(','))
+            .map(|(at, long)| (at.parse::<f64>().unwrap() - pictures[0][1], long.parse().unwrap()))
+            .collect();
+        let expected = [(0.5, 4.2), (5.0, 1.5), (7.0, 0.5)];
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            let near = |a: f64, b: f64| (a - b).abs() < 0.005;
+            assert!(
+                near(found.0, expected.0) && near(found.1, expected.1),
+                "{expected:?} became {found:?}"
+            );
+        }
+        // Times within the text of a block count from its beginning (matroska.org, "WebVTT").
+        let text = b"<00:00:00.250>word";
+        assert!(file.windows(text.len()).any(|bytes| bytes == text));
     }
 }
