@@ -50,6 +50,26 @@ fn find<'a>(entry: BoxRef<'a>, fields: usize, kind: &'static str) -> Result<Opti
     Ok(None)
 }
 
+/// Whether what needs the second sample entry can be decoded with the first: they are the same, but for what is told of the
+/// bit rate (`btrt`).
+pub(crate) fn decodes_as(one: &[u8], other: &[u8]) -> bool {
+    if one == other {
+        return true;
+    }
+    let parts = |entry: &[u8]| -> Option<(Vec<u8>, Vec<Vec<u8>>)> {
+        let entry = Boxes::new(entry).next()?.ok()?;
+        // The configuration stands where it does in pictures or in sound, if anywhere.
+        let fields = [VISUAL, audio_fields(entry)].map(|fields| fields - 8).into_iter().find(|fields| {
+            let mut children = entry.children(*fields).peekable();
+            children.peek().is_some() && children.all(|child| child.is_ok())
+        })?;
+        let children = entry.children(fields).flatten().filter(|child| &child.kind != b"btrt");
+        let head = [&entry.kind, entry.body.get(..fields)?].concat();
+        Some((head, children.map(|child| child.whole.to_vec()).collect()))
+    };
+    parts(one).is_some_and(|one| parts(other).is_some_and(|other| one == other))
+}
+
 /// QuickTime's versions 1 and 2 of the entry have more fields.
 fn audio_fields(entry: BoxRef<'_>) -> usize {
     match entry.body.get(8..10) {
@@ -69,5 +89,29 @@ pub(crate) fn name(kind: [u8; 4]) -> String {
         b"alac" => "ALAC".into(),
         b"encv" | b"enca" => "encrypted media".into(),
         other => format!("\"{}\"", other.escape_ascii()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_of_the_bit_rate_does_not_change_how_a_stream_is_decoded() {
+        let boxed = |kind: &[u8; 4], body: &[u8]| [&u32::try_from(body.len() + 8).unwrap().to_be_bytes()[..], kind, body].concat();
+        for fields in [VISUAL - 8, AUDIO - 8] {
+            let entry = |config: &[u8], rate: &[u8]| boxed(b"some", &[&vec![0; fields], config, rate].concat());
+            let (config, rate) = (boxed(b"conf", b"parameters"), boxed(b"btrt", &[7; 12]));
+            let plain = entry(&config, &[]);
+            for (other, expected) in [
+                (entry(&config, &rate), true),
+                (entry(&config, &boxed(b"colr", &[7; 12])), false),
+                (entry(&boxed(b"conf", b"PARAMETERS"), &[]), false),
+                (boxed(b"else", &plain[8..]), false),
+                (Vec::new(), false),
+            ] {
+                assert_eq!(decodes_as(&plain, &other), expected);
+            }
+        }
     }
 }

@@ -165,6 +165,12 @@ impl Timeline {
         self.tracks.get(track)?.span
     }
 
+    /// What is added to the times of a track now, in the ticks of its last sample.
+    #[must_use]
+    pub fn offset(&self, track: usize) -> i64 {
+        self.tracks.get(track).map_or(0, |track| track.offset)
+    }
+
     /// Media of this length is known to be missing from a track here: the hole that it leaves is no jump.
     pub fn gap(&mut self, track: usize, duration: Duration) {
         let track = self.track(track);

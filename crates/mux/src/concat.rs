@@ -3,20 +3,31 @@
 use aqueduct_core::{Clear, Item, Mux, MuxError, Summary, TrackId, Write};
 use serde::{Deserialize, Serialize};
 
-use crate::{Remaker, checkpoint};
+use crate::{Remaker, checkpoint, fragments::Fragments};
 
 /// Writes the clear bytes of one track as they come: MPEG-TS, fragmented MP4, packed audio or any plain file.
 ///
-/// Nothing is copied. What the segments hold is not looked at.
+/// Nothing is copied. What the segments hold is not looked at, unless it is one [of fragments](Self::of_fragments).
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Concat {
     track: Option<TrackId>,
+    fragments: Option<Box<Fragments>>,
 }
 
 impl Concat {
     /// A muxer that has seen nothing yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// One of fragmented MP4, which has one header and one timeline: an initialization section that says nothing new is left
+    /// out, one with other codec parameters is refused, and where times start over, those in the boxes go on instead.
+    #[must_use]
+    pub fn of_fragments() -> Self {
+        Self {
+            track: None,
+            fragments: Some(Box::default()),
+        }
     }
 }
 
@@ -27,9 +38,20 @@ impl Mux for Concat {
                 what: "two tracks cannot be concatenated; .mp4 joins them, and --audio none leaves the audio out".into(),
             });
         }
-        match item {
-            Item::Init { payload, .. } | Item::Segment { payload, .. } => writes.push(Write::append(payload)),
-            Item::Gap { .. } => {}
+        let duration = item.duration();
+        match (&mut self.fragments, item) {
+            (Some(fragments), Item::Init { payload, .. }) => {
+                if fragments.init(payload.as_slice())? {
+                    writes.push(Write::append(payload));
+                }
+            }
+            (Some(fragments), Item::Segment { info, payload }) => {
+                let moved = fragments.segment(&info, payload.as_slice())?;
+                writes.push(moved.map_or_else(|| Write::append(payload), Write::append));
+            }
+            (Some(fragments), Item::Gap { .. }) => fragments.gap(duration),
+            (None, Item::Init { payload, .. } | Item::Segment { payload, .. }) => writes.push(Write::append(payload)),
+            (None, Item::Gap { .. }) => {}
         }
         Ok(())
     }
@@ -44,6 +66,18 @@ impl Mux for Concat {
     }
 
     fn finish(&mut self, _: &mut Vec<Write>) -> Result<Summary, MuxError> {
-        Ok(Summary::new(Remaker::CONCATENATION))
+        let (moved, jumps) = self.fragments.as_ref().map_or((0, 0), |fragments| fragments.counts());
+        if moved == 0 {
+            return Ok(Summary::new(Remaker::CONCATENATION));
+        }
+        let mut summary = Summary::new("concatenation on one timeline");
+        let mut note = |count: u64, what: &str| {
+            if count > 0 {
+                summary.notes.push(format!("file: {count} {what}"));
+            }
+        };
+        note(moved, "segments moved in time, behind what comes before them");
+        note(jumps, "unannounced jumps of time stamps closed");
+        Ok(summary)
     }
 }

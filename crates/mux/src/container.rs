@@ -195,10 +195,11 @@ impl Auto {
                     what: "the segments are neither MPEG-TS, fragmented MP4 nor packed audio; --format raw keeps them as they are".into(),
                 });
             }
-            (Container::Ts, Media::MpegTs) | (Container::Fmp4, Media::IsoBmff) if !joined => Chosen::Concat(Concat::new()),
+            (Container::Ts, Media::MpegTs) if !joined => Chosen::Concat(Concat::new()),
+            (Container::Fmp4, Media::IsoBmff) if !joined => Chosen::Concat(Concat::of_fragments()),
             (Container::Ts, _) => Chosen::Ts(Box::default()),
             // One pass without going back, as a pipe needs it.
-            (Container::Mp4, Media::IsoBmff) if !seekable && !joined => Chosen::Concat(Concat::new()),
+            (Container::Mp4, Media::IsoBmff) if !seekable && !joined => Chosen::Concat(Concat::of_fragments()),
             (Container::Mp4, _) if !seekable => Chosen::Fmp4(Box::default()),
             (Container::Mp4, _) => Chosen::Mp4(self.mp4()),
             (Container::Mkv, _) => Chosen::Mkv(self.mkv()),

@@ -40,6 +40,7 @@ mod container;
 mod driver;
 mod files;
 mod fmp4;
+mod fragments;
 mod hls;
 mod journal;
 mod mkv;

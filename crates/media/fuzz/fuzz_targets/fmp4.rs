@@ -3,7 +3,7 @@
 
 use aqueduct_media::{
     Event,
-    fmp4::Demuxer,
+    fmp4::{Demuxer, Move},
     mkv,
     mp4::{Options, Writer},
 };
@@ -14,6 +14,17 @@ fuzz_target!(|data: &[u8]| {
     let mut events = Vec::new();
     let _ = demuxer.init(data, &mut events);
     let _ = demuxer.segment(data, &mut events);
+    let moves = events.iter().filter_map(|event| match event {
+        Event::Sample { track, sample } => Some(Move {
+            track: *track,
+            dts: sample.dts,
+            by: sample.pts,
+        }),
+        Event::Config { .. } => None,
+    });
+    let mut moved = data.to_vec();
+    let _ = demuxer.move_times(&mut moved, &moves.collect::<Vec<_>>());
+    assert_eq!(moved.len(), data.len());
 
     let (mut matroska, mut known, mut file) = (mkv::Writer::new(&mkv::Options::default()), Vec::new(), Vec::new());
     for event in &events {

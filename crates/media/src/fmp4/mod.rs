@@ -20,6 +20,7 @@
 //! ```
 
 mod init;
+mod moves;
 mod run;
 
 use std::{ops::Range, sync::Arc};
@@ -28,6 +29,7 @@ use bytes::Bytes;
 use mp4_atom::{Tfdt, Tfhd, Trex};
 use serde::{Deserialize, Serialize};
 
+pub use self::moves::Move;
 use self::run::Run;
 use crate::{
     boxes::{BoxRef, Boxes},
@@ -64,7 +66,7 @@ impl Stats {
 ///
 /// Tracks are numbered by their role, so that the first video track keeps its number when another initialization
 /// section comes.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Demuxer {
     tracks: Vec<Track>,
     /// By track number: the role of each track, as its kind and its place among the tracks of that kind.
@@ -73,7 +75,7 @@ pub struct Demuxer {
 }
 
 /// A track of the initialization section in force.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Track {
     number: TrackId,
     /// `track_ID` in the boxes.

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     error::Error,
+    sample_entry::decodes_as,
     time::rescale,
     track::{Sample, TrackConfig},
 };
@@ -79,7 +80,7 @@ impl FragmentWriter {
     pub fn configure(&mut self, track: usize, config: &TrackConfig) -> Result<(), Error> {
         let number = track;
         let track = self.tracks.get_mut(number).ok_or(Error::UnknownTrack(number))?;
-        if track.entry != config.sample_entry {
+        if !decodes_as(&track.entry, &config.sample_entry) {
             return Err(Error::LateChange(number));
         }
         track.timescale = config.timescale.max(1);

@@ -7,6 +7,7 @@
 
 mod codecs;
 mod common;
+mod fragments;
 mod matroska;
 mod pictures;
 mod split;

@@ -9,6 +9,9 @@ const SIGNED: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:47
 const BROKEN: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n#EXT-X-BYTERANGE:abc\n/s/plain-ts/0.ts\n#EXT-X-ENDLIST\n";
 const EVIL: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n";
 const MESSAGE: &str = "{\"error\":\"expired\"}";
+const CHANGED: &str = "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:2\n\
+    #EXT-X-MAP:URI=\"/s/variants-fmp4/v0/init.mp4\"\n#EXTINF:2,\n/s/variants-fmp4/v0/0.m4s\n\
+    #EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"/s/variants-fmp4/v1/init.mp4\"\n#EXTINF:2,\n/s/variants-fmp4/v1/1.m4s\n#EXT-X-ENDLIST\n";
 const EMPTY: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-ENDLIST\n";
 
 pub(super) fn scenarios() -> Vec<Scenario> {
@@ -65,6 +68,12 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         Scenario {
             args: vec!["--retries", "1", "--timeout", "1s"],
             ..with("refusals/stalled-every-time", Rule::new("*/2.ts", Fault::Stall { at: 0 }))
+        },
+        Scenario {
+            files: vec![("/changed.m3u8", CHANGED)],
+            output: "out.m4s",
+            says: vec!["other codec parameters", ".mp4", "--split discontinuity"],
+            ..fails("refusals/fragments-with-other-codec-parameters", "/changed.m3u8")
         },
         with("refusals/page-instead-of-a-segment", Rule::new("*/2.ts", Fault::page())),
         with("refusals/empty-segment", Rule::new("*/2.ts", body("video/mp2t", ""))),
