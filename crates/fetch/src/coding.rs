@@ -1,8 +1,9 @@
 //! Bodies that come compressed though nobody asked for it, declared or not.
 //!
-//! Both formats carry a checksum, so that what they are is proven by undoing them.
+//! Each format says where it ends, so that a body cut short is told. gzip carries a checksum as well, and so proves what it is
+//! even where nobody declares it.
 
-use std::io::Read;
+use std::io::{self, Read};
 
 use aqueduct_core::{FetchError, Grant, Kind, Resource, SafeUrl};
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
@@ -14,6 +15,9 @@ use crate::sniff;
 /// Decompressed bytes are handed on in pieces of this size.
 const PIECE: usize = 64 << 10;
 
+/// The largest window of Zstandard, as a power of two: 8 MiB, which is what HTTP allows (RFC 9659, 3).
+const ZSTD_WINDOW: u32 = 23;
+
 /// A content coding (RFC 9110, 8.4.1) that can be undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Coding {
@@ -21,6 +25,10 @@ pub(crate) enum Coding {
     Gzip,
     /// RFC 1950, which HTTP calls "deflate".
     Zlib,
+    /// RFC 7932. Its window is 16 MiB at most.
+    Brotli,
+    /// RFC 8878.
+    Zstd,
 }
 
 impl Coding {
@@ -28,14 +36,22 @@ impl Coding {
         match self {
             Self::Gzip => "gzip",
             Self::Zlib => "deflate",
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
         }
     }
 
-    fn decoder(self, packed: &[u8]) -> Box<dyn Read + Send + '_> {
-        match self {
+    fn decoder(self, packed: &[u8]) -> io::Result<Box<dyn Read + Send + '_>> {
+        Ok(match self {
             Self::Gzip => Box::new(MultiGzDecoder::new(packed)),
             Self::Zlib => Box::new(ZlibDecoder::new(packed)),
-        }
+            Self::Brotli => Box::new(brotli::Decompressor::new(packed, PIECE)),
+            Self::Zstd => {
+                let mut decoder = zstd::Decoder::with_buffer(packed)?;
+                decoder.window_log_max(ZSTD_WINDOW)?;
+                Box::new(decoder)
+            }
+        })
     }
 }
 
@@ -45,7 +61,7 @@ pub(crate) fn is_text(kind: Kind) -> bool {
 }
 
 /// The coding that an answer declares. Pages and playlists are asked for compressed, and the client undoes that. Media is
-/// asked for as it is; a part of something compressed is of no use, and what carries no checksum is not believed.
+/// asked for as it is, and a part of something compressed is of no use.
 pub(crate) fn declared(resource: &Resource, url: &SafeUrl, headers: &HeaderMap) -> Result<Option<Coding>, FetchError> {
     let Some(coding) = text(headers, header::CONTENT_ENCODING).map(str::trim) else {
         return Ok(None);
@@ -56,6 +72,8 @@ pub(crate) fn declared(resource: &Resource, url: &SafeUrl, headers: &HeaderMap) 
         _ if is_text(resource.kind) => Ok(None),
         "gzip" | "x-gzip" if whole => Ok(Some(Coding::Gzip)),
         "deflate" if whole => Ok(Some(Coding::Zlib)),
+        "br" if whole => Ok(Some(Coding::Brotli)),
+        "zstd" if whole => Ok(Some(Coding::Zstd)),
         _ => Err(FetchError::Invalid {
             url: url.clone(),
             what: format!("it comes with Content-Encoding {coding}, which was not asked for"),
@@ -83,26 +101,34 @@ pub(crate) async fn undo(declared: Option<Coding>, url: &SafeUrl, grant: &mut Gr
         return Ok(());
     };
     let packed = grant.take();
-    let mut decoder = coding.decoder(&packed);
+    match (unpack(coding, &packed, grant).await?, declared) {
+        (Ok(()), _) => Ok(()),
+        (Err(error), Some(coding)) => Err(FetchError::Invalid {
+            url: url.clone(),
+            what: format!("its Content-Encoding {} cannot be undone: {error}", coding.name()),
+        }),
+        (Err(_), None) => {
+            grant.put_back(packed);
+            Ok(())
+        }
+    }
+}
+
+/// Unpacks a body; within, whether it is in that coding and whole.
+async fn unpack(coding: Coding, packed: &[u8], grant: &mut Grant) -> Result<io::Result<()>, FetchError> {
+    let mut decoder = match coding.decoder(packed) {
+        Ok(decoder) => decoder,
+        Err(error) => return Ok(Err(error)),
+    };
     let mut piece = vec![0; PIECE];
     loop {
         // A small body may become a large one: others use this thread, too.
         tokio::task::consume_budget().await;
         match decoder.read(&mut piece) {
-            Ok(0) => return Ok(()),
+            Ok(0) => return Ok(Ok(())),
             // Over the limit is over the limit, however small it was packed.
             Ok(length) => grant.put(&piece[..length]).await?,
-            Err(error) => {
-                drop(decoder);
-                if declared.is_some() {
-                    return Err(FetchError::Invalid {
-                        url: url.clone(),
-                        what: format!("its Content-Encoding {} cannot be undone: {error}", coding.name()),
-                    });
-                }
-                grant.put_back(packed);
-                return Ok(());
-            }
+            Err(error) => return Ok(Err(error)),
         }
     }
 }
@@ -139,14 +165,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_coding_is_undone_where_its_checksum_proves_it() {
+    async fn a_coding_is_undone_where_the_body_is_whole() {
         let clear = b"#EXTM3U".repeat(100);
         let mut broken = gzip(&clear);
         let last = broken.len() - 5;
         broken[last] ^= 1;
         let both = [gzip(b"one "), gzip(b"two")].concat();
+        // From `printf '#EXTM3U' | brotli -c` and `printf '#EXTM3U' | zstd -c`.
+        let brotli = b"\x0f\x03\x80\x23\x45\x58\x54\x4d\x33\x55\x03";
+        let zstd = b"\x28\xb5\x2f\xfd\x04\x58\x39\x00\x00\x23\x45\x58\x54\x4d\x33\x55\x72\x0d\xb0\x35";
         type Case<'a> = (&'a str, Option<Coding>, &'a [u8], Option<&'a [u8]>);
-        let cases: [Case; 9] = [
+        let cases: [Case; 15] = [
             ("declared", Some(Coding::Gzip), &gzip(&clear), Some(&clear)),
             ("declared deflate", Some(Coding::Zlib), &zlib(&clear), Some(&clear)),
             ("undeclared", None, &gzip(&clear), Some(&clear)),
@@ -156,6 +185,12 @@ mod tests {
             ("cut short", None, &gzip(&clear)[..20], Some(&gzip(&clear)[..20])),
             ("declared and broken", Some(Coding::Gzip), &broken, None),
             ("declared and plain", Some(Coding::Gzip), &clear, None),
+            ("Brotli", Some(Coding::Brotli), brotli, Some(b"#EXTM3U")),
+            ("Brotli, cut short", Some(Coding::Brotli), &brotli[..brotli.len() - 1], None),
+            ("Brotli declared and plain", Some(Coding::Brotli), &clear, None),
+            ("Zstandard", Some(Coding::Zstd), zstd, Some(b"#EXTM3U")),
+            ("Zstandard, cut short", Some(Coding::Zstd), &zstd[..zstd.len() - 1], None),
+            ("Zstandard declared and plain", Some(Coding::Zstd), &clear, None),
         ];
         for (name, declared, body, expected) in cases {
             let undone = undone(declared, body).await;

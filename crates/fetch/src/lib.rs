@@ -41,7 +41,7 @@
 //!
 //! # Compressed bodies
 //!
-//! Pages and playlists are asked for compressed, media as it is. What comes in gzip or zlib all the same is unpacked, also
+//! Pages and playlists are asked for compressed, media as it is. What comes in gzip, zlib, Brotli or Zstandard all the same is unpacked, also
 //! gzip that nobody declares: the checksum proves it, and ciphertext that only looks like it stays as it is.
 //! Limits count unpacked bytes.
 //!
