@@ -89,6 +89,7 @@ mod multivariant;
 mod multivariant_parse;
 mod number;
 mod parse;
+mod pathway;
 mod position;
 mod recording;
 mod reload;
@@ -117,6 +118,7 @@ pub use multivariant::{
     VariantStream,
 };
 pub use parse::{Parsed, Playlist, parse, parse_update};
+pub use pathway::UriReplacement;
 pub use position::{Excerpt, Position, SourceLine};
 pub use recording::{RecordedSegment, RecordedTrack, Recording, recorded_multivariant};
 pub use reload::{Change, Reload};

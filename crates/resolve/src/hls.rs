@@ -86,12 +86,15 @@ async fn multivariant<F: Fetch>(
     options: &Options,
     fetch: &F,
     at: Resource,
-    playlist: MultivariantPlaylist,
+    mut playlist: MultivariantPlaylist,
     nesting: usize,
 ) -> Result<Presentation, ResolveError> {
     let unusable = |what: String| ResolveError::Input {
         what: format!("{}: {what}", at.url),
     };
+    let offers = choose::offers(&playlist);
+    let pathways = steering::pathways(options, fetch, &at, &mut playlist).await;
+    let playlist = playlist;
     let Some(reference) = choose::best_first(&playlist).first().copied() else {
         return Err(ResolveError::Unusable {
             url: at.url,
@@ -100,11 +103,7 @@ async fn multivariant<F: Fetch>(
     };
     let selection = &options.selection;
     let mut groups = choose::variants(&playlist, &selection.video).map_err(unusable)?;
-    // The order matters only among several that stand in for each other.
-    if groups.iter().any(|group| group.len() > 1) {
-        let pathways = steering::pathways(options, fetch, &at, &playlist).await;
-        choose::steer(&mut groups, &pathways);
-    }
+    choose::steer(&mut groups, &pathways);
     let mut lanes = Lanes::default();
     let mut reference = groups.first().and_then(|group| group.first()).copied().unwrap_or(reference);
     if selection.sound_alone {
@@ -168,7 +167,7 @@ async fn multivariant<F: Fetch>(
         ));
     }
     let mut presentation = Presentation::new(lanes.tracks);
-    presentation.offers = choose::offers(&playlist);
+    presentation.offers = offers;
     presentation.warnings = lanes.warnings;
     Ok(annotated(presentation))
 }

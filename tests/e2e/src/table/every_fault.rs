@@ -252,5 +252,42 @@ fn failover() -> Vec<Scenario> {
             says: vec!["404", "segment 3", "/s/twin/v0/3.ts"],
             ..with("failover/nowhere", twin(), vec![Rule::new("/s/twin/*/3.ts", Fault::status(404))])
         },
+        steered(
+            "failover/cloned-pathway",
+            "/s/gone/index.m3u8",
+            r#"["one","two"],"PATHWAY-CLONES":[{"BASE-ID":"one","ID":"two","URI-REPLACEMENT":
+            {"PER-VARIANT-URIS":{"v":"/s/plain-ts/index.m3u8"}}}]"#,
+        ),
+        steered(
+            "failover/pathway-that-cannot-be-cloned",
+            "/s/plain-ts/index.m3u8",
+            r#"["two","one"],"PATHWAY-CLONES":[{"BASE-ID":"three","ID":"two","URI-REPLACEMENT":{}}]"#,
+        ),
+        Scenario {
+            input: Input::File(
+                "list.m3u8",
+                "#EXTM3U\n\
+                 #EXT-X-CONTENT-STEERING:SERVER-URI=\"data:application/json,{%22VERSION%22:1,\
+                 %22PATHWAY-PRIORITY%22:[%22two%22,%22one%22],%22PATHWAY-CLONES%22:[{%22BASE-ID%22:%22one%22,%22ID%22:%22two%22,\
+                 %22URI-REPLACEMENT%22:{%22HOST%22:%22{{address}}%22}}]}\"\n\
+                 #EXT-X-STREAM-INF:BANDWIDTH=1,PATHWAY-ID=\"one\"\nhttp://gone.example/s/plain-ts/index.m3u8\n",
+            ),
+            ..to_ts("failover/cloned-pathway-goes-first", "")
+        },
     ]
+}
+
+/// A Variant Stream at that address, and a steering manifest with these pathways.
+fn steered(name: &'static str, variant: &'static str, pathways: &str) -> Scenario {
+    let playlist = format!(
+        "#EXTM3U\n#EXT-X-CONTENT-STEERING:SERVER-URI=\"steering.json\",PATHWAY-ID=\"one\"\n\
+         #EXT-X-STREAM-INF:BANDWIDTH=1,PATHWAY-ID=\"one\",STABLE-VARIANT-ID=\"v\"\n{variant}\n"
+    );
+    let manifest = format!(r#"{{"VERSION":1,"TTL":300,"PATHWAY-PRIORITY":{pathways}}}"#);
+    Scenario {
+        files: vec![("/steered.m3u8", playlist.leak()), ("/steering.json", manifest.leak())],
+        args: vec!["--retries", "1", "--retry-delay", "10ms"],
+        asked: vec![Asked::exactly("/steering.json", 1), Asked::exactly("/s/plain-ts/*.ts", 6)],
+        ..to_ts(name, "/steered.m3u8")
+    }
 }
