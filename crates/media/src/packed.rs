@@ -19,7 +19,7 @@ use crate::{
     time::unwrap_33,
     track::{Event, Language, TrackId},
     ts::{
-        Stats,
+        DataKind, Stats,
         frames::FrameAssembler,
         stream::{Sink, Time},
     },
@@ -43,7 +43,10 @@ impl Demuxer {
     /// Takes a whole segment and appends its frames, all of track 0. A segment without a time stamp goes on where
     /// the one before ended; the first one then begins at 0.
     pub fn segment(&mut self, bytes: &[u8], events: &mut Vec<Event>) {
-        let (stamp, audio) = take_tags(bytes);
+        let Tags { stamp, told, audio } = take_tags(bytes);
+        if told > 0 {
+            *self.stats.data_units.entry(DataKind::Id3).or_default() += told;
+        }
         let stamp = stamp.or(self.clock.is_none().then_some(0));
         let time = stamp.map(|stamp| {
             let first = i64::try_from(stamp).unwrap_or(0);
@@ -90,19 +93,19 @@ impl Demuxer {
 /// Whether a segment is AAC in ADTS, behind ID3 tags or not.
 #[must_use]
 pub fn is_adts(bytes: &[u8]) -> bool {
-    codec(take_tags(bytes).1) == Some(AudioCodec::Adts)
+    codec(take_tags(bytes).audio) == Some(AudioCodec::Adts)
 }
 
 /// Whether a segment is packed audio that [`Demuxer`] reads: a frame of any of its codecs, behind ID3 tags or not.
 #[must_use]
 pub fn is_packed(bytes: &[u8]) -> bool {
-    codec(take_tags(bytes).1).is_some()
+    codec(take_tags(bytes).audio).is_some()
 }
 
 /// The extension that files of these frames have; `None` where [`is_packed`] is false.
 #[must_use]
 pub fn extension(bytes: &[u8]) -> Option<&'static str> {
-    let (_, audio) = take_tags(bytes);
+    let Tags { audio, .. } = take_tags(bytes);
     Some(match codec(audio)? {
         AudioCodec::Mpeg => "mp3",
         // bsid tells E-AC-3 (ETSI TS 102 366 annex E §E.1.3.1.6).
@@ -126,42 +129,56 @@ fn codec(audio: &[u8]) -> Option<AudioCodec> {
     })
 }
 
-/// Takes ID3 tags off the front (ID3v2.4 structure §3.1): the time stamp, if there is one, and what is behind.
-fn take_tags(mut bytes: &[u8]) -> (Option<u64>, &[u8]) {
-    let mut stamp = None;
+/// What stands in the ID3 tags in front of a segment.
+struct Tags<'a> {
+    /// The time stamp.
+    stamp: Option<u64>,
+    /// Tags that tell something else, a title for example.
+    told: u64,
+    /// What is behind them.
+    audio: &'a [u8],
+}
+
+/// Takes ID3 tags off the front (ID3v2.4 structure §3.1).
+fn take_tags(mut bytes: &[u8]) -> Tags<'_> {
+    let (mut stamp, mut told) = (None, 0);
     while let Some(&[b'I', b'D', b'3', version, _, flags, a, b, c, d]) = bytes.first_chunk::<10>() {
         let size = syncsafe([a, b, c, d]);
         let body = bytes.get(10..).unwrap_or(&[]);
         let (tag, rest) = body.split_at(size.min(body.len()));
-        stamp = stamp.or_else(|| timestamp(tag, version));
+        let (found, more) = frames(tag, version);
+        stamp = stamp.or(found);
+        told += u64::from(more);
         // A footer repeats the header.
         let footer = if flags & 0x10 != 0 { 10 } else { 0 };
         bytes = rest.get(footer..).unwrap_or(&[]);
     }
-    (stamp, bytes)
+    Tags { stamp, told, audio: bytes }
 }
 
-/// The time stamp in the frames of a tag (RFC 8216 §3.4): 33 bits in eight bytes.
-fn timestamp(mut frames: &[u8], version: u8) -> Option<u64> {
+/// The time stamp in the frames of a tag (RFC 8216 §3.4), 33 bits in eight bytes; and whether there are other frames.
+fn frames(mut frames: &[u8], version: u8) -> (Option<u64>, bool) {
+    let (mut stamp, mut more) = (None, false);
     while let Some(&[i0, i1, i2, i3, a, b, c, d, _, _]) = frames.first_chunk::<10>() {
         // Sizes are plain numbers before version 4.
-        let size = match version {
-            4 => syncsafe([a, b, c, d]),
-            _ => usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?,
-        };
-        let body = frames.get(10..)?;
-        let (frame, rest) = body.split_at(size.min(body.len()));
-        let value = frame.strip_prefix(OWNER).filter(|_| [i0, i1, i2, i3] == *b"PRIV");
-        if let Some(value) = value.and_then(|value| value.first_chunk()) {
-            return Some(u64::from_be_bytes(*value) & ((1 << 33) - 1));
-        }
         // Padding follows the frames.
         if i0 == 0 {
-            return None;
+            break;
+        }
+        let size = match version {
+            4 => syncsafe([a, b, c, d]),
+            _ => usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX),
+        };
+        let body = frames.get(10..).unwrap_or(&[]);
+        let (frame, rest) = body.split_at(size.min(body.len()));
+        let value = frame.strip_prefix(OWNER).filter(|_| [i0, i1, i2, i3] == *b"PRIV");
+        match value.and_then(|value| value.first_chunk()) {
+            Some(value) => stamp = stamp.or(Some(u64::from_be_bytes(*value) & ((1 << 33) - 1))),
+            None => more = true,
         }
         frames = rest;
     }
-    None
+    (stamp, more)
 }
 
 /// Seven bits a byte (ID3v2.4 structure §6.2).
@@ -215,6 +232,22 @@ mod tests {
             let expected = [(48_000, 5), (49_024, 6), (50_048, 5), (51_072, 6), (52_096, 5), (53_120, 6)];
             assert_eq!(times, expected);
             assert_eq!(stats, Stats::default());
+        }
+    }
+
+    #[test]
+    fn a_tag_that_tells_more_than_the_time_is_counted() {
+        // ID3v2.4 frames §4.2.1: the title, "A".
+        let title = |size: u8| [&b"ID3\x04\0\0\0\0\0"[..], &[size], b"TIT2\0\0\0\x02\0\0\x03A", &[0; 10]].concat();
+        for (front, id3) in [
+            (tag(4, 0), None),
+            ([tag(4, 0), title(22)].concat(), Some(1)),
+            // It pushes the time stamp back.
+            ([&title(12)[..22], &tag(4, 0)].concat(), Some(1)),
+        ] {
+            let (times, stats) = times(&[[front, frame(5)].concat()]);
+            assert_eq!((times, stats.data_units.get(&DataKind::Id3).copied()), (vec![(0, 5)], id3));
+            assert!(!stats.is_damaged());
         }
     }
 

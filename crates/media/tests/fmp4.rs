@@ -73,6 +73,21 @@ fn the_clip_gives_every_sample_and_its_entries_as_they_are() {
 }
 
 #[test]
+fn messages_beside_the_tracks_are_counted_and_no_damage() {
+    let mut demuxer = Demuxer::default();
+    demuxer.init(&read("init.mp4"), &mut Vec::new()).unwrap();
+    // ISO 23009-1 §5.10.3.3.3, version 1: timescale, time, duration and number, then two strings and the message.
+    let body = [&[1, 0, 0, 0][..], &[0; 20], b"https://aomedia.org/emsg/ID3\0\0ID3"].concat();
+    let message = [&u32::try_from(body.len() + 8).unwrap().to_be_bytes()[..], b"emsg", &body].concat();
+    let mut events = Vec::new();
+    demuxer
+        .segment(&[&message[..], &message, &read("0.m4s")].concat(), &mut events)
+        .unwrap();
+    assert_eq!((demuxer.stats().messages, samples(&events).is_empty()), (2, false));
+    assert!(!demuxer.stats().is_damaged());
+}
+
+#[test]
 fn an_initialization_section_that_says_nothing_new_is_no_event() {
     let mut demuxer = Demuxer::default();
     let mut events = Vec::new();

@@ -40,7 +40,7 @@ use crate::{
 /// `sample_is_non_sync_sample` of the sample flags (ISO 14496-12 §8.8.3.1).
 const NON_SYNC: u32 = 1 << 16;
 
-/// What segments had wrong with them. All zero for whole ones.
+/// What segments had wrong with them, and what was passed over. All zero for whole ones that have nothing but samples.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Stats {
@@ -52,13 +52,15 @@ pub struct Stats {
     pub lost_samples: u64,
     /// Track fragments of tracks that the initialization section does not have.
     pub unknown_tracks: u64,
+    /// Messages beside the tracks (`emsg`, ISO 23009-1 §5.10.3.3), ID3 tags for example, which are passed over.
+    pub messages: u64,
 }
 
 impl Stats {
     /// Whether something was lost that a whole stream would have had.
     #[must_use]
     pub fn is_damaged(&self) -> bool {
-        *self != Self::default()
+        self.broken_moofs + self.truncated_segments + self.lost_samples + self.unknown_tracks > 0
     }
 }
 
@@ -178,6 +180,7 @@ impl Demuxer {
                     let read = self.moof(found, &mut progress, events);
                     self.stats.broken_moofs += u64::from(read.is_err());
                 }
+                b"emsg" => self.stats.messages += 1,
                 _ => {}
             }
         }

@@ -64,6 +64,7 @@ impl Source {
                     (stats.truncated_segments, "segments cut short"),
                     (stats.lost_samples, "samples whose data is missing"),
                     (stats.unknown_tracks, "track fragments of unknown tracks"),
+                    (stats.messages, "messages beside the tracks (emsg) are not in the file"),
                 ] {
                     note(notes, lane, count, what);
                 }
