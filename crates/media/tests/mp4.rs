@@ -269,3 +269,35 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn samples_that_need_others_before_them_are_grouped_by_that() {
+    let boxed = |kind: &[u8; 4], body: &[u8]| [&u32::try_from(body.len() + 8).unwrap().to_be_bytes()[..], kind, body].concat();
+    // Opus in ISOBMFF §4.3.6.2: 80 ms of pre-roll. ISO 14496-12 §8.9.3 and §8.9.2: versions 1 and 0, all samples in group 1.
+    for (kind, ticks, distance) in [
+        (b"Opus", 960, Some(-4_i16)),
+        (b"Opus", 2880, Some(-2)),
+        (b"Opus", 120, Some(-32)),
+        (b"mp4a", 960, None),
+    ] {
+        let mut config = config(TrackKind::Audio, 48_000);
+        config.sample_entry = boxed(kind, &[0; 28]).into();
+        let (mut writer, _) = Writer::start(&Options::default());
+        let track = writer.add_track(&config);
+        for n in 0..5 {
+            writer
+                .add(track, &sample(n * ticks, n * ticks, u32::try_from(ticks).unwrap(), true), 1)
+                .unwrap();
+        }
+        let index = writer.finish().unwrap().append;
+        let expected = distance.map(|distance| {
+            let description = [&[1, 0, 0, 0][..], b"roll", &[0, 0, 0, 2, 0, 0, 0, 1], &distance.to_be_bytes()].concat();
+            let members = [&[0; 4][..], b"roll", &[0, 0, 0, 1, 0, 0, 0, 5, 0, 0, 0, 1]].concat();
+            [boxed(b"sgpd", &description), boxed(b"sbgp", &members)].concat()
+        });
+        match expected {
+            Some(groups) => assert!(index.windows(groups.len()).any(|bytes| bytes == groups), "{ticks}"),
+            None => assert!(!index.windows(4).any(|bytes| bytes == b"sgpd")),
+        }
+    }
+}

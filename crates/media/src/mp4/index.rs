@@ -6,7 +6,9 @@ use mp4_atom::{BufMut, Dinf, Dref, Edts, Elst, ElstEntry, Encode, FixedPoint, Hd
 
 use super::{metadata::Metadata, table::Runs, writer::Track};
 use crate::{
+    boxes::Boxes,
     error::Error,
+    sample_entry,
     time::{from_flicks, rescale, to_flicks},
     track::TrackKind,
 };
@@ -340,6 +342,9 @@ fn stbl(bytes: &mut Vec<u8>, track: &Track, layout: Layout) -> Result<(), Error>
         put(bytes, track.sizes.count().into(), "stsz")?;
         track.sizes.iter().try_for_each(|size| put(bytes, size, "stsz"))
     })?;
+    if let Some(distance) = pre_roll(track) {
+        roll(bytes, distance, track.sizes.count())?;
+    }
     if u32::try_from(track.chunks.last() + shift).is_ok() {
         full(bytes, b"stco", 0, |bytes| {
             put(bytes, track.chunks.count().into(), "stco")?;
@@ -355,6 +360,60 @@ fn stbl(bytes: &mut Vec<u8>, track: &Track, layout: Layout) -> Result<(), Error>
             Ok(())
         })
     }
+}
+
+/// How many samples a decoder is to have decoded before one of these for that to be right: of Opus 80 ms (Opus in ISOBMFF
+/// §4.3.6.2), of AAC the one before, whose second half overlaps its first (ISO 14496-3 §4.6.11). `None` for any other codec.
+fn pre_roll(track: &Track) -> Option<i16> {
+    let entries = track.entries.iter().map(|entry| Boxes::new(entry).next()?.ok());
+    let distances = entries.map(|entry| {
+        let entry = entry?;
+        match &entry.kind {
+            b"Opus" => {
+                let shortest = track
+                    .durations
+                    .iter()
+                    .map(|(duration, _)| duration)
+                    .filter(|duration| *duration > 0)
+                    .min()?;
+                let needed = rescale(80, 1000, track.config.timescale);
+                let samples = needed.saturating_add(shortest - 1) / shortest;
+                i16::try_from(samples.max(1)).ok()
+            }
+            b"mp4a" => {
+                let (object_type, specific) = sample_entry::object_type(sample_entry::audio(entry, "esds").ok()?).ok()?;
+                // AAC LC, and what carries it under SBR and PS (ISO 14496-3 table 1.17).
+                let plain = specific.first().is_some_and(|first| matches!(first >> 3, 2 | 5 | 29));
+                (object_type == 0x40 && plain).then_some(1)
+            }
+            _ => None,
+        }
+    });
+    // One that differs from the rest would need groups of its own.
+    let mut distances: Vec<Option<i16>> = distances.collect();
+    distances.dedup();
+    match distances[..] {
+        [Some(distance)] => Some(-distance),
+        _ => None,
+    }
+}
+
+/// Groups all samples as ones that need so many before them to be decoded: `roll` (ISO 14496-12 §8.9, §10.1).
+fn roll(bytes: &mut Vec<u8>, distance: i16, samples: u32) -> Result<(), Error> {
+    full(bytes, b"sgpd", 1, |bytes| {
+        bytes.extend_from_slice(b"roll");
+        put(bytes, 2, "sgpd")?;
+        put(bytes, 1, "sgpd")?;
+        bytes.extend_from_slice(&distance.to_be_bytes());
+        Ok(())
+    })?;
+    full(bytes, b"sbgp", 0, |bytes| {
+        bytes.extend_from_slice(b"roll");
+        for field in [1, samples, 1] {
+            bytes.extend_from_slice(&field.to_be_bytes());
+        }
+        Ok(())
+    })
 }
 
 /// The tables that a track must have, of no samples.
