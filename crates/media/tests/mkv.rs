@@ -420,7 +420,7 @@ fn pictures_come_first_and_what_is_kept_does_not_grow_with_the_file() {
 
 #[test]
 fn what_the_head_did_not_tell_is_refused() {
-    let mut writer = Writer::new(&seekable());
+    let mut writer = Writer::new(&options(false));
     let mut out = Vec::new();
     let unknown = writer.add_track(&config(TrackKind::Video, 90_000, visual(b"encv", &[])));
     assert!(matches!(unknown, Err(Error::NoMatroska(what)) if what == "encrypted media"));
@@ -434,6 +434,54 @@ fn what_the_head_did_not_tell_is_refused() {
     assert!(writer.configure(track, &opus(), &mut out).is_ok());
     assert!(matches!(writer.configure(track, &ac3(), &mut out), Err(Error::LateChange(0))));
     assert!(matches!(writer.configure(9, &ac3(), &mut out), Err(Error::UnknownTrack(9))));
+}
+
+#[test]
+fn a_head_that_can_be_written_over_tells_of_tracks_that_come_later_as_far_as_it_has_room() {
+    // One, one that never brings a sample, and more than there is room for.
+    for (late, told) in [(1, 1), (40, 15)] {
+        let (mut writer, mut file) = (Writer::new(&seekable()), Vec::new());
+        let mut tracks = vec![writer.add_track(&vp8(90_000)).unwrap().unwrap()];
+        for number in 0..200 {
+            if number == 100 {
+                tracks.extend((0..=late).map(|_| writer.add_track(&opus()).unwrap().unwrap()));
+            }
+            let bringing = &tracks[..tracks.len().min(1 + late)];
+            for &track in bringing {
+                let time = number * if track == 0 { 1800 } else { 960 };
+                let sample = sample(
+                    time,
+                    if track == 0 { 1800 } else { 960 },
+                    true,
+                    vec![1 + u8::try_from(track).unwrap()],
+                );
+                writer.add(track, &sample.as_slice(&[]), &mut file).unwrap();
+            }
+        }
+        let finish = writer.finish().unwrap();
+        file.extend(finish.append);
+        for patch in finish.patches {
+            let at = usize::try_from(patch.offset).unwrap();
+            file[at..at + patch.bytes.len()].copy_from_slice(&patch.bytes);
+        }
+        let (reader, frames) = read(&file);
+        let sound = reader.tracks().iter().filter(|track| track.codec_id() == "A_OPUS").count();
+        assert!(
+            if late == 1 { sound == told } else { (5..told).contains(&sound) },
+            "{sound} of {late}"
+        );
+        assert_eq!(finish.late_tracks, late as u64 + 1 - sound as u64);
+        let of = |track: u64| frames.iter().filter(|frame| frame.track == track).collect::<Vec<_>>();
+        assert_eq!(of(1).len(), 200);
+        for track in 2..2 + sound as u64 {
+            let frames = of(track);
+            assert_eq!(frames.len(), 100);
+            assert!(frames.iter().all(|frame| u64::from(frame.data[0]) == track));
+            // Two seconds, and what the decoder throws away at the beginning (312 samples).
+            let first = frames[0].timestamp / 90;
+            assert!((2000..2010).contains(&first), "{first} ms");
+        }
+    }
 }
 
 #[test]

@@ -19,8 +19,7 @@ pub struct Mkv {
     text: TextForm,
     writer: Option<Box<Writer>>,
     sound_alone: bool,
-    /// Tracks that came after the head, and those that have no form.
-    late: u64,
+    /// Tracks that have no form.
     unknown: Vec<String>,
 }
 
@@ -61,10 +60,7 @@ impl SampleWriter for Mkv {
             return Ok(None);
         }
         match self.writer().add_track(config) {
-            Ok(number) => {
-                self.late += u64::from(number.is_none());
-                Ok(number)
-            }
+            Ok(number) => Ok(number),
             Err(error) if matches!(config.kind, TrackKind::Video | TrackKind::Audio) => Err(unsupported(&error)),
             Err(error) => {
                 self.unknown.push(error.to_string());
@@ -102,7 +98,7 @@ impl SampleWriter for Mkv {
     }
 
     fn finish(&mut self, writes: &mut Vec<Write>, notes: &mut Vec<String>) -> Result<(), MuxError> {
-        let Self { writer, late, unknown, .. } = mem::take(self);
+        let Self { writer, unknown, .. } = mem::take(self);
         let Some(writer) = writer else { return Ok(()) };
         let finish = writer.finish().map_err(media)?;
         writes.push(Write::append(finish.append));
@@ -114,7 +110,7 @@ impl SampleWriter for Mkv {
         }
         for (count, what) in [
             (
-                late,
+                finish.late_tracks,
                 "tracks came after the head was written and are not in the file; one ending in .mp4 holds them",
             ),
             (finish.moved_samples, "samples before the beginning of the file, moved there"),

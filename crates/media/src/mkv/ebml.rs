@@ -175,9 +175,15 @@ pub(super) fn master(out: &mut Vec<u8>, id: u32, content: impl FnOnce(&mut Vec<u
     binary(out, id, &inner);
 }
 
-/// Appends an element that says nothing, of `length` bytes in all, from 2 to 128 (RFC 8794 §11.3.2).
+/// Appends an element that says nothing, of `length` bytes in all, 2 at least (RFC 8794 §11.3.2).
 pub(super) fn void(out: &mut Vec<u8>, length: usize) {
-    binary(out, id::VOID, &vec![0; length.saturating_sub(2)]);
+    let end = out.len() + length;
+    number(out, id::VOID);
+    match length {
+        ..=128 => size(out, length.saturating_sub(2) as u64),
+        _ => out.extend_from_slice(&wide((length - 9) as u64)),
+    }
+    out.resize(end.max(out.len()), 0);
 }
 
 #[cfg(test)]

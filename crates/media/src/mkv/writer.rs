@@ -1,6 +1,6 @@
 //! The order of a file's bytes: head, clusters, index.
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use super::{
     cluster::{Block, Cluster},
     codec::{Change, Codec, Sets},
     cues::{Cue, Cues},
-    ebml::id,
+    ebml::{binary, id, void},
     entry::Entry,
     head::{self, Statistics},
 };
@@ -29,6 +29,10 @@ const COARSEST: u32 = 1_000_000;
 /// begins, and what its head has to say. A sample may be empty, and takes its place even so.
 const OPENING: i64 = FLICKS as i64;
 const OPENING_BYTES: usize = 8 << 20;
+/// Tracks of a file; more is an attack.
+const MAX_TRACKS: usize = 128;
+/// Room behind what the head tells of its tracks, for those that come later: some eight of them.
+const TRACKS_ROOM: usize = 1024;
 /// Places to jump to are this far apart at least, in nanoseconds.
 const CUE_STEP: u64 = 500_000_000;
 
@@ -58,6 +62,8 @@ pub struct Finish {
     pub moved_samples: u64,
     /// Samples of text that could not be read.
     pub broken_samples: u64,
+    /// Tracks that came when the head had been written and had no room for them.
+    pub late_tracks: u64,
 }
 
 /// Writes a Matroska file.
@@ -83,6 +89,8 @@ pub struct Writer {
     length: u64,
     /// Where the value of the duration stands.
     duration_at: Option<u64>,
+    /// What the head tells of the tracks.
+    told: Told,
     /// Where the parts of the segment stand in its content.
     parts: Vec<(u32, u64)>,
     cluster: Cluster,
@@ -91,6 +99,45 @@ pub struct Writer {
     cues: Cues,
     moved_samples: u64,
     broken_samples: u64,
+    late_tracks: u64,
+}
+
+/// The tracks as the head tells them, where it can be written over at the end.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Told {
+    /// The content of the element.
+    entries: Vec<u8>,
+    /// Where it begins in the file, and how many bytes there are for it.
+    at: u64,
+    room: usize,
+    /// Whether tracks came later.
+    grown: bool,
+}
+
+impl Told {
+    /// The element, and one behind it that fills the room; `None` where it does not fit.
+    fn element(&self) -> Option<Vec<u8>> {
+        let mut out = Vec::with_capacity(self.room);
+        binary(&mut out, id::TRACKS, &self.entries);
+        match self.room.checked_sub(out.len())? {
+            0 => {}
+            1 => return None,
+            rest => void(&mut out, rest),
+        }
+        Some(out)
+    }
+
+    /// Adds a track, if there is room.
+    fn add(&mut self, entry: &Entry<'_>) -> bool {
+        let before = self.entries.len();
+        entry.write(&mut self.entries);
+        let fits = self.element().is_some();
+        if !fits {
+            self.entries.truncate(before);
+        }
+        self.grown |= fits;
+        fits
+    }
 }
 
 /// How times become ticks of the segment.
@@ -133,6 +180,8 @@ struct Track {
     offset: i64,
     /// What the decoder throws away at the beginning, in flicks: the times in the file are later by that.
     delay: i64,
+    /// Whether the head tells of it.
+    told: bool,
     /// Parameter sets that the samples need, once they are not those of the head.
     sets: Option<Sets>,
     /// End of the latest sample, in flicks of the source.
@@ -151,6 +200,7 @@ impl Track {
             offset: to_flicks(config.presentation_offset.unwrap_or(0), timescale),
             config: config.clone(),
             delay: 0,
+            told: false,
             sets: None,
             end: None,
             frames: 0,
@@ -192,26 +242,34 @@ impl Writer {
             start: 0,
             length: 0,
             duration_at: None,
+            told: Told::default(),
             parts: Vec::new(),
             cluster: Cluster::default(),
             indexed: 0,
             cues: Cues::default(),
             moved_samples: 0,
             broken_samples: 0,
+            late_tracks: 0,
         }
     }
 
-    /// Adds a track, and returns its number, from 0; `None` when the head has been written without it.
+    /// Adds a track, and returns its number, from 0; `None` when the head has been written without it and cannot be written
+    /// over. One that comes so late begins with its first sample, if there is room for it then.
     ///
     /// # Errors
     ///
     /// [`Error::NoMatroska`]; an error of the sample entry.
     pub fn add_track(&mut self, config: &TrackConfig) -> Result<Option<usize>, Error> {
         let codec = Codec::of(config, self.text)?;
-        if self.opening.is_none() {
+        if self.opening.is_none() && self.told.element().is_none_or(|_| self.tracks.len() >= MAX_TRACKS) {
+            self.late_tracks += 1;
             return Ok(None);
         }
-        self.tracks.push(Track::new(config, codec));
+        let mut track = Track::new(config, codec);
+        if self.opening.is_none() {
+            track.number = self.tracks.len() as u64 + 1;
+        }
+        self.tracks.push(track);
         Ok(Some(self.tracks.len() - 1))
     }
 
@@ -229,8 +287,8 @@ impl Writer {
             // What waits is of the parameters before.
             self.open(out)?;
         }
-        let unwritten = self.opening.is_some();
         let known = self.tracks.get_mut(track).ok_or(Error::UnknownTrack(track))?;
+        let unwritten = !known.told;
         if unwritten {
             known.codec = next;
             known.config.sample_entry = config.sample_entry.clone();
@@ -303,7 +361,8 @@ impl Writer {
             let end = track.end.map_or(0, |end| end.saturating_sub(self.clock.origin));
             u64::try_from(Clock::units(end, 1)).unwrap_or(0)
         };
-        let statistics = self.tracks.iter().map(|track| Statistics {
+        let late = self.tracks.iter().filter(|track| !track.told).count();
+        let statistics = self.tracks.iter().filter(|track| track.told).map(|track| Statistics {
             uid: track.number,
             frames: track.frames,
             bytes: track.bytes,
@@ -319,6 +378,9 @@ impl Writer {
             let patch = |offset, bytes| Patch { offset, bytes };
             patches.push(patch(self.start - 8, head::segment_size(self.length).to_vec()));
             patches.push(patch(self.start, head::seek_head(&self.parts)));
+            if self.told.grown {
+                patches.extend(self.told.element().map(|bytes| patch(self.told.at, bytes)));
+            }
             patches.extend(self.duration_at.map(|at| patch(at, duration.to_be_bytes().to_vec())));
         }
         Ok(Finish {
@@ -326,6 +388,7 @@ impl Writer {
             patches,
             moved_samples: self.moved_samples,
             broken_samples: self.broken_samples,
+            late_tracks: self.late_tracks + late as u64,
         })
     }
 
@@ -368,11 +431,22 @@ impl Writer {
         self.duration_at = duration.map(|at| info + at as u64);
         head.append(&mut bytes);
         part(id::TRACKS, &head);
-        super::ebml::master(&mut head, id::TRACKS, |out| {
-            for track in order {
-                self.entry(track, &held).write(out);
-            }
-        });
+        let mut entries = Vec::new();
+        for track in order {
+            self.entry(track, &held).write(&mut entries);
+            self.tracks[track].told = true;
+        }
+        let at = head.len();
+        binary(&mut head, id::TRACKS, &entries);
+        if self.seekable {
+            void(&mut head, TRACKS_ROOM);
+            self.told = Told {
+                entries,
+                at: at as u64,
+                room: head.len() - at,
+                grown: false,
+            };
+        }
         if !self.metadata.chapters.is_empty() {
             self.parts.push((id::CHAPTERS, head.len() as u64 - self.start));
             head::chapters(&mut head, &self.metadata);
@@ -433,7 +507,31 @@ impl Writer {
         }
     }
 
+    /// Has the head tell of a track that came late, whose first sample this is. Whether there was room.
+    fn tell(&mut self, number: usize, sample: &Sample<&[u8]>) -> bool {
+        let first = [(number, sample.clone().map_data(Bytes::copy_from_slice))];
+        if let Some(track) = self.tracks.get_mut(number)
+            && track.config.kind == TrackKind::Audio
+        {
+            track.delay = to_flicks(track.codec.pre_skip.into(), 48_000);
+        }
+        let mut told = mem::take(&mut self.told);
+        let mut entry = self.entry(number, &first);
+        // One sample does not tell how long the others last.
+        entry.default_duration = entry.default_duration.filter(|_| entry.config.kind == TrackKind::Audio);
+        let fits = told.add(&entry);
+        self.told = told;
+        if let Some(track) = self.tracks.get_mut(number) {
+            track.told = fits;
+        }
+        fits
+    }
+
     fn write(&mut self, number: usize, sample: &Sample<&[u8]>, out: &mut Vec<u8>) -> Result<(), Error> {
+        let track = self.tracks.get(number).ok_or(Error::UnknownTrack(number))?;
+        if !track.told && !self.tell(number, sample) {
+            return Ok(());
+        }
         let track = self.tracks.get_mut(number).ok_or(Error::UnknownTrack(number))?;
         let begin = track.time(sample);
         let end = begin.saturating_add(to_flicks(sample.duration.unwrap_or(0).into(), track.timescale));

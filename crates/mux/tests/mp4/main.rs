@@ -503,3 +503,66 @@ proptest! {
         }
     }
 }
+
+/// A box of this kind, wherever it is.
+fn inner_box<'a>(file: &'a [u8], kind: &[u8; 4]) -> Option<&'a [u8]> {
+    let at = file.windows(4).position(|bytes| bytes == kind)? - 4;
+    let size = u32::from_be_bytes(*file[at..].first_chunk()?);
+    file.get(at..at + usize::try_from(size).ok()?)
+}
+
+#[test]
+fn aac_is_grouped_as_ffmpeg_groups_it() {
+    let (file, _) = mux(&[(TrackKind::Main, folder("high-ts"))]).unwrap();
+    let at = tempfile::tempdir().unwrap();
+    let (from, to) = (store(&at, "out.mp4", &file), store(&at, "copy.mp4", b""));
+    if run("ffmpeg", &["-v", "error", "-y", "-i", &from, "-map", "0", "-c", "copy", &to]).is_none() {
+        return;
+    }
+    let copy = fs::read(to).unwrap();
+    for kind in [b"sgpd", b"sbgp"] {
+        let ours = inner_box(&file, kind);
+        assert!(ours.is_some() && ours == inner_box(&copy, kind), "{}", kind.escape_ascii());
+    }
+}
+
+#[test]
+fn a_track_that_first_appears_in_the_middle_is_a_track_of_the_file() {
+    let lanes = || {
+        let mut pieces = some("video-ts", 0..2);
+        pieces.extend(some("high-ts", 2..4));
+        [(TrackKind::Main, pieces)]
+    };
+    for (container, name) in [(Container::Mp4, "out.mp4"), (Container::Mkv, "out.mkv")] {
+        let (file, summary) = mux_with_breaks(&lanes(), container, &[]).unwrap();
+        assert!(
+            mux_with_breaks(&lanes(), container, &[0, 2]).unwrap().0 == file,
+            "{name} taken up again"
+        );
+        let told = summary.notes.iter().any(|note| note.contains("not in the file"));
+        assert!(!told, "{:?}", summary.notes);
+        let at = tempfile::tempdir().unwrap();
+        let path = store(&at, name, &file);
+        let whole = store(&at, "source.ts", &bytes_of(&folder("high-ts")));
+        let (Some(video), Some(audio)) = (times(&path, "v:0"), times(&path, "a:0")) else {
+            return;
+        };
+        let (Some(from_video), Some(from_audio)) = (times(&whole, "v:0"), times(&whole, "a:0")) else {
+            return;
+        };
+        assert_eq!(video.len(), 4 * 48);
+        // The sound of two segments of two seconds, as far behind the first picture as in the source.
+        assert!((150..200).contains(&audio.len()), "{} frames", audio.len());
+        let first = |times: &[[f64; 2]]| times.iter().map(|[_, pts]| *pts).fold(f64::INFINITY, f64::min);
+        let apart = audio[0][1] - first(&video);
+        let expected = from_audio
+            .iter()
+            .map(|[_, pts]| pts - first(&from_video))
+            .find(|pts| (pts - apart).abs() < 0.001);
+        assert!(
+            expected.is_some_and(|expected| (3.9..4.2).contains(&expected)),
+            "{apart} s in {name}"
+        );
+        run("ffmpeg", &["-v", "error", "-xerror", "-i", &path, "-f", "null", "-"]);
+    }
+}
