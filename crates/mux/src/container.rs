@@ -97,7 +97,7 @@ impl Container {
 #[derive(Debug)]
 pub struct Auto {
     container: Container,
-    begun: Option<(Presentation, bool)>,
+    begun: Option<Box<(Presentation, bool)>>,
     chosen: Option<Chosen>,
     /// What the segments of each track are.
     media: Vec<(TrackId, Media)>,
@@ -171,7 +171,7 @@ impl Auto {
     fn choose(&mut self, head: &[u8], subtitles: bool) -> Result<&mut Chosen, MuxError> {
         let media = Media::of(head);
         let joined = self.joined() > 1;
-        let seekable = self.begun.as_ref().is_none_or(|(_, seekable)| *seekable);
+        let seekable = self.begun.as_deref().is_none_or(|(_, seekable)| *seekable);
         let chosen = match (self.container, media) {
             // A plain file has its container already.
             (Container::Subtitles(_), _) if self.plain_file() => Chosen::Concat(Concat::new()),
@@ -210,7 +210,7 @@ impl Auto {
         };
         tracing::debug!(?media, container = ?self.container, "muxer chosen");
         let chosen = self.chosen.insert(chosen);
-        if let Some((presentation, seekable)) = &self.begun {
+        if let Some((presentation, seekable)) = self.begun.as_deref() {
             chosen.muxer().begin(presentation, *seekable)?;
         }
         Ok(chosen)
@@ -218,7 +218,7 @@ impl Auto {
 
     /// How many tracks go into the one file.
     fn joined(&self) -> usize {
-        let tracks = self.begun.iter().flat_map(|(presentation, _)| &presentation.tracks);
+        let tracks = self.begun.as_deref().into_iter().flat_map(|(presentation, _)| &presentation.tracks);
         tracks.filter(|track| track.kind != TrackKind::Subtitles).count()
     }
 
@@ -265,13 +265,13 @@ impl Auto {
     }
 
     fn is_subtitles(&self, track: TrackId) -> bool {
-        let tracks = self.begun.as_ref().map_or(&[][..], |(presentation, _)| &presentation.tracks);
+        let tracks = self.begun.as_deref().map_or(&[][..], |(presentation, _)| &presentation.tracks);
         tracks.iter().any(|known| known.id == track && known.kind == TrackKind::Subtitles)
     }
 
     fn plain_file(&self) -> bool {
         self.begun
-            .as_ref()
+            .as_deref()
             .is_some_and(|(presentation, _)| presentation.tracks.iter().any(|track| track.kind == TrackKind::File))
     }
 
@@ -407,7 +407,7 @@ impl Mux for Auto {
         if !self.chapters {
             presentation.chapters.clear();
         }
-        self.begun = Some((presentation, seekable));
+        self.begun = Some(Box::new((presentation, seekable)));
         if self.container == Container::Hls {
             // It has a place for gaps before the first segment too.
             self.choose(&[], false)?;
