@@ -47,6 +47,7 @@ mod mkv;
 mod mp4;
 mod output;
 mod part;
+mod refill;
 mod remake;
 mod remux;
 mod split;
@@ -69,6 +70,7 @@ pub use mkv::Mkv;
 pub use mp4::{Mp4, Mp4Muxer};
 pub use output::{Output, OutputError};
 pub use part::{can_go_on, find_left, paths as part_paths};
+pub use refill::{RefillLane, RefillMuxer};
 pub use remake::Remaker;
 pub use remux::{Order, Remux, SampleWriter};
 pub use split::Split;
@@ -77,6 +79,8 @@ pub use ts::Ts;
 
 /// A channel of the captions inside a video.
 pub use aqueduct_media::cea608::Channel as CaptionChannel;
+/// A finished MP4, read to be written anew.
+pub use aqueduct_media::mp4::Film;
 /// How subtitles are written into the file itself.
 pub use aqueduct_media::timed_text::Coding as SubtitleCoding;
 

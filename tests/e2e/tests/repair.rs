@@ -256,10 +256,65 @@ async fn what_cannot_be_mended_is_refused_by_name_and_left_as_it_is() {
         made.repair(&[], 1, "each depends on all that came before").await;
         assert!(made.bench.read(output) == damaged);
     }
-    let bench = Bench::new(vec![Rule::new("/s/fmp4/2.m4s", Fault::status(403)).times(9)]);
-    let made = Made::by(bench, "out.mp4", "/s/fmp4/index.m3u8", &["--on-missing", "gap"], 3).await;
-    made.repair(&[], 3, "not mended: 1 missing segments: in MP4 what comes later").await;
-    made.is_whole("an MP4 with a gap");
+    // What comes later counts on in Matroska too; and when the first segment plays, nothing in an MP4 tells.
+    for (output, missing, says) in [
+        ("out.mkv", 2, "not mended: 1 missing segments: in Matroska what comes later"),
+        ("out.mp4", 0, "nothing stands in front of it that would tell when it plays"),
+    ] {
+        let bench = Bench::new(vec![Rule::new(format!("/s/fmp4/{missing}.m4s"), Fault::status(403)).times(9)]);
+        let made = Made::by(bench, output, "/s/fmp4/index.m3u8", &["--on-missing", "gap"], 3).await;
+        made.bench.server.set_rules(Vec::new());
+        made.repair(&[], 3, says).await;
+        made.is_whole(output);
+        assert_eq!(made.names(), 2, "{output}: something was left behind");
+    }
+}
+
+#[tokio::test]
+async fn a_gap_in_an_mp4_is_filled_in_at_its_place_in_time() {
+    for (output, path, missing, asked) in [
+        // Of fragmented MP4 and MPEG-TS: in the middle, two in a row, at the end, and two that share a neighbour.
+        ("out.mp4", "/s/fmp4/index.m3u8", &["/s/fmp4/2.m4s"][..], 3),
+        ("out.mp4", "/s/fmp4/index.m3u8", &["/s/fmp4/2.m4s", "/s/fmp4/3.m4s"], 4),
+        ("out.mp4", "/s/plain-ts/index.m3u8", &["/s/plain-ts/2.ts"], 3),
+        ("out.mp4", "/s/plain-ts/index.m3u8", &["/s/plain-ts/1.ts", "/s/plain-ts/3.ts"], 5),
+        ("out.mp4", "/s/plain-ts/index.m3u8", &["/s/plain-ts/5.ts"], 2),
+        ("out.mp4", "/s/aes-sequence-iv/index.m3u8", &["/s/aes-sequence-iv/2.ts"], 3),
+        ("out.mp4", "/s/discontinuity/index.m3u8", &["/s/discontinuity/4.ts"], 3),
+        ("out.mp4", "/s/discontinuity/index.m3u8", &["/s/discontinuity/3.ts"], 3),
+        ("out.mp4", "/s/discontinuity/index.m3u8", &["/s/discontinuity/2.ts"], 3),
+        ("out.m4a", "/s/plain-ts/index.m3u8", &["/s/plain-ts/4.ts"], 3),
+        // Tracks of their own.
+        ("out.mp4", "/s/alternate-audio/index.m3u8", &["/s/alternate-audio/r1/2.ts"], 3),
+        (
+            "out.mp4",
+            "/s/alternate-audio-fmp4/index.m3u8",
+            &["/s/alternate-audio-fmp4/r1/2.m4s", "/s/alternate-audio-fmp4/v0/3.m4s"],
+            6,
+        ),
+    ] {
+        let name = format!("{missing:?} to {output}");
+        let undisturbed = Made::new(output, path, &[]).await;
+        let rules = missing.iter().map(|segment| Rule::new(*segment, Fault::status(404)));
+        let made = Made::by(Bench::new(rules.collect()), output, path, &["--on-missing", "gap"], 3).await;
+        assert!(made.whole.len() < undisturbed.whole.len(), "{name}");
+        made.repair(&[], 3, "not mended: segments").await;
+        made.is_whole(&name);
+        made.bench.server.set_rules(Vec::new());
+        let before = made.bench.segments();
+        made.repair(&[], 0, &format!("{} missing segments filled in", missing.len())).await;
+        assert!(made.bench.read(output) == undisturbed.whole, "{name}: it is not what it should be");
+        assert_eq!(made.bench.segments() - before, asked, "{name}: requests for segments");
+        assert_eq!(made.names(), 2, "{name}: something was left behind");
+        let report = String::from_utf8(made.bench.read(&format!("{output}.report.json"))).unwrap();
+        let report = e2e::schema::check_report(&report).unwrap();
+        let pieces = |report: &Value| -> Vec<Value> {
+            let units = report["outputs"][0]["units"].as_array().unwrap();
+            units.iter().map(|unit| unit["piece"].clone()).collect()
+        };
+        assert_eq!(pieces(&report), pieces(&undisturbed.report), "{name}");
+        expect(&made.bench.run(&["verify", output]).await, 0, "sound: ");
+    }
 }
 
 #[tokio::test]

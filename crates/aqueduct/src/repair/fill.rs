@@ -1,15 +1,17 @@
-//! Filling in what never came: a concatenation is written anew beside the file, of which it takes what is there.
+//! Filling in what never came: the file is written anew beside the old one, of which it takes what is there.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use aqueduct_core::{
-    Clear, Decrypt, Fetch, Item, Mux, MuxError, Presentation, Progress, Receiver, Resolve, Resource, Sealed, Sender, Stop, Summary, Track,
-    TrackId, Write, channel,
+    Clear, Decrypt, Fetch, GapCause, Item, Mux, MuxError, Presentation, Progress, Receiver, Resolve, Resource, Sealed, SegmentInfo, Sender,
+    Stop, Summary, Track, TrackId, TrackKind, Write, channel,
 };
 use aqueduct_fetch::{OnMissing, Permits};
-use aqueduct_mux::{Concat, Finished, Job, Output, StageError};
+use aqueduct_mux::{Concat, Film, Finished, Job, Output, RefillLane, RefillMuxer, StageError};
 use sha2::{Digest, Sha256};
 
 use super::matching::{Matched, Matcher};
@@ -21,32 +23,36 @@ use crate::{Error, Piece, Pipeline, UnitDocument, VerifyError};
 impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
     /// Writes the file anew with the segments that it lacks, if any of them can be had now.
     pub(super) async fn fill(&self, presentation: &Presentation, damage: &Damage, repaired: &mut Repaired) -> Result<(), RepairError> {
-        let lanes = || presentation.tracks.iter().filter(|track| damage.is_lane(track.id));
-        let refused = if !damage.is_concatenation() {
+        let lanes: Vec<Track> = presentation
+            .tracks
+            .iter()
+            .filter(|track| damage.is_lane(track.id))
+            .cloned()
+            .collect();
+        let refused = if !damage.is_concatenation() && !damage.is_mp4() {
             let form = damage.report.output().form.as_deref().unwrap_or("this container");
             Some(format!(
                 "in {form} what comes later would have to be made again; only the whole stream, fetched again with --overwrite, has them"
             ))
-        } else if lanes().any(|track| track.live) {
+        } else if lanes.iter().any(|track| track.live) {
             Some("the stream is live, and its window has moved on".to_owned())
         } else if aqueduct_mux::can_go_on(&damage.file) {
             Some("an unfinished run of the same output stands beside the file: the command that began it goes on first".to_owned())
         } else if !repaired.left.is_empty() {
             Some("the rest of the file is not sound".to_owned())
+        } else if lanes.is_empty() {
+            Some("its track is not there".to_owned())
         } else {
             None
         };
-        let track = match (refused, lanes().next()) {
-            (None, Some(track)) => track.clone(),
-            (why, _) => {
-                let why = why.unwrap_or_else(|| "its track is not there".into());
-                repaired.left.add(format!("{} missing segments: {why}", damage.missing));
-                return Ok(());
-            }
-        };
+        if let Some(why) = refused {
+            repaired.left.add(format!("{} missing segments: {why}", damage.missing));
+            return Ok(());
+        }
         // It takes the name of the file when it is whole; nothing is lost until then.
         let (file, container) = (damage.file.clone(), damage.report.output().container.clone().unwrap_or_default());
-        let job = Job::new(presentation, &[track.id], container);
+        let tracks: Vec<TrackId> = lanes.iter().map(|track| track.id).collect();
+        let job = Job::new(presentation, &tracks, container);
         let bytes = damage.report.output().bytes;
         let begun = tokio::task::spawn_blocking(move || {
             let mut output = Output::file(&file, true)?.anew();
@@ -55,8 +61,28 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             Ok(output)
         });
         let output = begun.await.map_err(|error| Error::Panicked(error.into()))?.map_err(Error::Output)?;
-        let source = Source::open(damage, &track).await?;
-        let (finished, filled) = self.write_anew(presentation, &track, source, output).await?;
+        let written = if damage.is_mp4() {
+            let (muxer, refills) = match refills(presentation, damage).await? {
+                Ok(refills) => refills,
+                Err(why) => {
+                    repaired.left.add(format!("{} missing segments: {why}", damage.missing));
+                    return Ok(());
+                }
+            };
+            let sources = Source::open(damage, &lanes, refills.into_iter().map(Some)).await?;
+            self.write_anew(presentation, sources, muxer, output).await
+        } else {
+            let sources = Source::open(damage, &lanes, [None]).await?;
+            self.write_anew(presentation, sources, Whole(Concat::new()), output).await
+        };
+        let (finished, filled) = match written {
+            // What is fetched does not fit: the file stays as it is.
+            Err(RepairError::Unfit { what }) => {
+                repaired.left.add(format!("{} missing segments: {what}", damage.missing));
+                return Ok(());
+            }
+            written => written?,
+        };
         for gap in finished.tally.gaps.iter().filter(|gap| gap.cause.was_on_offer()) {
             let last = gap.first_msn.saturating_add(gap.segments.saturating_sub(1));
             repaired
@@ -76,44 +102,72 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
     async fn write_anew(
         &self,
         presentation: &Presentation,
-        track: &Track,
-        source: Source,
+        sources: Vec<Source>,
+        muxer: impl Mux,
         output: Output,
     ) -> Result<(Finished, u64), RepairError> {
         let mut stages = self.stages(OnMissing::Gap);
-        let permits = Permits::split(self.common.options.concurrency, 1).swap_remove(0);
-        let (named, steps) = channel(1);
-        let Source { matcher, file, path } = source;
-        let expected = track.segments.unwrap_or_default();
-        let fetched = stages.spawn_through(track, permits, |items, outlet, stop| {
-            tell_apart(matcher, expected, items, outlet, named, stop)
-        });
-        let (to_mux, clear) = channel(1);
-        let merging = Merging {
-            file,
-            path,
-            steps,
-            fetched,
-        };
-        let (presentation, progress, stop, track) = (presentation.clone(), Progress::new(), self.common.stop.child(), track.id);
+        let permits = Permits::split(self.common.options.concurrency, sources.len());
+        let (mut lanes, mut merging) = (Vec::new(), Vec::new());
+        for (source, permits) in sources.into_iter().zip(permits) {
+            let (named, steps) = channel(1);
+            let Source {
+                track,
+                matcher,
+                plan,
+                file,
+                path,
+                refill,
+                tail,
+            } = source;
+            let fetched = stages.spawn_through(&track, permits, |items, outlet, stop| {
+                let expected = track.segments.unwrap_or_default();
+                tell_apart(matcher, plan, expected, items, outlet, named, stop)
+            });
+            let (to_mux, clear) = channel(1);
+            lanes.push((track.id, clear));
+            let merge = Merging {
+                file,
+                path,
+                steps,
+                fetched,
+                refill,
+                tail,
+            };
+            merging.push((merge, to_mux));
+        }
+        let (presentation, progress, stop) = (presentation.clone(), Progress::new(), self.common.stop.child());
         let sink = tokio::task::spawn_blocking(move || -> Result<(Finished, u64), RepairError> {
             std::thread::scope(|scope| {
-                let muxing = scope.spawn(|| {
-                    let lanes = vec![(track, clear)];
-                    aqueduct_mux::run(Whole(Concat::new()), &presentation, lanes, output, &progress, &stop)
-                });
-                let filled = merging.run(&to_mux);
-                drop(to_mux);
-                if filled.is_err() {
-                    stop.abort();
+                let muxing = scope.spawn(|| aqueduct_mux::run(muxer, &presentation, lanes, output, &progress, &stop));
+                let merging: Vec<_> = merging
+                    .into_iter()
+                    .map(|(merging, to_mux)| {
+                        let stop = stop.clone();
+                        scope.spawn(move || {
+                            let filled = merging.run(&to_mux);
+                            if filled.is_err() {
+                                stop.abort();
+                            }
+                            filled
+                        })
+                    })
+                    .collect();
+                let mut filled = Ok(0);
+                for lane in merging {
+                    let lane = lane.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                    filled = match (filled, lane) {
+                        (Ok(before), Ok(more)) => Ok(before + more),
+                        // A lane that only stopped had another stop it.
+                        (Ok(_) | Err(RepairError::Run(Error::Stopped)), Err(error)) | (Err(error), _) => Err(error),
+                    };
                 }
-                let muxed: Result<Finished, StageError> = match muxing.join() {
-                    Ok(muxed) => muxed,
-                    Err(panic) => std::panic::resume_unwind(panic),
-                };
+                let muxed: Result<Finished, StageError> = muxing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                 // The first of the two that failed made the other fail.
                 match (filled, muxed) {
                     (Ok(filled), Ok(finished)) => Ok((finished, filled)),
+                    (Err(error @ RepairError::Unfit { .. }), _) => Err(error),
+                    (_, Err(StageError::Mux(error))) => Err(unfit(&error)),
                     (_, Err(error)) => Err(Error::from(error).into()),
                     (Err(error), Ok(_)) => Err(error),
                 }
@@ -123,25 +177,137 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
     }
 }
 
-/// What is there already.
+fn unfit(error: &(dyn std::error::Error + 'static)) -> RepairError {
+    RepairError::Unfit {
+        what: crate::json::chain(error),
+    }
+}
+
+/// What takes an MP4 apart and puts it together again; or why it cannot be.
+async fn refills(presentation: &Presentation, damage: &Damage) -> Result<Result<(RefillMuxer, Vec<RefillLane>), String>, RepairError> {
+    let (path, report, presentation) = (damage.file.clone(), damage.report.clone(), presentation.clone());
+    let read = tokio::task::spawn_blocking(move || {
+        let mut file = File::open(&path).map_err(|source| cannot_be_opened(&path, source))?;
+        let film = match Film::read(&mut file) {
+            Ok(film) => film,
+            Err(error) => return Ok(Err(format!("its index cannot be read: {error}"))),
+        };
+        let output = report.output();
+        let mut lanes: Vec<(TrackId, Vec<usize>)> = output.tracks.iter().map(|track| (TrackId::new(track.number), Vec::new())).collect();
+        let mut firsts: Vec<(usize, u64)> = film
+            .tracks
+            .iter()
+            .filter_map(|track| Some((track.number(), track.next_offset()?)))
+            .collect();
+        let mut take = |lane: TrackId, here: &dyn Fn(u64) -> bool| {
+            let lane = lanes.iter_mut().find(|(known, _)| *known == lane);
+            if let Some((_, numbers)) = lane {
+                numbers.extend(firsts.extract_if(.., |(_, first)| here(*first)).map(|(number, _)| number));
+            }
+        };
+        report.units::<VerifyError>(|unit| {
+            if let Some(piece) = &unit.piece {
+                let end = piece.offset.saturating_add(piece.length);
+                take(TrackId::new(unit.track), &|first| (piece.offset..end).contains(&first));
+            }
+            Ok(true)
+        })?;
+        // Text may come with the end alone.
+        let last = output
+            .tracks
+            .iter()
+            .rev()
+            .find(|track| track.kind == "subtitles")
+            .or(output.tracks.last());
+        if let Some(last) = last {
+            take(TrackId::new(last.number), &|_| true);
+        }
+        let container = output.container.as_deref().unwrap_or_default();
+        Ok(Ok(RefillMuxer::new(film, container, &presentation, &lanes)))
+    });
+    read.await.map_err(|error| Error::Panicked(error.into()))?
+}
+
+fn cannot_be_opened(path: &std::path::Path, source: std::io::Error) -> RepairError {
+    RepairError::Io {
+        path: path.into(),
+        action: "cannot be opened",
+        source,
+    }
+}
+
+/// What is there already of a track.
 struct Source {
+    track: Track,
     matcher: Matcher,
+    plan: Plan,
     file: File,
     path: PathBuf,
+    /// Of an MP4.
+    refill: Option<RefillLane>,
+    /// Where the last unit of the file ends.
+    tail: u64,
 }
 
 impl Source {
-    async fn open(damage: &Damage, track: &Track) -> Result<Self, RepairError> {
-        let file = File::open(&damage.file).map_err(|source| RepairError::Io {
-            path: damage.file.clone(),
-            action: "cannot be opened",
-            source,
-        })?;
-        Ok(Self {
-            matcher: Matcher::new(&damage.report, track.id, track.live).await?,
-            file,
-            path: damage.file.clone(),
-        })
+    async fn open(
+        damage: &Damage,
+        lanes: &[Track],
+        refills: impl IntoIterator<Item = Option<RefillLane>>,
+    ) -> Result<Vec<Self>, RepairError> {
+        let output = damage.report.output();
+        let mut sources = Vec::new();
+        for refill in refills {
+            let is_meant = |track: &&Track| refill.as_ref().is_none_or(|refill| refill.track() == Some(track.id));
+            let Some(track) = lanes.iter().find(is_meant) else { continue };
+            sources.push(Self {
+                plan: Plan::of(damage, track, refill.is_some()),
+                matcher: Matcher::new(&damage.report, track.id, track.live).await?,
+                track: track.clone(),
+                file: File::open(&damage.file).map_err(|source| cannot_be_opened(&damage.file, source))?,
+                path: damage.file.clone(),
+                tail: output.tail.as_ref().map_or(output.bytes, |tail| tail.offset),
+                refill,
+            });
+        }
+        Ok(sources)
+    }
+}
+
+/// What is to be fetched of a track, besides what is missing.
+#[derive(Debug, Default)]
+struct Plan {
+    /// By place in the report.
+    around: BTreeMap<u64, Around>,
+    /// Initialization sections are fetched too.
+    sections: bool,
+    /// Why nothing is filled in.
+    refused: Option<&'static str>,
+}
+
+/// What a unit is to what is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Around {
+    /// It stands in front.
+    Before,
+    /// It stands behind: a demuxer has it begin with the last access unit of what was missing.
+    Behind,
+    /// It is missing and nothing stands in front of it: when it plays, nobody knows.
+    Unknown,
+}
+
+impl Plan {
+    fn of(damage: &Damage, track: &Track, is_mp4: bool) -> Self {
+        if !is_mp4 {
+            return Self::default();
+        }
+        let own = damage.around.iter().filter(|(_, (of, _))| *of == track.id.number());
+        let around: BTreeMap<u64, Around> = own.map(|(number, (_, around))| (*number, *around)).collect();
+        Self {
+            sections: !around.is_empty(),
+            refused: (track.kind == TrackKind::Subtitles).then_some("subtitles inside of the film are not filled in"),
+            around,
+        }
     }
 }
 
@@ -149,13 +315,18 @@ impl Source {
 enum Step {
     /// It is in the old one.
     Known(Item<Resource>, Piece),
+    /// So it is, and it is on its way as well.
+    Both(Item<Resource>, Piece, Around),
     /// It is on its way.
     Fetched,
+    /// It is left out.
+    Left(Item<Resource>),
 }
 
 /// The stage that has fetched what the file lacks, and tells in which order that and the rest come.
 async fn tell_apart(
     mut matcher: Matcher,
+    plan: Plan,
     expected: u64,
     items: Receiver<Item<Resource>>,
     outlet: Sender<Item<Resource>>,
@@ -169,19 +340,34 @@ async fn tell_apart(
             Item::Segment { .. } => 1,
             Item::Gap { segments, .. } => *segments,
         };
-        let piece = match matcher.find(&item, |_, _| {}).await? {
-            Matched::Unit(_, unit) => {
+        let (place, piece) = match matcher.find(&item, |_, _| {}).await? {
+            Matched::Unit(number, unit) => {
                 let UnitDocument { piece, .. } = *unit;
-                piece
+                (Some(number), piece)
             }
-            Matched::New => None,
+            Matched::New => (None, None),
         };
-        let step = match piece {
-            Some(piece) => Step::Known(item, piece),
-            // First to the fetcher: whoever takes the step waits for what it brings.
-            None if outlet.send(item).await.is_ok() => Step::Fetched,
-            None => return Ok(Beyond::default()),
+        let around = place.and_then(|number| plan.around.get(&number).copied());
+        let is_section = matches!(item, Item::Init { .. });
+        let refused = match around {
+            Some(Around::Unknown) => Some("nothing stands in front of it that would tell when it plays"),
+            _ => plan.refused,
         };
+        let (step, fetched) = match (piece, around) {
+            (Some(_), _) if is_section && plan.sections && plan.refused.is_none() => (Step::Fetched, Some(item)),
+            (Some(piece), Some(around)) if plan.refused.is_none() => (Step::Both(again(&item), piece, around), Some(item)),
+            (Some(piece), _) => (Step::Known(item, piece), None),
+            (None, _) => match (refused, left(&item, refused.unwrap_or_default())) {
+                (Some(_), Some(left)) => (Step::Left(left), None),
+                _ => (Step::Fetched, Some(item)),
+            },
+        };
+        // First to the fetcher: whoever takes the step waits for what it brings.
+        if let Some(item) = fetched
+            && outlet.send(item).await.is_err()
+        {
+            return Ok(Beyond::default());
+        }
         if steps.send(step).await.is_err() {
             return Ok(Beyond::default());
         }
@@ -196,62 +382,193 @@ async fn tell_apart(
     matcher.finish().map(|()| Beyond::default())
 }
 
+fn again(item: &Item<Resource>) -> Item<Resource> {
+    match item {
+        Item::Init { info, payload } => Item::Init {
+            info: Arc::clone(info),
+            payload: payload.clone(),
+        },
+        Item::Segment { info, payload } => Item::Segment {
+            info: Arc::clone(info),
+            payload: payload.clone(),
+        },
+        Item::Gap { info, segments, cause } => Item::Gap {
+            info: Arc::clone(info),
+            segments: *segments,
+            cause: cause.clone(),
+        },
+    }
+}
+
+/// A segment as one that stays missing.
+fn left(item: &Item<Resource>, why: &str) -> Option<Item<Resource>> {
+    let Item::Segment { info, .. } = item else { return None };
+    Some(Item::Gap {
+        info: Arc::clone(info),
+        segments: 1,
+        cause: GapCause::Failed(why.to_owned()),
+    })
+}
+
 /// Puts what is fetched between what is there.
 struct Merging {
     file: File,
     path: PathBuf,
     steps: Receiver<Step>,
     fetched: Receiver<Item<Clear>>,
+    refill: Option<RefillLane>,
+    tail: u64,
 }
 
 impl Merging {
     /// Gives how many segments came that were missing.
     fn run(mut self, outlet: &Sender<Item<Clear>>) -> Result<u64, RepairError> {
-        let mut filled = 0;
+        let (mut filled, mut before) = (0, 0);
         while let Ok(step) = self.steps.recv_blocking() {
-            let is_new = matches!(step, Step::Fetched);
             let item = match step {
-                Step::Known(Item::Init { info, .. }, piece) => Item::Init {
-                    info,
-                    payload: self.read(&piece)?,
-                },
-                Step::Known(Item::Segment { info, .. } | Item::Gap { info, .. }, piece) => Item::Segment {
-                    info,
-                    payload: self.read(&piece)?,
-                },
-                // Where nothing comes, a stage failed and says why.
-                Step::Fetched => match self.fetched.recv_blocking() {
-                    Ok(item) => item,
-                    Err(_) => return Err(Error::Stopped.into()),
-                },
+                Step::Known(item, piece) => self.known(item, &piece)?,
+                Step::Both(item, piece, around) => {
+                    let replaced = around == Around::Behind && filled > before;
+                    before = filled;
+                    match self.fetch()? {
+                        // Behind what was filled in it is another than it was.
+                        fetched @ Item::Segment { .. } if replaced => {
+                            let bytes = self.read(&piece)?;
+                            self.refill(|refill| refill.replace(piece.offset, &bytes, fetched))?;
+                            with(item, &[])
+                        }
+                        fetched @ Item::Segment { .. } => {
+                            let item = self.known(item, &piece)?;
+                            self.refill(|refill| refill.context(fetched))?;
+                            item
+                        }
+                        Item::Gap { cause, .. } => {
+                            return Err(RepairError::Unfit {
+                                what: format!("the segment beside them is needed as well: {cause}"),
+                            });
+                        }
+                        Item::Init { .. } => return Err(Error::Stopped.into()),
+                    }
+                }
+                Step::Left(Item::Gap { info, segments, cause }) => Item::Gap { info, segments, cause },
+                Step::Left(_) => continue,
+                Step::Fetched => {
+                    let item = self.fetch()?;
+                    filled += u64::from(matches!(item, Item::Segment { .. }));
+                    self.fetched(item)?
+                }
             };
-            filled += u64::from(is_new && matches!(item, Item::Segment { .. }));
             if outlet.send_blocking(item).is_err() {
                 return Ok(filled);
             }
         }
+        if let Some(refill) = self.refill.take() {
+            let rest = refill.rest(self.tail);
+            let bytes = self.bytes(rest.start, rest.end.saturating_sub(rest.start))?;
+            refill.finish(rest.start, &bytes).map_err(|error| unfit(&error))?;
+        }
         Ok(filled)
     }
 
+    /// What is fetched next.
+    fn fetch(&mut self) -> Result<Item<Clear>, RepairError> {
+        // Where nothing comes, a stage failed and says why.
+        self.fetched.recv_blocking().map_err(|_| Error::Stopped.into())
+    }
+
+    fn refill(&mut self, act: impl FnOnce(&mut RefillLane) -> Result<(), MuxError>) -> Result<(), RepairError> {
+        match &mut self.refill {
+            Some(refill) => act(refill).map_err(|error| unfit(&error)),
+            None => Ok(()),
+        }
+    }
+
+    /// A unit that is in the old file.
+    fn known(&mut self, item: Item<Resource>, piece: &Piece) -> Result<Item<Clear>, RepairError> {
+        let bytes = self.read(piece)?;
+        if self.refill.is_none() {
+            return Ok(with(item, &bytes));
+        }
+        if !matches!(item, Item::Init { .. }) {
+            self.refill(|refill| refill.keep(piece.offset, &bytes))?;
+        }
+        Ok(with(item, &[]))
+    }
+
+    /// A unit that came. An MP4 gets its samples.
+    fn fetched(&mut self, item: Item<Clear>) -> Result<Item<Clear>, RepairError> {
+        if self.refill.is_none() {
+            return Ok(item);
+        }
+        Ok(match item {
+            Item::Init { info, payload } => {
+                self.refill(|refill| refill.section(&info, &payload))?;
+                Item::Init { info, payload: clear(&[]) }
+            }
+            Item::Segment { info, payload } => {
+                let whole = Item::Segment {
+                    info: Arc::clone(&info),
+                    payload,
+                };
+                self.refill(|refill| refill.fill(whole))?;
+                Item::Segment { info, payload: clear(&[]) }
+            }
+            Item::Gap { info, segments, cause } => {
+                let gap = Item::Gap {
+                    info: Arc::clone(&info),
+                    segments,
+                    cause: cause.clone(),
+                };
+                self.refill(|refill| refill.gap(gap))?;
+                Item::Gap { info, segments, cause }
+            }
+        })
+    }
+
     /// What a piece of the old file has, if it is what it was.
-    fn read(&mut self, piece: &Piece) -> Result<Clear, RepairError> {
-        let failed = |source| {
-            RepairError::Verify(VerifyError::Io {
-                path: self.path.clone(),
-                source,
-            })
-        };
-        let mut bytes = Vec::new();
-        self.file.seek(SeekFrom::Start(piece.offset)).map_err(failed)?;
-        // What is not there is not allocated.
-        (&mut self.file).take(piece.length).read_to_end(&mut bytes).map_err(failed)?;
+    fn read(&mut self, piece: &Piece) -> Result<Vec<u8>, RepairError> {
+        let bytes = self.bytes(piece.offset, piece.length)?;
         if bytes.len() as u64 != piece.length || hex(&Sha256::digest(&bytes)) != piece.sha256 {
-            return Err(failed(std::io::Error::other("it was changed meanwhile")));
+            return Err(self.failed(std::io::Error::other("it was changed meanwhile")));
         }
-        match Sealed::unbudgeted(bytes.as_slice()).open(Ok::<_, std::convert::Infallible>) {
-            Ok(clear) => Ok(clear),
-            Err(never) => match never {},
-        }
+        Ok(bytes)
+    }
+
+    fn bytes(&mut self, offset: u64, length: u64) -> Result<Vec<u8>, RepairError> {
+        let mut bytes = Vec::new();
+        let read = self.file.seek(SeekFrom::Start(offset));
+        // What is not there is not allocated.
+        let read = read.and_then(|_| (&mut self.file).take(length).read_to_end(&mut bytes));
+        read.map_err(|source| self.failed(source))?;
+        Ok(bytes)
+    }
+
+    fn failed(&self, source: std::io::Error) -> RepairError {
+        RepairError::Verify(VerifyError::Io {
+            path: self.path.clone(),
+            source,
+        })
+    }
+}
+
+/// The unit with these bytes.
+fn with(item: Item<Resource>, bytes: &[u8]) -> Item<Clear> {
+    match item {
+        Item::Init { info, .. } => Item::Init {
+            info,
+            payload: clear(bytes),
+        },
+        Item::Segment { info, .. } | Item::Gap { info, .. } => Item::Segment {
+            info: Arc::<SegmentInfo>::clone(&info),
+            payload: clear(bytes),
+        },
+    }
+}
+
+fn clear(bytes: &[u8]) -> Clear {
+    match Sealed::unbudgeted(bytes).open(Ok::<_, std::convert::Infallible>) {
+        Ok(clear) => clear,
+        Err(never) => match never {},
     }
 }
 

@@ -1,8 +1,8 @@
 //! Mending a finished file: what its report shows to be damaged or missing is fetched again, and nothing else.
 //!
 //! A damaged unit is made again and written in its place, once its new bytes have the digest of the old ones: a file is never
-//! worse than before, whatever happens meanwhile. A unit that never came is filled in where the file is a concatenation:
-//! it moves what stands behind it, so the file is written anew beside the old one, of which it takes the rest, and
+//! worse than before, whatever happens meanwhile. A unit that never came is filled in where the file is a concatenation or an
+//! MP4: it moves what stands behind it, so the file is written anew beside the old one, of which it takes the rest, and
 //! replaces it when it is whole. What cannot be mended is named, with the reason.
 
 mod fill;
@@ -16,9 +16,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aqueduct_core::{Decrypt, Fetch, Mux, Presentation, Resolve, TrackId};
-use aqueduct_mux::{Account, Remaker};
+use aqueduct_mux::{Account, Mp4, Remaker, SampleWriter};
 use thiserror::Error;
 
+use self::fill::Around;
 use crate::verify::{Judgement, judge};
 use crate::{Error, FileReport, Found, Pipeline, ReportError, UnitDocument, VerifyError};
 
@@ -42,6 +43,12 @@ pub enum RepairError {
         /// What the system said.
         source: io::Error,
     },
+    /// What is fetched does not fit to what is there.
+    #[error("{what}")]
+    Unfit {
+        /// Why.
+        what: String,
+    },
     /// Another process repairs it.
     #[error("{}: another process is at work on it", .path.display())]
     Busy {
@@ -64,6 +71,8 @@ pub struct Damage {
     file: PathBuf,
     report: FileReport,
     needs: Arc<Needs>,
+    /// What stands around what is missing, by its place among the units of the report, with its track.
+    around: BTreeMap<u64, (u32, Around)>,
     damaged: u64,
     missing: u64,
     tail: Tail,
@@ -135,6 +144,7 @@ impl Damage {
             missing,
             lanes,
             context,
+            around,
             ..
         } = survey;
         // What a demuxer held to the end stands behind the last unit.
@@ -150,6 +160,7 @@ impl Damage {
             tail: if judged.tail { Tail::Sound } else { Tail::Damaged },
             report,
             needs: Arc::new(needs),
+            around,
             damaged,
             missing,
             length,
@@ -178,6 +189,10 @@ impl Damage {
 
     fn is_concatenation(&self) -> bool {
         self.report.output().form.as_deref() == Some(Remaker::CONCATENATION)
+    }
+
+    fn is_mp4(&self) -> bool {
+        self.report.output().form.as_deref() == Some(Mp4::CONTAINER)
     }
 
     /// What makes units of a track again, if anything can.
@@ -220,6 +235,7 @@ impl Damage {
 /// Goes through the units of a report for what is needed.
 struct Survey {
     needs: Needs,
+    around: BTreeMap<u64, (u32, Around)>,
     damaged: u64,
     missing: u64,
     lanes: BTreeMap<u32, Lane>,
@@ -236,6 +252,8 @@ struct Lane {
     /// It has initialization sections. What is cut that way does not go on from one segment to the next.
     sections: bool,
     last: Option<u64>,
+    /// Something is missing behind that.
+    lacks: bool,
 }
 
 impl Survey {
@@ -244,6 +262,7 @@ impl Survey {
         let subtitles = output.tracks.iter().filter(|track| track.kind == "subtitles");
         Self {
             needs: BTreeMap::new(),
+            around: BTreeMap::new(),
             damaged: 0,
             missing: 0,
             lanes: BTreeMap::new(),
@@ -258,6 +277,11 @@ impl Survey {
         let Some(piece) = &unit.piece else {
             if unit.fate != "tagged" {
                 self.missing = self.missing.saturating_add(unit.segments);
+                lane.lacks = lane.last.is_some();
+                match lane.last {
+                    Some(last) => self.around.entry(last).or_insert((unit.track, Around::Before)),
+                    None => self.around.entry(number).or_insert((unit.track, Around::Unknown)),
+                };
                 self.need(number, Need::Missing, unit.track);
             }
             return;
@@ -267,6 +291,9 @@ impl Survey {
             lane.sections = true;
         } else {
             lane.last = Some(number);
+            if std::mem::take(&mut lane.lacks) {
+                self.around.insert(number, (unit.track, Around::Behind));
+            }
         }
         if judgement == Judgement::Damaged {
             self.damaged += 1;

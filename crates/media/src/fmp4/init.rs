@@ -17,15 +17,15 @@ const MAX_ENTRIES: usize = 64;
 
 /// A track as the initialization section describes it.
 #[derive(Debug)]
-pub(super) struct InitTrack {
-    pub(super) id: u32,
-    pub(super) config: TrackConfig,
-    pub(super) entries: Vec<Bytes>,
-    pub(super) defaults: Trex,
+pub(crate) struct InitTrack {
+    pub(crate) id: u32,
+    pub(crate) config: TrackConfig,
+    pub(crate) entries: Vec<Bytes>,
+    pub(crate) defaults: Trex,
 }
 
 /// The tracks of a `moov` box, in its order.
-pub(super) fn tracks(moov: BoxRef<'_>) -> Result<Vec<InitTrack>, Error> {
+pub(crate) fn tracks(moov: BoxRef<'_>) -> Result<Vec<InitTrack>, Error> {
     let movie: Mvhd = moov.child("mvhd")?.decode("mvhd")?;
     let mut defaults = Vec::new();
     if let Some(mvex) = moov.find("mvex")? {

@@ -19,7 +19,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod init;
+pub(crate) mod init;
 mod moves;
 mod run;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mp4_atom::{BufMut, Dinf, Dref, Edts, Elst, ElstEntry, Encode, FixedPoint, Hdlr, Matrix, Mdhd, Mvhd, Nmhd, Smhd, Tkhd, Url, Vmhd};
 
-use super::{metadata::Metadata, table::Runs, writer::Track};
+use super::{table::Runs, writer::Track};
 use crate::{
     boxes::Boxes,
     error::Error,
@@ -19,7 +19,9 @@ const MAX_TIMESCALE: u64 = 50_000_000;
 /// The index of a file, ready to be encoded.
 pub(super) struct Index<'a> {
     tracks: Vec<&'a Track>,
-    metadata: Option<&'a Metadata>,
+    creation_time: u64,
+    /// What is told of the film as a whole: a `udta` box (§8.10.1), or nothing.
+    udta: &'a [u8],
     timescale: u32,
     /// When the first track begins, in flicks of the source's time: time 0 of the file.
     origin: i64,
@@ -57,17 +59,22 @@ enum Layout {
 }
 
 impl<'a> Index<'a> {
-    pub(super) fn new(tracks: &'a [Track], metadata: &'a Metadata, shift: u64) -> Self {
+    pub(super) fn new(tracks: &'a [Track], creation_time: u64, udta: &'a [u8], shift: u64) -> Self {
         let tracks = tracks.iter().filter(|track| track.sizes.count() > 0).collect();
-        Self::with(tracks, Some(metadata), shift, false)
+        Self {
+            creation_time,
+            udta,
+            shift,
+            ..Self::with(tracks, false)
+        }
     }
 
     /// The index of a file whose samples are in fragments. The tracks know the first of them.
     pub(super) fn of_fragments(tracks: Vec<&'a Track>) -> Self {
-        Self::with(tracks, None, 0, true)
+        Self::with(tracks, true)
     }
 
-    fn with(tracks: Vec<&'a Track>, metadata: Option<&'a Metadata>, shift: u64, fragmented: bool) -> Self {
+    fn with(tracks: Vec<&'a Track>, fragmented: bool) -> Self {
         let origin = tracks
             .iter()
             .filter(|track| track.sizes.count() > 0)
@@ -76,9 +83,10 @@ impl<'a> Index<'a> {
         Self {
             timescale: movie_timescale(&tracks),
             origin: origin.unwrap_or(0),
-            shift,
+            creation_time: 0,
+            udta: &[],
+            shift: 0,
             fragmented,
-            metadata,
             tracks,
         }
     }
@@ -94,7 +102,7 @@ impl<'a> Index<'a> {
         nest(&mut bytes, b"moov", |bytes| {
             let edits: Vec<Edit> = self.tracks.iter().map(|track| self.edit(track)).collect();
             let mvhd = Mvhd {
-                creation_time: self.metadata.map_or(0, Metadata::creation_time),
+                creation_time: self.creation_time,
                 timescale: self.timescale,
                 duration: edits.iter().map(|edit| edit.whole()).max().unwrap_or(0),
                 rate: FixedPoint::from(1),
@@ -123,7 +131,8 @@ impl<'a> Index<'a> {
                     })
                 })?;
             }
-            self.metadata.map_or(Ok(()), |metadata| metadata.encode(bytes))
+            bytes.extend_from_slice(self.udta);
+            Ok(())
         })?;
         Ok(bytes)
     }

@@ -11,7 +11,7 @@ use crate::error::Error;
 const MAX_CHAPTERS: usize = 255;
 
 /// From the epoch of ISO BMFF, 1904, to that of Unix, in seconds (ISO 14496-12 §8.2.2).
-const EPOCH: u64 = 2_082_844_800;
+pub(super) const EPOCH: u64 = 2_082_844_800;
 
 /// What is told of the film as a whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

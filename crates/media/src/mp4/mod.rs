@@ -28,6 +28,7 @@
 //! # Ok::<(), aqueduct_media::Error>(())
 //! ```
 
+mod film;
 mod fragment;
 mod index;
 mod metadata;
@@ -35,6 +36,7 @@ mod table;
 mod writer;
 
 pub use self::{
+    film::{Film, FilmTrack, Placed, Refill},
     fragment::FragmentWriter,
     metadata::{Chapter, Metadata},
     writer::{Finish, Options, Patch, Writer},

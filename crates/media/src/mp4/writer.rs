@@ -269,7 +269,14 @@ impl Writer {
     /// # Errors
     ///
     /// [`Error::TooLarge`] when a box of the index does not fit its 32-bit length.
-    pub fn finish(mut self) -> Result<Finish, Error> {
+    pub fn finish(self) -> Result<Finish, Error> {
+        let mut udta = Vec::new();
+        self.metadata.encode(&mut udta)?;
+        self.finish_with(&udta)
+    }
+
+    /// The same with a `udta` box that is there already.
+    pub(super) fn finish_with(mut self, udta: &[u8]) -> Result<Finish, Error> {
         for track in &mut self.tracks {
             track.close();
         }
@@ -278,7 +285,7 @@ impl Writer {
             offset: self.mdat + self.reserved + 8,
             bytes: mdat_size.to_be_bytes().to_vec(),
         }];
-        let mut moov = Index::new(&self.tracks, &self.metadata, self.reserved).encode()?;
+        let mut moov = Index::new(&self.tracks, self.metadata.creation_time(), udta, self.reserved).encode()?;
         let spare = self.reserved.checked_sub(moov.len() as u64);
         // What is left over has to hold the header of a `free` box, or be nothing.
         let fits = spare

@@ -69,6 +69,14 @@ impl<W: SampleWriter> Remux<W> {
         self.origin = origin;
     }
 
+    pub(crate) fn writer(&self) -> &W {
+        &self.file.writer
+    }
+
+    pub(crate) fn writer_mut(&mut self) -> &mut W {
+        &mut self.file.writer
+    }
+
     /// Makes the lane's demuxer the one for these bytes. Where the stream turns into another container, the demuxer
     /// before gives what it still holds, and its tracks wait for those of the new one, which go on in their place.
     fn follow(file: &mut File<W>, lane: &mut Lane, bytes: &[u8], complete: bool, writes: &mut Vec<Write>) -> Result<(), MuxError> {
