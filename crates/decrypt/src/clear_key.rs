@@ -153,7 +153,7 @@ impl ClearKey {
         let iv = self.user.iv().or(encryption.iv()).unwrap_or(Iv([0; 16]));
         let cipher = self.schedules.aes128(&key)?;
         match format {
-            Some(Format::Ts) => self.ts.decrypt(&mut bytes, &cipher, iv.0, &mut self.chains),
+            Some(Format::Ts) => self.ts.decrypt(&mut bytes, &cipher, iv.0, &mut self.chains)?,
             _ => sample::decrypt_packed(&mut bytes, &cipher, iv.0, &mut self.chains),
         }
         Ok(bytes)

@@ -80,6 +80,39 @@ fn what_the_packager_sealed_comes_back() {
     }
 }
 
+// ISO 13818-1, 2.4.4.3: one PAT names every program, each with tables of its own.
+#[test]
+fn the_streams_of_every_program_come_back() {
+    // The packager's PAT names one program; in its place stands one of two, whose tables have PIDs 32 and 33, and whose streams
+    // 0x50 and 0x51.
+    let mut two = [0xff; 188];
+    two[..21].copy_from_slice(&[
+        0x47, 0x40, 0, 0x10, 0, 0, 0xb0, 17, 0, 1, 0xc1, 0, 0, 0, 1, 0xe0, 32, 0, 2, 0xe0, 33,
+    ]);
+    let merged = |form: &str| -> Vec<u8> {
+        let (video, sound) = (vector(&format!("video-{form}.ts")), vector(&format!("eac3-{form}.ts")));
+        let second = sound.chunks(188).skip(1).map(|packet| {
+            let mut packet = packet.to_vec();
+            if is_program(&packet) {
+                let pids = (0..packet.len() - 1)
+                    .filter(|at| packet[*at..at + 2] == [0xe0, 0x50])
+                    .collect::<Vec<_>>();
+                assert!(!pids.is_empty());
+                pids.into_iter().for_each(|at| packet[at + 1] = 0x51);
+            }
+            packet[2] += 1;
+            packet
+        });
+        let first = video.chunks(188).skip(1).map(<[u8]>::to_vec);
+        std::iter::once(two.to_vec()).chain(first).chain(second).flatten().collect()
+    };
+    let (clear, sealed) = (merged("clear"), merged("sealed"));
+    let opened = decrypt(&mut ClearKey::new(), &sealed);
+    assert!(pes(&sealed) != pes(&clear));
+    assert!(pes(&opened) == pes(&clear));
+    assert_eq!(opened.len(), clear.len());
+}
+
 /// The vector has what it is there for.
 #[test]
 fn one_slice_needs_emulation_prevention_twice() {

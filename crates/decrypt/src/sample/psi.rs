@@ -29,11 +29,10 @@ fn tells_of_encryption(tag: u8, content: &[u8]) -> bool {
     }
 }
 
-/// `PID` of the first program's PMT in a PAT section (§2.4.4.3).
-pub(super) fn first_program(section: &[u8]) -> Option<u16> {
-    let body = body(section, 0)?;
-    let mut entries = body.chunks_exact(4).filter(|entry| entry[..2] != [0, 0]);
-    entries.next().map(|entry| u16::from(entry[2] & 0x1f) << 8 | u16::from(entry[3]))
+/// The `program_map_PID` of each program in a PAT section (§2.4.4.3); `None` where it is no PAT in force.
+pub(super) fn program_maps(section: &[u8]) -> Option<impl Iterator<Item = u16>> {
+    let entries = body(section, 0)?.chunks_exact(4).filter(|entry| entry[..2] != [0, 0]);
+    Some(entries.map(|entry| u16::from(entry[2] & 0x1f) << 8 | u16::from(entry[3])))
 }
 
 /// What stands between the header and the CRC of a section in force.

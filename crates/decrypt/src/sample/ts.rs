@@ -4,6 +4,7 @@
 //! clocks stay right, and what is free is stuffed (ISO 13818-1 §2.4.3.5).
 
 use aes::Aes128;
+use aqueduct_core::DecryptError;
 
 use crate::chain::Chains;
 use crate::media::{PACKET, SYNC};
@@ -11,12 +12,21 @@ use crate::media::{PACKET, SYNC};
 use super::psi::{self, Codec};
 use super::{audio, nal};
 
-/// The streams of the last program, and memory that is used again.
+/// Encrypted streams, and packets of tables of programs, that are read; more is an attack, as each is a walk through the segment.
+const MOST: usize = 64;
+
+/// The programs of the last tables and their streams, and memory that is used again.
 #[derive(Clone, Default)]
 pub(crate) struct Ts {
-    pmt: Option<u16>,
-    streams: Vec<(u16, Codec)>,
+    programs: Vec<Program>,
     stream: Stream,
+}
+
+/// The encrypted streams of the programs that one PID describes.
+#[derive(Clone)]
+struct Program {
+    map: u16,
+    streams: Vec<(u16, Codec)>,
 }
 
 /// One elementary stream of a segment.
@@ -49,20 +59,23 @@ struct Pes {
 }
 
 impl Ts {
-    /// Decrypts a segment where it is.
-    pub(crate) fn decrypt(&mut self, data: &mut [u8], cipher: &Aes128, iv: [u8; 16], chains: &mut Chains) {
-        sections(data, 0, |section| {
-            self.pmt = psi::first_program(section).or(self.pmt);
-            None
-        });
-        let Some(pmt) = self.pmt else { return };
-        sections(data, pmt, |section| {
-            let (plain, streams) = psi::plain_program(section)?;
-            self.streams = streams;
-            Some(plain)
-        });
-        for (pid, codec) in &self.streams {
-            self.stream.gather(data, *pid);
+    /// Decrypts a segment where it is: the streams of all its programs, or of those that were told of before it.
+    ///
+    /// # Errors
+    ///
+    /// [`DecryptError::Media`] for more programs or streams than any stream has.
+    pub(crate) fn decrypt(&mut self, data: &mut [u8], cipher: &Aes128, iv: [u8; 16], chains: &mut Chains) -> Result<(), DecryptError> {
+        self.read_tables(data)?;
+        let mut streams: Vec<(u16, Codec)> = Vec::new();
+        for &(pid, codec) in self.programs.iter().flat_map(|program| &program.streams) {
+            // Programs may share a stream.
+            if streams.iter().all(|(known, _)| *known != pid) {
+                bound(streams.len())?;
+                streams.push((pid, codec));
+            }
+        }
+        for (pid, codec) in streams {
+            self.stream.gather(data, pid);
             match codec {
                 Codec::H264 => {
                     nal::decrypt(&mut self.stream.bytes, cipher, iv, chains, &mut self.stream.removed);
@@ -71,7 +84,59 @@ impl Ts {
             }
             self.stream.scatter(data);
         }
+        Ok(())
     }
+
+    /// Learns what is encrypted, and takes every word of it out of the tables.
+    fn read_tables(&mut self, data: &mut [u8]) -> Result<(), DecryptError> {
+        let mut maps = Vec::new();
+        sections(data, 0, |section| {
+            for map in psi::program_maps(section).into_iter().flatten() {
+                if !maps.contains(&map) {
+                    maps.push(map);
+                }
+            }
+            None
+        });
+        bound(maps.len().saturating_sub(1))?;
+        if !maps.is_empty() {
+            self.programs.retain(|program| maps.contains(&program.map));
+            for map in maps {
+                if self.programs.iter().all(|program| program.map != map) {
+                    let streams = Vec::new();
+                    self.programs.push(Program { map, streams });
+                }
+            }
+        }
+        for Program { map, streams } in &mut self.programs {
+            // A PID may carry the tables of several programs (§2.4.4.4), each over and over.
+            let mut told: Option<Vec<(u16, Codec)>> = None;
+            sections(data, *map, |section| {
+                let (plain, more) = psi::plain_program(section)?;
+                let told = told.get_or_insert_default();
+                for stream in more {
+                    if told.len() <= MOST && !told.contains(&stream) {
+                        told.push(stream);
+                    }
+                }
+                Some(plain)
+            });
+            if let Some(told) = told {
+                *streams = told;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether there may be one more than `count`.
+fn bound(count: usize) -> Result<(), DecryptError> {
+    if count < MOST {
+        return Ok(());
+    }
+    Err(DecryptError::Media {
+        what: format!("MPEG-TS of more than {MOST} programs or encrypted streams"),
+    })
 }
 
 /// A packet with a payload: where it begins, whether a unit begins in it, and where the payload is (§2.4.3.2).
@@ -287,6 +352,13 @@ mod tests {
         units
     }
 
+    fn told(map: u16, streams: Vec<(u16, Codec)>) -> Ts {
+        Ts {
+            programs: vec![Program { map, streams }],
+            ..Ts::default()
+        }
+    }
+
     proptest! {
         #[test]
         fn streams_that_get_shorter_are_stuffed_and_keep_their_packets(
@@ -295,10 +367,9 @@ mod tests {
             let sealed = packets(&units_in);
             prop_assert_eq!(&units(&sealed), &units_in);
             let cipher = Aes128::new(&[7; 16].into());
-            let streams = vec![(PID, Codec::H264)];
-            let mut ts = Ts { pmt: Some(0x20), streams, ..Ts::default() };
+            let mut ts = told(0x20, vec![(PID, Codec::H264)]);
             let mut opened = sealed.clone();
-            ts.decrypt(&mut opened, &cipher, [0; 16], &mut Chains::default());
+            ts.decrypt(&mut opened, &cipher, [0; 16], &mut Chains::default()).unwrap();
 
             let mut stream = units_in.concat();
             let mut removed = Vec::new();
@@ -317,8 +388,8 @@ mod tests {
         fn no_packets_make_it_panic(bytes in prop::collection::vec(prop::sample::select(vec![0_u8, 1, 2, 0x40, 0x47, 0x30, 0xdb, 0xff]), 0..1200)) {
             let mut data = bytes;
             data.iter_mut().step_by(PACKET).for_each(|byte| *byte = SYNC);
-            let mut ts = Ts { pmt: Some(0), streams: vec![(0, Codec::H264), (1, Codec::Audio)], ..Ts::default() };
-            ts.decrypt(&mut data, &Aes128::new(&[7; 16].into()), [0; 16], &mut Chains::default());
+            let mut ts = told(0, vec![(0, Codec::H264), (1, Codec::Audio)]);
+            let _ = ts.decrypt(&mut data, &Aes128::new(&[7; 16].into()), [0; 16], &mut Chains::default());
         }
     }
 }
