@@ -12,16 +12,22 @@ pub(crate) fn job<D: Decrypt>(presentation: &Presentation, tracks: &[TrackId], c
     Job::new(presentation, tracks, container).with_given(output.left().as_ref(), |salt| decrypter.given(salt))
 }
 
+/// Whether the user gave something to decrypt with.
+pub(crate) fn has_keys<D: Decrypt>(decrypter: &D) -> bool {
+    !decrypter.given(&[0; 16]).is_empty()
+}
+
 /// Begins an output, or takes up what an earlier run left of the same. Gives what there is to match of each track.
 pub(crate) async fn begin(
     presentation: &Presentation,
     job: Job,
+    has_keys: bool,
     mut output: Output,
     on_missing: OnMissing,
     progress: &Progress,
 ) -> Result<(Output, Vec<resume::Job>), Error> {
-    // A file that comes as one stream cannot be had from its middle.
-    let whole = |track: &Track| track.kind == TrackKind::File && track.segments.is_none();
+    // A file that comes as one stream cannot be had from its middle, and one that a key of the user opens is held back in part.
+    let whole = |track: &Track| track.kind == TrackKind::File && (track.segments.is_none() || has_keys);
     if presentation.tracks.iter().any(whole) {
         output = output.anew();
     }

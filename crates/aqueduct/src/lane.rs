@@ -4,7 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 use aqueduct_core::{
-    Budget, Clear, Decrypt, Fetch, Item, Lender, Progress, Receiver, Resolve, ResolveError, Resource, Sender, Stop, Track, channel,
+    Budget, Clear, Decrypt, Fetch, Item, Lender, Progress, Receiver, Resolve, ResolveError, Resource, Sender, Stop, Track, TrackKind,
+    channel,
 };
 use aqueduct_decrypt::KeyStore;
 use aqueduct_fetch::{Elsewhere, Missing, Permits};
@@ -119,12 +120,17 @@ impl<R: Resolve, F: Fetch, D: Decrypt> Stages<R, F, D> {
         });
         self.running.spawn({
             let (decrypter, keys, stop) = (self.decrypter.clone(), Arc::clone(&self.keys), self.stop.clone());
+            let plain_file = track.kind == TrackKind::File;
             async move {
                 let outlet = clear.clone();
-                let stage = aqueduct_decrypt::run(decrypter, &keys, to_decrypt, clear, stop.clone());
-                or_end_all(stage, outlet, &stop)
-                    .await
-                    .map_err(|error| Failure::Fatal(Error::Decrypt(error)))
+                let ended = if plain_file {
+                    let stage = aqueduct_decrypt::run_file(decrypter, to_decrypt, clear, stop.clone());
+                    or_end_all(stage, outlet, &stop).await
+                } else {
+                    let stage = aqueduct_decrypt::run(decrypter, &keys, to_decrypt, clear, stop.clone());
+                    or_end_all(stage, outlet, &stop).await
+                };
+                ended.map_err(|error| Failure::Fatal(Error::Decrypt(error)))
             }
         });
         to_mux

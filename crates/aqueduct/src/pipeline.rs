@@ -228,13 +228,14 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         }
         let of_main = |track: &&Track| !subtitles.iter().any(|(beside, _)| *beside == track.id);
         let on_main: Vec<TrackId> = presentation.tracks.iter().filter(of_main).map(|track| track.id).collect();
+        let has_keys = begin::has_keys(&decrypter);
         let job = begin::job(&presentation, &on_main, muxer.identity(), &decrypter, &main);
-        let (main, mut jobs) = begin::begin(&presentation, job, main, options.on_missing, &progress).await?;
+        let (main, mut jobs) = begin::begin(&presentation, job, has_keys, main, options.on_missing, &progress).await?;
         let mut beside = Vec::new();
         for (track, output) in subtitles {
             let muxer = Subtitles::new(subtitle_format, origin.clone());
             let job = begin::job(&presentation, &[track], muxer.identity(), &decrypter, &output);
-            let (output, resumed) = begin::begin(&presentation, job, output, options.on_missing, &progress).await?;
+            let (output, resumed) = begin::begin(&presentation, job, has_keys, output, options.on_missing, &progress).await?;
             jobs.extend(resumed);
             beside.push((track, muxer, output));
         }

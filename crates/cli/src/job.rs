@@ -161,7 +161,8 @@ impl Job<'_> {
             .muxer()
             .with_subtitles(coding.unwrap_or_default())
             .with_captions(args.captions.map(Into::into))
-            .with_chapters(args.chapters == Chapters::Dateranges);
+            .with_chapters(args.chapters == Chapters::Dateranges)
+            .keeping_protected(args.format.map(Container::from) == Some(Container::Raw));
         let outputs = Outputs {
             main: take_up.of(main),
             subtitles: subtitles.into_iter().map(|(track, output)| (track, take_up.of(output))).collect(),

@@ -201,6 +201,26 @@ pub trait Decrypt: Clone + Send + 'static {
     ///
     /// [`DecryptError`]: what the key, the IV or the bytes lack.
     fn decrypt(&mut self, encryption: &Encryption, key: &[u8], bytes: BytesMut) -> Result<BytesMut, DecryptError>;
+
+    /// Decrypts the next piece of a plain file, of which no playlist tells anything: pieces are cut anywhere and come in order,
+    /// the first one first. What it holds back comes with a later one, so that all of them together are as long as before. Without
+    /// an implementation of its own, each stands for itself.
+    ///
+    /// # Errors
+    ///
+    /// As for [`decrypt`](Decrypt::decrypt).
+    fn decrypt_piece(&mut self, bytes: BytesMut) -> Result<BytesMut, DecryptError> {
+        self.decrypt(&Encryption::None, &[], bytes)
+    }
+
+    /// The last piece of a plain file came.
+    ///
+    /// # Errors
+    ///
+    /// [`DecryptError::Media`], when something is held back that is not there whole.
+    fn end_of_file(&mut self) -> Result<(), DecryptError> {
+        Ok(())
+    }
 }
 
 /// Something that the user gave to decrypt with, as it can be told to anybody.

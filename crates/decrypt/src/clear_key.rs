@@ -9,7 +9,7 @@ use aqueduct_core::{Changes, Decrypt, DecryptError, Encryption, Given, Iv, Resou
 use bytes::{Buf, BytesMut};
 use zeroize::Zeroizing;
 
-use crate::cenc::{Fragments, Protected, Scheme};
+use crate::cenc::{Fragments, Pieces, Protected, Scheme};
 use crate::chain::Chains;
 use crate::disguise::Disguise;
 use crate::media::{self, Format};
@@ -32,6 +32,7 @@ pub struct ClearKey {
     method: Option<Method>,
     schedules: Schedules,
     fragments: Fragments,
+    file: File,
     ts: Ts,
     chains: Chains,
     warnings: Vec<Warning>,
@@ -172,30 +173,54 @@ impl ClearKey {
             _ => Some(self.usable(encryption, KEY_128, fetched)?),
         };
         let iv = self.user.iv().or(encryption.iv());
-        let held = self.user.plain(KEY_128).is_some() || self.user.has_kids();
+        let held = self.holds_any();
         let Self {
             user,
             schedules,
             fragments,
             ..
         } = self;
-        let mut cipher = |kid: &[u8; 16]| match user.by_kid(kid) {
-            Some(known) => schedules.aes128(known),
-            None => match user.plain(KEY_128).or(key.as_ref().map(|key| &key[..])) {
-                Some(key) => schedules.aes128(key),
-                None => Err(DecryptError::NoKey { kids: vec![kid_text(kid)] }),
-            },
-        };
+        let fetched = key.as_ref().map(|key| &key[..]);
+        let mut cipher = |kid: &[u8; 16], scheme| schedules.of_kid(user, fetched, kid, scheme);
         fragments.decrypt(
             bytes,
             &mut Protected {
                 scheme,
                 told: scheme.is_some(),
                 held,
+                in_place: false,
                 iv,
                 cipher: &mut cipher,
             },
         )
+    }
+
+    /// A piece of a plain MP4 under keys of the user.
+    fn boxes(&mut self, bytes: BytesMut, pieces: &mut Pieces) -> Result<BytesMut, DecryptError> {
+        let Self {
+            user,
+            schedules,
+            fragments,
+            ..
+        } = self;
+        let mut cipher = |kid: &[u8; 16], scheme| schedules.of_kid(user, None, kid, scheme);
+        pieces.next(
+            bytes,
+            fragments,
+            &mut Protected {
+                scheme: None,
+                told: false,
+                held: true,
+                in_place: true,
+                iv: user.iv(),
+                cipher: &mut cipher,
+            },
+        )
+    }
+
+    /// Whether the user holds a key that may open samples.
+    fn holds_any(&self) -> bool {
+        self.user.plain(KEY_128).is_some() || self.user.has_kids()
     }
 
     /// Takes off what stands in front of the media, and inflates what it hid.
@@ -322,14 +347,55 @@ impl Decrypt for ClearKey {
             };
         }
         match task(encryption) {
-            Some(Task::Samples(_)) if encryption.key().is_none() && self.user.plain(KEY_128).is_none() && !self.user.has_kids() => {
-                Err(unsupported(encryption))
-            }
+            Some(Task::Samples(_)) if encryption.key().is_none() && !self.holds_any() => Err(unsupported(encryption)),
             Some(Task::Samples(scheme)) => self.samples(encryption, scheme, key, bytes),
             Some(Task::Whole(mode)) => self.whole(encryption, mode, key, bytes),
             None => Err(unsupported(encryption)),
         }
     }
+
+    fn decrypt_piece(&mut self, bytes: BytesMut) -> Result<BytesMut, DecryptError> {
+        if self.method.is_some() {
+            return self.decrypt(&Encryption::None, &[], bytes);
+        }
+        match std::mem::take(&mut self.file) {
+            File::Mp4(mut pieces) => {
+                let opened = self.boxes(bytes, &mut pieces);
+                self.file = File::Mp4(pieces);
+                opened
+            }
+            File::ToCome => {
+                let bytes = self.undisguised(bytes)?;
+                if !self.holds_any() || media::format(&bytes) != Some(Format::Fmp4) {
+                    self.file = File::Other;
+                    return Ok(bytes);
+                }
+                self.file = File::Mp4(Box::default());
+                self.decrypt_piece(bytes)
+            }
+            File::Other => {
+                self.file = File::Other;
+                Ok(bytes)
+            }
+        }
+    }
+
+    fn end_of_file(&mut self) -> Result<(), DecryptError> {
+        match &self.file {
+            File::Mp4(pieces) => pieces.end(),
+            File::ToCome | File::Other => Ok(()),
+        }
+    }
+}
+
+/// A plain file that comes in pieces.
+#[derive(Clone, Default)]
+enum File {
+    #[default]
+    ToCome,
+    /// An MP4, and a key of the user that may open it.
+    Mp4(Box<Pieces>),
+    Other,
 }
 
 /// Bytes of an AES key (FIPS 197, 5).
@@ -407,8 +473,8 @@ fn is_media(bytes: &[u8], method: impl fmt::Display) -> Result<(), DecryptError>
     }
 }
 
-fn kid_text(kid: &[u8; 16]) -> String {
-    format!("KID {:032x}", u128::from_be_bytes(*kid))
+fn kid_text(kid: &[u8; 16], scheme: Scheme) -> String {
+    format!("KID {:032x} ({})", u128::from_be_bytes(*kid), scheme.name())
 }
 
 fn unsupported(encryption: &Encryption) -> DecryptError {
@@ -433,6 +499,19 @@ impl Schedules {
 
     fn aes256(&mut self, key: &[u8]) -> Result<Aes256, DecryptError> {
         schedule(&mut self.aes256, key)
+    }
+}
+
+impl Schedules {
+    /// The cipher for a key identifier: the user's for it, the user's for whatever is encrypted, or what was fetched.
+    fn of_kid(&mut self, user: &UserKeys, fetched: Option<&[u8]>, kid: &[u8; 16], scheme: Scheme) -> Result<Aes128, DecryptError> {
+        let known = user.by_kid(kid).map(|key| &key[..]);
+        match known.or(user.plain(KEY_128)).or(fetched) {
+            Some(key) => self.aes128(key),
+            None => Err(DecryptError::NoKey {
+                kids: vec![kid_text(kid, scheme)],
+            }),
+        }
     }
 }
 

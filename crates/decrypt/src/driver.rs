@@ -1,6 +1,6 @@
 //! The stage: one decrypter between an inlet and an outlet.
 
-use aqueduct_core::{Clear, Decrypt, DecryptError, Encryption, Fetch, Item, Located, Receiver, Sealed, Sender, Stop};
+use aqueduct_core::{Clear, Decrypt, DecryptError, Encryption, Fetch, Item, Located, Receiver, Sealed, Sender, Stop, Unit};
 
 use crate::KeyStore;
 
@@ -40,6 +40,56 @@ pub async fn run<D: Decrypt, F: Fetch>(
             }
         }
         Ok(())
+    };
+    tokio::select! {
+        () = stop.aborted() => Ok(()),
+        result = work => result,
+    }
+}
+
+/// The same for a plain file, whose pieces are cut anywhere and need no key but the user's.
+///
+/// # Errors
+///
+/// The first piece that cannot be decrypted, with its place.
+pub async fn run_file<D: Decrypt>(
+    mut decrypter: D,
+    inlet: Receiver<Item<Sealed>>,
+    outlet: Sender<Item<Clear>>,
+    stop: Stop,
+) -> Result<(), Located<DecryptError>> {
+    let work = async {
+        let mut last = None;
+        while let Ok(item) = inlet.recv().await {
+            let (track, unit) = (item.track(), item.unit());
+            last = Some(track);
+            let mut open = |sealed: Sealed| {
+                let opened = sealed.open(|bytes| decrypter.decrypt_piece(bytes));
+                opened.map_err(|source| Located::new(track, unit, source))
+            };
+            let item = match item {
+                Item::Gap { info, segments, cause } => Item::Gap { info, segments, cause },
+                Item::Init { info, payload } => Item::Init {
+                    info,
+                    payload: open(payload)?,
+                },
+                Item::Segment { info, payload } => Item::Segment {
+                    info,
+                    payload: open(payload)?,
+                },
+            };
+            if outlet.send(item).await.is_err() {
+                return Ok(());
+            }
+        }
+        match last {
+            // What was stopped is not whole, and somebody else says so.
+            Some(track) if !stop.is_draining() => {
+                let ended = decrypter.end_of_file();
+                ended.map_err(|source| Located::new(track, Unit::Track, source))
+            }
+            _ => Ok(()),
+        }
     };
     tokio::select! {
         () = stop.aborted() => Ok(()),

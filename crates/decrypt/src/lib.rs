@@ -2,7 +2,7 @@
 //!
 //! [`ClearKey`] is the bundled [`Decrypt`](aqueduct_core::Decrypt); it works in place. [`UserKeys`] are keys that the
 //! user holds, and go before those of a playlist. [`KeyStore`] fetches each key once, however many tracks ask for it.
-//! [`run`] is the stage between an inlet and an outlet; [`fetch_ahead`] stands in front of the fetcher and sees to it
+//! [`run`] is the stage between an inlet and an outlet, [`run_file`] that for a plain file; [`fetch_ahead`] stands in front of the fetcher and sees to it
 //! that keys are there when their segments are.
 //!
 //! | METHOD | what is encrypted | defined by |
@@ -26,7 +26,9 @@
 //! # Limits
 //!
 //! There is no DRM licence exchange here, and a method that is not known is refused by name.
-//! An MP4 that is not fragmented is not decrypted. A frame of audio that reaches from one segment into the next stays
+//! An MP4 that is not fragmented is not decrypted, but refused. Of a plain file up to 64 MiB are held back: a fragment is
+//! decrypted when it is there whole. Samples under several keys each (ISO 23001-7:2023) are refused, and so are more than 64
+//! encrypted tracks or streams. A frame of audio that reaches from one segment into the next stays
 //! encrypted. No input makes this crate panic or allocate what a length field claims; SAMPLE-AES in MPEG-TS holds a copy
 //! of one elementary stream of one segment.
 //!
@@ -67,7 +69,7 @@ mod whole;
 
 pub use ahead::fetch_ahead;
 pub use clear_key::ClearKey;
-pub use driver::run;
+pub use driver::{run, run_file};
 pub use method::Method;
 pub use store::{KeyBytes, KeyStore};
 pub use user_keys::{KeyTextError, UserKeys};

@@ -109,6 +109,75 @@ fn a_whole_file_keeps_its_size_and_every_offset() {
     }
 }
 
+/// All pieces of a plain file, of so many bytes each.
+fn in_pieces(clear_key: &mut ClearKey, file: &[u8], step: usize) -> Result<Vec<u8>, DecryptError> {
+    let mut opened = Vec::new();
+    for piece in file.chunks(step) {
+        opened.extend_from_slice(&clear_key.decrypt_piece(BytesMut::from(piece))?);
+    }
+    clear_key.end_of_file()?;
+    Ok(opened)
+}
+
+#[test]
+fn a_plain_file_is_decrypted_wherever_it_is_cut() {
+    let mut keys = rotated_keys();
+    keys.add(&format!("{KID}:{KEY}")).unwrap();
+    let clear = [vector("clear-video"), vector("clear-audio")];
+    for name in [
+        "cenc-video",
+        "cbcs-audio",
+        "cbc1-video",
+        "cens-audio",
+        "lead-video",
+        "rotated-video",
+        "clear-video",
+    ] {
+        let sealed = vector(name);
+        // Media of large size and of no size pass by.
+        let tail = b"\0\0\0\x01free\0\0\0\0\0\0\0\x11x\0\0\0\0free12345";
+        let sealed = [&sealed[..], tail].concat();
+        for step in [8, 97, 1000, 4096, sealed.len()] {
+            let opened = in_pieces(&mut ClearKey::new().with_keys(keys.clone()), &sealed, step).unwrap();
+            assert_plain(name, &opened);
+            assert_eq!(opened.len(), sealed.len(), "{name} in pieces of {step}");
+            assert!(opened.ends_with(tail));
+            let media = of_kind(&opened[..opened.len() - tail.len()], b"mdat");
+            assert_eq!(
+                media,
+                of_kind(&clear[usize::from(name.ends_with("audio"))], b"mdat"),
+                "{name} in pieces of {step}"
+            );
+        }
+        // Without a key it is the muxer's to judge.
+        assert_eq!(in_pieces(&mut ClearKey::new(), &sealed, 4096).unwrap(), sealed, "{name}");
+    }
+}
+
+#[test]
+fn a_plain_file_that_cannot_be_decrypted_whole_is_an_error() {
+    let sealed = vector("cbcs-video");
+    let mut progressive = sealed.clone();
+    let mvex = progressive.windows(4).position(|window| window == b"mvex").unwrap();
+    progressive[mvex..mvex + 4].copy_from_slice(b"free");
+    let mut other = UserKeys::new();
+    other.add(&format!("00000000000000000000000000000000:{KEY}")).unwrap();
+    let mut keys = UserKeys::new();
+    keys.add(KEY).unwrap();
+    for (keys, file, says) in [
+        (&other, &sealed[..], "no key for KID eb676abbcb345e96bbcf616630f1a3da (cbcs)"),
+        (&keys, &sealed[..sealed.len() - 1], "cut short"),
+        (&keys, &[&sealed[..], &[0]].concat(), "cut short"),
+        (&keys, &[&sealed[..], b"\0\0\0\x08moof\0\0\0\0mdat"].concat(), "more than 64 MiB"),
+        (&keys, &progressive, "not fragmented"),
+    ] {
+        for step in [100, 1 << 20] {
+            let error = in_pieces(&mut ClearKey::new().with_keys(keys.clone()), file, step).expect_err(says);
+            assert!(error.to_string().contains(says), "{error}, not {says}");
+        }
+    }
+}
+
 // `saiz` and `saio` point into `senc`, so without its name they have to do alone.
 #[test]
 fn auxiliary_information_is_found_without_senc() {
@@ -272,7 +341,7 @@ fn a_key_of_the_user_opens_its_kid_and_no_other() {
     other.add(&format!("00000000000000000000000000000000:{KEY}")).unwrap();
     for encryption in [Encryption::None, widevine.clone()] {
         let error = decrypt_parts(&mut ClearKey::new().with_keys(other.clone()), &encryption, &[], &sealed).unwrap_err();
-        assert_eq!(error.to_string(), format!("no key for KID {KID}"));
+        assert_eq!(error.to_string(), format!("no key for KID {KID} (cenc)"));
     }
     let error = decrypt_parts(&mut ClearKey::new(), &widevine, &[], &sealed).unwrap_err();
     assert!(error.to_string().contains("edef8ba9"), "{error}");

@@ -74,6 +74,7 @@ pub mod mkv;
 pub mod mp4;
 mod nal;
 pub mod packed;
+mod protected;
 mod sample_entry;
 pub mod srt;
 pub mod time;
@@ -87,4 +88,5 @@ pub mod webvtt;
 pub mod wvtt;
 
 pub use error::Error;
+pub use protected::{Protected, ProtectionWatch};
 pub use track::{Event, Language, Roles, Sample, SampleData, TrackConfig, TrackId, TrackKind};

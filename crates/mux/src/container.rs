@@ -7,7 +7,7 @@ use aqueduct_core::{Clear, Item, Mux, MuxError, Presentation, Summary, TrackId, 
 use aqueduct_media::cea608::Channel;
 use aqueduct_media::mkv::TextForm;
 use aqueduct_media::timed_text::Coding;
-use aqueduct_media::{packed, ts};
+use aqueduct_media::{ProtectionWatch, packed, ts};
 
 use crate::checkpoint;
 use crate::subtitles::Watch;
@@ -86,6 +86,8 @@ impl Container {
             chosen: None,
             media: Vec::new(),
             watch: Watch::default(),
+            protection: Box::default(),
+            keeps_protected: false,
             coding: Coding::default(),
             captions: None,
             chapters: true,
@@ -102,6 +104,9 @@ pub struct Auto {
     /// What the segments of each track are.
     media: Vec<(TrackId, Media)>,
     watch: Watch,
+    /// What a plain file says of encrypted media, and whether it is kept all the same.
+    protection: Box<ProtectionWatch>,
+    keeps_protected: bool,
     coding: Coding,
     captions: Option<Channel>,
     chapters: bool,
@@ -243,6 +248,14 @@ impl Auto {
         self
     }
 
+    /// The same, which keeps a plain file as it is though its media are encrypted. Without a word such a file is refused: it
+    /// would be taken for one that plays.
+    #[must_use]
+    pub fn keeping_protected(mut self, keeps: bool) -> Self {
+        self.keeps_protected = keeps;
+        self
+    }
+
     /// A muxer with the same options that has seen nothing.
     pub(crate) fn another(&self) -> Self {
         let muxer = self.container.muxer();
@@ -250,6 +263,7 @@ impl Auto {
             .with_subtitles(self.coding)
             .with_captions(self.captions)
             .with_chapters(self.chapters)
+            .keeping_protected(self.keeps_protected)
     }
 
     fn mp4(&self) -> Box<Mp4Muxer> {
@@ -280,6 +294,14 @@ impl Auto {
     /// would go unnoticed.
     fn check(&mut self, track: TrackId, segment: &[u8]) -> Result<(), MuxError> {
         let found = Media::of(segment);
+        if self.plain_file()
+            && !self.keeps_protected
+            && let Some(protected) = self.protection.see(segment)
+        {
+            return Err(MuxError::Unsupported {
+                what: format!("{protected}: --key KID:KEY opens it, and without a key --format raw keeps it as it is"),
+            });
+        }
         // What is no text of subtitles, their reader refuses; TTML is XML, as some pages are.
         if self.plain_file() || matches!(self.container, Container::Subtitles(_)) {
             return Ok(());
@@ -445,11 +467,14 @@ impl Mux for Auto {
         if !self.chapters && matches!(self.container, Container::Mp4 | Container::M4a) {
             identity.push_str(" without chapters");
         }
+        if self.keeps_protected {
+            identity.push_str(" though it is encrypted");
+        }
         identity
     }
 
     fn checkpoint(&mut self, state: &mut Vec<u8>) -> bool {
-        let saved = checkpoint::save(&(&self.media, &self.watch, &self.chosen), state);
+        let saved = checkpoint::save(&(&self.media, &self.watch, &self.protection, &self.chosen), state);
         if let Some(chosen) = self.chosen.as_mut().filter(|_| saved) {
             chosen.mark_saved();
         }
@@ -457,11 +482,12 @@ impl Mux for Auto {
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), MuxError> {
-        let (media, watch, mut chosen) = checkpoint::read::<(_, _, Option<Chosen>)>(state)?;
+        let (media, watch, protection, mut chosen) = checkpoint::read::<(_, _, _, Option<Chosen>)>(state)?;
         if let (Some(chosen), Some(earlier)) = (&mut chosen, self.chosen.take()) {
             chosen.put_behind(earlier);
         }
         self.media = media;
+        self.protection = protection;
         self.chosen = chosen;
         match &mut self.chosen {
             Some(Chosen::Mp4(muxer)) => muxer.set_origin(self.watch.origin()),

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use super::matching::{Matched, Matcher, Unit, units};
 use super::{Damage, Need, Needs, RepairError, Repaired, Tail};
+use crate::begin;
 use crate::lane::{Failure, Stages};
 use crate::pipeline::panicked;
 use crate::resume::Beyond;
@@ -34,7 +35,8 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             return Ok(());
         }
         let again = "only the whole stream, fetched again with --overwrite, makes it whole";
-        let streamed = |track: &Track| track.kind == TrackKind::File && track.segments.is_none();
+        let has_keys = begin::has_keys(&self.decrypter);
+        let streamed = |track: &Track| track.kind == TrackKind::File && (track.segments.is_none() || has_keys);
         let mut remakers = HashMap::new();
         for track in presentation.tracks.iter().filter(|track| damage.is_lane(track.id)) {
             let Some(remaker) = damage.remaker(presentation) else {
@@ -47,9 +49,9 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                 return Ok(());
             };
             if streamed(track) {
-                repaired
-                    .left
-                    .add(format!("the file came as one stream, of which no part can be asked for; {again}"));
+                repaired.left.add(format!(
+                    "the file came as one stream, or was decrypted as one, of which no part can be made again; {again}"
+                ));
                 return Ok(());
             }
             remakers.insert(track.id.number(), remaker);

@@ -241,6 +241,14 @@ fn senc_head<'a>(senc: &BoxAt<'a>) -> Option<(u32, Option<Reader<'a>>, Reader<'a
     Some((flags, own, reader))
 }
 
+/// Whether the `senc` of a track fragment, if it has one, is of version 0. Version 1 has several IVs for each sample, and a key
+/// for each subsample (ISO 23001-7:2023, 7.2).
+pub(super) fn senc_is_known(traf: &BoxAt<'_>) -> bool {
+    let version = |senc: BoxAt<'_>| senc.body().first().copied();
+    let mut boxes = traf.children().filter(|child| &child.kind == b"senc");
+    boxes.all(|senc| version(senc).is_none_or(|version| version == 0))
+}
+
 /// What PIFF's form of `senc` says of the samples of a track fragment in place of the track (PIFF 1.1, Sample Encryption
 /// Box), if it does; `None` when it cannot be read.
 pub(super) fn piff_protection(traf: &BoxAt<'_>) -> Option<Option<Protection>> {

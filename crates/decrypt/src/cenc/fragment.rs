@@ -7,7 +7,7 @@ use aqueduct_core::DecryptError;
 
 use crate::chain::{Chains, Counter, Pattern};
 
-use super::auxiliary::{Auxiliary, Entry, is_auxiliary, is_senc, piff_protection};
+use super::auxiliary::{Auxiliary, Entry, is_auxiliary, is_senc, piff_protection, senc_is_known};
 use super::boxes::{BoxAt, Reader};
 use super::init::{Track, is_pssh};
 use super::protection::{Groups, Protection, Scheme, is_seig, iv};
@@ -22,20 +22,21 @@ pub(super) struct Work {
 
 /// What opens samples: a cipher for each key identifier, and the IV of the playlist for those that have none.
 pub(super) struct Keys<'a> {
-    cipher: &'a mut dyn FnMut(&[u8; 16]) -> Result<Aes128, DecryptError>,
+    cipher: &'a mut super::Ciphers<'a>,
     iv: Option<[u8; 16]>,
     /// The key identifier that was asked for last, and its cipher.
     last: Option<([u8; 16], Aes128)>,
 }
 
 impl<'a> Keys<'a> {
-    pub(super) fn new(cipher: &'a mut dyn FnMut(&[u8; 16]) -> Result<Aes128, DecryptError>, iv: Option<[u8; 16]>) -> Self {
+    pub(super) fn new(cipher: &'a mut super::Ciphers<'a>, iv: Option<[u8; 16]>) -> Self {
         Self { cipher, iv, last: None }
     }
 
     /// The cipher for a key identifier. What was gathered under another is decrypted first.
     #[inline]
-    fn of(&mut self, kid: &[u8; 16], data: &mut [u8], chains: &mut Chains) -> Result<&Aes128, DecryptError> {
+    fn of(&mut self, protection: &Protection, data: &mut [u8], chains: &mut Chains) -> Result<&Aes128, DecryptError> {
+        let kid = &protection.kid;
         let known = self.last.take_if(|(last, _)| last != kid);
         if let Some((_, cipher)) = known {
             chains.flush(&cipher, data);
@@ -43,7 +44,7 @@ impl<'a> Keys<'a> {
         match &mut self.last {
             Some((_, cipher)) => Ok(cipher),
             none => {
-                let cipher = (self.cipher)(kid)?;
+                let cipher = (self.cipher)(kid, protection.scheme)?;
                 Ok(&none.insert((*kid, cipher)).1)
             }
         }
@@ -235,6 +236,11 @@ impl<'a> Fragment<'a> {
             fragment.groups = groups.unwrap_or_default();
             let sbgp = traf.children().find(|child| &child.kind == b"sbgp" && is_seig(child));
             fragment.sbgp = sbgp.and_then(|sbgp| group_runs(&sbgp));
+            if !senc_is_known(traf) {
+                return Err(unreadable(
+                    "samples under several keys each (senc of version 1, ISO 23001-7:2023), which is not known here",
+                ));
+            }
             fragment.auxiliary = Auxiliary::of(traf, base).ok_or_else(cut_auxiliary)?;
         }
         Ok(fragment)
@@ -295,7 +301,7 @@ impl<'a> Fragment<'a> {
                         .as_ref()
                         .or(group.iv.as_ref())
                         .ok_or_else(|| unreadable("samples without an initialization vector: no senc, saiz or constant IV"))?;
-                    let cipher = keys.of(&protection.kid, data, &mut work.chains)?;
+                    let cipher = keys.of(protection, data, &mut work.chains)?;
                     open(data, sample, entry, protection, iv, cipher, work)?;
                 }
             }
@@ -337,7 +343,9 @@ fn next_group(
     let scheme = default.scheme;
     match described {
         Some(described) => Ok(group(left, Protection { scheme, ..described })),
-        None => Err(unreadable("a sample group (seig) that nothing describes")),
+        None => Err(unreadable(
+            "a sample group (seig) that nothing describes, or in a way that is not known here",
+        )),
     }
 }
 

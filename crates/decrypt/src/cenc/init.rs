@@ -11,7 +11,7 @@ const PIFF_TENC: [u8; 16] = [
     0x89, 0x74, 0xdb, 0xce, 0x7b, 0xe7, 0x4c, 0x51, 0x84, 0xf9, 0x71, 0x48, 0xf9, 0x88, 0x25, 0x54,
 ];
 
-/// Tracks and sample entries that are read; more is an attack.
+/// Tracks, and sample entries of each, that may be protected; more is an attack.
 const MOST: usize = 64;
 
 /// A track as far as decryption needs it.
@@ -36,8 +36,14 @@ impl Track {
 /// Reads the tracks of a `moov` box. `default` is the scheme of tracks that name none.
 pub(super) fn tracks(moov: &BoxAt<'_>, default: Option<Scheme>) -> Result<Vec<Track>, DecryptError> {
     let mut tracks = Vec::new();
-    for trak in moov.children().filter(|child| &child.kind == b"trak").take(MOST) {
-        tracks.push(track(&trak, default)?);
+    for trak in moov.children().filter(|child| &child.kind == b"trak") {
+        let track = track(&trak, default)?;
+        // Of those that are in the clear, only the first have to be known.
+        if tracks.len() < MOST {
+            tracks.push(track);
+        } else if track.is_protected() || tracks.iter().any(Track::is_protected) {
+            return Err(unreadable("more than 64 tracks, of which some are encrypted"));
+        }
     }
     let extends = moov.child(b"mvex");
     for trex in extends.iter().flat_map(BoxAt::children).filter(|child| &child.kind == b"trex") {
@@ -69,11 +75,16 @@ fn track(trak: &BoxAt<'_>, default: Option<Scheme>) -> Result<Track, DecryptErro
         .ok_or_else(|| unreadable("a track without its tables"))?;
     let mut entries = Vec::new();
     if let Some(stsd) = stbl.child(b"stsd") {
-        for entry in Boxes::new(stsd.body().get(8..).unwrap_or(&[])).take(MOST) {
-            entries.push(match children_of(&entry) {
+        for entry in Boxes::new(stsd.body().get(8..).unwrap_or(&[])) {
+            let protection = match children_of(&entry) {
                 Some(children) => Some(protection(&entry, children, default)?),
                 None => None,
-            });
+            };
+            if entries.len() < MOST {
+                entries.push(protection);
+            } else if protection.is_some() || entries.iter().any(Option::is_some) {
+                return Err(unreadable("a track of more than 64 sample entries, of which some are encrypted"));
+            }
         }
     }
     let scheme = entries.iter().flatten().map(|protection| protection.scheme).next();

@@ -2,6 +2,7 @@
 
 mod auxiliary;
 mod boxes;
+mod file;
 mod fragment;
 mod init;
 mod protection;
@@ -11,12 +12,16 @@ use aqueduct_core::{DecryptError, Iv};
 use bytes::BytesMut;
 
 use boxes::{BoxAt, Boxes};
+pub(crate) use file::Pieces;
 use init::Track;
 pub(crate) use protection::Scheme;
 
 fn unreadable(what: &str) -> DecryptError {
     DecryptError::Media { what: what.to_owned() }
 }
+
+/// Gives the cipher for a key identifier of a scheme.
+pub(crate) type Ciphers<'a> = dyn FnMut(&[u8; 16], Scheme) -> Result<Aes128, DecryptError> + 'a;
 
 /// The tracks of the last initialization section, and with them the samples of the fragments that follow.
 #[derive(Clone, Default)]
@@ -34,21 +39,23 @@ pub(crate) struct Protected<'a> {
     pub(crate) told: bool,
     /// Whether the user holds a key. If not, a file that no playlist speaks of stays as it is.
     pub(crate) held: bool,
+    /// Whether offsets count from the start of a file, of which these boxes are a part: nothing may move.
+    pub(crate) in_place: bool,
     /// The IV of samples that have none.
     pub(crate) iv: Option<Iv>,
     /// The cipher for a key identifier.
-    pub(crate) cipher: &'a mut dyn FnMut(&[u8; 16]) -> Result<Aes128, DecryptError>,
+    pub(crate) cipher: &'a mut Ciphers<'a>,
 }
 
 impl Fragments {
     /// Decrypts an initialization section, fragments, or a file of both, where they are.
     pub(crate) fn decrypt(&mut self, mut bytes: BytesMut, protected: &mut Protected<'_>) -> Result<BytesMut, DecryptError> {
-        let told = protected.told || self.tracks.iter().any(Track::is_protected);
+        let told = protected.told || self.is_protected();
         if !told && !is_row(&bytes) || !protected.told && !protected.held && is_file(&bytes) {
             return Ok(bytes);
         }
         let mut keys = fragment::Keys::new(&mut *protected.cipher, protected.iv.map(|iv| iv.0));
-        let (mut at, mut moovs, mut media) = (0, Vec::new(), false);
+        let (mut at, mut moovs, mut media) = (0, Vec::new(), protected.in_place);
         let mut room = bytes.len();
         while let Some((kind, size)) = next(&bytes, at) {
             let end = at + size;
@@ -59,7 +66,9 @@ impl Fragments {
                     let is_protected = tracks.iter().any(Track::is_protected);
                     if is_protected && found.child(b"mvex").is_none() {
                         if protected.told || protected.held {
-                            return Err(unreadable("an MP4 that is not fragmented"));
+                            return Err(unreadable(
+                                "an MP4 that is not fragmented, which cannot be decrypted here; without a key, --format raw keeps it as it is",
+                            ));
                         }
                         return Ok(bytes);
                     }
@@ -88,6 +97,11 @@ impl Fragments {
             rewrite(&mut bytes, range, media)?;
         }
         Ok(bytes)
+    }
+
+    /// Whether the last initialization section tells of encrypted tracks.
+    fn is_protected(&self) -> bool {
+        self.tracks.iter().any(Track::is_protected)
     }
 
     /// The key identifiers of the tracks, as far as their sample entries tell.

@@ -18,6 +18,16 @@ pub(crate) enum Scheme {
 }
 
 impl Scheme {
+    /// Its name in `schm`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Cenc => "cenc",
+            Self::Cbc1 => "cbc1",
+            Self::Cens => "cens",
+            Self::Cbcs => "cbcs",
+        }
+    }
+
     /// From the `scheme_type` of `schm`, or the `aux_info_type` of `saiz`.
     pub(super) fn new(name: [u8; 4]) -> Option<Self> {
         match &name {
@@ -59,7 +69,12 @@ impl Protection {
         let (version, _) = reader.full()?;
         reader.u8()?;
         let pattern = reader.u8()?;
-        Self::common(scheme, if version == 0 { 0 } else { pattern }, reader)
+        let pattern = match version {
+            0 => 0,
+            1 => pattern,
+            _ => return None,
+        };
+        Self::common(scheme, pattern, reader)
     }
 
     /// Reads what PIFF's forms of `tenc` and `senc` say: an algorithm, the size of IVs and a key identifier (PIFF 1.1, Track
@@ -82,10 +97,12 @@ impl Protection {
         })
     }
 
-    /// Reads an entry of the sample group `seig` (6).
+    /// Reads an entry of the sample group `seig` (6). One of several keys (`multi_key_flag` of the edition of 2023) is not read.
     pub(super) fn seig(scheme: Scheme, entry: &[u8]) -> Option<Self> {
         let mut reader = Reader(entry);
-        reader.u8()?;
+        if reader.u8()? & 0x80 != 0 {
+            return None;
+        }
         let pattern = reader.u8()?;
         Self::common(scheme, pattern, reader)
     }

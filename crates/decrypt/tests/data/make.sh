@@ -70,7 +70,7 @@ turn() { echo "${1:$((2 * $2))}${1:0:$((2 * $2))}"; }
     for n in {0..15}; do echo "$(turn $kid $n):$(turn $key $n)"; done
 } > rotated-keys.txt
 
-# Fourteen packets of MPEG-TS without a meaning, in AES-256-CTR, in AES-128-ECB, and in ChaCha20 that begins again every 1024 bytes.
+# Fourteen packets of MPEG-TS without a meaning, in AES-256-CBC, in AES-256-CTR, in AES-128-ECB, and in ChaCha20 that begins again every 1024 bytes.
 long=000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f
 {
     for n in {0..13}; do
@@ -78,6 +78,7 @@ long=000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f
         head -c 186 /dev/zero | tr '\0' Z
     done
 } > packets.ts
+openssl enc -aes-256-cbc -K $long -iv $iv -in packets.ts -out cbc-256.bin
 openssl enc -aes-256-ctr -K $long -iv $iv -in packets.ts -out ctr.bin
 openssl enc -aes-128-ecb -K $key -in packets.ts -out ecb.bin
 split -b 1024 packets.ts "$work/piece."

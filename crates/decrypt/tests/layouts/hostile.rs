@@ -5,7 +5,8 @@ use aqueduct_decrypt::ClearKey;
 use bytes::BytesMut;
 
 use super::build::{
-    Aux, IV, Layout, PLAIN, container, entry, init, number, open, protection, samples, seal, segment, told, track, track_of, user_keys,
+    Aux, Group, IV, Layout, PLAIN, container, entry, init, number, open, protection, samples, seal, segment, told, track, track_of,
+    user_keys,
 };
 
 /// `change` is made to the last place of `what`, `at` bytes on.
@@ -27,6 +28,10 @@ fn what_cannot_be_right_says_what_is_wrong() {
         scheme: b"cbcs",
         ..apart(0)
     };
+    let grouped = Layout {
+        group: Group::Fragment,
+        ..PLAIN
+    };
     for (layout, what, at, change, says) in [
         // The first sample's subsample, one byte too long.
         (
@@ -37,6 +42,9 @@ fn what_cannot_be_right_says_what_is_wrong() {
             "subsamples that are larger than their sample",
         ),
         (PLAIN, b"senc", 20, &[0xff, 0xff], "auxiliary information"),
+        // Version 1 has other tables (ISO 23001-7:2023, 7.2), and so have groups with multi_key_flag (6).
+        (PLAIN, b"senc", 4, &[1], "several keys"),
+        (grouped, &[0, 0, 1, 8, 0xb2], 0, &[0x80], "sample group (seig)"),
         (PLAIN, b"trun", 12, &[0x7f], "cut short"),
         (PLAIN, b"trun", 12, &[0x80, 0, 0, 0], "outside the segment"),
         (PLAIN, b"trun", 8, &[0xff; 4], "cut short"),
@@ -243,6 +251,16 @@ fn what_cannot_be_made_plain_is_refused() {
         (changed(at(b"frma"), b"skip"), "does not say what it was (frma)"),
         // default_isProtected; other values than 0 and 1 are reserved (ISO 23001-7, 8.2.2).
         (changed(at(b"tenc") + 10, &[2]), "track encryption (tenc)"),
+        // A version to come.
+        (changed(at(b"tenc") + 4, &[2]), "track encryption (tenc)"),
+        (
+            init(&(1..=65).map(|id| track(id, &PLAIN, &[])).collect::<Vec<_>>(), &[]),
+            "more than 64 tracks",
+        ),
+        (
+            init(&[track_of(1, &vec![encv.clone(); 65], &[])], &[]),
+            "more than 64 sample entries",
+        ),
         (changed(at(b"schm") + 8, b"xxxx"), "protection scheme \"xxxx\" is not known"),
         (progressive, "not fragmented"),
     ] {

@@ -9,6 +9,7 @@ use super::*;
 const KEY: &str = "100b6c20940f779a4589152b57d2dacb";
 const BY_DATA: &str = "URI=\"data:application/octet-stream;base64,EAtsIJQPd5pFiRUrV9Layw==\"";
 const LONG_BY_DATA: &str = "URI=\"data:;base64,AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\"";
+const LONG_AS_TEXT: &str = "URI=\"data:,000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\"";
 const OTHER_LONG_BY_DATA: &str = "URI=\"data:;base64,AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\"";
 const BY_KID: &str = "eb676abbcb345e96bbcf616630f1a3da:100b6c20940f779a4589152b57d2dacb";
 const WIDEVINE: &str = "URI=\"data:text/plain;base64,AAAA\",KEYFORMAT=\"urn:uuid:edef8ba9-79d6-4ace-a3c8-27dcd51d21ed\"";
@@ -50,7 +51,77 @@ fn key(method: &str, attributes: &[&str]) -> String {
 }
 
 pub(super) fn scenarios() -> Vec<Scenario> {
-    [fragmented_mp4(), samples(), servers(), refused()].concat()
+    [fragmented_mp4(), plain_files(), samples(), servers(), refused()].concat()
+}
+
+/// Encrypted MP4 that no playlist speaks of.
+fn plain_files() -> Vec<Scenario> {
+    const PATH: &str = "/media/vectors/cbcs-video.mp4";
+    let clip = Clip::get().expect("the committed clip");
+    let sealed = clip.file("vectors/cbcs-video.mp4").expect("a committed vector");
+    // Free space behind the first box makes several ranges of it.
+    let (first, rest) = sealed.split_at(usize::from(sealed[3]));
+    let free = [&(9_u32 << 20).to_be_bytes()[..], b"free", &vec![0; (9 << 20) - 8]].concat();
+    let large = [first, &free, rest].concat();
+    let mvex = sealed.windows(4).position(|kind| kind == b"mvex").expect("a fragmented MP4");
+    let progressive = [&sealed[..mvex], b"free", &sealed[mvex + 4..]].concat();
+    let clear = || vec![Reference::file("vectors/clear-video.mp4")];
+    let by_kid = |name, path| Scenario {
+        args: vec!["--key", BY_KID],
+        hides: vec![KEY],
+        ..to_mp4(name, path, clear())
+    };
+    let refused = |name, path, says| Scenario {
+        says,
+        output: "out.mp4",
+        ..fails(name, path)
+    };
+    let unasked = vec![
+        "its media are encrypted",
+        "scheme cbcs, KID eb676abbcb345e96bbcf616630f1a3da",
+        "--key KID:KEY",
+        "--format raw",
+    ];
+    vec![
+        by_kid("sealed/plain-file-by-its-key", PATH),
+        Scenario {
+            media: vec![("/large.mp4", large.clone().into())],
+            asked: vec![Asked::at_least("/large.mp4", 2)],
+            ..by_kid("sealed/plain-file-of-several-ranges", "/large.mp4")
+        },
+        refused("sealed/plain-file-without-a-key", PATH, unasked.clone()),
+        Scenario {
+            media: vec![("/large.mp4", large.into())],
+            ..refused("sealed/plain-file-of-several-ranges-without-a-key", "/large.mp4", unasked.clone())
+        },
+        Scenario {
+            output: "out.bin",
+            ..refused("sealed/plain-file-under-another-name", PATH, unasked)
+        },
+        Scenario {
+            args: vec!["--format", "raw"],
+            output: "out.mp4",
+            outcome: Outcome::Bytes("vectors/cbcs-video.mp4"),
+            ..to_ts("sealed/plain-file-kept-as-it-is", PATH)
+        },
+        Scenario {
+            args: vec!["--key", "00000000000000000000000000000000:100b6c20940f779a4589152b57d2dacb"],
+            ..refused(
+                "sealed/plain-file-with-another-key",
+                PATH,
+                vec!["no key for KID eb676abbcb345e96bbcf616630f1a3da (cbcs)"],
+            )
+        },
+        Scenario {
+            media: vec![("/progressive.mp4", progressive.into())],
+            args: vec!["--key", KEY],
+            ..refused(
+                "sealed/plain-file-without-fragments",
+                "/progressive.mp4",
+                vec!["not fragmented", "--format raw"],
+            )
+        },
+    ]
 }
 
 /// Common Encryption, to MP4.
@@ -93,6 +164,10 @@ fn fragmented_mp4() -> Vec<Scenario> {
         },
         opened("sealed/cbc1-audio", "cbc1-audio", &key("SAMPLE-AES", &[BY_DATA])),
         opened("sealed/clear-lead", "lead-video", &key("SAMPLE-AES", &[BY_DATA])),
+        Scenario {
+            args: vec!["--key", "EAtsIJQPd5pFiRUrV9Layw=="],
+            ..opened("sealed/cbcs-with-a-key-in-base64", "cbcs-video", &drm("SAMPLE-AES"))
+        },
         Scenario {
             args: vec!["--key", "@keys.txt"],
             local: vec![("keys.txt", "vectors/rotated-keys.txt")],
@@ -149,10 +224,13 @@ fn servers() -> Vec<Scenario> {
         outcome: Outcome::Exactly(clear.clone()),
         ..to_ts(name, "/odd.m3u8")
     };
-    let text_key = Fault::Body {
+    let text_key = |text: &str| Fault::Body {
         content_type: "text/plain".into(),
-        text: "000102030405060708090a0b0c0d0e0f\n".into(),
+        text: text.into(),
     };
+    let in_base64 = "#EXT-X-KEY:METHOD=AES-128,URI=\"/key.txt\",IV=0x00\n";
+    let page = b"<!DOCTYPE html><html><body>not found</body></html>\n";
+    let gif = b"GIF89a\x01\0\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
     let chosen = |name, args, path: &str| Scenario {
         files: vec![("/odd.m3u8", single(path, ""))],
         args,
@@ -163,6 +241,14 @@ fn servers() -> Vec<Scenario> {
         Scenario {
             says: vec!["pose as a JPEG"],
             ..served("sealed/disguised-in-the-clear", "", behind(segment), segment)
+        },
+        Scenario {
+            says: vec!["pose as a web page"],
+            ..served("sealed/behind-a-web-page", "", [&page[..], segment].concat(), segment)
+        },
+        Scenario {
+            says: vec!["pose as a GIF"],
+            ..served("sealed/gif-before-decryption", aes, [&gif[..], &seal(segment)].concat(), segment)
         },
         served("sealed/disguised-before-decryption", aes, behind(&seal(segment)), segment),
         served("sealed/disguised-inside-the-cipher", aes, seal(&behind(segment)), segment),
@@ -180,10 +266,22 @@ fn servers() -> Vec<Scenario> {
             ..served("sealed/in-the-clear-under-a-key", aes, segment.to_vec(), segment)
         },
         Scenario {
-            rules: vec![Rule::new("*/key0.bin", text_key)],
+            rules: vec![Rule::new("*/key0.bin", text_key("000102030405060708090a0b0c0d0e0f\n"))],
             says: vec!["it came as text"],
             hides: vec!["000102030405060708090a0b0c0d0e0f"],
             ..to_ts("sealed/key-in-hexadecimal", "/s/aes-explicit-iv/index.m3u8")
+        },
+        Scenario {
+            rules: vec![Rule::new("/key.txt", text_key("AAECAwQFBgcICQoLDA0ODw=="))],
+            says: vec!["it came as text"],
+            hides: vec!["AAECAwQFBgcICQoLDA0ODw"],
+            ..served("sealed/key-in-base64", in_base64, seal(segment), segment)
+        },
+        Scenario {
+            files: vec![("/long.m3u8", single("/media/vectors/gcm.bin", &key("AES-256-GCM", &[LONG_AS_TEXT])))],
+            says: vec!["it came as text"],
+            outcome: Outcome::Bytes("vectors/packets.ts"),
+            ..to_ts("sealed/key-of-32-bytes-in-hexadecimal", "/long.m3u8")
         },
         chosen(
             "sealed/aes-128-ecb-by-option",
@@ -202,6 +300,14 @@ fn servers() -> Vec<Scenario> {
             ],
             "/media/vectors/chacha20.bin",
         ),
+        Scenario {
+            files: vec![(
+                "/cbc.m3u8",
+                single("/media/vectors/cbc-256.bin", &key("AES-256", &[LONG_BY_DATA, IV])),
+            )],
+            outcome: Outcome::Bytes("vectors/packets.ts"),
+            ..to_ts("sealed/aes-256", "/cbc.m3u8")
+        },
         Scenario {
             files: vec![("/gcm.m3u8", single("/media/vectors/gcm.bin", &key("AES-256-GCM", &[LONG_BY_DATA])))],
             outcome: Outcome::Bytes("vectors/packets.ts"),
@@ -263,6 +369,39 @@ fn refused() -> Vec<Scenario> {
             vec!["METHOD=ROT-13"],
         ),
         Scenario {
+            files: vec![("/odd.m3u8", single("/odd.bin", &key("AES-128", &[BY_DATA, IV])))],
+            media: vec![("/odd.bin", vec![0x5a; 1001].into())],
+            says: vec!["1001 bytes are no whole number of 16-byte blocks"],
+            ..fails("sealed/length-that-is-no-multiple-of-16", "/odd.m3u8")
+        },
+        Scenario {
+            // rfc8216bis, 4.4.4.5: a section that is encrypted needs an IV attribute.
+            files: vec![(
+                "/init.m3u8",
+                fragmented("cenc-video", &key("AES-128", &[BY_DATA]))
+                    .replace(
+                        "#EXT-X-MAP:URI=\"/media/vectors/cenc-video.mp4\"",
+                        "#EXT-X-MAP:URI=\"/media/vectors/ecb.bin\"",
+                    )
+                    .leak(),
+            )],
+            says: vec!["initialization section", "no initialization vector"],
+            output: "out.mp4",
+            ..fails("sealed/initialization-section-without-an-iv", "/init.m3u8")
+        },
+        Scenario {
+            files: vec![("/sealed.m3u8", fragmented("cbcs-video", ""))],
+            says: vec!["no key for KID eb676abbcb345e96bbcf616630f1a3da (cbcs)"],
+            output: "out.mp4",
+            ..fails("sealed/what-no-playlist-speaks-of-and-nobody-has-a-key-for", "/sealed.m3u8")
+        },
+        Scenario {
+            args: vec!["--iv", "0x000102030405060708090a0b0c0d0e0f10"],
+            says: vec!["--iv", "16 bytes in hexadecimal"],
+            exit: 2,
+            ..fails("sealed/iv-that-is-too-long", "/s/aes-explicit-iv/index.m3u8")
+        },
+        Scenario {
             rules: vec![Rule::new("*/key0.bin", Fault::page())],
             says: vec!["key0.bin", "looks like a web page"],
             ..fails("sealed/page-instead-of-a-key", "/s/aes-explicit-iv/index.m3u8")
@@ -270,7 +409,7 @@ fn refused() -> Vec<Scenario> {
         Scenario {
             files: vec![("/sealed.m3u8", fragmented("cenc-video", &key("SAMPLE-AES-CTR", &[WIDEVINE])))],
             args: vec!["--key", "00000000000000000000000000000000:100b6c20940f779a4589152b57d2dacb"],
-            says: vec!["no key for KID eb676abbcb345e96bbcf616630f1a3da"],
+            says: vec!["no key for KID eb676abbcb345e96bbcf616630f1a3da (cenc)"],
             hides: vec![KEY],
             output: "out.mp4",
             ..fails("sealed/key-of-another-identifier", "/sealed.m3u8")

@@ -1,0 +1,158 @@
+//! A plain file of fragmented MP4 that comes in pieces, cut anywhere: each fragment is decrypted when it is there whole.
+
+use aqueduct_core::DecryptError;
+use bytes::BytesMut;
+
+use super::boxes::Reader;
+use super::{Fragments, Protected, unreadable};
+
+/// The most that is held back, in bytes: a `moov` box, or a fragment and its media.
+const MOST: u64 = 64 << 20;
+
+/// What of a file is still to be decrypted.
+#[derive(Clone, Default)]
+pub(crate) struct Pieces {
+    /// The beginning of what is not there whole.
+    held: BytesMut,
+    /// Bytes still to come that are none of ours.
+    passing: u64,
+}
+
+/// What stands at the beginning of some bytes.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    /// A box that is none of ours, of this size.
+    Passing(u64),
+    /// So many bytes that are to be decrypted together.
+    Ours(usize),
+    /// Not enough to tell, or not all of it.
+    Cut,
+}
+
+impl Pieces {
+    /// Takes the next piece, and gives what is decrypted by now. Nothing moves in the file.
+    pub(crate) fn next(
+        &mut self,
+        piece: BytesMut,
+        fragments: &mut Fragments,
+        protected: &mut Protected<'_>,
+    ) -> Result<BytesMut, DecryptError> {
+        let mut bytes = if self.held.is_empty() {
+            piece
+        } else {
+            self.held.extend_from_slice(&piece);
+            std::mem::take(&mut self.held)
+        };
+        let mut at = 0;
+        loop {
+            let there = bytes.len() - at;
+            let passed = usize::try_from(self.passing).unwrap_or(usize::MAX).min(there);
+            (at, self.passing) = (at + passed, self.passing - passed as u64);
+            if self.passing > 0 {
+                break;
+            }
+            match next(bytes.get(at..).unwrap_or(&[]), fragments.is_protected())? {
+                Next::Passing(size) => self.passing = size,
+                Next::Ours(size) => {
+                    let behind = bytes.split_off(at + size);
+                    let sealed = bytes.split_off(at);
+                    // In place, so that the three are one again without a copy.
+                    bytes.unsplit(fragments.decrypt(sealed, protected)?);
+                    bytes.unsplit(behind);
+                    at += size;
+                }
+                Next::Cut => break,
+            }
+        }
+        self.held.extend_from_slice(bytes.get(at..).unwrap_or(&[]));
+        bytes.truncate(at);
+        Ok(bytes)
+    }
+
+    /// The last piece came.
+    pub(crate) fn end(&self) -> Result<(), DecryptError> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        Err(unreadable("a box at the end of the file that is cut short"))
+    }
+}
+
+/// What `bytes` begin with. Fragments are ours where the tracks are `protected`.
+fn next(bytes: &[u8], protected: bool) -> Result<Next, DecryptError> {
+    let mut length = 0_u64;
+    loop {
+        let rest = usize::try_from(length).ok().and_then(|length| bytes.get(length..)).unwrap_or(&[]);
+        let fragment = length > 0;
+        let head = match header(rest) {
+            // What is in the clear may be as wrong as it likes.
+            Err(_) if !protected && !fragment => return Ok(Next::Passing(u64::MAX)),
+            head => head?,
+        };
+        let Some((kind, size)) = head else { return Ok(Next::Cut) };
+        if !fragment && (&kind != b"moov" && (&kind != b"moof" || !protected)) {
+            return Ok(Next::Passing(size));
+        }
+        // A fragment without media of its own.
+        if fragment && matches!(&kind, b"moof" | b"moov") {
+            break;
+        }
+        length = length.saturating_add(size);
+        if length > MOST {
+            return Err(unreadable("a fragment (moof, mdat) or a moov box of more than 64 MiB"));
+        }
+        if matches!(&kind, b"moov" | b"mdat") {
+            break;
+        }
+    }
+    let whole = usize::try_from(length).ok().filter(|length| *length <= bytes.len());
+    Ok(whole.map_or(Next::Cut, Next::Ours))
+}
+
+/// Type and size of the box that begins here (ISO 14496-12 §4.2), `None` where more has to come. One that reaches to the end
+/// of the file has the largest size there is.
+fn header(bytes: &[u8]) -> Result<Option<([u8; 4], u64)>, DecryptError> {
+    let mut reader = Reader(bytes);
+    let (Some(size), Some(kind)) = (reader.u32(), reader.array::<4>()) else {
+        return Ok(None);
+    };
+    match size {
+        0 => Ok(Some((kind, u64::MAX))),
+        1 => match reader.u64() {
+            Some(0..16) => Err(unreadable("a box that is smaller than its header")),
+            size => Ok(size.map(|size| (kind, size))),
+        },
+        2..8 => Err(unreadable("a box that is smaller than its header")),
+        size => Ok(Some((kind, size.into()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fragment_ends_behind_its_media() {
+        let ours = |bytes: &[u8], protected| next(bytes, protected).unwrap();
+        let fragment = b"\0\0\0\x08moof\0\0\0\x09free1\0\0\0\x0amdat12\0\0\0\x08moof";
+        assert_eq!(ours(fragment, true), Next::Ours(27));
+        assert_eq!(ours(fragment, false), Next::Passing(8));
+        assert_eq!(ours(&fragment[..26], true), Next::Cut);
+        assert_eq!(ours(&fragment[..5], true), Next::Cut);
+        assert_eq!(ours(b"\0\0\0\x08moof\0\0\0\x08moof", true), Next::Ours(8));
+        assert_eq!(ours(b"\0\0\0\x09moovx", false), Next::Ours(9));
+        assert_eq!(ours(b"\0\0\0\x07free", false), Next::Passing(u64::MAX));
+        assert_eq!(ours(b"\0\0\0\0mdat", true), Next::Passing(u64::MAX));
+        assert_eq!(ours(b"\0\0\0\x01mdat\0\0\0\x02\0\0\0\0", true), Next::Passing(2 << 32));
+        for (bytes, says) in [
+            (&b"\0\0\0\0moov"[..], "64 MiB"),
+            (b"\0\0\0\x08moof\0\0\0\0mdat", "64 MiB"),
+            (b"\0\0\0\x08moof\x7f\0\0\0mdat", "64 MiB"),
+            (b"\0\0\0\x07free", "smaller than its header"),
+            (b"\0\0\0\x01free\0\0\0\0\0\0\0\x0f", "smaller than its header"),
+        ] {
+            let error = next(bytes, true).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+}
