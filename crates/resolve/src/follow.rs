@@ -21,6 +21,8 @@ const DEFAULT_TARGET: Duration = Duration::from_secs(6);
 
 /// Segments that are remembered, to notice that a number stands for another one.
 const RECENT: usize = 32;
+/// Date ranges that are remembered, and that wait for the next segment.
+const MAX_RANGES: usize = 4096;
 
 /// Hands one item on. `false` when nobody wants it any more.
 pub(crate) async fn send(outlet: &Sender<Item<Resource>>, stop: &Stop, item: Item<Resource>) -> bool {
@@ -50,6 +52,7 @@ pub(crate) async fn follow<F: Fetch>(
         last_sequence: 0,
         restarted: false,
         recent: VecDeque::new(),
+        ranges: DateRanges::default(),
     };
     let mut playlist = Arc::clone(&plan.first);
     let mut at = plan.at.clone();
@@ -157,6 +160,51 @@ struct Emitter<'a> {
     restarted: bool,
     /// The last segments that were emitted: number and name.
     recent: VecDeque<(u64, u64)>,
+    ranges: DateRanges,
+}
+
+/// Date ranges that a reload has before segments which were emitted already: a server may add them there, or have all of
+/// them before its first segment. The next segment brings them.
+#[derive(Default)]
+struct DateRanges {
+    /// Digests of those that were emitted.
+    known: VecDeque<u64>,
+    late: Vec<String>,
+}
+
+impl DateRanges {
+    /// Takes note of a date range. Whether it is new.
+    fn is_new(&mut self, range: &str) -> bool {
+        let mut hasher = DefaultHasher::new();
+        range.hash(&mut hasher);
+        let digest = hasher.finish();
+        if self.known.contains(&digest) {
+            return false;
+        }
+        if self.known.len() == MAX_RANGES {
+            self.known.pop_front();
+        }
+        self.known.push_back(digest);
+        true
+    }
+
+    /// Takes what stands before a segment that was emitted already.
+    fn passed(&mut self, segment: &Segment) {
+        for range in date_ranges(segment) {
+            if self.is_new(&range) && self.late.len() < MAX_RANGES {
+                self.late.push(range);
+            }
+        }
+    }
+
+    /// What the next segment brings, of which these ranges are its own.
+    fn due(&mut self, own: impl Iterator<Item = String>) -> Arc<[String]> {
+        let late = std::mem::take(&mut self.late);
+        let own = own.inspect(|range| {
+            self.is_new(range);
+        });
+        late.into_iter().chain(own).collect()
+    }
 }
 
 impl Emitter<'_> {
@@ -178,6 +226,7 @@ impl Emitter<'_> {
         }
         for segment in &playlist.segments {
             if self.next.is_some_and(|next| segment.media_sequence_number() < next) {
+                self.ranges.passed(segment);
                 continue;
             }
             if let Some(other) = turned() {
@@ -224,13 +273,12 @@ impl Emitter<'_> {
         }
         tracing::warn!(track = %self.track, next, lost, "segments left the window before they were asked for");
         let first = self.info(at, first);
-        // What stands before the first one that is there is said of that one, and its discontinuity is behind these.
+        // The discontinuity of the first one that is there is behind these.
         let info = SegmentInfo {
             msn: next,
             discontinuity: false,
             discontinuity_sequence: first.discontinuity_sequence.saturating_sub(first.discontinuity.into()),
             program_date_time: None,
-            tags: Arc::default(),
             ..first
         };
         let gap = Item::Gap {
@@ -243,6 +291,7 @@ impl Emitter<'_> {
 
     async fn segment(&mut self, at: &Resource, segment: &Segment) -> bool {
         let mut info = self.info(at, segment);
+        info.tags = self.ranges.due(date_ranges(segment));
         info.discontinuity |= std::mem::take(&mut self.restarted);
         self.last_sequence = info.discontinuity_sequence;
         if segment.gap() {
@@ -307,18 +356,17 @@ impl Emitter<'_> {
             init: None,
             encryption: encryption(at, segment.keys()),
             resource: at.names(Kind::Segment, segment.uri()).with_range(range(segment.byte_range())),
-            tags: date_ranges(segment),
+            tags: Arc::default(),
         }
     }
 }
 
 /// The date ranges that stand before a segment.
-fn date_ranges(segment: &Segment) -> Arc<[String]> {
-    let tags = segment.tags().iter().filter_map(|tag| match tag {
+fn date_ranges(segment: &Segment) -> impl Iterator<Item = String> {
+    segment.tags().iter().filter_map(|tag| match tag {
         Tag::DateRange(range) => Some(range.to_string()),
         _ => None,
-    });
-    tags.collect()
+    })
 }
 
 /// What names a segment from one reload to the next: the last part of its address and its byte range. Hosts and queries
@@ -389,6 +437,25 @@ mod tests {
     fn window(first: u64, names: &[&str]) -> MediaPlaylist {
         let names: String = names.iter().map(|name| format!("#EXTINF:1,\n{name}\n")).collect();
         let text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{first}\n{names}");
+        parsed(&text)
+    }
+
+    fn emitter<'a>(outlet: &'a Sender<Item<Resource>>, stop: &'a Stop) -> Emitter<'a> {
+        Emitter {
+            track: TrackId::new(0),
+            outlet,
+            stop,
+            next: None,
+            init: None,
+            epoch: 0,
+            last_sequence: 0,
+            restarted: false,
+            recent: VecDeque::new(),
+            ranges: DateRanges::default(),
+        }
+    }
+
+    fn parsed(text: &str) -> MediaPlaylist {
         let context = aqueduct_playlist::Context::new(url::Url::parse("http://host.example/").unwrap());
         match aqueduct_playlist::parse(text.as_bytes(), &context).unwrap().playlist {
             Playlist::Media(playlist) => playlist,
@@ -401,18 +468,7 @@ mod tests {
         let (outlet, items) = aqueduct_core::channel(64);
         let stop = Stop::new();
         let at = Resource::new(Kind::Playlist, url::Url::parse("http://host.example/live").unwrap());
-        let emitter = |outlet| Emitter {
-            track: TrackId::new(0),
-            outlet,
-            stop: &stop,
-            next: None,
-            init: None,
-            epoch: 0,
-            last_sequence: 0,
-            restarted: false,
-            recent: VecDeque::new(),
-        };
-        let mut emitter = emitter(&outlet);
+        let mut emitter = emitter(&outlet, &stop);
         for playlist in [
             window(0, &["a0", "a1", "a2"]),
             // Another edge server and another token: the same segments, and one more.
@@ -446,6 +502,44 @@ mod tests {
             ("b2", false),
         ];
         assert_eq!(emitted, expected.map(|(name, discontinuity)| (name.to_owned(), discontinuity)));
+    }
+
+    #[tokio::test]
+    async fn a_date_range_that_is_added_before_an_emitted_segment_comes_with_the_next_one() {
+        let range = |id: &str| format!("#EXT-X-DATERANGE:ID=\"{id}\",START-DATE=\"2026-01-01T12:00:00Z\"\n");
+        let playlist = |first: u64, ranges: &[&str]| {
+            let segments: String = (first..)
+                .zip(ranges)
+                .map(|(number, ids)| {
+                    let tags: String = ids.split(' ').filter(|id| !id.is_empty()).map(range).collect();
+                    format!("{tags}#EXTINF:1,\n{number}\n")
+                })
+                .collect();
+            parsed(&format!(
+                "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{first}\n{segments}"
+            ))
+        };
+        let (outlet, items) = aqueduct_core::channel(64);
+        let stop = Stop::new();
+        let at = Resource::new(Kind::Playlist, url::Url::parse("http://host.example/live").unwrap());
+        let mut emitter = emitter(&outlet, &stop);
+        for playlist in [
+            playlist(0, &["a", ""]),
+            // One is added before what was emitted, and the next reload has it still.
+            playlist(0, &["a b", "", "c"]),
+            playlist(0, &["a b", "", "c", ""]),
+            // All of them stand before the first segment of the window.
+            playlist(3, &["a b c d", "", ""]),
+        ] {
+            assert!(matches!(emitter.emit(&at, &playlist, || None).await, Emitted::All));
+        }
+        let mut emitted = Vec::new();
+        while let Ok(Item::Segment { info, .. }) = items.try_recv() {
+            let ids = info.tags.iter().map(|tag| tag.split('"').nth(1).unwrap());
+            emitted.push((info.msn, ids.collect::<Vec<_>>().join(" ")));
+        }
+        let expected = [(0, "a"), (1, ""), (2, "b c"), (3, ""), (4, "d"), (5, "")];
+        assert_eq!(emitted, expected.map(|(msn, ids)| (msn, ids.to_owned())));
     }
 
     #[test]
