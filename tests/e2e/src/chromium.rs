@@ -35,6 +35,15 @@ struct Told {
     sound: u64,
 }
 
+/// What a browser made of a film that it played to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Played {
+    /// Pictures that were decoded.
+    pub pictures: usize,
+    /// Whether sound was.
+    pub sound: bool,
+}
+
 /// Whether Chromium is there. Where it is not, outputs are judged by the others alone.
 pub fn installed() -> bool {
     static INSTALLED: OnceLock<bool> = OnceLock::new();
@@ -49,8 +58,8 @@ pub fn installed() -> bool {
     })
 }
 
-/// Chromium plays the file to its end without an error, decodes every picture, and hears sound where there is any.
-pub(crate) async fn judge(output: &[u8]) -> Result<()> {
+/// Chromium plays the file, of any container that it knows, to its end without an error.
+pub async fn play(output: &[u8]) -> Result<Played> {
     let films = [
         ("/film.mp4", Bytes::copy_from_slice(output)),
         ("/play.html", Bytes::from_static(PAGE.as_bytes())),
@@ -98,15 +107,24 @@ pub(crate) async fn judge(output: &[u8]) -> Result<()> {
     let told: Told = serde_json::from_str(&percent_decoded(&told)?)?;
     ensure!(told.what == "ended", "Chromium says {told:?}");
     ensure!((told.time - told.duration).abs() < 0.1, "it did not end at its end: {told:?}");
+    Ok(Played {
+        pictures: told.frames,
+        sound: told.sound > 0,
+    })
+}
+
+/// Chromium plays the MP4, decodes every picture, and hears sound where there is any.
+pub(crate) async fn judge(output: &[u8]) -> Result<()> {
+    let played = play(output).await?;
     for track in Mp4::read_bytes(output)?.tracks().values() {
         match track.kind {
             Some(TrackKind::Video) => ensure!(
-                told.frames == track.samples.len(),
+                played.pictures == track.samples.len(),
                 "{} pictures, of which it decoded {}",
                 track.samples.len(),
-                told.frames
+                played.pictures
             ),
-            Some(TrackKind::Audio) => ensure!(told.sound > 0, "it heard nothing"),
+            Some(TrackKind::Audio) => ensure!(played.sound, "it heard nothing"),
             _ => {}
         }
     }
