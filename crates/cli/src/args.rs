@@ -105,19 +105,26 @@ pub(crate) enum Command {
         source: Box<SourceArgs>,
     },
     /// Prove a finished file: its bytes by its report, and its container
-    Verify {
-        /// The file
-        file: PathBuf,
-
-        /// Its report, as --report wrote it [default: FILE.report.json, where that is there]
-        #[arg(long, value_name = "REPORT")]
-        report: Option<PathBuf>,
-
-        #[command(flatten)]
-        words: WordArgs,
-    },
+    Verify(VerifyArgs),
     /// Mend a finished file: fetch what its report shows to be damaged or missing, and nothing else
     Repair(Box<RepairArgs>),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct VerifyArgs {
+    /// The file
+    pub(crate) file: PathBuf,
+
+    /// Its report, as --report wrote it [default: FILE.report.json, where that is there]
+    #[arg(long, value_name = "REPORT")]
+    pub(crate) report: Option<PathBuf>,
+
+    /// Tell the verdict as JSON on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) words: WordArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -131,6 +138,10 @@ pub(crate) struct RepairArgs {
     /// Its report, as --report wrote it; it is renewed [default: FILE.report.json]
     #[arg(long, value_name = "REPORT")]
     pub(crate) report: Option<PathBuf>,
+
+    /// Tell what was done, and the verdict, as JSON on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
 
     #[command(flatten)]
     pub(crate) keys: KeyArgs,
@@ -410,7 +421,7 @@ impl Args {
     /// How much is told, of any command.
     pub(crate) fn words(&self) -> &WordArgs {
         match &self.command {
-            Some(Command::Verify { words, .. }) => words,
+            Some(Command::Verify(verify)) => &verify.words,
             Some(Command::List { source, .. }) => &source.words,
             Some(Command::Repair(repair)) => &repair.source.words,
             None => &self.source.words,

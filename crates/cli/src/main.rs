@@ -12,6 +12,7 @@ mod prove;
 mod report;
 mod requests;
 mod signals;
+mod verdict;
 
 use std::process::ExitCode;
 
@@ -62,13 +63,11 @@ fn main() -> ExitCode {
 async fn run(args: &Args) -> Exit {
     let stop = Stop::new();
     // To verify leaves nothing behind: a signal may simply end it.
-    let watched = !matches!(args.command, Some(Command::Verify { .. }));
+    let watched = !matches!(args.command, Some(Command::Verify(_)));
     let signals = watched.then(|| tokio::spawn(signals::watch(stop.clone())));
     let exit = match &args.command {
-        Some(Command::Verify { file, report, words }) => {
-            prove::verify_file(file, report.as_ref(), words.quiet).unwrap_or_else(|error| exit::of(&error))
-        }
-        Some(Command::Repair(repair)) => prove::repair_file(repair, &stop).await.unwrap_or_else(|error| exit::of(&error)),
+        Some(Command::Verify(verify)) => prove::verify_file(verify),
+        Some(Command::Repair(repair)) => prove::repair_file(repair, &stop).await,
         Some(Command::List { input, json, source }) => list::list(source, input, *json, &stop)
             .await
             .unwrap_or_else(|error| exit::of(&error)),

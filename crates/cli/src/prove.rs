@@ -11,20 +11,39 @@ use aqueduct::{
     Stop, UnitDocument, VerifyError, report_beside, verify,
 };
 
-use crate::args::{RepairArgs, SourceArgs};
+use crate::args::{RepairArgs, SourceArgs, VerifyArgs};
 use crate::exit::{self, Exit};
 use crate::fetch::{Source, find};
 use crate::progress::{self, Display};
 use crate::report::write_report;
+use crate::verdict::{self, Done};
 
 /// What is told one by one.
 const MOST_TOLD: usize = 20;
 
-/// Proves `file` and tells what was found.
-pub(crate) fn verify_file(file: &Path, report: Option<&PathBuf>, quiet: bool) -> anyhow::Result<Exit> {
-    let report = known_report(file, report).context("failed to verify")?;
-    let findings = verify(file, report.as_ref()).context("failed to verify")?;
-    Ok(tell(file, &findings, quiet))
+/// Proves a file and tells what was found.
+pub(crate) fn verify_file(args: &VerifyArgs) -> Exit {
+    let proved = || -> anyhow::Result<Findings> {
+        let report = known_report(&args.file, args.report.as_ref()).context("failed to verify")?;
+        verify(&args.file, report.as_ref()).context("failed to verify")
+    };
+    match proved() {
+        Ok(findings) => {
+            let (exit, verdict) = tell(&args.file, &findings, args.words.quiet);
+            if args.json {
+                verdict::tell(&args.file, verdict, &findings, None, exit)
+            } else {
+                exit
+            }
+        }
+        Err(error) => failed(&args.file, &error, args.json),
+    }
+}
+
+/// There is no verdict.
+fn failed(file: &Path, error: &anyhow::Error, as_json: bool) -> Exit {
+    let exit = exit::of(error);
+    if as_json { verdict::tell_failure(file, error, exit) } else { exit }
 }
 
 /// The report that was named, or the one beside the file, if there is one.
@@ -37,10 +56,26 @@ fn known_report(file: &Path, named: Option<&PathBuf>) -> Result<Option<FileRepor
     }
 }
 
-/// Mends a file and proves it.
-pub(crate) async fn repair_file(args: &RepairArgs, stop: &Stop) -> anyhow::Result<Exit> {
+/// Mends a file, proves it, and tells what came of it.
+pub(crate) async fn repair_file(args: &RepairArgs, stop: &Stop) -> Exit {
+    match repair(args, stop).await {
+        Ok((findings, done, worst)) => {
+            let (exit, verdict) = tell(&args.file, &findings, args.source.words.quiet);
+            let exit = exit.max(worst);
+            if args.json {
+                verdict::tell(&args.file, verdict, &findings, Some(&done), exit)
+            } else {
+                exit
+            }
+        }
+        Err(error) => failed(&args.file, &error, args.json),
+    }
+}
+
+/// What the file is like afterwards, what was done, and how that went.
+async fn repair(args: &RepairArgs, stop: &Stop) -> anyhow::Result<(Findings, Done, Exit)> {
     let quiet = args.source.words.quiet;
-    let (mut left, mut worst) = (Found::default(), Exit::Whole);
+    let (mut done, mut worst) = (Done::default(), Exit::Whole);
     loop {
         let damage = survey(args).await?;
         if damage.is_none() {
@@ -66,16 +101,18 @@ pub(crate) async fn repair_file(args: &RepairArgs, stop: &Stop) -> anyhow::Resul
                 ));
             }
         }
-        left = repaired.left;
+        done.mended += repaired.mended;
+        done.filled += repaired.filled;
+        done.left = repaired.left;
         // What could not be had may be had at another address, as long as that brings something.
-        if achieved == 0 || left.is_empty() {
+        if achieved == 0 || done.left.is_empty() {
             break;
         }
     }
-    for what in left.first.iter().take(MOST_TOLD) {
+    for what in done.left.first.iter().take(MOST_TOLD) {
         line(&format!("not mended: {what}"));
     }
-    if let Some(more) = left.count.checked_sub(MOST_TOLD as u64).filter(|more| *more > 0) {
+    if let Some(more) = done.left.count.checked_sub(MOST_TOLD as u64).filter(|more| *more > 0) {
         line(&format!("not mended: {more} more"));
     }
     let (file, report) = (args.file.clone(), args.report.clone());
@@ -83,7 +120,7 @@ pub(crate) async fn repair_file(args: &RepairArgs, stop: &Stop) -> anyhow::Resul
         let report = known_report(&file, report.as_ref()).context("failed to verify")?;
         verify(&file, report.as_ref()).context("failed to verify")
     });
-    Ok(tell(&args.file, &proved.await??, quiet).max(worst))
+    Ok((proved.await??, done, worst))
 }
 
 /// What the file lacks.
@@ -160,7 +197,8 @@ fn line(text: &str) {
     let _ = writeln!(progress::log_writer(), "{}", exit::printable(text));
 }
 
-fn tell(file: &Path, findings: &Findings, quiet: bool) -> Exit {
+/// Tells people what was found, and gives the verdict as it is called for programs.
+fn tell(file: &Path, findings: &Findings, quiet: bool) -> (Exit, &'static str) {
     let units = |name: &str, units: &Found<UnitDocument>| {
         for unit in units.first.iter().take(MOST_TOLD) {
             let last = unit.msn.saturating_add(unit.segments.saturating_sub(1));
@@ -181,21 +219,20 @@ fn tell(file: &Path, findings: &Findings, quiet: bool) -> Exit {
     for problem in findings.problems.first.iter().chain(&findings.container.problems) {
         line(&format!("wrong: {problem}"));
     }
-    let exit = match (findings.is_sound(), findings.missing.is_empty() && !findings.broken_off) {
-        (false, _) => Exit::Failed,
-        (true, false) => Exit::Gaps,
-        (true, true) => Exit::Whole,
+    let (exit, verdict, words) = if findings.is_sound() {
+        match (findings.missing.is_empty(), findings.broken_off) {
+            (true, false) => (Exit::Whole, "sound", "sound"),
+            (true, true) => (Exit::Gaps, "broken_off", "sound, but it ends before its stream did"),
+            (false, _) => (Exit::Gaps, "gaps", "sound, but without segments that were on offer"),
+        }
+    } else if findings.is_proved() {
+        (Exit::Failed, "wrong", "not as it should be")
+    } else {
+        (Exit::Failed, "unproved", "not proved")
     };
     if quiet && exit == Exit::Whole {
-        return exit;
+        return (exit, verdict);
     }
-    let verdict = match exit {
-        Exit::Whole => "sound",
-        Exit::Gaps if findings.missing.is_empty() => "sound, but it ends before its stream did",
-        Exit::Gaps => "sound, but without segments that were on offer",
-        _ if !findings.is_proved() => "not proved",
-        _ => "not as it should be",
-    };
     let proof = match (findings.proved, findings.container.container) {
         (Some(proved), _) => format!("{proved} segments proved by their digests"),
         (None, Some(container)) => format!(
@@ -204,6 +241,6 @@ fn tell(file: &Path, findings: &Findings, quiet: bool) -> Exit {
         ),
         (None, None) => "there is no report, and its container is none that can be proved".into(),
     };
-    line(&format!("{}: {verdict}: {proof}", file.display()));
-    exit
+    line(&format!("{}: {words}: {proof}", file.display()));
+    (exit, verdict)
 }

@@ -5,6 +5,7 @@ use boon::{Compiler, Schemas};
 use serde_json::Value;
 
 const REPORT: &str = include_str!("../../../crates/aqueduct/report.schema.json");
+const VERDICT: &str = include_str!("../../../crates/cli/verdict.schema.json");
 const EVENTS: &str = include_str!("../../../crates/cli/events.schema.json");
 
 /// Checks a report.
@@ -12,6 +13,13 @@ pub fn check_report(text: &str) -> Result<Value> {
     let report = serde_json::from_str(text).context("no JSON")?;
     check("report.schema.json", &report)?;
     Ok(report)
+}
+
+/// Checks a verdict.
+pub fn check_verdict(text: &str) -> Result<Value> {
+    let verdict = serde_json::from_str(text).context("no JSON")?;
+    check("verdict.schema.json", &verdict)?;
+    Ok(verdict)
 }
 
 /// Checks events, one a line.
@@ -27,7 +35,11 @@ pub fn check_events(text: &str) -> Result<Vec<Value>> {
 
 fn check(schema: &str, value: &Value) -> Result<()> {
     let mut compiler = Compiler::new();
-    for (name, text) in [("report.schema.json", REPORT), ("events.schema.json", EVENTS)] {
+    for (name, text) in [
+        ("report.schema.json", REPORT),
+        ("events.schema.json", EVENTS),
+        ("verdict.schema.json", VERDICT),
+    ] {
         let schema: Value = serde_json::from_str(text)?;
         compiler
             .add_resource(&format!("https://aqueduct.invalid/{name}"), schema)

@@ -3,6 +3,9 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
+#[path = "repair/verdict.rs"]
+mod verdict;
+
 use e2e::bench::{Bench, expect};
 use fixture_server::{Fault, Rule};
 use serde_json::Value;

@@ -1,0 +1,55 @@
+//! `--json` of `verify` and `repair`: one verdict, by its schema.
+
+use super::*;
+
+/// The verdict of a run, which is all that stands on standard output.
+async fn verdict(bench: &Bench, args: &[&str]) -> Value {
+    let finished = bench.run(&[args, &["--json"]].concat()).await;
+    let told = String::from_utf8(finished.stdout).unwrap();
+    let told = e2e::schema::check_verdict(&told).unwrap_or_else(|error| panic!("{error:#}: {told}"));
+    assert_eq!(told["exit_code"], finished.code.unwrap(), "{told}");
+    told
+}
+
+#[tokio::test]
+async fn a_verdict_is_told_for_programs() {
+    let made = Made::new("out.ts", "/s/plain-ts/index.m3u8", &[]).await;
+    let bench = &made.bench;
+    bench.write("notes.txt", b"text");
+    let told = verdict(bench, &["verify", "out.ts"]).await;
+    assert_eq!(
+        (&told["verdict"], &told["proved"], &told["repair"]),
+        (&"sound".into(), &6.into(), &Value::Null)
+    );
+    assert_eq!(told["container"]["name"], "MPEG-TS");
+    for (file, expected, code) in [("notes.txt", "unproved", 1), ("none.ts", "failed", 2)] {
+        let told = verdict(bench, &["verify", file]).await;
+        assert_eq!((&told["verdict"], &told["exit_code"]), (&expected.into(), &code.into()), "{file}");
+    }
+    assert_eq!(verdict(bench, &["repair", "none.ts"]).await["verdict"], "failed");
+
+    made.flip(&[made.piece(0, 2).0 + 1000]);
+    let told = verdict(bench, &["verify", "out.ts"]).await;
+    assert_eq!((&told["verdict"], &told["damaged"]["count"]), (&"wrong".into(), &1.into()));
+    assert_eq!(told["damaged"]["first"][0]["msn"], 2);
+    let told = verdict(bench, &["repair", "out.ts"]).await;
+    assert_eq!((&told["verdict"], &told["repair"]["mended"]), (&"sound".into(), &1.into()));
+    made.is_whole("a repair that tells a program");
+}
+
+#[tokio::test]
+async fn a_verdict_names_what_is_missing_and_why_it_is_not_filled_in() {
+    let bench = Bench::new(vec![Rule::new("/s/fmp4/2.m4s", Fault::status(404))]);
+    let made = Made::by(bench, "out.mp4", "/s/fmp4/index.m3u8", &["--on-missing", "gap"], 3).await;
+    for command in ["verify", "repair"] {
+        let told = verdict(&made.bench, &[command, "out.mp4"]).await;
+        assert_eq!((&told["verdict"], &told["exit_code"]), (&"gaps".into(), &3.into()), "{command}");
+        assert_eq!(told["missing"]["first"][0]["msn"], 2, "{command}");
+        let left = &told["repair"]["left"]["first"][0];
+        assert!(left.as_str().is_none_or(|left| left.contains("404")), "{command}: {told}");
+        assert_eq!(left.is_string(), command == "repair");
+    }
+    made.bench.server.set_rules(Vec::new());
+    let told = verdict(&made.bench, &["repair", "out.mp4"]).await;
+    assert_eq!((&told["verdict"], &told["repair"]["filled"]), (&"sound".into(), &1.into()));
+}
