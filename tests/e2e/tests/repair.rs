@@ -3,6 +3,8 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
+#[path = "repair/faults.rs"]
+mod faults;
 #[path = "repair/verdict.rs"]
 mod verdict;
 

@@ -221,13 +221,13 @@ impl Part {
         let mut growing = Growing::new(journal, 0, 0);
         growing.reset().map_err(|source| self.journal_error(source))?;
         self.found = None;
+        // A journal that cannot be begun is removed again with the part file.
+        let growing = self.growing.insert(growing);
         // Bytes in the part file imply a journal that says whose they are.
         let begun = growing.begin(job).and_then(|()| growing.sync());
         begun
             .and_then(|()| self.disk.sync_names(&self.path))
-            .map_err(|source| self.journal_error(source))?;
-        self.growing = Some(growing);
-        Ok(())
+            .map_err(|source| self.journal_error(source))
     }
 }
 

@@ -4,7 +4,7 @@ use aqueduct_core::{Changes, Given, Kind, Presentation, Resource, SegmentInfo, T
 
 use super::*;
 use crate::Fate;
-use crate::journal::faulty::FaultyDisk;
+use crate::journal::faulty::{Fault, FaultyDisk};
 use crate::journal::record::MAGIC;
 
 const TARGET: &str = "film.ts";
@@ -272,4 +272,21 @@ fn what_could_not_be_had_at_the_end_is_tried_again_and_no_more_than_that() {
     let resumed = before.begin(&job).unwrap().unwrap();
     assert_eq!((resumed.tally.segments, resumed.tally.missing, resumed.bytes), (2, 0, 8));
     assert_eq!(file(&disk, PART), b"one.two.");
+}
+
+#[test]
+fn an_output_that_cannot_be_begun_leaves_no_journal() {
+    for fault in [Fault::Error, Fault::Full, Fault::Short] {
+        let mut refused = 0;
+        for operation in 0.. {
+            let disk = FaultyDisk::default();
+            disk.fail_at(operation, fault);
+            if open(&disk).and_then(|mut part| part.begin(&job("Ts"))).is_ok() {
+                break;
+            }
+            refused += 1;
+            assert!(disk.file(Path::new(JOURNAL)).is_none(), "{fault:?} at operation {operation}");
+        }
+        assert!(refused > 0, "{fault:?}");
+    }
 }

@@ -1,0 +1,84 @@
+//! A repair on a disk that refuses.
+
+use std::process::Stdio;
+
+use e2e::bench::PATIENCE;
+use e2e::binary::{self, Finished};
+
+use super::*;
+
+/// What a shell counts file sizes in (POSIX, `ulimit -f`).
+const BLOCK: usize = 512;
+
+/// Repairs where no file can be written beyond `bytes`, as on a disk that is full there: the system refuses (`EFBIG`).
+async fn repair_within(made: &Made, bytes: usize) -> Finished {
+    let known = binary::command(made.bench.folder()).unwrap();
+    let known = known.as_std();
+    let mut shell = tokio::process::Command::new("sh");
+    shell
+        .arg("-c")
+        .arg(format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", bytes / BLOCK))
+        .arg(known.get_program())
+        .args(["repair", made.output])
+        .current_dir(made.bench.folder())
+        .env_clear()
+        .envs(known.get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    binary::finish(shell.spawn().unwrap(), PATIENCE).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_was_mended_before_the_disk_refused_stays_and_the_rest_follows_later() {
+    for (output, path, first, second) in [
+        ("out.ts", "/s/plain-ts/index.m3u8", 0, 4),
+        ("out.mp4", "/s/fmp4/index.m3u8", 1, 4),
+        ("out.mp4", "/s/plain-ts/index.m3u8", 1, 4),
+    ] {
+        let made = Made::new(output, path, &[]).await;
+        let places = [first, second].map(|msn| {
+            let (offset, length) = made.piece(0, msn);
+            offset + length / 2
+        });
+        let damaged = made.flip(&places);
+        let (from, length) = made.piece(0, second);
+        let refused = repair_within(&made, from + length / 4).await;
+        expect(&refused, 1, "cannot be written");
+        let now = made.bench.read(output);
+        assert_eq!(now.len(), damaged.len(), "{path}");
+        let others = now.iter().zip(&damaged).zip(&made.whole);
+        assert!(
+            others.clone().all(|((now, damaged), whole)| now == damaged || now == whole),
+            "{path}: it was made worse"
+        );
+        assert_eq!(now[places[0]], made.whole[places[0]], "{path}: what was mended is lost");
+        assert_eq!(made.names(), 2, "{path}: something was left behind");
+        made.repair(&[], 0, "sound").await;
+        made.is_whole(path);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_written_anew_stays_as_it_is() {
+    for (output, path, missing) in [
+        ("out.ts", "/s/plain-ts/index.m3u8", "/s/plain-ts/2.ts"),
+        ("out.mp4", "/s/plain-ts/index.m3u8", "/s/plain-ts/2.ts"),
+        ("out.mp4", "/s/fmp4/index.m3u8", "/s/fmp4/2.m4s"),
+    ] {
+        let undisturbed = Made::new(output, path, &[]).await;
+        // Where the disk is full: at once, in the middle, and with the last bytes.
+        for room in [0, undisturbed.whole.len() / 2, undisturbed.whole.len() - BLOCK] {
+            let bench = Bench::new(vec![Rule::new(missing, Fault::status(404))]);
+            let made = Made::by(bench, output, path, &["--on-missing", "gap"], 3).await;
+            made.bench.server.set_rules(Vec::new());
+            let refused = repair_within(&made, room).await;
+            expect(&refused, 1, "cannot be written");
+            made.is_whole(&format!("{path} to {output} within {room} bytes"));
+            assert_eq!(made.names(), 2, "{path}: something was left behind: {:?}", made.bench.names());
+            made.repair(&[], 0, "1 missing segments filled in").await;
+            assert!(made.bench.read(output) == undisturbed.whole, "{path}: it is not what it should be");
+        }
+    }
+}
