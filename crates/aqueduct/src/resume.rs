@@ -227,6 +227,13 @@ impl Matcher {
             self.beyond.ahead += u64::from(!unit.init);
             return Ok(Named::There);
         }
+        if self.moves && !self.begun && !unit.init && unit.msn < entry.msn {
+            let what = format!(
+                "its number was {} and is {}: the server counts its segments anew, so nothing says what lies between",
+                entry.msn, unit.msn
+            );
+            return Err(other(self.track, entry.msn, &what));
+        }
         if self.moves && unit.init && !entry.init {
             // That of the first segment in the window, which is not where it changed.
             return Ok(Named::There);

@@ -102,7 +102,7 @@ async fn a_live_stream_that_ended_between_two_runs_is_taken_up() {
             then: (0, 0..6, false),
             on_missing: "gap",
             code: 2,
-            says: "its number was 10 and is 0",
+            says: "its number was 10 and is 0: the server counts its segments anew",
             film: None,
         },
     ];
