@@ -309,3 +309,81 @@ impl<'de, F: FnMut(UnitDocument) -> bool> Visitor<'de> for Walk<'_, F> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A report of two files with a few units each, in the form that is published.
+    fn report() -> String {
+        let unit = |msn: u64, offset: u64| {
+            format!(
+                r#"{{"track":0,"msn":{msn},"address":"http://host/{msn}.ts","seconds":2.0,"discontinuity_sequence":0,"fate":"written","piece":{{"offset":{offset},"length":188,"sha256":"{}"}}}}"#,
+                "0".repeat(64)
+            )
+        };
+        let gap =
+            r#"{"track":0,"msn":2,"address":"http://host/2.ts","seconds":2.0,"discontinuity_sequence":0,"fate":"failed","why":"404"}"#;
+        let output = |file: &str, units: &[String]| {
+            format!(
+                r#"{{"file":"{file}","input":null,"container":"Ts","form":"concatenation","bytes":376,"tracks":[],"notes":[],"tail":null,"units":[{}]}}"#,
+                units.join(",")
+            )
+        };
+        let outputs = [
+            output("a.ts", &[unit(0, 0), unit(1, 188), gap.to_owned()]),
+            output("b.ts", &[unit(7, 0)]),
+        ];
+        format!(
+            r#"{{"version":1,"program":"aqueduct","outcome":"gaps","error":null,"exit_code":3,"selection":null,"outputs":[{}]}}"#,
+            outputs.join(",")
+        )
+    }
+
+    /// The numbers of the segments that are told of a file.
+    fn told(text: &[u8], file: &str) -> Result<Vec<u64>, ReportError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.json");
+        std::fs::write(&path, text).unwrap();
+        let report = FileReport::open(&path, Path::new(file))?;
+        let mut units = Vec::new();
+        report.units::<ReportError>(|unit| {
+            units.push(unit.msn);
+            Ok(units.len() < 1000)
+        })?;
+        Ok(units)
+    }
+
+    #[test]
+    fn each_file_has_its_own_units_in_order() {
+        let text = report();
+        assert_eq!(told(text.as_bytes(), "a.ts").unwrap(), [0, 1, 2]);
+        assert_eq!(told(text.as_bytes(), "b.ts").unwrap(), [7]);
+        assert!(matches!(told(text.as_bytes(), "c.ts"), Err(ReportError::OtherFile { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn a_damaged_report_is_refused_or_read_to_its_end(changes: Vec<(u16, u8)>, cut: u16, twice: bool) {
+            let mut text = report().into_bytes();
+            for (at, byte) in changes {
+                let at = usize::from(at) % text.len();
+                text[at] = byte;
+            }
+            text.truncate(text.len() - usize::from(cut) % 50);
+            if twice {
+                text.extend_from_within(..);
+            }
+            if let Ok(units) = told(&text, "a.ts") {
+                prop_assert!(units.len() <= 3);
+            }
+        }
+
+        #[test]
+        fn whatever_is_no_report_is_refused(text: Vec<u8>) {
+            prop_assert!(told(&text, "a.ts").is_err());
+        }
+    }
+}
