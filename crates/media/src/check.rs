@@ -4,7 +4,7 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use mp4_atom::{Co64, Ctts, Mdhd, Stco, Stsc, Stss, Stsz, StszSamples, Stts, Tfdt, Tfhd, Trex, Trun, TrunSamples};
+use mp4_atom::{Co64, Ctts, Elst, Mdhd, Stco, Stsc, Stss, Stsz, StszSamples, Stts, Tfdt, Tfhd, Tkhd, Trex, Trun, TrunSamples};
 
 use crate::boxes::{BoxRef, Boxes};
 
@@ -419,7 +419,32 @@ fn track(number: u64, trak: BoxRef<'_>, media: &[(u64, u64)], checked: &mut Chec
         }
     }
     place(number, &chunks, &runs, &sizes, count, media, checked);
+    if let Some(edts) = trak.find("edts")?
+        && let Some(list) = edts.find("elst")?
+    {
+        let presented: Tkhd = trak.child("tkhd")?.decode("tkhd")?;
+        edits(number, &list.decode("elst")?, presented.duration, header.duration, checked);
+    }
     Ok(())
+}
+
+/// Edits present what is there, for as long as the track says (ISO 14496-12 §8.3.2.3, §8.6.6.3). Each may be rounded by a tick.
+fn edits(number: u64, list: &Elst, presented: u64, media: u64, checked: &mut Checked) {
+    let lasts = list
+        .entries
+        .iter()
+        .fold(0_u64, |sum, edit| sum.saturating_add(edit.segment_duration));
+    if lasts.abs_diff(presented) > list.entries.len() as u64 {
+        checked.wrong(|| format!("track {number}: its edits last {lasts} ticks of the movie, not {presented}"));
+    }
+    for begin in list
+        .entries
+        .iter()
+        .filter_map(|edit| edit.media_time)
+        .filter(|begin| *begin > media)
+    {
+        checked.wrong(|| format!("track {number}: an edit begins at tick {begin} of {media}"));
+    }
 }
 
 /// Each chunk with its samples lies in the media.
@@ -513,6 +538,14 @@ mod tests {
             let found = checked(&bytes);
             assert!(found.wrong > 0 && found.problems[0].contains(says), "{name}: {found:?}");
             assert!(found.container.is_some(), "{name}");
+        }
+        // Version, flags and count; then the duration of the first edit, and where it begins.
+        let list = film.windows(4).position(|kind| kind == b"elst").unwrap() + 12;
+        for (field, says) in [(list, "its edits last"), (list + 4, "an edit begins at tick")] {
+            let mut other = film.clone();
+            other[field] = 0x70;
+            let found = checked(&other);
+            assert!(found.wrong == 1 && found.problems[0].contains(says), "{found:?}");
         }
         let mdat = film.windows(4).position(|kind| kind == b"mdat").unwrap() - 4;
         let mut shorter = film;
