@@ -49,3 +49,31 @@ async fn a_plain_file_is_taken_up_as_long_as_it_is_the_same_version() {
         }
     }
 }
+
+/// A server with a file that is said to be so large, and of which only the beginning ever comes.
+async fn vast(length: &'static str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}/film.mp4", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: {length}\r\n\r\n");
+            let answer = [head.as_bytes(), &film(0)[..64 << 10]].concat();
+            let mut asked = [0; 4096];
+            if stream.read(&mut asked).await.is_ok() && stream.write_all(&answer).await.is_ok() {
+                // Until whoever asked has seen enough.
+                let _ = stream.read(&mut asked).await;
+            }
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_file_for_which_there_is_no_room_is_refused_before_anything_is_written() {
+    const VAST: &str = "1000000000000000000";
+    let bench = Bench::new(Vec::new());
+    let refused = bench.run(&["-o", "out.mp4", &vast(VAST).await]).await;
+    expect(&refused, 1, &format!("it needs {VAST} bytes, and"));
+    assert_eq!(bench.names(), [""; 0], "something was left behind");
+}
