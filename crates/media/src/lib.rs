@@ -70,6 +70,7 @@ pub mod elementary;
 mod error;
 pub mod fmp4;
 mod hevc;
+mod id3;
 pub mod mkv;
 pub mod mp4;
 mod nal;

@@ -12,10 +12,14 @@
 //! assert_eq!(demuxer.stats().damaged_units, 0);
 //! ```
 
+use std::mem;
+
 use serde::{Deserialize, Serialize};
 
+pub use crate::id3::Titles;
 use crate::{
     audio::{AudioCodec, Found},
+    id3::Tags,
     time::unwrap_33,
     track::{Event, Language, TrackId},
     ts::{
@@ -25,8 +29,6 @@ use crate::{
     },
 };
 
-/// Owner of the `PRIV` frame that holds the time stamp.
-const OWNER: &[u8] = b"com.apple.streaming.transportStreamTimestamp\0";
 /// An ADTS frame has 13 bits for its length, one of E-AC-3 has 12; an access unit of E-AC-3 may have several.
 const MAX_FRAME: usize = 1 << 20;
 
@@ -36,6 +38,9 @@ const MAX_FRAME: usize = 1 << 20;
 pub struct Demuxer {
     assembler: Option<FrameAssembler>,
     clock: Option<i64>,
+    titles: Option<Titles>,
+    /// Whether later tags had others.
+    titles_change: bool,
     stats: Stats,
 }
 
@@ -43,11 +48,12 @@ impl Demuxer {
     /// Takes a whole segment and appends its frames, all of track 0. A segment without a time stamp goes on where
     /// the one before ended; the first one then begins at 0.
     pub fn segment(&mut self, bytes: &[u8], events: &mut Vec<Event>) {
-        let Tags { stamp, told, audio } = take_tags(bytes);
-        if told > 0 {
-            *self.stats.data_units.entry(DataKind::Id3).or_default() += told;
+        let (tags, audio) = Tags::take(bytes);
+        let lost = tags.others + self.title(tags.titles);
+        if lost > 0 {
+            *self.stats.data_units.entry(DataKind::Id3).or_default() += lost;
         }
-        let stamp = stamp.or(self.clock.is_none().then_some(0));
+        let stamp = tags.stamp.or(self.clock.is_none().then_some(0));
         let time = stamp.map(|stamp| {
             let first = i64::try_from(stamp).unwrap_or(0);
             let time = unwrap_33(stamp, self.clock.unwrap_or(first));
@@ -83,29 +89,50 @@ impl Demuxer {
         }
     }
 
-    /// What was wrong so far.
+    /// What was wrong so far, and what was passed over.
     #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// What tags say of the stream as a whole; `None` where they say nothing, or one thing after the other, as a radio
+    /// station's do.
+    #[must_use]
+    pub fn titles(&self) -> Option<&Titles> {
+        self.titles.as_ref().filter(|_| !self.titles_change)
+    }
+
+    /// Takes note of titles. Returns how many tags with titles tell nothing of the whole.
+    fn title(&mut self, titles: Titles) -> u64 {
+        if titles == Titles::default() {
+            return 0;
+        }
+        match &self.titles {
+            None => self.titles = Some(titles),
+            Some(known) if *known == titles && !self.titles_change => {}
+            // The first does not either, then.
+            Some(_) => return if mem::replace(&mut self.titles_change, true) { 1 } else { 2 },
+        }
+        0
     }
 }
 
 /// Whether a segment is AAC in ADTS, behind ID3 tags or not.
 #[must_use]
 pub fn is_adts(bytes: &[u8]) -> bool {
-    codec(take_tags(bytes).audio) == Some(AudioCodec::Adts)
+    codec(Tags::take(bytes).1) == Some(AudioCodec::Adts)
 }
 
 /// Whether a segment is packed audio that [`Demuxer`] reads: a frame of any of its codecs, behind ID3 tags or not.
 #[must_use]
 pub fn is_packed(bytes: &[u8]) -> bool {
-    codec(take_tags(bytes).audio).is_some()
+    codec(Tags::take(bytes).1).is_some()
 }
 
 /// The extension that files of these frames have; `None` where [`is_packed`] is false.
 #[must_use]
 pub fn extension(bytes: &[u8]) -> Option<&'static str> {
-    let Tags { audio, .. } = take_tags(bytes);
+    let (_, audio) = Tags::take(bytes);
     Some(match codec(audio)? {
         AudioCodec::Mpeg => "mp3",
         // bsid tells E-AC-3 (ETSI TS 102 366 annex E §E.1.3.1.6).
@@ -129,63 +156,6 @@ fn codec(audio: &[u8]) -> Option<AudioCodec> {
     })
 }
 
-/// What stands in the ID3 tags in front of a segment.
-struct Tags<'a> {
-    /// The time stamp.
-    stamp: Option<u64>,
-    /// Tags that tell something else, a title for example.
-    told: u64,
-    /// What is behind them.
-    audio: &'a [u8],
-}
-
-/// Takes ID3 tags off the front (ID3v2.4 structure §3.1).
-fn take_tags(mut bytes: &[u8]) -> Tags<'_> {
-    let (mut stamp, mut told) = (None, 0);
-    while let Some(&[b'I', b'D', b'3', version, _, flags, a, b, c, d]) = bytes.first_chunk::<10>() {
-        let size = syncsafe([a, b, c, d]);
-        let body = bytes.get(10..).unwrap_or(&[]);
-        let (tag, rest) = body.split_at(size.min(body.len()));
-        let (found, more) = frames(tag, version);
-        stamp = stamp.or(found);
-        told += u64::from(more);
-        // A footer repeats the header.
-        let footer = if flags & 0x10 != 0 { 10 } else { 0 };
-        bytes = rest.get(footer..).unwrap_or(&[]);
-    }
-    Tags { stamp, told, audio: bytes }
-}
-
-/// The time stamp in the frames of a tag (RFC 8216 §3.4), 33 bits in eight bytes; and whether there are other frames.
-fn frames(mut frames: &[u8], version: u8) -> (Option<u64>, bool) {
-    let (mut stamp, mut more) = (None, false);
-    while let Some(&[i0, i1, i2, i3, a, b, c, d, _, _]) = frames.first_chunk::<10>() {
-        // Sizes are plain numbers before version 4.
-        // Padding follows the frames.
-        if i0 == 0 {
-            break;
-        }
-        let size = match version {
-            4 => syncsafe([a, b, c, d]),
-            _ => usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX),
-        };
-        let body = frames.get(10..).unwrap_or(&[]);
-        let (frame, rest) = body.split_at(size.min(body.len()));
-        let value = frame.strip_prefix(OWNER).filter(|_| [i0, i1, i2, i3] == *b"PRIV");
-        match value.and_then(|value| value.first_chunk()) {
-            Some(value) => stamp = stamp.or(Some(u64::from_be_bytes(*value) & ((1 << 33) - 1))),
-            None => more = true,
-        }
-        frames = rest;
-    }
-    (stamp, more)
-}
-
-/// Seven bits a byte (ID3v2.4 structure §6.2).
-fn syncsafe(bytes: [u8; 4]) -> usize {
-    bytes.iter().fold(0, |size, byte| size << 7 | usize::from(byte & 0x7f))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,7 +168,7 @@ mod tests {
     }
 
     fn tag(version: u8, stamp: u64) -> Vec<u8> {
-        let content = [OWNER, &stamp.to_be_bytes()].concat();
+        let content = [crate::id3::OWNER, &stamp.to_be_bytes()].concat();
         let size = u8::try_from(content.len()).unwrap();
         let frame = [&b"PRIV"[..], &[0, 0, 0, size, 0, 0], &content].concat();
         let size = u8::try_from(frame.len()).unwrap();
@@ -236,18 +206,22 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_that_tells_more_than_the_time_is_counted() {
-        // ID3v2.4 frames §4.2.1: the title, "A".
-        let title = |size: u8| [&b"ID3\x04\0\0\0\0\0"[..], &[size], b"TIT2\0\0\0\x02\0\0\x03A", &[0; 10]].concat();
-        for (front, id3) in [
-            (tag(4, 0), None),
-            ([tag(4, 0), title(22)].concat(), Some(1)),
-            // It pushes the time stamp back.
-            ([&title(12)[..22], &tag(4, 0)].concat(), Some(1)),
+    fn titles_are_of_the_whole_unless_they_change() {
+        // ID3v2.4 frames §4.2.1.
+        let title = |title: u8| [&b"ID3\x04\0\0\0\0\0\x0cTIT2\0\0\0\x02\0\0\0"[..], &[title]].concat();
+        let other = b"ID3\x04\0\0\0\0\0\x0cTXXX\0\0\0\x02\0\0\0x".to_vec();
+        for (fronts, whole, lost) in [
+            (vec![tag(4, 0), title(b'A'), title(b'A')], Some("A"), None),
+            (vec![tag(4, 0), title(b'A'), title(b'B'), title(b'B')], None, Some(3)),
+            (vec![tag(4, 0), other.clone(), other], None, Some(2)),
         ] {
-            let (times, stats) = times(&[[front, frame(5)].concat()]);
-            assert_eq!((times, stats.data_units.get(&DataKind::Id3).copied()), (vec![(0, 5)], id3));
-            assert!(!stats.is_damaged());
+            let mut demuxer = Demuxer::default();
+            for front in fronts {
+                demuxer.segment(&[front, frame(5)].concat(), &mut Vec::new());
+            }
+            assert_eq!(demuxer.titles().and_then(|titles| titles.title.as_deref()), whole);
+            assert_eq!(demuxer.stats().data_units.get(&DataKind::Id3).copied(), lost);
+            assert!(!demuxer.stats().is_damaged());
         }
     }
 

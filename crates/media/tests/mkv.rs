@@ -271,6 +271,7 @@ fn the_head_says_what_the_tracks_are() {
             start: Duration::from_millis(1500),
             title: "Second".into(),
         }],
+        ..Metadata::default()
     };
     let samples = [(0, sample(0, 3600, true, vec![1])), (1, sample(0, 960, true, vec![2]))];
     let bytes = file(&options, &[video, opus(), second, text], &samples);

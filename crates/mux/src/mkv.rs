@@ -6,6 +6,7 @@ use aqueduct_core::{MuxError, Presentation, Write, WriteAt};
 use aqueduct_media::{
     Error, Sample, TrackConfig, TrackKind,
     mkv::{Options, TextForm, Writer},
+    packed::Titles,
 };
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +86,11 @@ impl SampleWriter for Mkv {
     fn flush(&mut self, out: &mut Vec<u8>) -> Result<(), MuxError> {
         self.writer().flush(out);
         Ok(())
+    }
+
+    fn set_titles(&mut self, titles: &Titles) -> bool {
+        self.writer().metadata_mut().complete(titles);
+        true
     }
 
     fn mark_saved(&mut self) {

@@ -6,6 +6,7 @@ use aqueduct_core::{MuxError, Presentation, Write, WriteAt};
 use aqueduct_media::{
     Sample, TrackConfig, TrackKind,
     mp4::{Chapter, Metadata, Options, Writer},
+    packed::Titles,
 };
 
 use serde::{Deserialize, Serialize};
@@ -135,6 +136,11 @@ impl SampleWriter for Mp4 {
         Ok(())
     }
 
+    fn set_titles(&mut self, titles: &Titles) -> bool {
+        self.writer.metadata_mut().complete(titles);
+        true
+    }
+
     fn mark_saved(&mut self) {
         self.writer.mark_saved();
     }
@@ -193,6 +199,8 @@ pub(crate) fn metadata(presentation: &Presentation) -> Metadata {
     });
     Metadata {
         title: presentation.title.clone(),
+        artist: None,
+        album: None,
         recorded: since.map(|since| since.as_secs()),
         chapters: chapters.collect(),
     }

@@ -95,10 +95,16 @@ pub(super) fn tags(out: &mut Vec<u8>, metadata: &Metadata, tracks: impl Iterator
     };
     master(out, id::TAGS, |out| {
         let recorded = metadata.recorded.map(calendar);
-        if metadata.title.is_some() || recorded.is_some() {
+        let told = [
+            ("TITLE", &metadata.title),
+            ("ARTIST", &metadata.artist),
+            ("ALBUM", &metadata.album),
+            ("DATE_RECORDED", &recorded),
+        ];
+        if told.iter().any(|(_, value)| value.is_some()) {
             master(out, id::TAG, |out| {
                 master(out, id::TARGETS, |_| {});
-                for (name, value) in [("TITLE", &metadata.title), ("DATE_RECORDED", &recorded)] {
+                for (name, value) in told {
                     if let Some(value) = value {
                         simple(out, name, value);
                     }

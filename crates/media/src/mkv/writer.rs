@@ -253,6 +253,11 @@ impl Writer {
         }
     }
 
+    /// What is told of the film as a whole, to be completed: its tags are written at the end.
+    pub fn metadata_mut(&mut self) -> &mut Metadata {
+        &mut self.metadata
+    }
+
     /// Adds a track, and returns its number, from 0; `None` when the head has been written without it and cannot be written
     /// over. One that comes so late begins with its first sample, if there is room for it then.
     ///

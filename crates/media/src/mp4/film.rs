@@ -536,6 +536,7 @@ mod tests {
             title: Some("The film".into()),
             recorded: Some(1_700_000_000),
             chapters: Vec::new(),
+            ..Metadata::default()
         });
         let configs = [config(TrackKind::Video, 90_000, None), config(TrackKind::Audio, 48_000, offset)];
         for config in &configs {

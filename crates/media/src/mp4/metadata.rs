@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::index::{full, nest, put};
-use crate::error::Error;
+use crate::{error::Error, packed::Titles};
 
 /// Chapters that fit: their number has eight bits.
 const MAX_CHAPTERS: usize = 255;
@@ -18,6 +18,10 @@ pub(super) const EPOCH: u64 = 2_082_844_800;
 pub struct Metadata {
     /// Its title (`©nam`).
     pub title: Option<String>,
+    /// Who made it (`©ART`).
+    pub artist: Option<String>,
+    /// What it is a part of (`©alb`).
+    pub album: Option<String>,
     /// When it was recorded, in seconds since 1970.
     pub recorded: Option<u64>,
     /// Chapters in the order of their beginnings, as Nero's `chpl` box has them. Of more than 255 the first are written.
@@ -34,6 +38,19 @@ pub struct Chapter {
 }
 
 impl Metadata {
+    /// Takes from tags what is not known better.
+    pub fn complete(&mut self, titles: &Titles) {
+        for (known, told) in [
+            (&mut self.title, &titles.title),
+            (&mut self.artist, &titles.artist),
+            (&mut self.album, &titles.album),
+        ] {
+            if known.is_none() {
+                known.clone_from(told);
+            }
+        }
+    }
+
     /// The value of `creation_time`; 0 where it is not known.
     pub(super) fn creation_time(&self) -> u64 {
         self.recorded.map_or(0, |seconds| seconds.saturating_add(EPOCH))
@@ -41,17 +58,20 @@ impl Metadata {
 
     /// Appends a `udta` box (ISO 14496-12 §8.10.1), unless there is nothing to tell.
     pub(super) fn encode(&self, bytes: &mut Vec<u8>) -> Result<(), Error> {
-        if self.title.is_none() && self.chapters.is_empty() {
+        let items = [(b"\xa9nam", &self.title), (b"\xa9ART", &self.artist), (b"\xa9alb", &self.album)];
+        let items = items.map(|(kind, text)| text.as_deref().map(|text| (kind, text)));
+        let told = items.iter().any(Option::is_some);
+        if !told && self.chapters.is_empty() {
             return Ok(());
         }
         nest(bytes, b"udta", |bytes| {
             if !self.chapters.is_empty() {
                 self.chapters(bytes)?;
             }
-            match &self.title {
-                Some(title) => item_list(bytes, title),
-                None => Ok(()),
+            if told {
+                item_list(bytes, items.into_iter().flatten())?;
             }
+            Ok(())
         })
     }
 
@@ -74,21 +94,24 @@ impl Metadata {
 }
 
 /// The item list that iTunes reads, and everybody after it.
-fn item_list(bytes: &mut Vec<u8>, title: &str) -> Result<(), Error> {
+fn item_list<'a>(bytes: &mut Vec<u8>, items: impl Iterator<Item = (&'a [u8; 4], &'a str)>) -> Result<(), Error> {
     full(bytes, b"meta", 0, |bytes| {
         full(bytes, b"hdlr", 0, |bytes| {
             bytes.extend_from_slice(b"\0\0\0\0mdirappl\0\0\0\0\0\0\0\0\0");
             Ok(())
         })?;
         nest(bytes, b"ilst", |bytes| {
-            nest(bytes, b"\xa9nam", |bytes| {
-                nest(bytes, b"data", |bytes| {
-                    // UTF-8, of no particular country.
-                    bytes.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 0]);
-                    bytes.extend_from_slice(within(title, 1 << 16).as_bytes());
-                    Ok(())
-                })
-            })
+            for (kind, text) in items {
+                nest(bytes, kind, |bytes| {
+                    nest(bytes, b"data", |bytes| {
+                        // UTF-8, of no particular country.
+                        bytes.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 0]);
+                        bytes.extend_from_slice(within(text, 1 << 16).as_bytes());
+                        Ok(())
+                    })
+                })?;
+            }
+            Ok(())
         })
     })
 }

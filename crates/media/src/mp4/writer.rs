@@ -190,6 +190,11 @@ impl Writer {
         self.metadata = metadata;
     }
 
+    /// What is told of the film as a whole, to be completed.
+    pub fn metadata_mut(&mut self) -> &mut Metadata {
+        &mut self.metadata
+    }
+
     /// Adds a track, and returns its number in this file, from 0. Tracks may be added at any time before
     /// [`finish`](Self::finish); one without samples is left out.
     pub fn add_track(&mut self, config: &TrackConfig) -> usize {

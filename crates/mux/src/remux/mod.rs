@@ -284,6 +284,14 @@ impl<W: SampleWriter> Mux for Remux<W> {
             }
             Self::drain(file, lane, false, writes)?;
             summary.notes.append(&mut lane.notes);
+            if let Some(Source::Packed(demuxer)) = &lane.source
+                && let Some(titles) = demuxer.titles()
+                && !file.writer.set_titles(titles)
+            {
+                summary
+                    .notes
+                    .push(format!("{}: titles in its tags (ID3) are not in the file", lane.id));
+            }
             if let Some(source) = &lane.source {
                 source.notes(&lane.id.to_string(), &mut summary.notes);
             }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use aqueduct_core::{MuxError, Presentation, Write};
-use aqueduct_media::{Error, Sample, TrackConfig};
+use aqueduct_media::{Error, Sample, TrackConfig, packed::Titles};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// In which order a writer gets the samples of a batch.
@@ -66,6 +66,12 @@ pub trait SampleWriter: fmt::Debug + Send + Serialize + DeserializeOwned + 'stat
     ///
     /// [`MuxError`]: samples that cannot be written together.
     fn flush(&mut self, out: &mut Vec<u8>) -> Result<(), MuxError>;
+
+    /// Takes what tags in the sound say of the whole, and says whether the file tells it.
+    fn set_titles(&mut self, titles: &Titles) -> bool {
+        let _ = titles;
+        false
+    }
 
     /// What was serialised just now is safe.
     fn mark_saved(&mut self) {}
