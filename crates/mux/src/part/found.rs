@@ -8,7 +8,7 @@ use super::names::{paths, target_of};
 use crate::OutputError;
 use crate::journal::disk::{Disk, RealDisk, There};
 use crate::journal::job::{Job, JobTrack, asked};
-use crate::journal::survey::{Left, Survey};
+use crate::journal::survey::{Left, Survey, checkpoints};
 
 /// How many names of a folder are looked at to find what an earlier run left, and how many journals are read.
 const MOST_NAMES: usize = 10_000;
@@ -86,10 +86,22 @@ pub(super) fn has_appeared(disk: &dyn Disk, target: &Path, found: Found, overwri
     !overwrite && !matches!(found, Found::Interrupted(_)) && disk.there(target) != There::Nothing
 }
 
-/// Whether an earlier run left something of the output at `target` that can be taken up.
+/// Whether an earlier run left something of the output at `target` that can be taken up. What is not of this program, or of
+/// another version of it, counts as that. A repair that writes a file anew leaves nothing: all of it is in the old file.
 pub fn can_go_on(target: &Path) -> bool {
     let (_, journal) = paths(target);
-    journal.symlink_metadata().is_ok_and(|there| there.is_file() && there.len() > 0)
+    if !journal.symlink_metadata().is_ok_and(|there| there.is_file() && there.len() > 0) {
+        return false;
+    }
+    let has_state = || -> std::io::Result<bool> {
+        let journal = RealDisk.read(&journal)?;
+        Ok(match Left::of(&*journal)? {
+            Left::Journal(_) => checkpoints(&*journal, u64::MAX, |_| Err(()))?.is_err(),
+            Left::Begun | Left::Torn => false,
+            Left::OtherVersion | Left::Foreign => true,
+        })
+    };
+    has_state().unwrap_or(true)
 }
 
 /// Finds what an earlier run left of `presentation` under another name: an output in `folder` with this extension, which was

@@ -82,3 +82,30 @@ async fn a_file_that_cannot_be_written_anew_stays_as_it_is() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_repair_that_is_killed_while_it_writes_anew_leaves_the_file_as_it_was_and_the_next_one_mends_it() {
+    for (output, path, missing) in [
+        ("out.ts", "/s/plain-ts/index.m3u8", "/s/plain-ts/3.ts"),
+        ("out.mp4", "/s/plain-ts/index.m3u8", "/s/plain-ts/3.ts"),
+        ("out.mp4", "/s/fmp4/index.m3u8", "/s/fmp4/3.m4s"),
+    ] {
+        let undisturbed = Made::new(output, path, &[]).await;
+        let bench = Bench::new(vec![Rule::new(missing, Fault::status(404))]);
+        let made = Made::by(bench, output, path, &["--on-missing", "gap"], 3).await;
+        // What is missing never comes, so that the new file stands half written.
+        made.bench.server.set_rules(vec![Rule::new(missing, Fault::Stall { at: 1000 })]);
+        let before = made.bench.asked(missing);
+        let mut command = binary::command(made.bench.folder()).unwrap();
+        let mut child = command.args(["repair", output]).spawn().unwrap();
+        made.bench.server.stats().wait_until(|tally| tally.count(missing) > before).await;
+        // One at a time.
+        made.repair(&[], 1, "is being written by another process").await;
+        child.kill().await.unwrap();
+        made.is_whole(&format!("{path} to {output}: killed"));
+        made.bench.server.set_rules(Vec::new());
+        made.repair(&[], 0, "1 missing segments filled in").await;
+        assert!(made.bench.read(output) == undisturbed.whole, "{path}: it is not what it should be");
+        assert_eq!(made.names(), 2, "{path}: something was left behind: {:?}", made.bench.names());
+    }
+}
