@@ -277,31 +277,54 @@ async fn what_cannot_be_mended_is_refused_by_name_and_left_as_it_is() {
 
 #[tokio::test]
 async fn a_gap_in_an_mp4_is_filled_in_at_its_place_in_time() {
-    for (output, path, missing, asked) in [
+    let none = &[][..];
+    for (output, path, args, missing, asked) in [
         // Of fragmented MP4 and MPEG-TS: in the middle, two in a row, at the end, and two that share a neighbour.
-        ("out.mp4", "/s/fmp4/index.m3u8", &["/s/fmp4/2.m4s"][..], 3),
-        ("out.mp4", "/s/fmp4/index.m3u8", &["/s/fmp4/2.m4s", "/s/fmp4/3.m4s"], 4),
-        ("out.mp4", "/s/plain-ts/index.m3u8", &["/s/plain-ts/2.ts"], 3),
-        ("out.mp4", "/s/plain-ts/index.m3u8", &["/s/plain-ts/1.ts", "/s/plain-ts/3.ts"], 5),
-        ("out.mp4", "/s/plain-ts/index.m3u8", &["/s/plain-ts/5.ts"], 2),
-        ("out.mp4", "/s/aes-sequence-iv/index.m3u8", &["/s/aes-sequence-iv/2.ts"], 3),
-        ("out.mp4", "/s/discontinuity/index.m3u8", &["/s/discontinuity/4.ts"], 3),
-        ("out.mp4", "/s/discontinuity/index.m3u8", &["/s/discontinuity/3.ts"], 3),
-        ("out.mp4", "/s/discontinuity/index.m3u8", &["/s/discontinuity/2.ts"], 3),
-        ("out.m4a", "/s/plain-ts/index.m3u8", &["/s/plain-ts/4.ts"], 3),
+        ("out.mp4", "/s/fmp4/index.m3u8", none, &["/s/fmp4/2.m4s"][..], 3),
+        ("out.mp4", "/s/fmp4/index.m3u8", none, &["/s/fmp4/2.m4s", "/s/fmp4/3.m4s"], 4),
+        ("out.mp4", "/s/plain-ts/index.m3u8", none, &["/s/plain-ts/2.ts"], 3),
+        (
+            "out.mp4",
+            "/s/plain-ts/index.m3u8",
+            none,
+            &["/s/plain-ts/1.ts", "/s/plain-ts/3.ts"],
+            5,
+        ),
+        ("out.mp4", "/s/plain-ts/index.m3u8", none, &["/s/plain-ts/5.ts"], 2),
+        ("out.mp4", "/s/aes-sequence-iv/index.m3u8", none, &["/s/aes-sequence-iv/2.ts"], 3),
+        ("out.mp4", "/s/discontinuity/index.m3u8", none, &["/s/discontinuity/4.ts"], 3),
+        ("out.mp4", "/s/discontinuity/index.m3u8", none, &["/s/discontinuity/3.ts"], 3),
+        ("out.mp4", "/s/discontinuity/index.m3u8", none, &["/s/discontinuity/2.ts"], 3),
+        ("out.m4a", "/s/plain-ts/index.m3u8", none, &["/s/plain-ts/4.ts"], 3),
         // Tracks of their own.
-        ("out.mp4", "/s/alternate-audio/index.m3u8", &["/s/alternate-audio/r1/2.ts"], 3),
+        ("out.mp4", "/s/alternate-audio/index.m3u8", none, &["/s/alternate-audio/r1/2.ts"], 3),
         (
             "out.mp4",
             "/s/alternate-audio-fmp4/index.m3u8",
+            none,
             &["/s/alternate-audio-fmp4/r1/2.m4s", "/s/alternate-audio-fmp4/v0/3.m4s"],
             6,
         ),
+        // With subtitles inside, all of which are there.
+        (
+            "out.mp4",
+            "/s/subtitles/index.m3u8",
+            &["--subs", "all", "--subs-format", "tx3g"],
+            &["/s/subtitles/v0/2.ts"],
+            3,
+        ),
     ] {
         let name = format!("{missing:?} to {output}");
-        let undisturbed = Made::new(output, path, &[]).await;
+        let undisturbed = Made::new(output, path, args).await;
         let rules = missing.iter().map(|segment| Rule::new(*segment, Fault::status(404)));
-        let made = Made::by(Bench::new(rules.collect()), output, path, &["--on-missing", "gap"], 3).await;
+        let made = Made::by(
+            Bench::new(rules.collect()),
+            output,
+            path,
+            &[args, &["--on-missing", "gap"]].concat(),
+            3,
+        )
+        .await;
         assert!(made.whole.len() < undisturbed.whole.len(), "{name}");
         made.repair(&[], 3, "not mended: segments").await;
         made.is_whole(&name);
