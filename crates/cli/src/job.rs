@@ -249,7 +249,7 @@ fn container(args: &Args, path: &Path, presentation: &Presentation) -> anyhow::R
 /// The container of a stream that goes to standard output without a word of what it should be.
 fn streamed(presentation: &Presentation) -> Container {
     let joined = presentation.tracks.iter().filter(|track| track.kind != TrackKind::Subtitles);
-    if joined.count() > 1 { Container::Fmp4 } else { Container::Raw }
+    if joined.count() > 1 { Container::Fmp4 } else { Container::AsIs }
 }
 
 fn has_subtitles(presentation: &Presentation) -> bool {

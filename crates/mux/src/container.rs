@@ -36,6 +36,8 @@ pub enum Container {
     Hls,
     /// The clear segments as they come, whatever they are.
     Raw,
+    /// What the stream is in already: the segments of one track as they come, fragmented MP4 on one timeline.
+    AsIs,
     /// Subtitles alone, joined into one file.
     Subtitles(SubtitleFormat),
 }
@@ -192,7 +194,8 @@ impl Auto {
             (Container::Mkv, _) if subtitles => Chosen::Mkv(self.mkv()),
             (_, Media::Page) if !self.plain_file() => return Err(page()),
             // A plain file has its container already.
-            (Container::Raw, _) => Chosen::Concat(Concat::new()),
+            (Container::AsIs, Media::IsoBmff) if !self.plain_file() => Chosen::Concat(Concat::of_fragments()),
+            (Container::Raw | Container::AsIs, _) => Chosen::Concat(Concat::new()),
             (Container::Hls, _) => Chosen::Hls(Box::default()),
             (container, _) if self.plain_file() && container.keeps(media) => Chosen::Concat(Concat::new()),
             (_, Media::Page | Media::Other) => {

@@ -75,6 +75,13 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             says: vec!["other codec parameters", ".mp4", "--split discontinuity"],
             ..fails("refusals/fragments-with-other-codec-parameters", "/changed.m3u8")
         },
+        Scenario {
+            files: vec![("/changed.m3u8", CHANGED)],
+            output: "-",
+            says: vec!["other codec parameters", ".mp4"],
+            outcome: Outcome::Beginning(Reference::some("high-fmp4", &[0])),
+            ..fails("refusals/fragments-with-other-codec-parameters-to-standard-output", "/changed.m3u8")
+        },
         with("refusals/page-instead-of-a-segment", Rule::new("*/2.ts", Fault::page())),
         with("refusals/empty-segment", Rule::new("*/2.ts", body("video/mp2t", ""))),
         with(
