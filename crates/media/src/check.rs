@@ -2,18 +2,15 @@
 //!
 //! It reads from any `Read` and `Seek`, front to back, and keeps nothing but the index of an MP4.
 
+mod packets;
+
 use std::io::{self, Read, Seek, SeekFrom};
 
 use mp4_atom::{Co64, Ctts, Elst, Mdhd, Stco, Stsc, Stss, Stsz, StszSamples, Stts, Tfdt, Tfhd, Tkhd, Trex, Trun, TrunSamples};
 
+use self::packets::{PACKET, SYNC, packets};
 use crate::boxes::{BoxRef, Boxes};
 
-/// Bytes of a transport packet, and what each begins with (ISO 13818-1 §2.4.3.2).
-const PACKET: usize = 188;
-const SYNC: u8 = 0x47;
-const NULL_PID: usize = 0x1fff;
-/// Below it are the PIDs of the program-wide tables (ISO 13818-1 table 2-3, EN 300 468 table 1): PAT, SDT and others.
-const TABLE_PIDS: usize = 0x20;
 /// The largest index that is read, in bytes.
 const MAX_INDEX: u64 = 1 << 30;
 /// Problems that are told one by one.
@@ -59,7 +56,7 @@ pub fn check<R: Read + Seek>(reader: &mut R, joints: Option<&[u64]>) -> io::Resu
         .get(4..8)
         .is_some_and(|kind| [b"ftyp", b"styp", b"moov", b"moof"].iter().any(|known| **known == *kind))
     {
-        boxes(reader, length, &mut checked)?;
+        boxes(reader, length, joints, &mut checked)?;
     } else if head[0] == SYNC && (read <= PACKET || head[PACKET] == SYNC) {
         packets(reader, joints, &mut checked)?;
     }
@@ -79,129 +76,11 @@ fn read_up_to<R: Read>(reader: &mut R, bytes: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// Sync bytes, error flags and continuity counters (ISO 13818-1 §2.4.3.2, §2.4.3.3).
-fn packets<R: Read>(reader: &mut R, joints: Option<&[u64]>, checked: &mut Checked) -> io::Result<()> {
-    checked.container = Some("MPEG-TS");
-    let mut counters = Counters::new(joints);
-    let mut packet = [0; PACKET];
-    let mut at = 0_u64;
-    loop {
-        let read = read_up_to(reader, &mut packet)?;
-        if read == 0 {
-            return Ok(());
-        }
-        if read < PACKET {
-            checked.wrong(|| format!("byte {at}: the last packet is cut short"));
-            return Ok(());
-        }
-        checked.units += 1;
-        if packet[0] != SYNC {
-            checked.wrong(|| format!("byte {at}: no transport packet"));
-        } else if packet[1] & 0x80 != 0 {
-            checked.wrong(|| format!("byte {at}: a packet that is marked as broken"));
-        } else if let Err(pid) = counters.follow(at, &packet) {
-            checked.wrong(|| format!("byte {at}: packets of PID {pid:#06x} are missing"));
-        } else if let Err(pid) = counters.clock(&packet) {
-            checked.wrong(|| format!("byte {at}: the clock of PID {pid:#06x} runs back"));
-        }
-        at += PACKET as u64;
-    }
-}
-
-/// Continuity counters. Segments that were made apart count each on their own, so at a joint every counter begins anew.
-struct Counters<'a> {
-    joints: Option<&'a [u64]>,
-    /// Counts the places at which a segment begins, or may begin.
-    segment: u64,
-    pids: Vec<Option<Counter>>,
-    /// The last clock reference of each PID, in 90 kHz, and its segment.
-    clocks: Vec<Option<(u64, u64)>>,
-}
-
-#[derive(Clone, Copy)]
-struct Counter {
-    value: u8,
-    /// Whether it stood still already: a packet may be sent twice, and not more often.
-    twice: bool,
-    segment: u64,
-}
-
-impl<'a> Counters<'a> {
-    fn new(joints: Option<&'a [u64]>) -> Self {
-        Self {
-            joints,
-            segment: 0,
-            pids: vec![None; 0x2000],
-            clocks: vec![None; 0x2000],
-        }
-    }
-
-    /// Takes the packet at offset `at`; an error is the PID that lacks packets in front of it.
-    fn follow(&mut self, at: u64, packet: &[u8; PACKET]) -> Result<(), usize> {
-        let [_, high, low, flags, ..] = *packet;
-        let pid = usize::from(high & 0x1f) << 8 | usize::from(low);
-        self.cross_joints(at, pid, high & 0x40 != 0);
-        let announced = flags & 0x20 != 0 && packet[4] > 0 && packet[5] & 0x80 != 0;
-        let has_payload = flags & 0x10 != 0;
-        // Null packets do not count, and packets without payload count only when they announce a discontinuity.
-        if pid == NULL_PID || !has_payload && !announced {
-            return Ok(());
-        }
-        let value = flags & 0xf;
-        let last = self.pids[pid].filter(|last| last.segment == self.segment && !announced);
-        let stands = last.is_some_and(|last| last.value == value);
-        self.pids[pid] = Some(Counter {
-            value,
-            twice: stands,
-            segment: self.segment,
-        });
-        match last {
-            Some(last) if stands && last.twice => Err(pid),
-            Some(last) if !stands && value != (last.value + 1) & 0xf => Err(pid),
-            _ => Ok(()),
-        }
-    }
-
-    /// Takes the clock reference of a packet that [`follow`](Self::follow) took, if it has one (ISO 13818-1 §2.4.3.5); an error
-    /// is the PID whose clock runs back within a segment without a word.
-    fn clock(&mut self, packet: &[u8; PACKET]) -> Result<(), usize> {
-        const WRAP: u64 = 1 << 33;
-        let [_, high, low, flags, length, adaptation, ..] = *packet;
-        if flags & 0x20 == 0 || length < 7 || adaptation & 0x10 == 0 {
-            return Ok(());
-        }
-        let pid = usize::from(high & 0x1f) << 8 | usize::from(low);
-        let [a, b, c, d, e] = [6, 7, 8, 9, 10].map(|at: usize| u64::from(packet[at]));
-        let now = a << 25 | b << 17 | c << 9 | d << 1 | e >> 7;
-        let last = self.clocks[pid].replace((now, self.segment));
-        let announced = adaptation & 0x80 != 0;
-        match last {
-            // Half of its range back is forth, across the wrap.
-            Some((last, segment)) if segment == self.segment && !announced && (now + WRAP - last) % WRAP > WRAP / 2 => Err(pid),
-            _ => Ok(()),
-        }
-    }
-
-    fn cross_joints(&mut self, at: u64, pid: usize, begins: bool) {
-        match &mut self.joints {
-            Some(joints) => {
-                while let Some((_, rest)) = joints.split_first().filter(|(joint, _)| **joint <= at) {
-                    self.segment += 1;
-                    *joints = rest;
-                }
-            }
-            // A segment begins with tables (RFC 8216 §3.2), so there may be a joint wherever tables begin.
-            None if pid < TABLE_PIDS && begins => self.segment += 1,
-            None => {}
-        }
-    }
-}
-
 /// Boxes on the top level, and what the index or the fragments say of the rest (ISO 14496-12 §4.2).
-fn boxes<R: Read + Seek>(reader: &mut R, length: u64, checked: &mut Checked) -> io::Result<()> {
+fn boxes<R: Read + Seek>(reader: &mut R, length: u64, joints: Option<&[u64]>, checked: &mut Checked) -> io::Result<()> {
     checked.container = Some("MP4");
     let (mut at, mut media) = (0, Vec::new());
-    let (mut index, mut fragments) = (None, None::<Fragments>);
+    let (mut index, mut fragments) = (None, None::<Fragments<'_>>);
     while at < length {
         reader.seek(SeekFrom::Start(at))?;
         let mut header = [0; 16];
@@ -231,7 +110,7 @@ fn boxes<R: Read + Seek>(reader: &mut R, length: u64, checked: &mut Checked) -> 
                     index = Some(bytes);
                 } else {
                     let sizes = || index.as_deref().map(sample_sizes).unwrap_or_default();
-                    let fragments = fragments.get_or_insert_with(|| Fragments::new(sizes()));
+                    let fragments = fragments.get_or_insert_with(|| Fragments::new(sizes(), joints));
                     // What came before it belongs to the one before.
                     fragments.place(&media, checked);
                     media.clear();
@@ -273,17 +152,22 @@ fn sample_sizes(index: &[u8]) -> Vec<(u32, u32)> {
 }
 
 /// Movie fragments, one after the other (ISO 14496-12 §8.8).
-struct Fragments {
+struct Fragments<'a> {
     defaults: Vec<(u32, u32)>,
+    joints: Option<&'a [u64]>,
+    /// Of each track, its decode time in the last fragment of a segment, and where that fragment begins.
+    times: Vec<(u32, u64, u64)>,
     /// Where the last one begins, and where its samples lie.
     last: u64,
     runs: Vec<(u64, u64)>,
 }
 
-impl Fragments {
-    fn new(defaults: Vec<(u32, u32)>) -> Self {
+impl<'a> Fragments<'a> {
+    fn new(defaults: Vec<(u32, u32)>, joints: Option<&'a [u64]>) -> Self {
         Self {
             defaults,
+            joints,
+            times: Vec::new(),
             last: 0,
             runs: Vec::new(),
         }
@@ -303,16 +187,37 @@ impl Fragments {
     fn take(&mut self, bytes: &[u8], at: u64, checked: &mut Checked) {
         self.last = at;
         match self.read(bytes, at) {
-            Ok((0, _)) => checked.wrong(|| format!("byte {at}: a fragment without a track")),
-            Ok((_, samples)) => checked.units += samples,
+            Ok((0, ..)) => checked.wrong(|| format!("byte {at}: a fragment without a track")),
+            Ok((_, samples, back)) => {
+                checked.units += samples;
+                for track in back {
+                    checked.wrong(|| format!("byte {at}: the decode time of track {track} runs back"));
+                }
+            }
             Err(error) => checked.wrong(|| format!("byte {at}: a fragment that cannot be read: {error}")),
         }
     }
 
-    /// Gives the number of tracks and of samples.
-    fn read(&mut self, bytes: &[u8], at: u64) -> Result<(u64, u64), crate::Error> {
+    /// Takes the decode time of a track in a fragment that begins at `at`: whether it runs back (ISO 14496-12 §8.8.12). Segments
+    /// that were made apart may do so where they are joined, and nobody knows where a segment begins without `joints`.
+    fn runs_back(&mut self, track: u32, time: u64, at: u64) -> bool {
+        let Some(joints) = self.joints else { return false };
+        let known = self.times.iter_mut().find(|(known, ..)| *known == track);
+        let Some((_, last, before)) = known else {
+            self.times.push((track, time, at));
+            return false;
+        };
+        let first = joints.partition_point(|joint| *joint <= *before);
+        let joined = joints.get(first).is_some_and(|joint| *joint <= at);
+        let back = !joined && time < *last;
+        (*last, *before) = (time, at);
+        back
+    }
+
+    /// Gives the number of tracks and of samples, and the tracks whose time runs back.
+    fn read(&mut self, bytes: &[u8], at: u64) -> Result<(u64, u64, Vec<u32>), crate::Error> {
         let moof = Boxes::new(bytes).next().ok_or(crate::Error::MissingBox("moof"))??;
-        let (mut tracks, mut samples) = (0, 0);
+        let (mut tracks, mut samples, mut back) = (0, 0, Vec::new());
         for traf in moof.children(0) {
             let traf = traf?;
             if &traf.kind != b"traf" {
@@ -320,7 +225,10 @@ impl Fragments {
             }
             let header: Tfhd = traf.child("tfhd")?.decode("tfhd")?;
             if let Some(time) = traf.find("tfdt")? {
-                time.decode::<Tfdt>("tfdt")?;
+                let time: Tfdt = time.decode("tfdt")?;
+                if self.runs_back(header.track_id, time.base_media_decode_time, at) {
+                    back.push(header.track_id);
+                }
             }
             let default = self.defaults.iter().find(|(track, _)| *track == header.track_id);
             let default = header.default_sample_size.or(default.map(|(_, size)| *size));
@@ -347,7 +255,7 @@ impl Fragments {
             }
             tracks += 1;
         }
-        Ok((tracks, samples))
+        Ok((tracks, samples, back))
     }
 }
 
@@ -554,92 +462,19 @@ mod tests {
         assert!(checked(&shorter).problems[0].contains("are not in the file"));
     }
 
-    /// A packet of payload alone.
-    fn packet(pid: u16, begins: bool, counter: u8) -> [u8; PACKET] {
-        let mut packet = [0xff; PACKET];
-        let [high, low] = pid.to_be_bytes();
-        let high = high | if begins { 0x40 } else { 0 };
-        packet[..4].copy_from_slice(&[SYNC, high, low, 0x10 | counter]);
-        packet
-    }
-
-    /// A packet that has no payload, and may announce a discontinuity.
-    fn empty(pid: u16, counter: u8, discontinuity: bool) -> [u8; PACKET] {
-        let mut packet = packet(pid, false, counter);
-        packet[3..6].copy_from_slice(&[0x20 | counter, 183, if discontinuity { 0x80 } else { 0 }]);
-        packet
-    }
-
     #[test]
-    fn a_counter_is_judged_by_its_pid() {
-        let mut announced = packet(0x100, false, 9);
-        announced[3..6].copy_from_slice(&[0x39, 1, 0x80]);
-        for (name, packets, wrong) in [
-            ("it wraps", vec![packet(0x100, true, 15), packet(0x100, false, 0)], 0),
-            ("a gap", vec![packet(0x100, true, 1), packet(0x100, false, 3)], 1),
-            (
-                "another PID",
-                vec![packet(0x100, true, 1), packet(0x101, true, 3), packet(0x100, false, 2)],
-                0,
-            ),
-            (
-                "a packet twice",
-                vec![packet(0x100, true, 1), packet(0x100, false, 1), packet(0x100, false, 2)],
-                0,
-            ),
-            (
-                "a packet thrice",
-                vec![packet(0x100, true, 1), packet(0x100, false, 1), packet(0x100, false, 1)],
-                1,
-            ),
-            (
-                "no payload, no count",
-                vec![packet(0x100, true, 1), empty(0x100, 1, false), packet(0x100, false, 2)],
-                0,
-            ),
-            (
-                "an announced gap",
-                vec![packet(0x100, true, 1), announced, packet(0x100, false, 10)],
-                0,
-            ),
-            (
-                "announced without payload",
-                vec![packet(0x100, true, 1), empty(0x100, 9, true), packet(0x100, false, 10)],
-                0,
-            ),
-            (
-                "not as announced",
-                vec![packet(0x100, true, 1), empty(0x100, 9, true), packet(0x100, false, 2)],
-                1,
-            ),
-            ("null packets", vec![packet(0x1fff, false, 1), packet(0x1fff, false, 7)], 0),
+    fn decode_times_run_back_only_where_segments_are_joined() {
+        let [init, first, second] = ["init.mp4", "1.m4s", "0.m4s"].map(|name| read(&format!("high-fmp4/{name}")));
+        let joints = [0, init.len() as u64, (init.len() + first.len()) as u64];
+        let bytes = [init, first, second].concat();
+        for (name, joints, tracks) in [
+            ("two segments", Some(&joints[..]), 0),
+            ("one segment", Some(&joints[..2]), 2),
+            ("nobody knows", None, 0),
         ] {
-            let found = check(&mut Cursor::new(packets.concat()), Some(&[0])).unwrap();
-            assert_eq!((found.container, found.wrong), (Some("MPEG-TS"), wrong), "{name}: {found:?}");
-        }
-    }
-
-    /// A packet without payload that has a clock reference.
-    fn clock(base: u64, discontinuity: bool) -> [u8; PACKET] {
-        let mut packet = empty(0x100, 0, discontinuity);
-        packet[5] |= 0x10;
-        let field = base << 15 | 0x7e00;
-        packet[6..12].copy_from_slice(&field.to_be_bytes()[2..]);
-        packet
-    }
-
-    #[test]
-    fn a_clock_runs_back_only_where_that_is_announced() {
-        const LAST: u64 = (1 << 33) - 1;
-        for (name, clocks, wrong) in [
-            ("it runs", [(0, false), (9000, false), (9000, false)], 0),
-            ("it wraps", [(LAST - 10, false), (LAST, false), (20, false)], 0),
-            ("it runs back", [(9000, false), (8999, false), (9100, false)], 1),
-            ("it runs back, as announced", [(9000, false), (10, true), (20, false)], 0),
-        ] {
-            let packets: Vec<u8> = clocks.iter().flat_map(|(base, announced)| clock(*base, *announced)).collect();
-            let found = check(&mut Cursor::new(packets), Some(&[0])).unwrap();
-            assert_eq!(found.wrong, wrong, "{name}: {found:?}");
+            let found = check(&mut Cursor::new(&bytes), joints).unwrap();
+            let told = found.problems.iter().filter(|problem| problem.contains("runs back")).count();
+            assert_eq!((found.wrong, told), (tracks, usize::try_from(tracks).unwrap()), "{name}: {found:?}");
         }
     }
 
@@ -664,36 +499,5 @@ mod tests {
             );
         }
         assert_eq!(checked(&whole).wrong, 0);
-    }
-
-    #[test]
-    fn counters_begin_anew_at_a_joint_and_nowhere_else() {
-        // An SDT in front of the PAT, as ffmpeg writes it. Without the joint the PAT looks like one that is sent twice.
-        let segment: Vec<_> = [
-            (0x11, true, 0),
-            (0, true, 0),
-            (0x100, true, 0),
-            (0x100, false, 1),
-            (0x11, true, 1),
-            (0x100, false, 2),
-        ]
-        .iter()
-        .map(|(pid, begins, counter)| packet(*pid, *begins, *counter))
-        .collect();
-        let whole = segment.concat();
-        let joint = whole.len() as u64;
-        let joined = [whole.as_slice(), &whole].concat();
-        for (joints, wrong) in [(None, 0), (Some(&[0, joint][..]), 0), (Some(&[0]), 2)] {
-            let found = check(&mut Cursor::new(&joined), joints).unwrap();
-            assert_eq!(found.wrong, wrong, "{joints:?}: {found:?}");
-        }
-        // The last packet but one of a PID, just in front of a table: only who knows the joints can tell.
-        let lacking: Vec<u8> = [&segment[..3], &segment[4..]].concat().concat();
-        let joint = lacking.len() as u64;
-        let joined = [lacking, whole].concat();
-        for (joints, wrong) in [(None, 0), (Some(&[0, joint][..]), 1)] {
-            let found = check(&mut Cursor::new(&joined), joints).unwrap();
-            assert_eq!(found.wrong, wrong, "{joints:?}: {found:?}");
-        }
     }
 }

@@ -53,3 +53,27 @@ async fn a_verdict_names_what_is_missing_and_why_it_is_not_filled_in() {
     let told = verdict(&made.bench, &["repair", "out.mp4"]).await;
     assert_eq!((&told["verdict"], &told["repair"]["filled"]), (&"sound".into(), &1.into()));
 }
+
+#[tokio::test]
+async fn what_this_program_makes_is_sound_by_its_container_too() {
+    for path in [
+        "plain-ts",
+        "fmp4",
+        "discontinuity",
+        "alternate-audio",
+        "alternate-audio-fmp4",
+        "long",
+    ] {
+        for (output, container) in [
+            ("out.mp4", "MP4"),
+            ("out.m4s", "fragmented MP4"),
+            ("out.m4a", "MP4"),
+            ("out.ts", "MPEG-TS"),
+        ] {
+            let made = Made::new(output, &format!("/s/{path}/index.m3u8"), &[]).await;
+            let told = verdict(&made.bench, &["verify", output]).await;
+            assert_eq!(told["verdict"], "sound", "{path} to {output}: {told}");
+            assert_eq!(told["container"]["name"], container, "{path} to {output}");
+        }
+    }
+}
