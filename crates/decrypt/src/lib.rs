@@ -26,7 +26,8 @@
 //! # Limits
 //!
 //! There is no DRM licence exchange here, and a method that is not known is refused by name.
-//! An MP4 that is not fragmented is not decrypted, but refused. Of a plain file up to 64 MiB are held back: a fragment is
+//! A progressive MP4 is decrypted as a plain file ([`run_file`]) whose tables stand before its media and have `senc` beside
+//! them, and refused otherwise. Of a plain file up to 64 MiB are held back: a fragment, or a sample of a progressive one, is
 //! decrypted when it is there whole. Samples under several keys each (ISO 23001-7:2023) are refused, and so are more than 64
 //! encrypted tracks or streams. A frame of audio that reaches from one segment into the next stays
 //! encrypted. No input makes this crate panic or allocate what a length field claims; SAMPLE-AES in MPEG-TS holds a copy

@@ -90,6 +90,7 @@ impl UserKeys {
             return Ok(());
         }
         let text = std::str::from_utf8(content).map_err(|_| KeyTextError::Key)?;
+        let text = text.trim_start_matches('\u{feff}');
         let mut lines = text
             .lines()
             .map(str::trim)
@@ -204,7 +205,13 @@ mod tests {
             keys.add(&text).unwrap();
             assert_eq!((keys.by_kid(&kid), keys.plain(16)), (Some(&key), None), "{text}");
         }
-        for content in [&key[..], HEX.as_bytes(), format!("# mine\n\n{BASE64}\r\n").as_bytes()] {
+        for content in [
+            &key[..],
+            HEX.as_bytes(),
+            format!("# mine\n\n{BASE64}\r\n").as_bytes(),
+            // As editors of Windows write it.
+            format!("\u{feff}{HEX}\r\n").as_bytes(),
+        ] {
             let mut keys = UserKeys::new();
             keys.add_file(content).unwrap();
             assert_eq!(keys.plain(16), Some(&key[..]));

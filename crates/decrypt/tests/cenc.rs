@@ -154,12 +154,36 @@ fn a_plain_file_is_decrypted_wherever_it_is_cut() {
     }
 }
 
+// ffmpeg writes no fragments, and `senc` beside the tables.
+#[test]
+fn a_progressive_file_is_decrypted_sample_by_sample() {
+    let (clear, sealed) = (vector("progressive-clear"), vector("progressive-sealed"));
+    assert_ne!(of_kind(&sealed, b"mdat"), of_kind(&clear, b"mdat"));
+    let mut keys = UserKeys::new();
+    keys.add(&format!("{KID}:{KEY}")).unwrap();
+    for step in [8, 97, 1000, 4096, sealed.len()] {
+        let opened = in_pieces(&mut ClearKey::new().with_keys(keys.clone()), &sealed, step).unwrap();
+        assert_plain("progressive", &opened);
+        assert_eq!(opened.len(), sealed.len(), "in pieces of {step}");
+        assert!(of_kind(&opened, b"mdat") == of_kind(&clear, b"mdat"), "in pieces of {step}");
+    }
+}
+
 #[test]
 fn a_plain_file_that_cannot_be_decrypted_whole_is_an_error() {
     let sealed = vector("cbcs-video");
-    let mut progressive = sealed.clone();
-    let mvex = progressive.windows(4).position(|window| window == b"mvex").unwrap();
-    progressive[mvex..mvex + 4].copy_from_slice(b"free");
+    let progressive = vector("progressive-sealed");
+    // The tables behind the media.
+    let [ftyp, moov, free, mdat] = &boxes(&progressive)[..] else {
+        panic!("other boxes")
+    };
+    let behind = [ftyp.1, free.1, mdat.1, moov.1].concat();
+    let changed = |what: &[u8], at: usize, to: &[u8]| {
+        let mut changed = progressive.clone();
+        let place = changed.windows(what.len()).position(|window| window == what).unwrap() + at;
+        changed[place..place + to.len()].copy_from_slice(to);
+        changed
+    };
     let mut other = UserKeys::new();
     other.add(&format!("00000000000000000000000000000000:{KEY}")).unwrap();
     let mut keys = UserKeys::new();
@@ -169,7 +193,18 @@ fn a_plain_file_that_cannot_be_decrypted_whole_is_an_error() {
         (&keys, &sealed[..sealed.len() - 1], "cut short"),
         (&keys, &[&sealed[..], &[0]].concat(), "cut short"),
         (&keys, &[&sealed[..], b"\0\0\0\x08moof\0\0\0\0mdat"].concat(), "more than 64 MiB"),
-        (&keys, &progressive, "not fragmented"),
+        (&other, &progressive, "no key for KID eb676abbcb345e96bbcf616630f1a3da (cenc)"),
+        (&keys, &progressive[..progressive.len() - 1], "cut short"),
+        (&keys, &behind, "stand behind"),
+        // The space behind the tables says that there are fragments too.
+        (&keys, &changed(b"udta", 0, b"mvex"), "partly in fragments"),
+        (&keys, &changed(b"senc", 4, &[1]), "several keys"),
+        (&keys, &changed(b"senc", 0, b"free"), "not in senc"),
+        (&keys, &changed(b"stsz", 4 + 4, &[0, 0, 0x50, 0]), "lie over each other"),
+        (&keys, &changed(b"stsz", 4 + 8, &[0x7f]), "cut short"),
+        (&keys, &changed(b"stsz", 4 + 12, &[0, 0, 0x50, 0]), "lie over each other"),
+        (&keys, &changed(b"stsc", 4 + 16, &[0, 0, 0, 9]), "sample entry that is not there"),
+        (&keys, &changed(b"stco", 0, b"free"), "tables of samples"),
     ] {
         for step in [100, 1 << 20] {
             let error = in_pieces(&mut ClearKey::new().with_keys(keys.clone()), file, step).expect_err(says);
@@ -368,17 +403,19 @@ fn clear_boxes_are_not_touched() {
             let opened = ClearKey::new().decrypt(&encryption, &hex(KEY), BytesMut::from(&clear[..])).unwrap();
             assert_eq!(opened, clear, "{name}");
         }
-        // A plain file stays what it is, and a piece of one ends anywhere.
-        let sealed = vector("cenc-video");
-        let cut = &sealed[..sealed.len() - 1];
-        assert_eq!(
-            ClearKey::new()
-                .decrypt(&Encryption::None, &[], BytesMut::from(&sealed[..]))
-                .unwrap(),
-            sealed
-        );
+        // What is no whole row of boxes is none of ours, where nobody says that it is encrypted.
+        let cut = &clear[..clear.len() - 1];
         assert_eq!(ClearKey::new().decrypt(&Encryption::None, &[], BytesMut::from(cut)).unwrap(), cut);
     }
+}
+
+#[test]
+fn a_segment_that_brings_its_own_initialization_section_never_passes_encrypted() {
+    let sealed = vector("cenc-video");
+    let error = ClearKey::new()
+        .decrypt(&Encryption::None, &[], BytesMut::from(&sealed[..]))
+        .unwrap_err();
+    assert_eq!(error.to_string(), format!("no key for KID {KID} (cenc)"));
 }
 
 #[test]

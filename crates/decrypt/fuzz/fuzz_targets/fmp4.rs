@@ -1,4 +1,5 @@
-//! Boxes from anybody: no panic, and nothing grows, in one piece or as initialization section and segment.
+//! Boxes from anybody: no panic, and nothing grows, in one piece, as initialization section and segment, or as a plain file
+//! that comes in pieces.
 #![no_main]
 
 use aqueduct_core::{Decrypt, Encryption, Kind, Resource};
@@ -21,5 +22,13 @@ fuzz_target!(|data: &[u8]| {
                 assert!(clear.len() <= bytes.len());
             }
         }
+    }
+    let step = data.last().map_or(1, |byte| 1 + usize::from(*byte));
+    let mut clear_key = ClearKey::new().with_keys(keys);
+    let mut length = 0;
+    let pieces = data.chunks(step).map(BytesMut::from).map(|piece| clear_key.decrypt_piece(piece));
+    let whole = pieces.map(|clear| clear.map(|clear| length += clear.len())).all(|clear| clear.is_ok());
+    if whole && clear_key.end_of_file().is_ok() {
+        assert_eq!(length, data.len());
     }
 });

@@ -1,9 +1,12 @@
-//! A plain file of fragmented MP4 that comes in pieces, cut anywhere: each fragment is decrypted when it is there whole.
+//! A plain MP4 that comes in pieces, cut anywhere: each fragment, or each sample of a progressive one, is decrypted when it is
+//! there whole.
 
 use aqueduct_core::DecryptError;
 use bytes::BytesMut;
 
 use super::boxes::Reader;
+use super::fragment::Keys;
+use super::progressive::Plan;
 use super::{Fragments, Protected, unreadable};
 
 /// The most that is held back, in bytes: a `moov` box, or a fragment and its media.
@@ -16,6 +19,10 @@ pub(crate) struct Pieces {
     held: BytesMut,
     /// Bytes still to come that are none of ours.
     passing: u64,
+    /// Bytes of the file that were handed on.
+    handed_on: u64,
+    /// Of a progressive file, what is still to be decrypted.
+    plan: Option<Box<Plan>>,
 }
 
 /// What stands at the beginning of some bytes.
@@ -45,6 +52,12 @@ impl Pieces {
         };
         let mut at = 0;
         loop {
+            if let Some(plan) = &mut self.plan {
+                let mut keys = Keys::new(&mut *protected.cipher, None);
+                let from = self.handed_on.saturating_add(at as u64);
+                at += plan.open(bytes.get_mut(at..).unwrap_or(&mut []), from, &mut keys)?;
+                break;
+            }
             let there = bytes.len() - at;
             let passed = usize::try_from(self.passing).unwrap_or(usize::MAX).min(there);
             (at, self.passing) = (at + passed, self.passing - passed as u64);
@@ -60,17 +73,26 @@ impl Pieces {
                     bytes.unsplit(fragments.decrypt(sealed, protected)?);
                     bytes.unsplit(behind);
                     at += size;
+                    self.plan = fragments.plan.take();
                 }
                 Next::Cut => break,
             }
         }
-        self.held.extend_from_slice(bytes.get(at..).unwrap_or(&[]));
+        let rest = bytes.get(at..).unwrap_or(&[]);
+        if rest.len() as u64 > MOST {
+            return Err(unreadable("a sample of more than 64 MiB"));
+        }
+        self.held.extend_from_slice(rest);
         bytes.truncate(at);
+        self.handed_on = self.handed_on.saturating_add(at as u64);
         Ok(bytes)
     }
 
     /// The last piece came.
     pub(crate) fn end(&self) -> Result<(), DecryptError> {
+        if self.plan.as_ref().is_some_and(|plan| !plan.is_done()) {
+            return Err(unreadable("samples that are not in the file: it was cut short"));
+        }
         if self.held.is_empty() {
             return Ok(());
         }

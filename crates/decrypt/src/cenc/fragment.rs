@@ -16,7 +16,7 @@ use super::unreadable;
 /// Memory that is used again.
 #[derive(Clone, Default)]
 pub(super) struct Work {
-    chains: Chains,
+    pub(super) chains: Chains,
     scratch: Vec<u8>,
 }
 
@@ -35,7 +35,7 @@ impl<'a> Keys<'a> {
 
     /// The cipher for a key identifier. What was gathered under another is decrypted first.
     #[inline]
-    fn of(&mut self, protection: &Protection, data: &mut [u8], chains: &mut Chains) -> Result<&Aes128, DecryptError> {
+    pub(super) fn of(&mut self, protection: &Protection, data: &mut [u8], chains: &mut Chains) -> Result<&Aes128, DecryptError> {
         let kid = &protection.kid;
         let known = self.last.take_if(|(last, _)| last != kid);
         if let Some((_, cipher)) = known {
@@ -51,7 +51,7 @@ impl<'a> Keys<'a> {
     }
 
     /// Decrypts what is gathered.
-    fn finish(&self, data: &mut [u8], chains: &mut Chains) {
+    pub(super) fn finish(&self, data: &mut [u8], chains: &mut Chains) {
         if let Some((_, cipher)) = &self.last {
             chains.flush(cipher, data);
         }
@@ -160,11 +160,11 @@ struct Fragment<'a> {
 }
 
 /// Samples in a row that are protected in the same way.
-struct Group {
-    left: u32,
-    protection: Protection,
+pub(super) struct Group {
+    pub(super) left: u32,
+    pub(super) protection: Protection,
     /// The IV of samples that have none of their own.
-    iv: Option<[u8; 16]>,
+    pub(super) iv: Option<[u8; 16]>,
 }
 
 /// The samples of a track run (ISO 14496-12 §8.8.8).
@@ -312,7 +312,7 @@ impl<'a> Fragment<'a> {
 }
 
 /// How the next samples are protected, and how many: as their group says, or their entry (ISO 14496-12 §8.9.2, §8.9.4).
-fn next_group(
+pub(super) fn next_group(
     sbgp: &mut Option<Reader<'_>>,
     default: &Protection,
     groups: &Groups,
@@ -349,13 +349,13 @@ fn next_group(
     }
 }
 
-fn cut_auxiliary() -> DecryptError {
+pub(super) fn cut_auxiliary() -> DecryptError {
     unreadable("sample auxiliary information (senc, saiz, saio) that is cut short")
 }
 
 /// Decrypts one sample, or what of it is protected (ISO 23001-7, 10).
 #[inline]
-fn open(
+pub(super) fn open(
     data: &mut [u8],
     sample: Range<usize>,
     entry: Entry<'_>,
@@ -420,7 +420,7 @@ fn each(sample: Range<usize>, subsamples: &[u8], mut protected: impl FnMut(usize
 }
 
 /// The entries of `sbgp`: numbers of samples and group indices.
-fn group_runs<'a>(sbgp: &BoxAt<'a>) -> Option<Reader<'a>> {
+pub(super) fn group_runs<'a>(sbgp: &BoxAt<'a>) -> Option<Reader<'a>> {
     let mut reader = Reader(sbgp.body());
     let (version, _) = reader.full()?;
     reader.take(if version == 1 { 8 } else { 4 })?;

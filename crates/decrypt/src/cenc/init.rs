@@ -2,6 +2,7 @@
 
 use aqueduct_core::DecryptError;
 
+use super::auxiliary::is_auxiliary;
 use super::boxes::{BoxAt, Boxes, Reader};
 use super::protection::{Groups, Protection, Scheme, is_seig};
 use super::unreadable;
@@ -198,7 +199,7 @@ fn plain_on(way: &[&[u8; 4]], found: &BoxAt<'_>, out: &mut Vec<u8>) {
             out.extend_from_slice(head);
             Boxes::new(entries).for_each(|entry| plain_entry(&entry, out));
         }),
-        _ if is_pssh(found) || is_seig(found) => {}
+        _ if is_pssh(found) || is_seig(found) || is_auxiliary(found) => {}
         _ => out.extend_from_slice(found.whole),
     }
 }

@@ -5,6 +5,7 @@ mod boxes;
 mod file;
 mod fragment;
 mod init;
+mod progressive;
 mod protection;
 
 use aes::Aes128;
@@ -29,6 +30,8 @@ pub(crate) struct Fragments {
     tracks: Vec<Track>,
     moof: Vec<u8>,
     work: fragment::Work,
+    /// The samples of the last `moov` box that has no fragments behind it, in a plain file.
+    plan: Option<Box<progressive::Plan>>,
 }
 
 /// What is to be opened, and how.
@@ -37,8 +40,6 @@ pub(crate) struct Protected<'a> {
     pub(crate) scheme: Option<Scheme>,
     /// Whether the playlist says that it is protected. If not, what is no whole row of boxes is none of ours.
     pub(crate) told: bool,
-    /// Whether the user holds a key. If not, a file that no playlist speaks of stays as it is.
-    pub(crate) held: bool,
     /// Whether offsets count from the start of a file, of which these boxes are a part: nothing may move.
     pub(crate) in_place: bool,
     /// The IV of samples that have none.
@@ -51,7 +52,7 @@ impl Fragments {
     /// Decrypts an initialization section, fragments, or a file of both, where they are.
     pub(crate) fn decrypt(&mut self, mut bytes: BytesMut, protected: &mut Protected<'_>) -> Result<BytesMut, DecryptError> {
         let told = protected.told || self.is_protected();
-        if !told && !is_row(&bytes) || !protected.told && !protected.held && is_file(&bytes) {
+        if !told && !is_row(&bytes) {
             return Ok(bytes);
         }
         let mut keys = fragment::Keys::new(&mut *protected.cipher, protected.iv.map(|iv| iv.0));
@@ -64,13 +65,16 @@ impl Fragments {
                     let found = whole(bytes.get(at..end).unwrap_or(&[]))?;
                     let tracks = init::tracks(&found, protected.scheme)?;
                     let is_protected = tracks.iter().any(Track::is_protected);
-                    if is_protected && found.child(b"mvex").is_none() {
-                        if protected.told || protected.held {
-                            return Err(unreadable(
-                                "an MP4 that is not fragmented, which cannot be decrypted here; without a key, --format raw keeps it as it is",
-                            ));
+                    let fragmented = found.child(b"mvex").is_some();
+                    if protected.in_place && fragmented && progressive::has_samples(&found, &tracks) {
+                        return Err(unreadable("an MP4 whose encrypted samples are partly in fragments and partly not"));
+                    }
+                    if is_protected && !fragmented {
+                        if !protected.in_place {
+                            return Err(unreadable("an encrypted MP4 that is not fragmented, as a segment"));
                         }
-                        return Ok(bytes);
+                        let iv = protected.iv.map(|iv| iv.0);
+                        self.plan = Some(Box::new(progressive::Plan::read(&found, &tracks, iv)?));
                     }
                     if is_protected || found.children().any(|child| init::is_pssh(&child)) {
                         moovs.push(at..end);
@@ -138,12 +142,6 @@ fn whole(bytes: &[u8]) -> Result<BoxAt<'_>, DecryptError> {
 fn next(bytes: &[u8], at: usize) -> Option<([u8; 4], usize)> {
     let found = Boxes::new(bytes.get(at..)?).next()?;
     Some((found.kind, found.end()))
-}
-
-/// Whether these are initialization section and media in one.
-fn is_file(bytes: &[u8]) -> bool {
-    let has = |kind: &[u8; 4]| Boxes::new(bytes).any(|found| found.kind == *kind);
-    has(b"moov") && has(b"moof")
 }
 
 /// Whether the bytes are boxes from end to end.

@@ -94,3 +94,11 @@ key, iv = map(bytes.fromhex, sys.argv[1:])
 with open("packets.ts", "rb") as clear, open("gcm.bin", "wb") as sealed:
     sealed.write(iv + AESGCM(key).encrypt(iv, clear.read(), None))
 PYTHON
+
+# A progressive MP4 of both tracks, encrypted by ffmpeg, and the same without encryption.
+for form in clear sealed; do
+    more=()
+    [ $form = sealed ] && more=(-encryption_scheme cenc-aes-ctr -encryption_key $key -encryption_kid $kid)
+    ff -i clear-video.mp4 -i clear-audio.mp4 -map 0 -map 1 -c copy -map_metadata -1 -fflags +bitexact -movflags +faststart \
+        "${more[@]}" progressive-$form.mp4
+done

@@ -63,8 +63,10 @@ fn plain_files() -> Vec<Scenario> {
     let (first, rest) = sealed.split_at(usize::from(sealed[3]));
     let free = [&(9_u32 << 20).to_be_bytes()[..], b"free", &vec![0; (9 << 20) - 8]].concat();
     let large = [first, &free, rest].concat();
-    let mvex = sealed.windows(4).position(|kind| kind == b"mvex").expect("a fragmented MP4");
-    let progressive = [&sealed[..mvex], b"free", &sealed[mvex + 4..]].concat();
+    let progressive = clip.file("vectors/progressive-sealed.mp4").expect("a committed vector");
+    let at = |kind: &[u8; 4]| progressive.windows(4).position(|found| found == kind).expect("a box") - 4;
+    let (moov, mdat) = (at(b"moov"), at(b"mdat"));
+    let behind = [&progressive[..moov], &progressive[mdat..], &progressive[moov..mdat]].concat();
     let clear = || vec![Reference::file("vectors/clear-video.mp4")];
     let by_kid = |name, path| Scenario {
         args: vec!["--key", BY_KID],
@@ -113,12 +115,24 @@ fn plain_files() -> Vec<Scenario> {
             )
         },
         Scenario {
-            media: vec![("/progressive.mp4", progressive.into())],
+            outcome: Outcome::Mp4(vec![Reference::file("vectors/progressive-clear.mp4")]),
+            ..by_kid("sealed/plain-file-without-fragments", "/media/vectors/progressive-sealed.mp4")
+        },
+        Scenario {
+            media: vec![("/behind.mp4", behind.clone().into())],
             args: vec!["--key", KEY],
             ..refused(
-                "sealed/plain-file-without-fragments",
-                "/progressive.mp4",
-                vec!["not fragmented", "--format raw"],
+                "sealed/plain-file-with-its-index-behind",
+                "/behind.mp4",
+                vec!["stand behind", "--format raw"],
+            )
+        },
+        Scenario {
+            media: vec![("/behind.mp4", behind.into())],
+            ..refused(
+                "sealed/plain-file-with-its-index-behind-without-a-key",
+                "/behind.mp4",
+                vec!["its media are encrypted", "scheme cenc, KID eb676abbcb345e96bbcf616630f1a3da"],
             )
         },
     ]
@@ -330,6 +344,33 @@ fn servers() -> Vec<Scenario> {
             ..fails("sealed/aes-256-gcm-under-another-key", "/gcm.m3u8")
         },
         Scenario {
+            // rfc8216bis, 5.2 and 4.4.4.7: a segment that is not there has a number all the same.
+            files: vec![(
+                "/gap.m3u8",
+                "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:4294967295\n\
+                 #EXT-X-KEY:METHOD=AES-128,URI=\"data:;base64,AAECAwQFBgcICQoLDA0ODw==\"\n#EXT-X-GAP\n#EXTINF:2,\n/no.ts\n\
+                 #EXT-X-DISCONTINUITY\n#EXTINF:2,\n/odd.bin\n#EXT-X-ENDLIST\n",
+            )],
+            media: vec![(
+                "/odd.bin",
+                encrypt_aes_128(segment, &key_bytes, &(1_u128 << 32).to_be_bytes()).into(),
+            )],
+            outcome: Outcome::Exactly(segment.clone()),
+            ..to_ts("sealed/number-as-iv-behind-a-gap-and-a-discontinuity", "/gap.m3u8")
+        },
+        Scenario {
+            input: Input::File(
+                "list.m3u8",
+                "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-KEY:METHOD=AES-128,URI=\"key.bin\",IV=0x00\n#EXTINF:2,\n\
+                 {{origin}}/odd.bin\n#EXT-X-ENDLIST\n",
+            ),
+            given: vec![("key.bin", "sixteen letters!")],
+            media: vec![("/odd.bin", encrypt_aes_128(segment, b"sixteen letters!", &[0; 16]).into())],
+            outcome: Outcome::Exactly(segment.clone()),
+            hides: vec!["sixteen letters!"],
+            ..to_ts("sealed/key-in-a-file-beside-the-playlist", "")
+        },
+        Scenario {
             // The key of a segment that is not there is not there either.
             files: vec![(
                 "/gap.m3u8",
@@ -394,6 +435,12 @@ fn refused() -> Vec<Scenario> {
             says: vec!["no key for KID eb676abbcb345e96bbcf616630f1a3da (cbcs)"],
             output: "out.mp4",
             ..fails("sealed/what-no-playlist-speaks-of-and-nobody-has-a-key-for", "/sealed.m3u8")
+        },
+        Scenario {
+            files: vec![("/whole.m3u8", single("/media/vectors/cbcs-video.mp4", ""))],
+            args: vec!["--format", "raw"],
+            says: vec!["no key for KID eb676abbcb345e96bbcf616630f1a3da (cbcs)"],
+            ..fails("sealed/segment-with-its-own-initialization-section-without-a-key", "/whole.m3u8")
         },
         Scenario {
             args: vec!["--iv", "0x000102030405060708090a0b0c0d0e0f10"],
