@@ -142,7 +142,7 @@ impl Bench {
 
     fn latency(&self) -> Result<()> {
         let media = media::film(&self.media, true)?;
-        let part = self.part(&media, 128)?;
+        let part = self.part(&media, 256)?;
         let rules = vec![
             Rule::new("*.ts", Fault::Delay { milliseconds: 60 }),
             Rule::new(
