@@ -18,6 +18,9 @@ const PIECE: usize = 64 << 10;
 /// The largest window of Zstandard, as a power of two: 8 MiB, which is what HTTP allows (RFC 9659, 3).
 const ZSTD_WINDOW: u32 = 23;
 
+/// The code for the window that Brotli leaves unused (RFC 7932, 9.1), and that announces one of up to 1 GiB.
+const LARGE_WINDOW: u8 = 0x11;
+
 /// A content coding (RFC 9110, 8.4.1) that can be undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Coding {
@@ -25,7 +28,7 @@ pub(crate) enum Coding {
     Gzip,
     /// RFC 1950, which HTTP calls "deflate".
     Zlib,
-    /// RFC 7932. Its window is 16 MiB at most.
+    /// RFC 7932. Its window is 16 MiB at most: the extension for larger ones is none that HTTP knows.
     Brotli,
     /// RFC 8878.
     Zstd,
@@ -45,6 +48,9 @@ impl Coding {
         Ok(match self {
             Self::Gzip => Box::new(MultiGzDecoder::new(packed)),
             Self::Zlib => Box::new(ZlibDecoder::new(packed)),
+            Self::Brotli if packed.first().is_some_and(|first| first & 0x7f == LARGE_WINDOW) => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "a window of more than 16 MiB"));
+            }
             Self::Brotli => Box::new(brotli::Decompressor::new(packed, PIECE)),
             Self::Zstd => {
                 let mut decoder = zstd::Decoder::with_buffer(packed)?;
@@ -171,11 +177,12 @@ mod tests {
         let last = broken.len() - 5;
         broken[last] ^= 1;
         let both = [gzip(b"one "), gzip(b"two")].concat();
-        // From `printf '#EXTM3U' | brotli -c` and `printf '#EXTM3U' | zstd -c`.
+        // From `printf '#EXTM3U' | brotli -c`, the same with `--large_window=28`, and `printf '#EXTM3U' | zstd -c`.
         let brotli = b"\x0f\x03\x80\x23\x45\x58\x54\x4d\x33\x55\x03";
+        let large_window = b"\x11\x1c\x0c\x00\x02\x23\x45\x58\x54\x4d\x33\x55\x03";
         let zstd = b"\x28\xb5\x2f\xfd\x04\x58\x39\x00\x00\x23\x45\x58\x54\x4d\x33\x55\x72\x0d\xb0\x35";
         type Case<'a> = (&'a str, Option<Coding>, &'a [u8], Option<&'a [u8]>);
-        let cases: [Case; 15] = [
+        let cases: [Case; 16] = [
             ("declared", Some(Coding::Gzip), &gzip(&clear), Some(&clear)),
             ("declared deflate", Some(Coding::Zlib), &zlib(&clear), Some(&clear)),
             ("undeclared", None, &gzip(&clear), Some(&clear)),
@@ -187,6 +194,7 @@ mod tests {
             ("declared and plain", Some(Coding::Gzip), &clear, None),
             ("Brotli", Some(Coding::Brotli), brotli, Some(b"#EXTM3U")),
             ("Brotli, cut short", Some(Coding::Brotli), &brotli[..brotli.len() - 1], None),
+            ("Brotli with a large window", Some(Coding::Brotli), large_window, None),
             ("Brotli declared and plain", Some(Coding::Brotli), &clear, None),
             ("Zstandard", Some(Coding::Zstd), zstd, Some(b"#EXTM3U")),
             ("Zstandard, cut short", Some(Coding::Zstd), &zstd[..zstd.len() - 1], None),
