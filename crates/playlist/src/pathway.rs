@@ -1,7 +1,7 @@
 //! Pathway Clones: more ways to the same presentation, which a Steering Manifest makes out of those that the Multivariant
 //! Playlist lists (rfc8216bis, 7.3).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use url::Url;
@@ -46,18 +46,26 @@ impl UriReplacement {
     }
 }
 
+/// Pathway IDs are made of these characters (rfc8216bis, 7.2).
+fn is_pathway_id(id: &str) -> bool {
+    !id.is_empty()
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+}
+
 impl MultivariantPlaylist {
     /// Adds the Pathway `id`: copies of the Variant Streams of the Pathway `base`, and of the Groups that they name, with
-    /// other URIs. Says whether it did: nothing is added where there is no such base, where `id` is there already, or where
-    /// a URI cannot be replaced.
+    /// other URIs. Says whether it did: nothing is added where there is no such base, where `id` is there already or is no
+    /// Pathway ID, or where a URI cannot be replaced.
     pub fn clone_pathway(&mut self, base: &str, id: &str, replacement: &UriReplacement) -> bool {
         let of = |pathway: &Option<String>, id: &str| pathway.as_deref().unwrap_or(".") == id;
-        if self.variants.iter().any(|variant| of(&variant.pathway_id, id)) {
+        if !is_pathway_id(id) || self.variants.iter().any(|variant| of(&variant.pathway_id, id)) {
             return false;
         }
         // A copy of a Group is a Group of its own, and stands under a name that no playlist gives.
         let renamed = |group: &Option<String>| group.as_ref().map(|group| format!("{group}\n{id}"));
-        let mut groups = Vec::new();
+        let mut groups = BTreeSet::new();
         let mut variants = Vec::new();
         for variant in self.variants.iter().filter(|variant| of(&variant.pathway_id, base)) {
             let own = variant
@@ -208,6 +216,8 @@ mod tests {
         for (base, id, host) in [
             ("three", "new", host("far.example")),
             ("one", "two", host("far.example")),
+            ("one", "", host("far.example")),
+            ("one", "a\nb", host("far.example")),
             ("one", "new", host("a b")),
             ("one", "new", host("")),
         ] {

@@ -20,8 +20,9 @@ struct Manifest {
     version: u64,
     #[serde(default)]
     pathway_priority: Vec<String>,
+    /// Each is read by itself: what one has wrong says nothing of the others.
     #[serde(default)]
-    pathway_clones: Vec<PathwayClone>,
+    pathway_clones: Vec<serde_json::Value>,
 }
 
 /// A Pathway Clone (7.3).
@@ -66,10 +67,8 @@ pub(crate) async fn pathways<F: Fetch>(options: &Options, fetch: &F, at: &Resour
         }
     };
     for clone in manifest.pathway_clones.into_iter().take(MAX_CLONES) {
-        let replacement = clone.uri_replacement.resolve(fetched.url.url());
-        let added = replacement.is_some_and(|replacement| playlist.clone_pathway(&clone.base_id, &clone.id, &replacement));
-        if !added {
-            tracing::warn!(url = %resource.url, pathway = clone.id, base = clone.base_id, "a pathway of the steering manifest cannot be made");
+        if let Err(error) = clone_pathway(clone, fetched.url.url(), playlist) {
+            tracing::warn!(url = %resource.url, error, "a pathway of the steering manifest cannot be made");
         }
     }
     if manifest.pathway_priority.is_empty() {
@@ -79,17 +78,25 @@ pub(crate) async fn pathways<F: Fetch>(options: &Options, fetch: &F, at: &Resour
     }
 }
 
+fn clone_pathway(clone: serde_json::Value, at: &Url, playlist: &mut MultivariantPlaylist) -> Result<(), String> {
+    let clone: PathwayClone = serde_json::from_value(clone).map_err(|error| error.to_string())?;
+    let PathwayClone { base_id, id, .. } = &clone;
+    let named = || format!("{id:?} of {base_id:?}");
+    let replacement = clone.uri_replacement.resolve(at).ok_or_else(named)?;
+    playlist.clone_pathway(base_id, id, &replacement).then_some(()).ok_or_else(named)
+}
+
 impl Replacement {
     /// With addresses in full; none if one is no address.
-    fn resolve(self, at: &Url) -> Option<UriReplacement> {
-        let resolve = |uris: BTreeMap<String, String>| -> Option<BTreeMap<String, Url>> {
-            uris.into_iter().map(|(id, uri)| Some((id, at.join(&uri).ok()?))).collect()
+    fn resolve(&self, at: &Url) -> Option<UriReplacement> {
+        let resolve = |uris: &BTreeMap<String, String>| -> Option<BTreeMap<String, Url>> {
+            uris.iter().map(|(id, uri)| Some((id.clone(), at.join(uri).ok()?))).collect()
         };
         Some(UriReplacement {
-            host: self.host,
-            params: self.params,
-            per_variant_uris: resolve(self.per_variant_uris)?,
-            per_rendition_uris: resolve(self.per_rendition_uris)?,
+            host: self.host.clone(),
+            params: self.params.clone(),
+            per_variant_uris: resolve(&self.per_variant_uris)?,
+            per_rendition_uris: resolve(&self.per_rendition_uris)?,
         })
     }
 }
@@ -116,7 +123,7 @@ mod tests {
             "PER-VARIANT-URIS":{"low":"low.m3u8"}}}]}"#;
         let manifest = read(manifest).unwrap();
         assert_eq!(manifest.pathway_priority, ["CDN-A", "CDN-B"]);
-        let clone = manifest.pathway_clones.into_iter().next().unwrap();
+        let clone: PathwayClone = serde_json::from_value(manifest.pathway_clones[0].clone()).unwrap();
         assert_eq!((clone.base_id.as_str(), clone.id.as_str()), ("CDN-A", "CDN-C"));
         let replacement = clone
             .uri_replacement

@@ -255,8 +255,8 @@ fn failover() -> Vec<Scenario> {
         steered(
             "failover/cloned-pathway",
             "/s/gone/index.m3u8",
-            r#"["one","two"],"PATHWAY-CLONES":[{"BASE-ID":"one","ID":"two","URI-REPLACEMENT":
-            {"PER-VARIANT-URIS":{"v":"/s/plain-ts/index.m3u8"}}}]"#,
+            r#"["one","two"],"PATHWAY-CLONES":[{"BASE-ID":"one","ID":"bad","URI-REPLACEMENT":{"PARAMS":{"n":1}}},
+            {"BASE-ID":"one","ID":"two","URI-REPLACEMENT":{"PER-VARIANT-URIS":{"v":"/s/plain-ts/index.m3u8"}}}]"#,
         ),
         steered(
             "failover/pathway-that-cannot-be-cloned",
