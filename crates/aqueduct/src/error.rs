@@ -81,7 +81,7 @@ pub enum Error {
 }
 
 /// So many segments by their numbers, for people.
-fn numbers(first_msn: u64, segments: u64) -> String {
+pub(crate) fn numbers(first_msn: u64, segments: u64) -> String {
     match first_msn.saturating_add(segments.saturating_sub(1)) {
         last if last == first_msn => format!("segment {last}"),
         last => format!("segments {first_msn} to {last}"),

@@ -94,7 +94,7 @@ async fn repair(args: &RepairArgs, stop: &Stop) -> anyhow::Result<(Findings, Don
             }
             if !quiet {
                 line(&format!(
-                    "{}: {} places mended, {} missing segments filled in",
+                    "{}: places mended: {}; missing segments filled in: {}",
                     args.file.display(),
                     repaired.mended,
                     repaired.filled

@@ -130,7 +130,7 @@ pub(crate) fn conclude(args: &Args, report: &Report, targets: &[PathBuf]) -> Exi
     let targets = named(report, targets);
     let (verdict, exit) = match &report.outcome {
         Outcome::Whole => ("whole".to_owned(), Exit::Whole),
-        Outcome::Gaps => (format!("{} segments missing", report.missing), Exit::Gaps),
+        Outcome::Gaps => (format!("segments missing: {}", report.missing), Exit::Gaps),
         Outcome::Interrupted => ("interrupted".to_owned(), Exit::Interrupted),
         Outcome::Ended(error) => (format!("incomplete: {}", chain(error)), Exit::Failed),
         _ => ("incomplete".to_owned(), Exit::Failed),

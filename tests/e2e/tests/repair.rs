@@ -119,7 +119,7 @@ async fn damaged_segments_are_fetched_again_and_nothing_else() {
             .collect();
         made.flip(&places);
         let before = made.bench.segments();
-        made.repair(&[], 0, &format!("{} places mended", damaged.len())).await;
+        made.repair(&[], 0, &format!("places mended: {}", damaged.len())).await;
         made.is_whole(&name);
         assert_eq!(made.bench.segments() - before, asked, "{name}: requests for segments");
         assert_eq!(made.names(), 2, "{name}: something was left behind");
@@ -133,7 +133,7 @@ async fn an_initialization_section_is_mended_like_a_segment() {
         let made = Made::new("out.m4s", path, &[]).await;
         made.flip(&[100]);
         let before = made.bench.segments();
-        made.repair(&[], 0, "1 places mended").await;
+        made.repair(&[], 0, "places mended: 1").await;
         made.is_whole(path);
         assert_eq!(made.bench.segments(), before, "{path}");
     }
@@ -155,7 +155,7 @@ async fn what_was_cut_off_is_appended_and_what_was_added_is_cut_off() {
         }
         let before = made.bench.asked("*");
         made.write(&[made.whole.as_slice(), b"and more"].concat());
-        made.repair(&[], 0, "1 places mended").await;
+        made.repair(&[], 0, "places mended: 1").await;
         made.is_whole(path);
         assert_eq!(made.bench.asked("*"), before, "{path}: that needs no request");
     }
@@ -185,7 +185,7 @@ async fn a_gap_in_a_concatenation_is_filled_in_once_the_segment_can_be_had() {
         let inode = |made: &Made| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(made.bench.path(output)).unwrap());
         let (first, refused) = (inode(&made), made.bench.asked(segment));
         if refused < 6 {
-            made.repair(&[], 3, "not mended: segments").await;
+            made.repair(&[], 3, "not mended: segment").await;
             made.is_whole(path);
             assert_eq!(inode(&made), first, "{path}: it was written anew for nothing");
             assert_eq!(made.names(), 2, "{path}: something was left behind");
@@ -193,7 +193,7 @@ async fn a_gap_in_a_concatenation_is_filled_in_once_the_segment_can_be_had() {
         // Damage elsewhere is mended on the way.
         made.flip(&[made.whole.len() - 1000]);
         while made.bench.asked(segment) < 6 {
-            made.repair(&[], 3, "not mended: segments").await;
+            made.repair(&[], 3, "not mended: segment").await;
         }
         let before = made.bench.segments();
         let healed = made.bench.run(&["repair", output]).await;
@@ -214,7 +214,7 @@ async fn addresses_that_have_changed_are_asked_for_again() {
     let made = Made::new("out.ts", &format!("{page}OLD"), &[]).await;
     made.flip(&[50_000]);
     let fresh = made.bench.server.url(&format!("{page}NEW"));
-    let finished = made.repair(&[&fresh], 0, "1 places mended").await;
+    let finished = made.repair(&[&fresh], 0, "places mended: 1").await;
     made.is_whole("with a new token");
     assert!(!finished.stderr.contains("NEW"));
     let report = String::from_utf8(made.bench.read("out.ts.report.json")).unwrap();
@@ -326,11 +326,11 @@ async fn a_gap_in_an_mp4_is_filled_in_at_its_place_in_time() {
         )
         .await;
         assert!(made.whole.len() < undisturbed.whole.len(), "{name}");
-        made.repair(&[], 3, "not mended: segments").await;
+        made.repair(&[], 3, "not mended: segment").await;
         made.is_whole(&name);
         made.bench.server.set_rules(Vec::new());
         let before = made.bench.segments();
-        made.repair(&[], 0, &format!("{} missing segments filled in", missing.len())).await;
+        made.repair(&[], 0, &format!("missing segments filled in: {}", missing.len())).await;
         assert!(made.bench.read(output) == undisturbed.whole, "{name}: it is not what it should be");
         assert_eq!(made.bench.segments() - before, asked, "{name}: requests for segments");
         assert_eq!(made.names(), 2, "{name}: something was left behind");

@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::matching::{Matched, Matcher};
 use super::{Damage, RepairError, Repaired};
+use crate::error::numbers;
 use crate::resume::Beyond;
 use crate::verify::hex;
 use crate::{Error, Piece, Pipeline, UnitDocument, VerifyError};
@@ -84,10 +85,8 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             written => written?,
         };
         for gap in finished.tally.gaps.iter().filter(|gap| gap.cause.was_on_offer()) {
-            let last = gap.first_msn.saturating_add(gap.segments.saturating_sub(1));
-            repaired
-                .left
-                .add(format!("segments {} to {last} of {}: {}", gap.first_msn, gap.track, gap.cause));
+            let segments = numbers(gap.first_msn, gap.segments);
+            repaired.left.add(format!("{segments} of {}: {}", gap.track, gap.cause));
         }
         repaired.filled = filled;
         // Without anything new the file stays as it is.

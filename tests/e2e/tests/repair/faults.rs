@@ -77,7 +77,7 @@ async fn a_file_that_cannot_be_written_anew_stays_as_it_is() {
             expect(&refused, 1, "cannot be written");
             made.is_whole(&format!("{path} to {output} within {room} bytes"));
             assert_eq!(made.names(), 2, "{path}: something was left behind: {:?}", made.bench.names());
-            made.repair(&[], 0, "1 missing segments filled in").await;
+            made.repair(&[], 0, "missing segments filled in: 1").await;
             assert!(made.bench.read(output) == undisturbed.whole, "{path}: it is not what it should be");
         }
     }
@@ -104,7 +104,7 @@ async fn a_repair_that_is_killed_while_it_writes_anew_leaves_the_file_as_it_was_
         child.kill().await.unwrap();
         made.is_whole(&format!("{path} to {output}: killed"));
         made.bench.server.set_rules(Vec::new());
-        made.repair(&[], 0, "1 missing segments filled in").await;
+        made.repair(&[], 0, "missing segments filled in: 1").await;
         assert!(made.bench.read(output) == undisturbed.whole, "{path}: it is not what it should be");
         assert_eq!(made.names(), 2, "{path}: something was left behind: {:?}", made.bench.names());
     }
