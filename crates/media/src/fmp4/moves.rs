@@ -1,5 +1,7 @@
 //! Moving a media segment in time without touching its samples.
 
+use std::collections::HashMap;
+
 use super::Demuxer;
 use crate::{
     boxes::{BoxRef, Boxes},
@@ -42,8 +44,8 @@ impl Field {
         Some(Self { at, wide, value, kind })
     }
 
-    /// Writes what it becomes. No time is before 0.
-    fn put(&self, by: i64, segment: &mut [u8]) -> Result<(), Error> {
+    /// Writes what it becomes, and says whether that is another time. No time is before 0.
+    fn put(&self, by: i64, segment: &mut [u8]) -> Result<bool, Error> {
         let value = self.value.saturating_add(by).max(0).cast_unsigned();
         let bytes = value.to_be_bytes();
         let bytes = match u32::try_from(value) {
@@ -54,7 +56,7 @@ impl Field {
         if let Some(place) = segment.get_mut(self.at..self.at + bytes.len()) {
             place.copy_from_slice(bytes);
         }
-        Ok(())
+        Ok(value != self.value.cast_unsigned())
     }
 }
 
@@ -77,15 +79,22 @@ impl Demuxer {
     }
 
     /// Adds to the times that a segment tells: the decode time of each track fragment (`tfdt`, ISO 14496-12 §8.8.12), that
-    /// of its index (`sidx`, §8.16.3) and those of its events (`emsg` of version 1). `moves` has what this demuxer read of the
-    /// segment, in order.
+    /// of its index (`sidx`, §8.16.3), that of a producer reference time (`prft`, §8.16.5) and those of its events (`emsg` of
+    /// version 1). `moves` has what this demuxer read of the segment, in order; a track fragment without samples goes with
+    /// the one before it. Returns how many times are others now.
     ///
     /// # Errors
     ///
     /// [`Error::TooLarge`] for a time that does not fit into the 32 bits that the segment has for it.
-    pub fn move_times(&self, segment: &mut [u8], moves: &[Move]) -> Result<(), Error> {
+    pub fn move_times(&self, segment: &mut [u8], moves: &[Move]) -> Result<u64, Error> {
         let track = |id: u32| self.tracks.iter().find(|track| track.id == id);
-        let of = |id: u32| track(id).and_then(|track| moves.iter().find(|first| first.track == track.number));
+        let (mut latest, mut at) = (HashMap::new(), HashMap::new());
+        for known in moves {
+            latest.entry(known.track).or_insert(known.by);
+            at.entry((known.track, known.dts)).or_insert(known.by);
+        }
+        let firsts = latest.clone();
+        let of = |id: u32| track(id).and_then(|track| firsts.get(&track.number).copied());
         let mut fields = Vec::new();
         // What does not fit into the segment was counted when it was read.
         for found in Boxes::new(segment).map_while(Result::ok) {
@@ -107,8 +116,10 @@ impl Demuxer {
                         let track = id.and_then(|id| track(u32::from_be_bytes(*id)));
                         let field = Field::of(time, 4, time.body.first() == Some(&1), "tfdt");
                         if let (Some(track), Some(field)) = (track, field) {
-                            let by = moves.iter().find(|first| first.track == track.number && first.dts == field.value);
-                            fields.extend(by.map(|first| (first.by, field)));
+                            if let Some(by) = at.get(&(track.number, field.value)) {
+                                latest.insert(track.number, *by);
+                            }
+                            fields.extend(latest.get(&track.number).map(|by| (*by, field)));
                         }
                     }
                 }
@@ -118,18 +129,26 @@ impl Demuxer {
                     };
                     let by = of(id)
                         .zip(track(id))
-                        .map(|(first, track)| rescale(first.by, track.config.timescale, timescale));
+                        .map(|(by, track)| rescale(by, track.config.timescale, timescale));
                     fields.extend(by.zip(Field::of(found, 12, version > 0, "sidx")));
+                }
+                b"prft" => {
+                    let by = number(4).and_then(of);
+                    fields.extend(by.zip(Field::of(found, 16, version > 0, "prft")));
                 }
                 b"emsg" if version == 1 => {
                     let by = self.tracks.iter().find_map(|track| Some((of(track.id)?, track.config.timescale)));
-                    let by = by.zip(number(4)).map(|((first, from), to)| rescale(first.by, from, to));
+                    let by = by.zip(number(4)).map(|((by, from), to)| rescale(by, from, to));
                     fields.extend(by.zip(Field::of(found, 8, true, "emsg")));
                 }
                 _ => {}
             }
         }
-        fields.into_iter().try_for_each(|(by, field)| field.put(by, segment))
+        let mut changed = 0;
+        for (by, field) in fields {
+            changed += u64::from(field.put(by, segment)?);
+        }
+        Ok(changed)
     }
 }
 
@@ -195,6 +214,29 @@ mod tests {
         let mut full = segment(100, 200, 50, 7);
         let far = [Move { by: 1 << 33, ..moves[0] }];
         assert!(matches!(demuxer.move_times(&mut full, &far), Err(Error::TooLarge(_))));
+    }
+
+    #[test]
+    fn empty_fragments_and_reference_times_go_with_their_track() {
+        let demuxer = demuxer();
+        let id = demuxer.tracks[0].id.to_be_bytes();
+        let segment = |reference: u64, first: u32, empty: u32| {
+            let traf = |time: u32| {
+                let tfhd = boxed(b"tfhd", &[&[0, 2, 0, 0], &id]);
+                boxed(b"traf", &[&tfhd, &boxed(b"tfdt", &[&[0; 4], &time.to_be_bytes()])])
+            };
+            [
+                // ISO 14496-12 §8.16.5.2: the track, an NTP time, and the media time in its ticks.
+                boxed(b"prft", &[&[1, 0, 0, 0], &id, &[9; 8], &reference.to_be_bytes()]),
+                boxed(b"moof", &[&traf(first), &traf(empty)]),
+            ]
+            .concat()
+        };
+        let track = demuxer.tracks[0].number;
+        let mut moved = segment(100, 100, 150);
+        assert_eq!(demuxer.move_times(&mut moved, &[Move { track, dts: 100, by: 5 }]).unwrap(), 3);
+        assert!(moved == segment(105, 105, 155));
+        assert_eq!(demuxer.move_times(&mut moved, &[Move { track, dts: 105, by: 0 }]).unwrap(), 0);
     }
 
     #[test]
