@@ -50,7 +50,8 @@ pub enum Clock {
 pub struct Options {
     /// The longest hole between two samples of a track that is left as it is. 10 s by default.
     pub max_hole: Duration,
-    /// The longest overlap that is repaired sample by sample. 1 s by default.
+    /// The longest overlap that is repaired sample by sample. 1 s by default. With 0 none is: whatever would be decoded no
+    /// later than its predecessor is a jump, and what only begins before that ends stays.
     pub max_overlap: Duration,
 }
 
@@ -317,7 +318,8 @@ impl Timeline {
         let position = to_flicks(start.dts.saturating_add(track.offset), start.timescale);
         track.end.is_some_and(|end| {
             let ahead = position.saturating_sub(end);
-            ahead > self.max_hole.saturating_add(track.allowance) || -ahead > self.max_overlap
+            let runs_back = self.max_overlap > 0 || track.last.is_none_or(|last| position <= last);
+            ahead > self.max_hole.saturating_add(track.allowance) || (-ahead > self.max_overlap && runs_back)
         })
     }
 

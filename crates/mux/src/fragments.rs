@@ -1,7 +1,7 @@
 //! Fragmented MP4 that stays as it is, on one timeline.
 
 use aqueduct_core::{MuxError, SegmentInfo};
-use aqueduct_media::timeline::{Clock, Start, Timeline};
+use aqueduct_media::timeline::{Clock, Options, Start, Timeline};
 use aqueduct_media::{Event, TrackId, fmp4};
 
 use serde::{Deserialize, Serialize};
@@ -15,13 +15,28 @@ use crate::remux::media;
 /// What needs another header than that in front cannot be decoded, and is refused. Where times start over, at a
 /// discontinuity or without notice, those that the boxes of a segment tell are moved, by the rules of [`Timeline`]; its
 /// samples stay as they are.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Fragments {
     demuxer: fmp4::Demuxer,
     begun: bool,
     timescales: Vec<(TrackId, u32)>,
     timeline: Timeline,
     moved: u64,
+}
+
+impl Default for Fragments {
+    fn default() -> Self {
+        let mut options = Options::default();
+        // A fragment moves as a whole or not at all: its samples cannot be repaired one by one.
+        options.max_overlap = Duration::ZERO;
+        Self {
+            demuxer: fmp4::Demuxer::default(),
+            begun: false,
+            timescales: Vec::new(),
+            timeline: Timeline::new(&options),
+            moved: 0,
+        }
+    }
 }
 
 impl Fragments {
@@ -55,16 +70,18 @@ impl Fragments {
                 continue;
             };
             let dts = sample.dts;
-            self.timeline.place(number, period, Clock::Absolute, timescale, sample);
-            let by = self.timeline.offset(number);
+            let placed = self.timeline.place(number, period, Clock::Absolute, timescale, sample);
+            let by = placed.dts.saturating_sub(dts);
             moves.push(fmp4::Move { track, dts, by });
         }
         if moves.iter().all(|moved| moved.by == 0) {
             return Ok(None);
         }
-        self.moved += 1;
         let mut segment = bytes.to_vec();
-        self.demuxer.move_times(&mut segment, &moves).map_err(media)?;
+        if self.demuxer.move_times(&mut segment, &moves).map_err(media)? == 0 {
+            return Ok(None);
+        }
+        self.moved += 1;
         Ok(Some(segment))
     }
 

@@ -64,6 +64,37 @@ fn times_that_start_over_go_on_behind_what_comes_before_them() {
 }
 
 #[test]
+fn a_segment_that_begins_before_the_end_of_the_one_before_is_moved_behind_it() {
+    let pieces = some("high-fmp4", 0..3);
+    let whole = bytes_of(&pieces);
+    let mut early = some("high-fmp4", 0..3);
+    let Some(Piece::Segment(last)) = early.last_mut() else {
+        panic!("a segment");
+    };
+    // Half a second in the ticks of the video and of the sound; ISO 14496-12 §8.8.12 and §8.16.3, version 1.
+    for (kind, skip) in [(b"tfdt", 8), (b"sidx", 16)] {
+        let mut ticks = [6144, 24_000].into_iter();
+        for at in 0..last.len() - 24 {
+            if last[at..at + 5] == [&kind[..], &[1]].concat() {
+                let place = &mut last[at + skip..at + skip + 8];
+                let time = u64::from_be_bytes((&*place).try_into().unwrap()) - ticks.next().unwrap();
+                place.copy_from_slice(&time.to_be_bytes());
+            }
+        }
+        assert_eq!(ticks.next(), None);
+    }
+    let (file, notes) = fragments(early, &[]).unwrap();
+    assert!(file == whole, "both tracks go where they would have been");
+    assert_eq!(
+        notes,
+        [
+            "file: 1 segments moved in time, behind what comes before them",
+            "file: 1 unannounced jumps of time stamps closed"
+        ]
+    );
+}
+
+#[test]
 fn other_codec_parameters_are_refused_with_a_word_on_what_can_follow() {
     let lanes = |pieces| [(TrackKind::Main, pieces)];
     let change = || broken_off(some("low-fmp4", 0..3));
