@@ -3,7 +3,7 @@
 use aqueduct_core::{Clear, Item, Mux, MuxError, Summary, TrackId, Write};
 use serde::{Deserialize, Serialize};
 
-use crate::{Remaker, checkpoint, fragments::Fragments};
+use crate::{Container, Remaker, checkpoint, container::Media, fragments::Fragments};
 
 /// Writes the clear bytes of one track as they come: MPEG-TS, fragmented MP4, packed audio or any plain file.
 ///
@@ -27,6 +27,17 @@ impl Concat {
         Self {
             track: None,
             fragments: Some(Box::default()),
+        }
+    }
+
+    /// The one that wrote a concatenation which begins with `head`, where `wanted` was asked for
+    /// ([`Mux::identity`] of the [`Container`]'s muxer).
+    #[must_use]
+    pub fn like(wanted: &str, head: &[u8]) -> Self {
+        if Media::of(head) == Media::IsoBmff && !wanted.starts_with(&Container::Raw.muxer().identity()) {
+            Self::of_fragments()
+        } else {
+            Self::new()
         }
     }
 }

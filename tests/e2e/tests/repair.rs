@@ -208,6 +208,27 @@ async fn a_gap_in_a_concatenation_is_filled_in_once_the_segment_can_be_had() {
     }
 }
 
+// Filled in as they are, its times would run back behind those of the first period.
+#[tokio::test]
+async fn a_period_that_starts_over_is_not_filled_into_fragments() {
+    let list = "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:2\n#EXT-X-MAP:URI=\"/s/fmp4/init.mp4\"\n\
+        #EXTINF:2,\n/s/fmp4/0.m4s\n#EXTINF:2,\n/s/fmp4/1.m4s\n#EXT-X-DISCONTINUITY\n#EXTINF:2,\n/again.m4s\n#EXT-X-ENDLIST\n";
+    let mut config = fixture_server::Config::standard().unwrap();
+    config.files.insert("/list.m3u8".into(), list.into());
+    let again = Fault::Redirect {
+        status: 302,
+        to: "/s/fmp4/0.m4s".into(),
+    };
+    config.rules = vec![Rule::new("/again.m4s", Fault::status(404)).times(4), Rule::new("/again.m4s", again)];
+    let made = Made::by(Bench::with(config), "out.m4s", "/list.m3u8", &["--on-missing", "gap"], 3).await;
+    while made.bench.asked("/again.m4s") < 4 {
+        made.repair(&[], 3, "not mended: ").await;
+    }
+    made.repair(&[], 3, "times start over where they are").await;
+    made.is_whole("a period that starts over");
+    assert_eq!(made.names(), 2, "something was left behind");
+}
+
 #[tokio::test]
 async fn addresses_that_have_changed_are_asked_for_again() {
     let page = "/s/plain-ts/index.m3u8?token=";

@@ -11,7 +11,7 @@ use aqueduct_core::{
     Stop, Summary, Track, TrackId, TrackKind, Write, channel,
 };
 use aqueduct_fetch::{OnMissing, Permits};
-use aqueduct_mux::{Concat, Film, Finished, Job, Output, RefillLane, RefillMuxer, StageError};
+use aqueduct_mux::{Concat, Film, Finished, Job, Output, RefillLane, RefillMuxer, Remaker, StageError};
 use sha2::{Digest, Sha256};
 
 use super::matching::{Matched, Matcher};
@@ -74,7 +74,13 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             self.write_anew(presentation, sources, muxer, output).await
         } else {
             let sources = Source::open(damage, &lanes, [None]).await?;
-            self.write_anew(presentation, sources, Whole(Concat::new()), output).await
+            let mut head = [0; 8];
+            File::open(&damage.file)
+                .and_then(|mut file| file.read_exact(&mut head))
+                .map_err(|source| cannot_be_opened(&damage.file, source))?;
+            let wanted = damage.report.output().container.as_deref().unwrap_or_default();
+            let whole = Whole(Concat::like(wanted, &head));
+            self.write_anew(presentation, sources, whole, output).await
         };
         let (finished, filled) = match written {
             // What is fetched does not fit: the file stays as it is.
@@ -581,6 +587,13 @@ impl Mux for Whole {
     }
 
     fn finish(&mut self, writes: &mut Vec<Write>) -> Result<Summary, MuxError> {
-        self.0.finish(writes)
+        let summary = self.0.finish(writes)?;
+        if summary.container == Remaker::CONCATENATION {
+            return Ok(summary);
+        }
+        // What is in the file by its digest would stand at another time.
+        Err(MuxError::Unsupported {
+            what: "times start over where they are, and what follows would have to be moved".into(),
+        })
     }
 }
