@@ -17,6 +17,8 @@ const MOST: u64 = 64 << 20;
 pub(crate) struct Pieces {
     /// The beginning of what is not there whole.
     held: BytesMut,
+    /// How many bytes have to be there before it is worth looking at them again.
+    wanted: usize,
     /// Bytes still to come that are none of ours.
     passing: u64,
     /// Bytes of the file that were handed on.
@@ -32,8 +34,8 @@ enum Next {
     Passing(u64),
     /// So many bytes that are to be decrypted together.
     Ours(usize),
-    /// Not enough to tell, or not all of it.
-    Cut,
+    /// Not enough to tell, or not all of it: it takes so many bytes to know more.
+    Cut(usize),
 }
 
 impl Pieces {
@@ -48,8 +50,12 @@ impl Pieces {
             piece
         } else {
             self.held.extend_from_slice(&piece);
+            if self.held.len() < self.wanted {
+                return Ok(BytesMut::new());
+            }
             std::mem::take(&mut self.held)
         };
+        self.wanted = 0;
         let mut at = 0;
         loop {
             if let Some(plan) = &mut self.plan {
@@ -75,15 +81,17 @@ impl Pieces {
                     at += size;
                     self.plan = fragments.plan.take();
                 }
-                Next::Cut => break,
+                Next::Cut(wanted) => {
+                    self.wanted = wanted;
+                    break;
+                }
             }
         }
-        let rest = bytes.get(at..).unwrap_or(&[]);
-        if rest.len() as u64 > MOST {
+        // Without a copy: the next piece goes behind it.
+        self.held = bytes.split_off(at);
+        if self.held.len() as u64 > MOST {
             return Err(unreadable("a sample of more than 64 MiB"));
         }
-        self.held.extend_from_slice(rest);
-        bytes.truncate(at);
         self.handed_on = self.handed_on.saturating_add(at as u64);
         Ok(bytes)
     }
@@ -104,14 +112,17 @@ impl Pieces {
 fn next(bytes: &[u8], protected: bool) -> Result<Next, DecryptError> {
     let mut length = 0_u64;
     loop {
-        let rest = usize::try_from(length).ok().and_then(|length| bytes.get(length..)).unwrap_or(&[]);
+        let from = usize::try_from(length).unwrap_or(usize::MAX);
+        let rest = bytes.get(from..).unwrap_or(&[]);
         let fragment = length > 0;
         let head = match header(rest) {
             // What is in the clear may be as wrong as it likes.
             Err(_) if !protected && !fragment => return Ok(Next::Passing(u64::MAX)),
             head => head?,
         };
-        let Some((kind, size)) = head else { return Ok(Next::Cut) };
+        let Some((kind, size)) = head else {
+            return Ok(Next::Cut(from.saturating_add(8).max(bytes.len().saturating_add(1))));
+        };
         if !fragment && (&kind != b"moov" && (&kind != b"moof" || !protected)) {
             return Ok(Next::Passing(size));
         }
@@ -127,8 +138,12 @@ fn next(bytes: &[u8], protected: bool) -> Result<Next, DecryptError> {
             break;
         }
     }
-    let whole = usize::try_from(length).ok().filter(|length| *length <= bytes.len());
-    Ok(whole.map_or(Next::Cut, Next::Ours))
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    Ok(if length <= bytes.len() {
+        Next::Ours(length)
+    } else {
+        Next::Cut(length)
+    })
 }
 
 /// Type and size of the box that begins here (ISO 14496-12 §4.2), `None` where more has to come. One that reaches to the end
@@ -159,8 +174,10 @@ mod tests {
         let fragment = b"\0\0\0\x08moof\0\0\0\x09free1\0\0\0\x0amdat12\0\0\0\x08moof";
         assert_eq!(ours(fragment, true), Next::Ours(27));
         assert_eq!(ours(fragment, false), Next::Passing(8));
-        assert_eq!(ours(&fragment[..26], true), Next::Cut);
-        assert_eq!(ours(&fragment[..5], true), Next::Cut);
+        assert_eq!(ours(&fragment[..26], true), Next::Cut(27));
+        assert_eq!(ours(&fragment[..10], true), Next::Cut(16));
+        assert_eq!(ours(&fragment[..5], true), Next::Cut(8));
+        assert_eq!(ours(b"\0\0\0\x08moof\0\0\0\x01mdat", true), Next::Cut(17));
         assert_eq!(ours(b"\0\0\0\x08moof\0\0\0\x08moof", true), Next::Ours(8));
         assert_eq!(ours(b"\0\0\0\x09moovx", false), Next::Ours(9));
         assert_eq!(ours(b"\0\0\0\x07free", false), Next::Passing(u64::MAX));
