@@ -182,6 +182,8 @@ struct Track {
     delay: i64,
     /// Whether the head tells of it.
     told: bool,
+    /// Whether it came late and there was no room for it: what it brings is left out.
+    refused: bool,
     /// Parameter sets that the samples need, once they are not those of the head.
     sets: Option<Sets>,
     /// End of the latest sample, in flicks of the source.
@@ -201,6 +203,7 @@ impl Track {
             config: config.clone(),
             delay: 0,
             told: false,
+            refused: false,
             sets: None,
             end: None,
             frames: 0,
@@ -528,13 +531,14 @@ impl Writer {
         self.told = told;
         if let Some(track) = self.tracks.get_mut(number) {
             track.told = fits;
+            track.refused = !fits;
         }
         fits
     }
 
     fn write(&mut self, number: usize, sample: &Sample<&[u8]>, out: &mut Vec<u8>) -> Result<(), Error> {
         let track = self.tracks.get(number).ok_or(Error::UnknownTrack(number))?;
-        if !track.told && !self.tell(number, sample) {
+        if track.refused || (!track.told && !self.tell(number, sample)) {
             return Ok(());
         }
         let track = self.tracks.get_mut(number).ok_or(Error::UnknownTrack(number))?;
