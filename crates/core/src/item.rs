@@ -8,7 +8,7 @@ use crate::{ByteRange, Resource, SafeUrl, TrackId};
 
 /// One unit of a track, in playlist order. `P` is what the stage before made of it: a
 /// [`Resource`] to fetch, [`Sealed`](crate::Sealed) bytes or [`Clear`](crate::Clear) ones.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Item<P> {
     /// A Media Initialization Section, ahead of the first segment that needs it.
     Init {

@@ -60,11 +60,11 @@ impl<F: Fetch> OtherPlaces<'_, F> {
         let Some(elsewhere) = self.missing.elsewhere.as_ref().filter(|_| may_be_skipped(&error)) else {
             return (item, Err(error));
         };
-        let (mut at, mut status, mut tried) = (copy(&item), error.status(), Vec::new());
+        let (mut at, mut status, mut tried) = (item.clone(), error.status(), Vec::new());
         while let Some(failed) = resource(&at).filter(|_| tried.len() < MOST_PLACES) {
             tried.push(failed.clone());
             let lost = Lost {
-                item: copy(&at),
+                item: at.clone(),
                 status,
                 tried: tried.clone(),
             };
@@ -81,24 +81,6 @@ impl<F: Fetch> OtherPlaces<'_, F> {
             }
         }
         (item, Err(error))
-    }
-}
-
-fn copy(item: &Item<Resource>) -> Item<Resource> {
-    match item {
-        Item::Init { info, payload } => Item::Init {
-            info: Arc::clone(info),
-            payload: payload.clone(),
-        },
-        Item::Segment { info, payload } => Item::Segment {
-            info: Arc::clone(info),
-            payload: payload.clone(),
-        },
-        Item::Gap { info, segments, cause } => Item::Gap {
-            info: Arc::clone(info),
-            segments: *segments,
-            cause: cause.clone(),
-        },
     }
 }
 

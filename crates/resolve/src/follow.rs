@@ -42,18 +42,7 @@ pub(crate) async fn follow<F: Fetch>(
     outlet: &Sender<Item<Resource>>,
     stop: &Stop,
 ) -> Result<(), ResolveError> {
-    let mut emitter = Emitter {
-        track,
-        outlet,
-        stop,
-        next: None,
-        init: None,
-        epoch: 0,
-        last_sequence: 0,
-        restarted: false,
-        recent: VecDeque::new(),
-        ranges: DateRanges::default(),
-    };
+    let mut emitter = Emitter::new(track, outlet, stop);
     let mut playlist = Arc::clone(&plan.first);
     let mut at = plan.at.clone();
     let (mut loaded, mut changed) = (Instant::now(), Instant::now());
@@ -207,7 +196,22 @@ impl DateRanges {
     }
 }
 
-impl Emitter<'_> {
+impl<'a> Emitter<'a> {
+    fn new(track: TrackId, outlet: &'a Sender<Item<Resource>>, stop: &'a Stop) -> Self {
+        Self {
+            track,
+            outlet,
+            stop,
+            next: None,
+            init: None,
+            epoch: 0,
+            last_sequence: 0,
+            restarted: false,
+            recent: VecDeque::new(),
+            ranges: DateRanges::default(),
+        }
+    }
+
     /// Emits what of `playlist` is new, unless `turned` knows of another place in the middle.
     async fn emit(&mut self, at: &Resource, playlist: &MediaPlaylist, mut turned: impl FnMut() -> Option<Loaded>) -> Emitted {
         if let Some(next) = self.next
@@ -441,18 +445,7 @@ mod tests {
     }
 
     fn emitter<'a>(outlet: &'a Sender<Item<Resource>>, stop: &'a Stop) -> Emitter<'a> {
-        Emitter {
-            track: TrackId::new(0),
-            outlet,
-            stop,
-            next: None,
-            init: None,
-            epoch: 0,
-            last_sequence: 0,
-            restarted: false,
-            recent: VecDeque::new(),
-            ranges: DateRanges::default(),
-        }
+        Emitter::new(TrackId::new(0), outlet, stop)
     }
 
     fn parsed(text: &str) -> MediaPlaylist {

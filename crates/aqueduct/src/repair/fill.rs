@@ -360,7 +360,7 @@ async fn tell_apart(
         };
         let (step, fetched) = match (piece, around) {
             (Some(_), _) if is_section && plan.sections && plan.refused.is_none() => (Step::Fetched, Some(item)),
-            (Some(piece), Some(around)) if plan.refused.is_none() => (Step::Both(again(&item), piece, around), Some(item)),
+            (Some(piece), Some(around)) if plan.refused.is_none() => (Step::Both(item.clone(), piece, around), Some(item)),
             (Some(piece), _) => (Step::Known(item, piece), None),
             (None, _) => match (refused, left(&item, refused.unwrap_or_default())) {
                 (Some(_), Some(left)) => (Step::Left(left), None),
@@ -385,24 +385,6 @@ async fn tell_apart(
         return Err(Error::Lost { came, expected });
     }
     matcher.finish().map(|()| Beyond::default())
-}
-
-fn again(item: &Item<Resource>) -> Item<Resource> {
-    match item {
-        Item::Init { info, payload } => Item::Init {
-            info: Arc::clone(info),
-            payload: payload.clone(),
-        },
-        Item::Segment { info, payload } => Item::Segment {
-            info: Arc::clone(info),
-            payload: payload.clone(),
-        },
-        Item::Gap { info, segments, cause } => Item::Gap {
-            info: Arc::clone(info),
-            segments: *segments,
-            cause: cause.clone(),
-        },
-    }
 }
 
 /// A segment as one that stays missing.
