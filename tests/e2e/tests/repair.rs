@@ -208,6 +208,24 @@ async fn a_gap_in_a_concatenation_is_filled_in_once_the_segment_can_be_had() {
     }
 }
 
+#[tokio::test]
+async fn a_gap_in_a_file_of_a_few_bytes_is_filled_in() {
+    let list = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n/0.bin\n#EXTINF:2,\n/1.bin\n#EXT-X-ENDLIST\n";
+    let mut config = fixture_server::Config::standard().unwrap();
+    for (path, text) in [("/list.m3u8", list), ("/0.bin", "one"), ("/1.bin", "two")] {
+        config.files.insert(path.into(), text.into());
+    }
+    config.rules = vec![Rule::new("/1.bin", Fault::status(404)).times(3)];
+    let args = ["--format", "raw", "--on-missing", "gap"];
+    let made = Made::by(Bench::with(config), "out.bin", "/list.m3u8", &args, 3).await;
+    assert_eq!(made.whole, b"one");
+    while made.bench.asked("/1.bin") < 3 {
+        made.repair(&[], 3, "not mended: segment").await;
+    }
+    made.repair(&[], 0, "missing segments filled in: 1").await;
+    assert_eq!(made.bench.read("out.bin"), b"onetwo");
+}
+
 // Filled in as they are, its times would run back behind those of the first period.
 #[tokio::test]
 async fn a_period_that_starts_over_is_not_filled_into_fragments() {

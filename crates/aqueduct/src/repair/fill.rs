@@ -74,9 +74,9 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             self.write_anew(presentation, sources, muxer, output).await
         } else {
             let sources = Source::open(damage, &lanes, [None]).await?;
-            let mut head = [0; 8];
+            let mut head = Vec::new();
             File::open(&damage.file)
-                .and_then(|mut file| file.read_exact(&mut head))
+                .and_then(|file| file.take(8).read_to_end(&mut head))
                 .map_err(|source| cannot_be_opened(&damage.file, source))?;
             let wanted = damage.report.output().container.as_deref().unwrap_or_default();
             let whole = Whole(Concat::like(wanted, &head));
