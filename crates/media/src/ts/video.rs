@@ -5,10 +5,10 @@
 //! ISO 14496-15 keeps out of samples are cut off again. Boundaries of access units come from the NAL units
 //! alone (ISO 14496-10 §7.4.1.2.3, ISO 23008-2 §7.4.2.4.4), so it does not matter how they are spread over PES packets.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::BytesMut;
-use memchr::memchr_iter;
+use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 
 use super::stream::{Entries, Sink, Time, reserve};
@@ -17,6 +17,8 @@ use crate::{
     track::{Language, Sample, TrackConfig},
 };
 
+/// Made once: pieces are so short that to prepare a search takes longer than to do it.
+static START_CODE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(&[0, 0, 1]));
 /// Bytes that a NAL unit's length takes.
 const PREFIX: usize = 4;
 /// Frame duration where nothing tells: 25 a second.
@@ -321,7 +323,6 @@ fn start_code_end(piece: &[u8], zeros: u8) -> Option<usize> {
     match (zeros, piece) {
         (2, [1, ..]) => Some(1),
         (1 | 2, [0, 1, ..]) => Some(2),
-        // A 1 is rare, and pieces are so short that a search for all three bytes takes longer to prepare than to do.
-        _ => memchr_iter(1, piece).find(|at| piece[..*at].ends_with(&[0, 0])).map(|at| at + 1),
+        _ => START_CODE.find(piece).map(|at| at + 3),
     }
 }
