@@ -3,11 +3,11 @@
 use aqueduct_core::MuxError;
 use serde::{Serialize, de::DeserializeOwned};
 
-/// Appends `value`; `false` when it cannot be serialised.
+/// Appends `value`; `false`, and an empty state, when it cannot be serialised.
 pub(crate) fn save<T: Serialize>(value: &T, state: &mut Vec<u8>) -> bool {
-    match postcard::to_stdvec(value) {
-        Ok(mut bytes) => {
-            state.append(&mut bytes);
+    match postcard::to_extend(value, std::mem::take(state)) {
+        Ok(extended) => {
+            *state = extended;
             true
         }
         Err(error) => {

@@ -19,8 +19,8 @@ pub type Mp4Muxer = Remux<Mp4>;
 /// The index is never given more room in front than this, in bytes: enough for half a day.
 const MAX_RESERVE: u64 = 32 << 20;
 /// The first samples are held back until they cover this much, or take so many bytes: they show what the index of the
-/// whole will take.
-const OPENING: Duration = Duration::from_secs(1);
+/// whole will take. It is what a second brings at the least: how long its last sample lasts is told by the next.
+const OPENING: Duration = Duration::from_millis(900);
 const OPENING_BYTES: usize = 4 << 20;
 /// What the index takes for a second of an audio track that has not come yet: AAC at 48 kHz, and its chunk.
 const SOUND_INDEX: u64 = 47 * 4 + 20;
@@ -94,9 +94,14 @@ impl Mp4 {
                 _ => tracing::debug!(wanted, "an index too large to stand in front"),
             }
         }
-        out.reserve_exact(opening.head.len() + opening.media.len());
-        out.append(&mut opening.head);
-        out.append(&mut opening.media);
+        // The media is large, and moves without a second copy.
+        let Opening { head, mut media } = opening;
+        media.splice(..0, head);
+        if out.is_empty() {
+            *out = media;
+        } else {
+            out.append(&mut media);
+        }
     }
 }
 
