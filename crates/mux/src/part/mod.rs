@@ -30,8 +30,8 @@ pub use self::found::{can_go_on, find_left};
 pub use self::names::paths;
 pub(crate) use self::names::with_suffix;
 
-/// What is written is hashed in pieces of so many bytes: the processor's cache still holds each of them.
-const PIECE: usize = 128 << 10;
+/// So many bytes are hashed on a thread of their own while they are written: either takes longer than to start it.
+const ASIDE: usize = 256 << 10;
 
 const UNSAFE: &str = "cannot be made safe on the disk";
 
@@ -284,13 +284,19 @@ impl Part {
 /// Growing.
 impl Part {
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
-        for piece in bytes.chunks(PIECE) {
-            write_all(&*self.file, self.length, piece).map_err(|source| OutputError::io(&self.path, "cannot be written", source))?;
-            self.length += piece.len() as u64;
-            if let Some(growing) = &mut self.growing {
-                growing.hash(piece);
+        let growing = self.growing.as_mut();
+        let written = std::thread::scope(|scope| {
+            if let Some(growing) = growing {
+                if bytes.len() < ASIDE {
+                    growing.hash(bytes);
+                } else {
+                    scope.spawn(|| growing.hash(bytes));
+                }
             }
-        }
+            write_all(&*self.file, self.length, bytes)
+        });
+        written.map_err(self.error("cannot be written"))?;
+        self.length += bytes.len() as u64;
         Ok(())
     }
 
