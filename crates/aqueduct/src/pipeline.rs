@@ -22,7 +22,7 @@ pub struct Options {
     /// How many requests are open at once, over all tracks: what each origin turns out to be good for, and 32 at most.
     /// Each track has one place of its own.
     pub concurrency: Concurrency,
-    /// How many bytes all payloads of the process may take: 32 MiB. At least the concurrency times the size of a
+    /// How many bytes all payloads of the process may take: 28 MiB. At least the concurrency times the size of a
     /// segment keeps the connections busy.
     pub budget_bytes: usize,
     /// How many items wait between two stages of a track: 16.
@@ -37,7 +37,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             concurrency: Concurrency::default(),
-            budget_bytes: 32 << 20,
+            budget_bytes: 28 << 20,
             channel_items: 16,
             on_missing: OnMissing::default(),
             limits: Limits::default(),

@@ -178,7 +178,7 @@ pub(crate) struct TransferArgs {
     pub(crate) concurrency: Concurrency,
 
     /// Memory for what is under way
-    #[arg(long, value_name = "BYTES", default_value = "32M", value_parser = bytes, help_heading = "Transfer")]
+    #[arg(long, value_name = "BYTES", default_value = "28M", value_parser = bytes, help_heading = "Transfer")]
     pub(crate) buffer: usize,
 }
 

@@ -45,7 +45,8 @@ fn main() -> ExitCode {
         return Exit::Failed.into();
     }
     start_log(args.words());
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // One thread for all requests: on several, the same work takes more time of the processor, and more memory.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             exit::complain(&anyhow::Error::new(error).context("failed to start"), Exit::Failed);
