@@ -220,7 +220,7 @@ pub(crate) fn is_there(file: &mut (impl Read + Seek), length: u64, piece: &Piece
 }
 
 /// Hashes a part of a file; `false` where not all of it is there.
-pub(crate) fn hash(file: &mut (impl Read + Seek), offset: u64, length: u64, hasher: &mut Sha256) -> io::Result<bool> {
+fn hash(file: &mut (impl Read + Seek), offset: u64, length: u64, hasher: &mut Sha256) -> io::Result<bool> {
     file.seek(SeekFrom::Start(offset))?;
     let (mut read, mut bytes) = (0, vec![0; 1 << 16]);
     let mut rest = file.take(length);

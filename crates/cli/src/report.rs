@@ -99,6 +99,8 @@ pub(crate) fn write_report(path: &Path, write: impl FnOnce(&mut dyn Write) -> st
     let mut out = BufWriter::new(NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).with_context(told)?);
     write(&mut out).with_context(told)?;
     let file = out.into_inner().map_err(std::io::IntoInnerError::into_error).with_context(told)?;
+    // A power cut leaves the one before, or this one.
+    file.as_file().sync_data().with_context(told)?;
     file.persist(path).with_context(told)?;
     Ok(())
 }

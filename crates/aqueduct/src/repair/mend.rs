@@ -1,9 +1,6 @@
 //! Mending in place: units whose bytes are others than they were.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Seek, SeekFrom, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +9,7 @@ use aqueduct_core::{
     TrackKind,
 };
 use aqueduct_fetch::{OnMissing, Permits};
-use aqueduct_mux::Remaker;
-use sha2::{Digest, Sha256};
+use aqueduct_mux::{Mending, Put, Remaker, Side};
 
 use super::matching::{Matched, Matcher, Unit, units};
 use super::{Damage, Need, Needs, RepairError, Repaired, Tail};
@@ -21,7 +17,6 @@ use crate::begin;
 use crate::lane::{Failure, Stages};
 use crate::pipeline::panicked;
 use crate::resume::Beyond;
-use crate::verify::{hash, hex};
 use crate::{Error, Found, Piece, Pipeline, UnitDocument, VerifyError};
 
 /// The most that is made again before it is proved, in bytes.
@@ -75,9 +70,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             needs.get(&number).is_some_and(|(need, _)| *need != Need::Missing)
         });
         let mender = Mender {
-            file: open(&damage.file)?,
-            path: damage.file.clone(),
-            bytes: output.bytes,
+            file: Mending::open(&damage.file, output.bytes)?,
             tail: output.tail.clone().filter(|_| damage.tail == Tail::Damaged),
             again,
             lanes,
@@ -85,7 +78,6 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             last: HashMap::new(),
             made: Vec::new(),
             broken: None,
-            written: false,
             mended: 0,
             left: Found::default(),
         };
@@ -157,29 +149,6 @@ fn count(needs: &Needs, track: TrackId) -> usize {
     needs.values().filter(of_track).count()
 }
 
-/// Opens the file for a repair, unless another process has it.
-fn open(path: &std::path::Path) -> Result<File, RepairError> {
-    let failed = |action, source| RepairError::Io {
-        path: path.into(),
-        action,
-        source,
-    };
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(path)
-        .map_err(|source| failed("cannot be opened for writing", source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(RepairError::Busy { path: path.into() }),
-        // Some file systems have no locks.
-        Err(TryLockError::Error(error)) => {
-            tracing::debug!(path = %path.display(), %error, "no lock");
-            Ok(file)
-        }
-    }
-}
-
 /// The stage that hands on what is needed: units that are to be mended, what goes in front of them, and the initialization
 /// sections in force. It ends with the last of them.
 async fn choose(
@@ -247,10 +216,7 @@ fn expired(item: &Item<Resource>, msn: u64) -> Item<Resource> {
 
 /// What takes the items and writes them in their places.
 struct Mender {
-    file: File,
-    path: PathBuf,
-    /// The length of the whole file.
-    bytes: u64,
+    file: Mending,
     /// What stands behind the last unit, where that is damaged.
     tail: Option<Piece>,
     again: &'static str,
@@ -262,7 +228,6 @@ struct Mender {
     made: Vec<u8>,
     /// Why that is of no use.
     broken: Option<String>,
-    written: bool,
     mended: u64,
     left: Found<String>,
 }
@@ -271,11 +236,7 @@ impl Mender {
     fn run(mut self, wanted: &Receiver<Unit>, needs: &Needs) -> Result<(u64, Found<String>), RepairError> {
         let result = self.all(wanted, needs);
         // What was written stays, whatever came after it.
-        if self.written {
-            self.file
-                .sync_data()
-                .map_err(|source| self.failed("cannot be made safe on the disk", source))?;
-        }
+        self.file.finish()?;
         result.map(|()| (self.mended, self.left))
     }
 
@@ -341,54 +302,16 @@ impl Mender {
 
     /// Writes `made` at one end of a piece, if that makes the whole of it what it was.
     fn put(&mut self, piece: &Piece, made: &[u8], side: Side) -> Result<Result<(), String>, RepairError> {
-        let Some(rest) = piece.length.checked_sub(made.len() as u64) else {
-            return Ok(Err(OTHERS.into()));
-        };
-        let Some(end) = piece.offset.checked_add(piece.length).filter(|end| *end <= self.bytes) else {
-            return Ok(Err("its report places it outside of the file".into()));
-        };
-        let read = |source| RepairError::Io {
-            path: self.path.clone(),
-            action: "cannot be read",
-            source,
-        };
-        let at = match side {
-            Side::Start => piece.offset,
-            Side::End => end - made.len() as u64,
-        };
-        let mut hasher = Sha256::new();
-        let whole = match side {
-            Side::Start => {
-                hasher.update(made);
-                hash(&mut &self.file, at + made.len() as u64, rest, &mut hasher).map_err(read)?
-            }
-            Side::End => {
-                let whole = hash(&mut &self.file, piece.offset, rest, &mut hasher).map_err(read)?;
-                hasher.update(made);
-                whole
-            }
-        };
-        if !whole || hex(&hasher.finalize()) != piece.sha256 {
-            return Ok(Err(if rest == 0 || made.is_empty() || !self.holds(at, made).map_err(read)? {
-                OTHERS.into()
-            } else {
-                format!(
-                    "its media is sound, but not what stands beside it, such as the index: {}",
-                    self.again
-                )
-            }));
-        }
-        let written = self.file.seek(SeekFrom::Start(at)).and_then(|_| self.file.write_all(made));
-        self.written = true;
-        written.map_err(|source| self.failed("cannot be written", source))?;
-        Ok(Ok(()))
-    }
-
-    /// Whether the file has these bytes there.
-    fn holds(&self, at: u64, bytes: &[u8]) -> io::Result<bool> {
-        let (mut there, mut wanted) = (Sha256::new(), Sha256::new());
-        wanted.update(bytes);
-        Ok(hash(&mut &self.file, at, bytes.len() as u64, &mut there)? && there.finalize() == wanted.finalize())
+        let put = self.file.put(piece.offset, piece.length, &piece.sha256, made, side)?;
+        Ok(match put {
+            Put::Mended => Ok(()),
+            Put::Outside => Err("its report places it outside of the file".into()),
+            Put::Beside => Err(format!(
+                "its media is sound, but not what stands beside it, such as the index: {}",
+                self.again
+            )),
+            Put::Other | Put::Partial => Err("what is fetched now does not make the bytes that it had".into()),
+        })
     }
 
     /// What stands behind the last unit, and the length.
@@ -410,33 +333,11 @@ impl Mender {
                 }
             }
         }
-        let length = self.file.metadata().map_err(|source| self.failed("cannot be read", source))?.len();
-        if length > self.bytes && self.left.is_empty() {
-            self.file
-                .set_len(self.bytes)
-                .map_err(|source| self.failed("cannot be cut off", source))?;
-            self.written = true;
+        if self.left.is_empty() && self.file.cut_off()? {
             self.mended += 1;
         }
         Ok(())
     }
-
-    fn failed(&self, action: &'static str, source: io::Error) -> RepairError {
-        RepairError::Io {
-            path: self.path.clone(),
-            action,
-            source,
-        }
-    }
-}
-
-const OTHERS: &str = "what is fetched now does not make the bytes that it had";
-
-/// Which end of a piece is known.
-#[derive(Clone, Copy)]
-enum Side {
-    Start,
-    End,
 }
 
 pub(super) fn named(unit: &UnitDocument, why: &str) -> String {

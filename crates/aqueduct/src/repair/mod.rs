@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aqueduct_core::{Decrypt, Fetch, Mux, Presentation, Resolve, TrackId};
-use aqueduct_mux::{Account, Mp4, Remaker, SampleWriter};
+use aqueduct_mux::{Account, Mp4, OutputError, Remaker, SampleWriter};
 use thiserror::Error;
 
 use self::fill::Around;
@@ -55,6 +55,16 @@ pub enum RepairError {
         /// The file.
         path: PathBuf,
     },
+}
+
+impl From<OutputError> for RepairError {
+    fn from(error: OutputError) -> Self {
+        match error {
+            OutputError::Busy { path } => Self::Busy { path },
+            OutputError::Io { path, action, source } => Self::Io { path, action, source },
+            error => Self::Run(Error::Output(error)),
+        }
+    }
 }
 
 impl From<ReportError> for RepairError {

@@ -42,6 +42,8 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// Opens a file for reading and writing, made if it is not there, and locks it against other processes
     /// ([`io::ErrorKind::WouldBlock`]).
     fn open(&self, path: &Path) -> io::Result<Box<dyn Bytes>>;
+    /// The same for a file that is there, through a link as well.
+    fn change(&self, path: &Path) -> io::Result<Box<dyn Bytes>>;
     /// Opens a file that is there for reading.
     fn read(&self, path: &Path) -> io::Result<Box<dyn Bytes>>;
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
@@ -76,14 +78,11 @@ impl Disk for RealDisk {
         // A link that is laid between the look at the path and this leads nowhere.
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
-        let file = options.open(path)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
-            // Some file systems have no locks; the rename stays atomic without one.
-            Err(TryLockError::Error(error)) => tracing::debug!(path = %path.display(), %error, "no lock"),
-        }
-        Ok(Box::new(file))
+        locked(path, options.open(path)?)
+    }
+
+    fn change(&self, path: &Path) -> io::Result<Box<dyn Bytes>> {
+        locked(path, OpenOptions::new().read(true).write(true).open(path)?)
     }
 
     fn read(&self, path: &Path) -> io::Result<Box<dyn Bytes>> {
@@ -125,6 +124,17 @@ impl Disk for RealDisk {
     fn free(&self, _: &Path) -> Option<u64> {
         None
     }
+}
+
+/// Locks a file against other processes.
+fn locked(path: &Path, file: File) -> io::Result<Box<dyn Bytes>> {
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
+        // Some file systems have no locks; the rename stays atomic without one.
+        Err(TryLockError::Error(error)) => tracing::debug!(path = %path.display(), %error, "no lock"),
+    }
+    Ok(Box::new(file))
 }
 
 impl Bytes for File {

@@ -168,6 +168,23 @@ impl FaultyDisk {
         state.safe_names = state.names.clone();
     }
 
+    /// Opens a file, unless another process has it.
+    fn locked(&self, inode: Inode) -> io::Result<Box<dyn Bytes>> {
+        let lock = Arc::new(());
+        {
+            let mut content = inode.lock().unwrap();
+            if content.lock.upgrade().is_some() {
+                return Err(failed(io::ErrorKind::WouldBlock));
+            }
+            content.lock = Arc::downgrade(&lock);
+        }
+        Ok(Box::new(Handle {
+            disk: self.clone(),
+            inode,
+            _lock: Some(lock),
+        }))
+    }
+
     /// Counts an operation. How many of `length` bytes it may write.
     fn operate(&self, kind: Kind, length: usize) -> io::Result<usize> {
         let mut state = self.0.lock().unwrap();
@@ -198,19 +215,13 @@ impl Disk for FaultyDisk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn Bytes>> {
         self.operate(Kind::Write, 0)?;
         let inode = Arc::clone(self.0.lock().unwrap().names.entry(path.into()).or_default());
-        let lock = Arc::new(());
-        {
-            let mut content = inode.lock().unwrap();
-            if content.lock.upgrade().is_some() {
-                return Err(failed(io::ErrorKind::WouldBlock));
-            }
-            content.lock = Arc::downgrade(&lock);
-        }
-        Ok(Box::new(Handle {
-            disk: self.clone(),
-            inode,
-            _lock: Some(lock),
-        }))
+        self.locked(inode)
+    }
+
+    fn change(&self, path: &Path) -> io::Result<Box<dyn Bytes>> {
+        self.operate(Kind::Read, 0)?;
+        let inode = self.0.lock().unwrap().names.get(path).cloned();
+        self.locked(inode.ok_or_else(|| failed(io::ErrorKind::NotFound))?)
     }
 
     fn read(&self, path: &Path) -> io::Result<Box<dyn Bytes>> {
