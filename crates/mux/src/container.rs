@@ -244,7 +244,7 @@ impl Auto {
         self
     }
 
-    /// The same, with or without the chapters of the presentation in an MP4. Without a word they are there.
+    /// The same, with or without the chapters of the presentation in an MP4 or Matroska file. Without a word they are there.
     #[must_use]
     pub fn with_chapters(mut self, chapters: bool) -> Self {
         self.chapters = chapters;
@@ -467,7 +467,8 @@ impl Mux for Auto {
         if self.coding != Coding::default() {
             identity.push_str(&format!(" with subtitles as {:?}", self.coding));
         }
-        if !self.chapters && matches!(self.container, Container::Mp4 | Container::M4a) {
+        let has_chapters = matches!(self.container, Container::Mp4 | Container::M4a | Container::Mkv | Container::Mka);
+        if !self.chapters && has_chapters {
             identity.push_str(" without chapters");
         }
         if self.keeps_protected {
@@ -527,6 +528,8 @@ mod tests {
             mp4(Coding::Tx3g),
             mp4(Coding::Wvtt),
             Container::Mp4.muxer().with_chapters(false).identity(),
+            Container::Mkv.muxer().identity(),
+            Container::Mkv.muxer().with_chapters(false).identity(),
         ];
         for (number, one) in made.iter().enumerate() {
             assert!(!made[..number].contains(one), "{one}");
