@@ -294,8 +294,8 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                     Err(Failure::Fatal(error)) => verdict.fail(error, &stop),
                 },
                 Some(muxed) = running.join_next() => match muxed.map_err(panicked) {
-                    Ok(Ok(done)) => finished.push(done),
-                    Ok(Err(error)) => verdict.fail(error.into(), &stop),
+                    Ok((number, Ok(done))) => finished.push((number, done)),
+                    Ok((_, Err(error))) => verdict.fail(error.into(), &stop),
                     Err(error) => verdict.fail(error, &stop),
                 },
                 // A blocked write to a pipe cannot be interrupted.
@@ -306,6 +306,9 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         if let Some(error) = stages.end_keys().await {
             verdict.fail(error, &stop);
         }
+        // In the order of the outputs, whichever ended first.
+        finished.sort_unstable_by_key(|(number, _)| *number);
+        let finished = finished.into_iter().map(|(_, done)| done).collect();
         verdict.conclude(&presentation, finished, &progress, &stop)
     }
 }
@@ -315,14 +318,16 @@ struct Muxers {
     presentation: Arc<Presentation>,
     progress: Progress,
     stop: Stop,
-    running: JoinSet<Result<Finished, StageError>>,
+    /// With the number of the output.
+    running: JoinSet<(usize, Result<Finished, StageError>)>,
 }
 
 impl Muxers {
     fn spawn<M: Mux>(&mut self, muxer: M, lanes: Vec<(TrackId, Receiver<Item<Clear>>)>, output: Output) {
         let (presentation, progress, stop) = (Arc::clone(&self.presentation), self.progress.clone(), self.stop.clone());
+        let number = self.running.len();
         self.running
-            .spawn_blocking(move || aqueduct_mux::run(muxer, &presentation, lanes, output, &progress, &stop));
+            .spawn_blocking(move || (number, aqueduct_mux::run(muxer, &presentation, lanes, output, &progress, &stop)));
     }
 }
 
