@@ -13,6 +13,8 @@ use crate::{FileReport, Outcome, Repaired, Report, ReportError, Units};
 
 /// The version of the schema.
 pub const REPORT_VERSION: u32 = 1;
+/// This program, as a report names it.
+pub(crate) const PROGRAM: &str = concat!("aqueduct ", env!("CARGO_PKG_VERSION"));
 /// The schema of the report (JSON Schema, draft 2020-12).
 pub const REPORT_SCHEMA: &str = include_str!("../report.schema.json");
 
@@ -256,6 +258,14 @@ pub fn write_repaired(before: &FileReport, repaired: &Repaired, file: &Path, out
     let outcome = match before.document().outcome.as_str() {
         "whole" | "gaps" if lost == 0 => "whole",
         "whole" | "gaps" => "gaps",
+        // It was made anew to its end.
+        _ if repaired.summary.is_some() && documents.len() == 1 => {
+            if lost == 0 {
+                "whole"
+            } else {
+                "gaps"
+            }
+        }
         // What it never came to, it still lacks.
         other => other,
     };
@@ -267,6 +277,10 @@ pub fn write_repaired(before: &FileReport, repaired: &Repaired, file: &Path, out
     let head = Document {
         outcome: outcome.to_owned(),
         exit_code,
+        program: match &repaired.summary {
+            Some(_) => PROGRAM.to_owned(),
+            None => before.document().program.clone(),
+        },
         outputs: Vec::new(),
         ..before.document().clone()
     };
@@ -274,9 +288,10 @@ pub fn write_repaired(before: &FileReport, repaired: &Repaired, file: &Path, out
     for (number, document) in documents.iter().enumerate() {
         separate(number, out)?;
         if let Some(account) = anew(number) {
-            let mut summary = Summary::new(document.form.clone().unwrap_or_default());
-            summary.notes.clone_from(&document.notes);
-            output(account, Some(file), Some(&summary), out)?;
+            let mut same = Summary::new(document.form.clone().unwrap_or_default());
+            same.notes.clone_from(&document.notes);
+            let summary = repaired.summary.as_ref().unwrap_or(&same);
+            output(account, Some(file), Some(summary), out)?;
             continue;
         }
         open_list(document, "units", out)?;
@@ -328,7 +343,7 @@ fn write<'a>(
 ) -> io::Result<()> {
     let head = Document::<Units> {
         version: REPORT_VERSION,
-        program: concat!("aqueduct ", env!("CARGO_PKG_VERSION")).into(),
+        program: PROGRAM.into(),
         outcome: outcome.into(),
         error,
         exit_code: command.exit_code,

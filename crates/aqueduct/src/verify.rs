@@ -75,6 +75,13 @@ impl<T> Found<T> {
         }
     }
 
+    /// The same of other ones, behind these.
+    pub(crate) fn append(&mut self, other: Self, change: impl Fn(T) -> T) {
+        let named = other.first.len() as u64;
+        other.first.into_iter().for_each(|one| self.add(change(one)));
+        self.count += other.count - named;
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.count == 0

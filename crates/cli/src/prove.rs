@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+use aqueduct::mux::can_go_on;
 use aqueduct::resolve::{Select, Selection};
 use aqueduct::{
     Damage, Error, FileReport, Findings, Found, Pipeline, Presentation, Progress, RepairError, Repaired, ReportError, SelectionDocument,
@@ -15,7 +16,7 @@ use crate::args::{RepairArgs, SourceArgs, VerifyArgs};
 use crate::exit::{self, Exit};
 use crate::fetch::{Source, find};
 use crate::progress::{self, Display};
-use crate::report::write_report;
+use crate::report::{is_of_another_stream, write_report};
 use crate::verdict::{self, Done};
 
 /// What is told one by one.
@@ -56,6 +57,9 @@ fn known_report(file: &Path, named: Option<&PathBuf>) -> Result<Option<FileRepor
     }
 }
 
+/// The part file of a file that is made anew can be taken up.
+const KEPT: &str = "what was fetched is kept: the same command carries on from there";
+
 /// Mends a file, proves it, and tells what came of it.
 pub(crate) async fn repair_file(args: &RepairArgs, stop: &Stop) -> Exit {
     match repair(args, stop).await {
@@ -68,14 +72,21 @@ pub(crate) async fn repair_file(args: &RepairArgs, stop: &Stop) -> Exit {
                 exit
             }
         }
-        Err(error) => failed(&args.file, &error, args.json),
+        Err(error) => {
+            let exit = failed(&args.file, &error, args.json);
+            let goes_on = error.downcast_ref().is_none_or(|error| !is_of_another_stream(error));
+            if goes_on && can_go_on(&args.file) {
+                line(KEPT);
+            }
+            exit
+        }
     }
 }
 
 /// What the file is like afterwards, what was done, and how that went.
 async fn repair(args: &RepairArgs, stop: &Stop) -> anyhow::Result<(Findings, Done, Exit)> {
     let quiet = args.source.words.quiet;
-    let (mut done, mut worst) = (Done::default(), Exit::Whole);
+    let (mut done, mut worst, mut waiting) = (Done::default(), Exit::Whole, 0);
     loop {
         let damage = survey(args).await?;
         if damage.is_none() {
@@ -83,7 +94,7 @@ async fn repair(args: &RepairArgs, stop: &Stop) -> anyhow::Result<(Findings, Don
         }
         let (repaired, display) = mend(args, &damage, stop).await?;
         drop(display);
-        let achieved = repaired.mended + repaired.filled;
+        let achieved = repaired.mended + repaired.filled + repaired.remade.count;
         if achieved > 0 {
             let report = damage.report().path();
             if let Err(error) = write_report(report, |mut out| {
@@ -93,21 +104,24 @@ async fn repair(args: &RepairArgs, stop: &Stop) -> anyhow::Result<(Findings, Don
                 worst = Exit::Failed;
             }
             if !quiet {
-                line(&format!(
-                    "{}: places mended: {}; missing segments filled in: {}",
-                    args.file.display(),
-                    repaired.mended,
-                    repaired.filled
-                ));
+                tell_done(&args.file, &repaired);
             }
         }
         done.mended += repaired.mended;
         done.filled += repaired.filled;
+        if !repaired.remade.is_empty() {
+            done.remade = repaired.remade;
+        }
         done.left = repaired.left;
+        let goes_on = repaired.waiting > waiting;
+        waiting = repaired.waiting;
         // What could not be had may be had at another address, as long as that brings something.
-        if achieved == 0 || done.left.is_empty() {
+        if achieved == 0 && !goes_on || done.left.is_empty() {
             break;
         }
+    }
+    if waiting > 0 {
+        line(KEPT);
     }
     for what in done.left.first.iter().take(MOST_TOLD) {
         line(&format!("not mended: {what}"));
@@ -121,6 +135,18 @@ async fn repair(args: &RepairArgs, stop: &Stop) -> anyhow::Result<(Findings, Don
         verify(&file, report.as_ref()).context("failed to verify")
     });
     Ok((proved.await??, done, worst))
+}
+
+/// Tells what a repair did.
+fn tell_done(file: &Path, repaired: &Repaired) {
+    let file = file.display();
+    for why in repaired.remade.first.iter().take(MOST_TOLD) {
+        line(&format!("{file}: made anew of the whole stream: {why}"));
+    }
+    line(&format!(
+        "{file}: places mended: {}; missing segments filled in: {}",
+        repaired.mended, repaired.filled
+    ));
 }
 
 /// What the file lacks.

@@ -16,6 +16,7 @@ const VERSION: u32 = 1;
 pub(crate) struct Done {
     pub(crate) mended: u64,
     pub(crate) filled: u64,
+    pub(crate) remade: Found<String>,
     pub(crate) left: Found<String>,
 }
 
@@ -33,10 +34,14 @@ pub(crate) fn tell(file: &Path, verdict: &str, findings: &Findings, done: Option
     told["missing"] = found(findings.missing.count, &json!(findings.missing.first));
     told["broken_off"] = json!(findings.broken_off);
     told["problems"] = found(findings.problems.count, &json!(findings.problems.first));
-    told["repair"] = done.map_or(
-        Value::Null,
-        |done| json!({"mended": done.mended, "filled": done.filled, "left": found(done.left.count, &json!(done.left.first))}),
-    );
+    told["repair"] = done.map_or(Value::Null, |done| {
+        json!({
+            "mended": done.mended,
+            "filled": done.filled,
+            "remade": found(done.remade.count, &json!(done.remade.first)),
+            "left": found(done.left.count, &json!(done.left.first)),
+        })
+    });
     print(&told, exit)
 }
 

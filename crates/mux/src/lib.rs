@@ -42,6 +42,7 @@ mod files;
 mod fmp4;
 mod fragments;
 mod hls;
+mod identity;
 mod journal;
 mod mending;
 mod mkv;

@@ -14,7 +14,7 @@ use crate::journal::disk::RealDisk;
 use crate::journal::job::Job;
 use crate::journal::record::Entry;
 use crate::journal::survey::{Entries, Resumed};
-use crate::part::Part;
+use crate::part::{Part, Replace};
 
 /// Why the output could not be written. Messages read after "failed to write".
 #[derive(Debug, Error)]
@@ -147,8 +147,19 @@ impl Output {
         Self::on(Arc::new(RealDisk), target, overwrite)
     }
 
+    /// An output as [`file`](Output::file), in the place of a target that is there. What an earlier run left beside it of another
+    /// stream, or somebody else, is refused.
+    ///
+    /// # Errors
+    ///
+    /// [`OutputError`]: another process writes it, what stands there is not of this program, or the folder refuses.
+    pub fn replacing(target: &Path) -> Result<Self, OutputError> {
+        Part::open(Arc::new(RealDisk), target, Replace::Target).map(|part| Self::to(Destination::Part(Box::new(part))))
+    }
+
     pub(crate) fn on(disk: Arc<dyn crate::journal::disk::Disk>, target: &Path, overwrite: bool) -> Result<Self, OutputError> {
-        Part::open(disk, target, overwrite).map(|part| Self::to(Destination::Part(Box::new(part))))
+        let replace = if overwrite { Replace::All } else { Replace::Nothing };
+        Part::open(disk, target, replace).map(|part| Self::to(Destination::Part(Box::new(part))))
     }
 
     fn to(destination: Destination) -> Self {

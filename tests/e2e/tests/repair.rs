@@ -3,6 +3,8 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
+#[path = "repair/anew.rs"]
+mod anew;
 #[path = "repair/faults.rs"]
 mod faults;
 #[path = "repair/verdict.rs"]
@@ -226,27 +228,6 @@ async fn a_gap_in_a_file_of_a_few_bytes_is_filled_in() {
     assert_eq!(made.bench.read("out.bin"), b"onetwo");
 }
 
-// Filled in as they are, its times would run back behind those of the first period.
-#[tokio::test]
-async fn a_period_that_starts_over_is_not_filled_into_fragments() {
-    let list = "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:2\n#EXT-X-MAP:URI=\"/s/fmp4/init.mp4\"\n\
-        #EXTINF:2,\n/s/fmp4/0.m4s\n#EXTINF:2,\n/s/fmp4/1.m4s\n#EXT-X-DISCONTINUITY\n#EXTINF:2,\n/again.m4s\n#EXT-X-ENDLIST\n";
-    let mut config = fixture_server::Config::standard().unwrap();
-    config.files.insert("/list.m3u8".into(), list.into());
-    let again = Fault::Redirect {
-        status: 302,
-        to: "/s/fmp4/0.m4s".into(),
-    };
-    config.rules = vec![Rule::new("/again.m4s", Fault::status(404)).times(4), Rule::new("/again.m4s", again)];
-    let made = Made::by(Bench::with(config), "out.m4s", "/list.m3u8", &["--on-missing", "gap"], 3).await;
-    while made.bench.asked("/again.m4s") < 4 {
-        made.repair(&[], 3, "not mended: ").await;
-    }
-    made.repair(&[], 3, "times start over where they are").await;
-    made.is_whole("a period that starts over");
-    assert_eq!(made.names(), 2, "something was left behind");
-}
-
 #[tokio::test]
 async fn addresses_that_have_changed_are_asked_for_again() {
     let page = "/s/plain-ts/index.m3u8?token=";
@@ -283,35 +264,6 @@ async fn another_stream_is_refused_and_nothing_is_written() {
     )
     .await;
     assert!(made.bench.read("out.ts") == damaged);
-}
-
-#[tokio::test]
-async fn what_cannot_be_mended_is_refused_by_name_and_left_as_it_is() {
-    // The index of an MP4 tells of all samples; its room is in front.
-    let made = Made::new("out.mp4", "/s/fmp4/index.m3u8", &[]).await;
-    let damaged = made.flip(&[200]);
-    made.repair(&[], 1, "its media is sound, but not what stands beside it, such as the index")
-        .await;
-    assert!(made.bench.read("out.mp4") == damaged);
-    // Of MPEG-TS and fragmented MP4 that were made of samples, every packet counts on.
-    for (output, path) in [("out.ts", "/s/fmp4/index.m3u8"), ("out.m4s", "/s/plain-ts/index.m3u8")] {
-        let made = Made::new(output, path, &[]).await;
-        let damaged = made.flip(&[made.whole.len() / 2]);
-        made.repair(&[], 1, "each depends on all that came before").await;
-        assert!(made.bench.read(output) == damaged);
-    }
-    // What comes later counts on in Matroska too; and when the first segment plays, nothing in an MP4 tells.
-    for (output, missing, says) in [
-        ("out.mkv", 2, "not mended: 1 missing segments: in Matroska what comes later"),
-        ("out.mp4", 0, "nothing stands in front of it that would tell when it plays"),
-    ] {
-        let bench = Bench::new(vec![Rule::new(format!("/s/fmp4/{missing}.m4s"), Fault::status(403)).times(9)]);
-        let made = Made::by(bench, output, "/s/fmp4/index.m3u8", &["--on-missing", "gap"], 3).await;
-        made.bench.server.set_rules(Vec::new());
-        made.repair(&[], 3, says).await;
-        made.is_whole(output);
-        assert_eq!(made.names(), 2, "{output}: something was left behind");
-    }
 }
 
 #[tokio::test]

@@ -30,24 +30,34 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             .filter(|track| damage.is_lane(track.id))
             .cloned()
             .collect();
-        let refused = if !damage.is_concatenation() && !damage.is_mp4() {
-            let form = damage.report.output().form.as_deref().unwrap_or("this container");
-            Some(format!(
-                "in {form} what comes later would have to be made again; only the whole stream, fetched again with --overwrite, has them"
-            ))
-        } else if lanes.iter().any(|track| track.live) {
-            Some("the stream is live, and its window has moved on".to_owned())
-        } else if aqueduct_mux::can_go_on(&damage.file) {
-            Some("an unfinished run of the same output stands beside the file: the command that began it goes on first".to_owned())
+        let missing = |why: &str| format!("missing segments: {}: {why}", damage.missing);
+        if !repaired.whole.is_empty() {
+            // That brings them as well.
+            return Ok(());
+        }
+        let refused = if lanes.iter().any(|track| track.live) {
+            Some("the stream is live, and its window has moved on")
         } else if !repaired.left.is_empty() {
-            Some("the rest of the file is not sound".to_owned())
+            Some("the rest of the file is not sound")
         } else if lanes.is_empty() {
-            Some("its track is not there".to_owned())
+            Some("its track is not there")
         } else {
             None
         };
         if let Some(why) = refused {
-            repaired.left.add(format!("{} missing segments: {why}", damage.missing));
+            repaired.left.add(missing(why));
+            return Ok(());
+        }
+        if !damage.is_concatenation() && !damage.is_mp4() {
+            let form = damage.report.output().form.as_deref().unwrap_or("this container");
+            let why = format!("in {form} what comes later would have to be made again");
+            repaired.whole.add(missing(&why));
+            return Ok(());
+        }
+        if aqueduct_mux::can_go_on(&damage.file) {
+            repaired
+                .whole
+                .add(missing("an unfinished run of the same output stands beside the file"));
             return Ok(());
         }
         // It takes the name of the file when it is whole; nothing is lost until then.
@@ -66,7 +76,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             let (muxer, refills) = match refills(presentation, damage).await? {
                 Ok(refills) => refills,
                 Err(why) => {
-                    repaired.left.add(format!("{} missing segments: {why}", damage.missing));
+                    repaired.whole.add(missing(&why));
                     return Ok(());
                 }
             };
@@ -82,21 +92,31 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             let whole = Whole(Concat::like(wanted, &head));
             self.write_anew(presentation, sources, whole, output).await
         };
-        let (finished, filled) = match written {
+        let (finished, came) = match written {
             // What is fetched does not fit: the file stays as it is.
             Err(RepairError::Unfit { what }) => {
-                repaired.left.add(format!("{} missing segments: {what}", damage.missing));
+                repaired.whole.add(missing(&what));
+                return Ok(());
+            }
+            Err(RepairError::Lacking { what }) => {
+                repaired.left.add(missing(&what));
                 return Ok(());
             }
             written => written?,
         };
         for gap in finished.tally.gaps.iter().filter(|gap| gap.cause.was_on_offer()) {
-            let segments = numbers(gap.first_msn, gap.segments);
-            repaired.left.add(format!("{segments} of {}: {}", gap.track, gap.cause));
+            let segments = format!("{} of {}: {}", numbers(gap.first_msn, gap.segments), gap.track, gap.cause);
+            let refused = matches!(&gap.cause, GapCause::Failed(why) if REFUSED.contains(&why.as_str()));
+            // What can be filled in comes first.
+            if refused && came == 0 {
+                repaired.whole.add(segments);
+            } else {
+                repaired.left.add(segments);
+            }
         }
-        repaired.filled = filled;
+        repaired.filled = came;
         // Without anything new the file stays as it is.
-        if filled > 0 {
+        if came > 0 {
             let committed = tokio::task::spawn_blocking(move || finished.output.commit());
             let account = committed.await.map_err(|error| Error::Panicked(error.into()))?;
             repaired.account = Some(account.map_err(Error::Output)?);
@@ -171,7 +191,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                 // The first of the two that failed made the other fail.
                 match (filled, muxed) {
                     (Ok(filled), Ok(finished)) => Ok((finished, filled)),
-                    (Err(error @ RepairError::Unfit { .. }), _) => Err(error),
+                    (Err(error @ (RepairError::Unfit { .. } | RepairError::Lacking { .. })), _) => Err(error),
                     (_, Err(StageError::Mux(error))) => Err(unfit(&error)),
                     (_, Err(error)) => Err(Error::from(error).into()),
                     (Err(error), Ok(_)) => Err(error),
@@ -279,6 +299,11 @@ impl Source {
     }
 }
 
+const UNKNOWN: &str = "nothing stands in front of it that would tell when it plays";
+const INSIDE: &str = "subtitles inside of the film are not filled in";
+/// Why something is not filled in that may be had.
+const REFUSED: [&str; 2] = [UNKNOWN, INSIDE];
+
 /// What is to be fetched of a track, besides what is missing.
 #[derive(Debug, Default)]
 struct Plan {
@@ -310,7 +335,7 @@ impl Plan {
         let around: BTreeMap<u64, Around> = own.map(|(number, (_, around))| (*number, *around)).collect();
         Self {
             sections: !around.is_empty(),
-            refused: (track.kind == TrackKind::Subtitles).then_some("subtitles inside of the film are not filled in"),
+            refused: (track.kind == TrackKind::Subtitles).then_some(INSIDE),
             around,
         }
     }
@@ -355,7 +380,7 @@ async fn tell_apart(
         let around = place.and_then(|number| plan.around.get(&number).copied());
         let is_section = matches!(item, Item::Init { .. });
         let refused = match around {
-            Some(Around::Unknown) => Some("nothing stands in front of it that would tell when it plays"),
+            Some(Around::Unknown) => Some(UNKNOWN),
             _ => plan.refused,
         };
         let (step, fetched) = match (piece, around) {
@@ -430,7 +455,7 @@ impl Merging {
                             item
                         }
                         Item::Gap { cause, .. } => {
-                            return Err(RepairError::Unfit {
+                            return Err(RepairError::Lacking {
                                 what: format!("the segment beside them is needed as well: {cause}"),
                             });
                         }

@@ -26,10 +26,9 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
     /// Fetches what is damaged, and writes it in its place when it proves itself.
     pub(super) async fn mend(&self, presentation: &Presentation, damage: &Damage, repaired: &mut Repaired) -> Result<(), RepairError> {
         let output = damage.report.output();
-        if damage.damaged == 0 && damage.tail == Tail::Sound && damage.length == output.bytes {
+        if damage.is_sound() {
             return Ok(());
         }
-        let again = "only the whole stream, fetched again with --overwrite, makes it whole";
         let has_keys = begin::has_keys(&self.decrypter);
         let streamed = |track: &Track| track.kind == TrackKind::File && (track.segments.is_none() || has_keys);
         let mut remakers = HashMap::new();
@@ -37,16 +36,15 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             let Some(remaker) = damage.remaker(presentation) else {
                 let form = output.form.as_deref().unwrap_or("a container that its report does not name");
                 let what = format!(
-                    "{} damaged segments: in {form} each depends on all that came before; {again}",
+                    "damaged segments: {}: in {form} each depends on all that came before",
                     damage.damaged
                 );
-                repaired.left.add(what);
+                repaired.whole.add(what);
                 return Ok(());
             };
             if streamed(track) {
-                repaired.left.add(format!(
-                    "the file came as one stream, or was decrypted as one, of which no part can be made again; {again}"
-                ));
+                let what = "it came as one stream, or was decrypted as one, of which no part can be made again";
+                repaired.whole.add(what.into());
                 return Ok(());
             }
             remakers.insert(track.id.number(), remaker);
@@ -58,9 +56,9 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             let needed = count(&damage.needs, track.id);
             if needed > 0 && damage.is_lane(track.id) {
                 let matcher = Matcher::new(&damage.report, track.id, track.live).await?;
-                let needs = Arc::clone(&damage.needs);
+                let wanted = Wanted::Known(Arc::clone(&damage.needs));
                 let clear = stages.spawn_through(track, permits, |named, outlet, stop| {
-                    choose(matcher, needs, needed, named, outlet, stop)
+                    choose(matcher, wanted, needed, named, outlet, stop)
                 });
                 lanes.insert(track.id.number(), clear);
             }
@@ -72,7 +70,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         let mender = Mender {
             file: Mending::open(&damage.file, output.bytes)?,
             tail: output.tail.clone().filter(|_| damage.tail == Tail::Damaged),
-            again,
+            is_media_alone: damage.is_concatenation(),
             lanes,
             remakers,
             last: HashMap::new(),
@@ -80,13 +78,12 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             broken: None,
             mended: 0,
             left: Found::default(),
+            whole: Found::default(),
         };
         let needs = Arc::clone(&damage.needs);
         let mender = tokio::task::spawn_blocking(move || mender.run(&wanted, &needs));
         let ended = self.join(stages, mender).await;
-        let (mended, left) = ended?;
-        repaired.mended = mended;
-        repaired.left = left;
+        (repaired.mended, repaired.left, repaired.whole) = ended?;
         Ok(())
     }
 
@@ -149,17 +146,42 @@ fn count(needs: &Needs, track: TrackId) -> usize {
     needs.values().filter(of_track).count()
 }
 
+/// What is fetched of a track.
+pub(super) enum Wanted {
+    /// Units that the file has, or had.
+    Known(Arc<Needs>),
+    /// Segments that it lacks.
+    Lacking,
+}
+
+impl Wanted {
+    fn has(&self, number: u64) -> bool {
+        match self {
+            Self::Known(needs) => needs.get(&number).is_some_and(|(need, _)| *need != Need::Missing),
+            Self::Lacking => false,
+        }
+    }
+
+    fn is(&self, matched: &Matched, item: &Item<Resource>) -> bool {
+        match (self, matched) {
+            (Self::Known(_), Matched::Unit(number, _)) => self.has(*number),
+            (Self::Known(_), Matched::New) => false,
+            (Self::Lacking, Matched::Unit(_, unit)) => unit.piece.is_none() && matches!(item, Item::Segment { .. }),
+            (Self::Lacking, Matched::New) => matches!(item, Item::Segment { .. }),
+        }
+    }
+}
+
 /// The stage that hands on what is needed: units that are to be mended, what goes in front of them, and the initialization
 /// sections in force. It ends with the last of them.
-async fn choose(
+pub(super) async fn choose(
     mut matcher: Matcher,
-    needs: Arc<Needs>,
+    wanted: Wanted,
     mut needed: usize,
     named: Receiver<Item<Resource>>,
     outlet: Sender<Item<Resource>>,
     stop: Stop,
 ) -> Result<Beyond, Error> {
-    let is_needed = |number: u64| needs.get(&number).is_some_and(|(need, _)| *need != Need::Missing);
     let mut section = None;
     while needed > 0
         && let Ok(item) = named.recv().await
@@ -168,15 +190,15 @@ async fn choose(
         let mut gone = Vec::new();
         let matched = matcher
             .find(&item, |number, unit| {
-                if is_needed(number) {
+                if wanted.has(number) {
                     gone.push(unit.msn);
                 }
             })
             .await?;
         let mut out: Vec<Item<Resource>> = gone.into_iter().map(|msn| expired(&item, msn)).collect();
         needed = needed.saturating_sub(out.len());
-        let wanted = matches!(matched, Matched::Unit(number, _) if is_needed(number));
-        match (item, wanted) {
+        let is_wanted = wanted.is(&matched, &item);
+        match (item, is_wanted) {
             (item, true) => {
                 needed -= 1;
                 if matches!(item, Item::Init { .. }) {
@@ -219,7 +241,8 @@ struct Mender {
     file: Mending,
     /// What stands behind the last unit, where that is damaged.
     tail: Option<Piece>,
-    again: &'static str,
+    /// Nothing stands beside what the units bring.
+    is_media_alone: bool,
     lanes: HashMap<u32, Receiver<Item<Clear>>>,
     remakers: HashMap<u32, Remaker>,
     /// The segment of each track that was made last.
@@ -227,17 +250,26 @@ struct Mender {
     /// What was made for the next place.
     made: Vec<u8>,
     /// Why that is of no use.
-    broken: Option<String>,
+    broken: Option<Why>,
     mended: u64,
     left: Found<String>,
+    whole: Found<String>,
+}
+
+/// Why a place is not mended.
+enum Why {
+    /// What it takes cannot be had.
+    Lacking(String),
+    /// It takes all of the stream.
+    Whole(String),
 }
 
 impl Mender {
-    fn run(mut self, wanted: &Receiver<Unit>, needs: &Needs) -> Result<(u64, Found<String>), RepairError> {
+    fn run(mut self, wanted: &Receiver<Unit>, needs: &Needs) -> Result<(u64, Found<String>, Found<String>), RepairError> {
         let result = self.all(wanted, needs);
         // What was written stays, whatever came after it.
         self.file.finish()?;
-        result.map(|()| (self.mended, self.left))
+        result.map(|()| (self.mended, self.left, self.whole))
     }
 
     fn all(&mut self, wanted: &Receiver<Unit>, needs: &Needs) -> Result<(), RepairError> {
@@ -248,11 +280,11 @@ impl Mender {
             match (need, made) {
                 (Need::Context | Need::Missing, Ok(_)) => {}
                 (_, Ok(bytes)) if self.made.len() + bytes.len() > MOST_MADE => {
-                    self.broken.get_or_insert("it is too large".into());
+                    self.broken.get_or_insert(Why::Whole("it is too large".into()));
                 }
                 (_, Ok(bytes)) => self.made.extend_from_slice(&bytes),
                 (_, Err(why)) => {
-                    self.broken.get_or_insert(why);
+                    self.broken.get_or_insert(Why::Lacking(why));
                 }
             }
             if *need == Need::Damaged {
@@ -260,11 +292,12 @@ impl Mender {
                 let ended = match (self.broken.take(), &unit.piece) {
                     (Some(why), _) => Err(why),
                     (None, Some(piece)) => self.put(piece, &made, Side::End)?,
-                    (None, None) => Err("its place is not known".into()),
+                    (None, None) => Err(Why::Lacking("its place is not known".into())),
                 };
                 match ended {
                     Ok(()) => self.mended += 1,
-                    Err(why) => self.left.add(named(&unit, &why)),
+                    Err(Why::Lacking(why)) => self.left.add(named(&unit, &why)),
+                    Err(Why::Whole(why)) => self.whole.add(named(&unit, &why)),
                 }
             }
         }
@@ -301,16 +334,16 @@ impl Mender {
     }
 
     /// Writes `made` at one end of a piece, if that makes the whole of it what it was.
-    fn put(&mut self, piece: &Piece, made: &[u8], side: Side) -> Result<Result<(), String>, RepairError> {
+    fn put(&mut self, piece: &Piece, made: &[u8], side: Side) -> Result<Result<(), Why>, RepairError> {
         let put = self.file.put(piece.offset, piece.length, &piece.sha256, made, side)?;
         Ok(match put {
             Put::Mended => Ok(()),
-            Put::Outside => Err("its report places it outside of the file".into()),
-            Put::Beside => Err(format!(
-                "its media is sound, but not what stands beside it, such as the index: {}",
-                self.again
+            Put::Outside => Err(Why::Lacking("its report places it outside of the file".into())),
+            Put::Beside => Err(Why::Whole(
+                "its media is sound, but not what stands beside it, such as the index".into(),
             )),
-            Put::Other | Put::Partial => Err("what is fetched now does not make the bytes that it had".into()),
+            Put::Partial if !self.is_media_alone => Err(Why::Whole("what stands beside its media is damaged, or was changed".into())),
+            Put::Other | Put::Partial => Err(Why::Lacking("what is fetched now does not make the bytes that it had".into())),
         })
     }
 
@@ -327,13 +360,12 @@ impl Mender {
             }
             match self.put(&tail, &made, Side::Start)? {
                 Ok(()) => self.mended += 1,
-                Err(_) => {
-                    let what = format!("what stands behind the last segment, such as the index, is damaged: {}", self.again);
-                    self.left.add(what);
-                }
+                Err(_) => self
+                    .whole
+                    .add("what stands behind the last segment, such as the index, is damaged".into()),
             }
         }
-        if self.left.is_empty() && self.file.cut_off()? {
+        if self.left.is_empty() && self.whole.is_empty() && self.file.cut_off()? {
             self.mended += 1;
         }
         Ok(())

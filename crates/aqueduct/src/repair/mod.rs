@@ -3,11 +3,13 @@
 //! A damaged unit is made again and written in its place, once its new bytes have the digest of the old ones: a file is never
 //! worse than before, whatever happens meanwhile. A unit that never came is filled in where the file is a concatenation or an
 //! MP4: it moves what stands behind it, so the file is written anew beside the old one, of which it takes the rest, and
-//! replaces it when it is whole. What cannot be mended is named, with the reason.
+//! replaces it when it is whole. Where neither helps, the whole stream is fetched again, and the new file replaces the old one
+//! when it is whole and lacks nothing that the old one has. What cannot be mended is named, with the reason.
 
 mod fill;
 mod matching;
 mod mend;
+mod remake;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,7 +17,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aqueduct_core::{Decrypt, Fetch, Mux, Presentation, Resolve, TrackId};
+use aqueduct_core::{Decrypt, Fetch, Mux, Presentation, Resolve, Summary, TrackId};
 use aqueduct_mux::{Account, Mp4, OutputError, Remaker, SampleWriter};
 use thiserror::Error;
 
@@ -47,6 +49,12 @@ pub enum RepairError {
     #[error("{what}")]
     Unfit {
         /// Why.
+        what: String,
+    },
+    /// What is needed besides what is missing cannot be had.
+    #[error("{what}")]
+    Lacking {
+        /// What, and why.
         what: String,
     },
     /// Another process repairs it.
@@ -83,10 +91,38 @@ pub struct Damage {
     needs: Arc<Needs>,
     /// What stands around what is missing, by its place among the units of the report, with its track.
     around: BTreeMap<u64, (u32, Around)>,
+    lacks: Arc<Lacks>,
     damaged: u64,
     missing: u64,
     tail: Tail,
     length: u64,
+}
+
+/// The segments that a file lacks, though they were on offer.
+#[derive(Debug, Default)]
+struct Lacks {
+    /// Track, first Media Sequence Number, and how many, in that order.
+    segments: Vec<(u32, u64, u64)>,
+    /// The place of the first among the units of the report.
+    first: Option<u64>,
+}
+
+impl Lacks {
+    /// Whether all of these are among them.
+    fn have(&self, track: TrackId, msn: u64, segments: u64) -> bool {
+        let (mut next, end) = (msn, msn.saturating_add(segments));
+        while next < end {
+            let behind = self
+                .segments
+                .partition_point(|(of, first, _)| (*of, *first) <= (track.number(), next));
+            let known = behind.checked_sub(1).and_then(|at| self.segments.get(at));
+            match known.map(|(of, first, count)| (*of, first.saturating_add(*count))) {
+                Some((of, known)) if of == track.number() && known > next => next = known,
+                _ => return false,
+            }
+        }
+        true
+    }
 }
 
 /// Why a unit is needed. The last is the most.
@@ -120,10 +156,18 @@ pub struct Repaired {
     pub mended: u64,
     /// Segments that were missing and are in the file now.
     pub filled: u64,
+    /// Why the whole stream was fetched again, where the file was made anew of that, as fragments for people.
+    pub remade: Found<String>,
+    /// Segments of such a file that is not whole yet: the next repair goes on from there.
+    pub waiting: u64,
     /// What is still not as it should be, and why, as fragments for people.
     pub left: Found<String>,
     /// The file unit by unit, where it was written anew.
     pub account: Option<Account>,
+    /// What its muxer says, where it was made anew.
+    pub summary: Option<Summary>,
+    /// What only the whole stream mends.
+    whole: Found<String>,
 }
 
 impl Damage {
@@ -155,8 +199,10 @@ impl Damage {
             lanes,
             context,
             around,
+            mut lacks,
             ..
         } = survey;
+        lacks.segments.sort_unstable();
         // What a demuxer held to the end stands behind the last unit.
         if !judged.tail && context {
             for (track, lane) in lanes.iter().filter(|(_, lane)| !lane.sections) {
@@ -171,6 +217,7 @@ impl Damage {
             report,
             needs: Arc::new(needs),
             around,
+            lacks: Arc::new(lacks),
             damaged,
             missing,
             length,
@@ -184,12 +231,17 @@ impl Damage {
 
     /// Whether every byte is as it was written, and nothing is missing.
     pub fn is_none(&self) -> bool {
-        self.damaged == 0 && self.missing == 0 && self.tail == Tail::Sound && self.length == self.report.output().bytes
+        self.is_sound() && self.missing == 0
     }
 
     /// Whether something has to be fetched.
     pub fn needs_fetching(&self) -> bool {
-        !self.needs.is_empty()
+        !self.needs.is_empty() || self.tail == Tail::Damaged
+    }
+
+    /// Whether it lacks segments and is as it was otherwise.
+    fn is_sound(&self) -> bool {
+        self.damaged == 0 && self.tail == Tail::Sound && self.length == self.report.output().bytes
     }
 
     /// Units whose bytes are others, and segments that were on offer and never came.
@@ -246,6 +298,7 @@ impl Damage {
 struct Survey {
     needs: Needs,
     around: BTreeMap<u64, (u32, Around)>,
+    lacks: Lacks,
     damaged: u64,
     missing: u64,
     lanes: BTreeMap<u32, Lane>,
@@ -273,6 +326,7 @@ impl Survey {
         Self {
             needs: BTreeMap::new(),
             around: BTreeMap::new(),
+            lacks: Lacks::default(),
             damaged: 0,
             missing: 0,
             lanes: BTreeMap::new(),
@@ -287,6 +341,8 @@ impl Survey {
         let Some(piece) = &unit.piece else {
             if unit.fate != "tagged" {
                 self.missing = self.missing.saturating_add(unit.segments);
+                self.lacks.segments.push((unit.track, unit.msn, unit.segments));
+                self.lacks.first.get_or_insert(number);
                 lane.lacks = lane.last.is_some();
                 match lane.last {
                     Some(last) => self.around.entry(last).or_insert((unit.track, Around::Before)),
@@ -328,8 +384,8 @@ impl Survey {
 }
 
 impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
-    /// Mends a file with what `presentation` has of it. The muxer of the pipeline is not asked: what the file is, its report
-    /// says.
+    /// Mends a file with what `presentation` has of it: in place where that can be, or by making it anew of the whole stream.
+    /// The muxer of the pipeline is not asked: what the file is, its report says.
     ///
     /// # Errors
     ///
@@ -340,9 +396,44 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         }
         let mut repaired = Repaired::default();
         self.mend(presentation, damage, &mut repaired).await?;
+        let obstructed = !repaired.left.is_empty();
         if damage.missing > 0 {
             self.fill(presentation, damage, &mut repaired).await?;
         }
+        if !repaired.whole.is_empty() {
+            self.remake(presentation, damage, obstructed, &mut repaired).await?;
+        }
         Ok(repaired)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_file_lacks_is_known_by_its_numbers() {
+        let lacks = Lacks {
+            segments: vec![(0, 3, 1), (0, 4, 1), (0, 5, 10), (1, 2, 1), (1, u64::MAX, 9)],
+            first: Some(3),
+        };
+        for (track, msn, segments, expected) in [
+            (0, 3, 1, true),
+            (0, 3, 12, true),
+            (0, 14, 1, true),
+            (0, 3, 13, false),
+            (0, 2, 1, false),
+            (0, 15, 1, false),
+            (1, 2, 1, true),
+            (1, 3, 1, false),
+            (2, 3, 1, false),
+            (1, u64::MAX, u64::MAX, true),
+        ] {
+            assert_eq!(
+                lacks.have(TrackId::new(track), msn, segments),
+                expected,
+                "{segments} from {msn} of {track}"
+            );
+        }
     }
 }

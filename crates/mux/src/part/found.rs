@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use aqueduct_core::{Presentation, Track};
 
+use super::Replace;
 use super::names::{paths, target_of};
 use crate::OutputError;
 use crate::journal::disk::{Disk, RealDisk, There};
@@ -36,7 +37,7 @@ impl Found {
 
 /// Looks at what stands at the target and beside it. Only a journal whose output is finished is removed. With it comes whether
 /// what stands there is of this program, as far as the journal tells.
-pub(super) fn look(disk: &dyn Disk, target: &Path, overwrite: bool) -> Result<(Found, bool), OutputError> {
+pub(super) fn look(disk: &dyn Disk, target: &Path, replace: Replace) -> Result<(Found, bool), OutputError> {
     let (part, journal) = paths(target);
     // What stands there may be a link that somebody laid to another file; a pipe or a device would be replaced by a file.
     for path in [&part, &journal] {
@@ -52,7 +53,7 @@ pub(super) fn look(disk: &dyn Disk, target: &Path, overwrite: bool) -> Result<(F
         _ => Ok(Left::Torn),
     };
     let left = left.map_err(|source| OutputError::io(&journal, "cannot be read", source))?;
-    if matches!(left, Left::Foreign) && !overwrite {
+    if matches!(left, Left::Foreign) && replace != Replace::All {
         return Err(OutputError::Foreign { path: journal });
     }
     let ours = matches!(left, Left::Journal(_) | Left::Begun | Left::OtherVersion);
@@ -62,9 +63,13 @@ pub(super) fn look(disk: &dyn Disk, target: &Path, overwrite: bool) -> Result<(F
         _ => None,
     };
     match disk.there(target) {
+        // What is to be taken up is the target itself.
+        There::File(length) if interrupted == Some(length) && alone && replace == Replace::Target => {
+            return Err(OutputError::Exists { path: target.into() });
+        }
         There::File(length) if interrupted == Some(length) && alone => return Ok((Found::Interrupted(length), ours)),
         There::Nothing => {}
-        _ if overwrite => {}
+        _ if replace >= Replace::Target => {}
         _ => {
             // Left by a process that was killed when the target had its name already.
             if matches!(left, Left::Journal(_)) && interrupted.is_none() && alone {
@@ -82,20 +87,22 @@ pub(super) fn look(disk: &dyn Disk, target: &Path, overwrite: bool) -> Result<(F
 }
 
 /// Whether another process gave a file the name of the target, between the look at it and the lock.
-pub(super) fn has_appeared(disk: &dyn Disk, target: &Path, found: Found, overwrite: bool) -> bool {
-    !overwrite && !matches!(found, Found::Interrupted(_)) && disk.there(target) != There::Nothing
+pub(super) fn has_appeared(disk: &dyn Disk, target: &Path, found: Found, replace: Replace) -> bool {
+    replace == Replace::Nothing && !matches!(found, Found::Interrupted(_)) && disk.there(target) != There::Nothing
 }
 
 /// Whether an earlier run left something of the output at `target` that can be taken up. What is not of this program, or of
-/// another version of it, counts as that. A repair that writes a file anew leaves nothing: all of it is in the old file.
+/// another version of it, counts as that. A repair that puts a file together anew leaves nothing: all of it is in the old file.
+/// So does a run that was killed when the target had its name already.
 pub fn can_go_on(target: &Path) -> bool {
-    let (_, journal) = paths(target);
+    let (part, journal) = paths(target);
     if !journal.symlink_metadata().is_ok_and(|there| there.is_file() && there.len() > 0) {
         return false;
     }
     let has_state = || -> std::io::Result<bool> {
         let journal = RealDisk.read(&journal)?;
         Ok(match Left::of(&*journal)? {
+            Left::Journal(survey) if survey.interrupted.is_none() && RealDisk.there(&part) == There::Nothing => false,
             Left::Journal(_) => checkpoints(&*journal, u64::MAX, |_| Err(()))?.is_err(),
             Left::Begun | Left::Torn => false,
             Left::OtherVersion | Left::Foreign => true,

@@ -35,6 +35,16 @@ const ASIDE: usize = 256 << 10;
 
 const UNSAFE: &str = "cannot be made safe on the disk";
 
+/// What a part file may take the place of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Replace {
+    Nothing,
+    /// A target that is there.
+    Target,
+    /// That, and what stands in its own place, whatever it is of.
+    All,
+}
+
 /// A file under a temporary name, locked against other processes.
 #[derive(Debug)]
 pub(crate) struct Part {
@@ -43,7 +53,7 @@ pub(crate) struct Part {
     path: PathBuf,
     journal: PathBuf,
     target: PathBuf,
-    overwrite: bool,
+    replace: Replace,
     resume: bool,
     /// From this segment on, nothing is taken up.
     before: Option<(TrackId, u64)>,
@@ -79,16 +89,16 @@ impl Safe {
 /// Opening, and what becomes of what is there.
 impl Part {
     /// Takes hold of the part file of `target`. What an earlier run left there stays as it is for now.
-    pub(crate) fn open(disk: Arc<dyn Disk>, target: &Path, overwrite: bool) -> Result<Self, OutputError> {
+    pub(crate) fn open(disk: Arc<dyn Disk>, target: &Path, replace: Replace) -> Result<Self, OutputError> {
         let (path, journal) = paths(target);
-        let (mut found, ours) = found::look(&*disk, target, overwrite)?;
+        let (mut found, ours) = found::look(&*disk, target, replace)?;
         let file = locked(&*disk, &path, &path, "cannot be created")?;
         // The process that held the lock may have given the file its final name, or removed it, in the meantime.
         if !file.is_at(&path) {
             return Err(OutputError::Busy { path });
         }
         let length = file.len().map_err(|source| OutputError::io(&path, "cannot be read", source))?;
-        let finished = found::has_appeared(&*disk, target, found, overwrite);
+        let finished = found::has_appeared(&*disk, target, found, replace);
         if finished && length == 0 {
             disk.remove(&path)
                 .map_err(|source| OutputError::io(&path, "cannot be removed", source))?;
@@ -96,7 +106,7 @@ impl Part {
         if finished {
             return Err(OutputError::Exists { path: target.into() });
         }
-        if length > 0 && !ours && !overwrite {
+        if length > 0 && !ours && replace != Replace::All {
             return Err(OutputError::Foreign { path });
         }
         if length == 0 && !ours && found == Found::Part {
@@ -108,7 +118,7 @@ impl Part {
             path,
             journal,
             target: target.into(),
-            overwrite,
+            replace,
             resume: true,
             before: None,
             found: Some(found),
@@ -160,7 +170,7 @@ impl Part {
             },
             Left::Begun | Left::Torn | Left::Foreign => return Ok(None),
         };
-        if self.overwrite { Ok(None) } else { Err(refused) }
+        if self.replace == Replace::All { Ok(None) } else { Err(refused) }
     }
 
     /// Goes on from the last place that both files prove.
@@ -209,7 +219,7 @@ impl Part {
 
     /// Throws away what is there.
     fn begin_empty(&mut self, journal: Box<dyn Bytes>, job: &Job) -> Result<(), OutputError> {
-        if matches!(self.found, Some(Found::Interrupted(_))) && !self.overwrite {
+        if matches!(self.found, Some(Found::Interrupted(_))) && self.replace != Replace::All {
             return Err(OutputError::Exists { path: self.target.clone() });
         }
         let error = |source| OutputError::io(&self.path, "cannot be emptied", source);
@@ -373,7 +383,7 @@ impl Part {
     /// Gives the file its final name. After an interruption the journal stays, so that it can be taken up again.
     pub(crate) fn commit(mut self, interrupted: bool) -> Result<Account, OutputError> {
         self.check_name()?;
-        if !self.overwrite && self.disk.there(&self.target) != There::Nothing {
+        if self.replace == Replace::Nothing && self.disk.there(&self.target) != There::Nothing {
             return Err(OutputError::Exists { path: self.target.clone() });
         }
         self.safe.syncer = None;

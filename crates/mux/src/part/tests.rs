@@ -16,7 +16,7 @@ fn job(container: &str) -> Job {
 }
 
 fn open(disk: &FaultyDisk) -> Result<Part, OutputError> {
-    Part::open(Arc::new(disk.clone()), Path::new(TARGET), false)
+    Part::open(Arc::new(disk.clone()), Path::new(TARGET), Replace::Nothing)
 }
 
 fn info(msn: u64) -> SegmentInfo {
@@ -137,6 +137,38 @@ fn what_is_not_of_this_job_or_version_is_refused_and_stays() {
         anew.begin_anew();
         assert!(anew.begin(&job("raw")).unwrap().is_none(), "{case}");
     }
+}
+
+#[test]
+fn what_takes_the_place_of_a_target_spares_what_is_unfinished_beside_it() {
+    let replacing = |disk: &FaultyDisk| Part::open(Arc::new(disk.clone()), Path::new(TARGET), Replace::Target);
+    let (ours, others) = (job("raw"), job("mp4"));
+    let disk = left(&["one.", "two."], &ours);
+    disk.put(Path::new(TARGET), b"old");
+    let refused = replacing(&disk).unwrap().begin(&others).unwrap_err();
+    assert!(matches!(refused, OutputError::OtherStream { .. }), "{refused}");
+    assert_eq!(file(&disk, PART), b"one.two.");
+    let mut part = replacing(&disk).unwrap();
+    assert_eq!(part.begin(&ours).unwrap().map(|resumed| resumed.bytes), Some(8));
+    assert_eq!(file(&disk, TARGET), b"old");
+    part.commit(false).unwrap();
+    assert_eq!((file(&disk, TARGET), disk.names().len()), (b"one.two.".to_vec(), 1));
+
+    let disk = FaultyDisk::default();
+    disk.put(Path::new(TARGET), b"old");
+    disk.put(Path::new(PART), b"precious");
+    assert!(matches!(replacing(&disk), Err(OutputError::Foreign { .. })));
+    assert_eq!((file(&disk, TARGET), file(&disk, PART)), (b"old".to_vec(), b"precious".to_vec()));
+
+    // One that was interrupted is unfinished itself.
+    let disk = FaultyDisk::default();
+    let mut part = open(&disk).unwrap();
+    part.begin(&ours).unwrap();
+    part.append(b"one.").unwrap();
+    part.record(Entry::segment(&info(0), written()), Some(Vec::new())).unwrap();
+    drop(part.commit(true).unwrap());
+    assert!(matches!(replacing(&disk), Err(OutputError::Exists { .. })));
+    assert_eq!(file(&disk, TARGET), b"one.");
 }
 
 #[test]

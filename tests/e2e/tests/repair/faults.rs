@@ -109,3 +109,19 @@ async fn a_repair_that_is_killed_while_it_writes_anew_leaves_the_file_as_it_was_
         assert_eq!(made.names(), 2, "{path}: something was left behind: {:?}", made.bench.names());
     }
 }
+
+#[tokio::test]
+async fn a_file_that_cannot_be_made_anew_for_want_of_room_stays_as_it_is() {
+    for output in ["out.mkv", "out.ts"] {
+        let made = Made::new(output, "/s/fmp4/index.m3u8", &[]).await;
+        let damaged = made.flip(&[90_000]);
+        for room in [0, made.whole.len() / 2, made.whole.len() - BLOCK] {
+            let refused = repair_within(&made, room).await;
+            expect(&refused, 1, "cannot be written");
+            assert!(made.bench.read(output) == damaged, "{output} within {room} bytes: it was touched");
+        }
+        made.repair(&[], 0, "made anew of the whole stream").await;
+        made.is_whole(output);
+        assert_eq!(made.names(), 2, "{output}: something was left behind: {:?}", made.bench.names());
+    }
+}

@@ -1,0 +1,437 @@
+//! Making a file anew of the whole stream, where neither mending nor filling in helps.
+//!
+//! It is the ordinary run of the stream that the report names, into a part file beside the old file, and can be taken up like any
+//! other. The new file replaces the old one when it is whole and lacks nothing that the old one has; until then the old one
+//! stays as it is.
+
+use std::collections::{HashMap, hash_map};
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use aqueduct_core::{
+    Clear, Decrypt, Fetch, Item, Mux, MuxError, Presentation, Receiver, Resolve, Resource, Sender, Stop, Summary, Track, TrackId,
+    TrackKind, Write,
+};
+use aqueduct_fetch::{OnMissing, Permits};
+use aqueduct_mux::{Auto, Entries, Finished, Job, Output, OutputError, StageError, can_go_on, part_paths};
+use tokio::sync::Barrier;
+
+use super::matching::Matcher;
+use super::mend::{Wanted, choose, named};
+use super::{Damage, Lacks, Need, RepairError, Repaired};
+use crate::error::numbers;
+use crate::json::{PROGRAM, chain};
+use crate::lane::Stages;
+use crate::pipeline::panicked;
+use crate::resume::{self, Beyond};
+use crate::verify::is_there;
+use crate::{Error, Pipeline, UnitDocument, VerifyError, begin};
+
+impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
+    /// Fetches the whole stream and makes the file anew. Where that cannot be, what only that mends is left as it is.
+    /// `obstructed` says that something which the file has cannot be had.
+    pub(super) async fn remake(
+        &self,
+        presentation: &Presentation,
+        damage: &Damage,
+        obstructed: bool,
+        repaired: &mut Repaired,
+    ) -> Result<(), RepairError> {
+        let why = std::mem::take(&mut repaired.whole);
+        let lanes: Vec<Track> = presentation
+            .tracks
+            .iter()
+            .filter(|track| damage.is_lane(track.id))
+            .cloned()
+            .collect();
+        let refusal = match refusal(damage, &lanes, obstructed) {
+            Some(refusal) => Some(refusal.to_owned()),
+            None if damage.is_sound() && !self.can_be_had(damage, &lanes).await? => Some("none of what is missing can be had".into()),
+            None => self.make_anew(presentation, damage, lanes, repaired).await?,
+        };
+        match refusal {
+            None => repaired.remade = why,
+            Some(refusal) => repaired.left.append(why, |why| {
+                format!("{why}: only the whole stream, fetched again, makes it whole, and {refusal}")
+            }),
+        }
+        Ok(())
+    }
+
+    /// Gives why the file stays as it is, if it does.
+    async fn make_anew(
+        &self,
+        presentation: &Presentation,
+        damage: &Damage,
+        lanes: Vec<Track>,
+        repaired: &mut Repaired,
+    ) -> Result<Option<String>, RepairError> {
+        let Some(muxer) = damage.report.output().container.as_deref().and_then(Auto::named) else {
+            return Ok(Some(
+                "it is not made by itself: the command that made it does it again, with --overwrite".into(),
+            ));
+        };
+        let others = can_go_on(&damage.file);
+        let counters = self.common.progress.counters();
+        let before = counters.segments_written();
+        let made = self.make(presentation, damage, &lanes, muxer).await;
+        let finished = match made {
+            Ok(finished) => finished,
+            Err(RepairError::Unfit { what }) => {
+                repaired.waiting = counters.segments_written().saturating_sub(before);
+                return Ok(Some(format!("that failed: {what}")));
+            }
+            Err(RepairError::Run(Error::Output(
+                error @ (OutputError::OtherStream { .. } | OutputError::OtherVersion { .. } | OutputError::Foreign { .. }),
+            ))) => return Ok(Some(format!("something is in its way: {}", chain(&error)))),
+            Err(error) => {
+                // What is of another stream is of no use. What the user began is the user's to give up.
+                if matches!(error, RepairError::Run(Error::OtherStream { .. })) && !others {
+                    discard(damage.file.clone()).await;
+                }
+                return Err(error);
+            }
+        };
+        let (proof, streamed) = (Proof::of(damage), lanes.iter().any(is_streamed));
+        let proved = tokio::task::spawn_blocking(move || proof.refuses(&finished, streamed).map(|refusal| (finished, refusal)));
+        let (finished, refusal) = proved.await.map_err(panicked)??;
+        if refusal.is_some() {
+            drop(finished);
+            if !others {
+                discard(damage.file.clone()).await;
+            }
+            return Ok(refusal);
+        }
+        repaired.filled = damage.missing.saturating_sub(finished.tally.missing);
+        repaired.left = crate::Found::default();
+        for gap in finished.tally.gaps.iter().filter(|gap| gap.cause.was_on_offer()) {
+            let segments = numbers(gap.first_msn, gap.segments);
+            repaired.left.add(format!("{segments} of {}: {}", gap.track, gap.cause));
+        }
+        let Finished { output, summary, .. } = finished;
+        let committed = tokio::task::spawn_blocking(move || output.commit());
+        repaired.account = Some(committed.await.map_err(panicked)?.map_err(Error::Output)?);
+        repaired.summary = Some(summary);
+        Ok(None)
+    }
+
+    /// Whether anything that the file lacks can be had by now. What comes is dropped.
+    async fn can_be_had(&self, damage: &Damage, lanes: &[Track]) -> Result<bool, RepairError> {
+        let mut stages = self.stages(OnMissing::Gap);
+        let mut asked = Vec::new();
+        for (track, permits) in lanes.iter().zip(Permits::split(self.common.options.concurrency, lanes.len())) {
+            if damage.lacks.segments.iter().any(|(of, ..)| *of == track.id.number()) {
+                let matcher = Matcher::new(&damage.report, track.id, track.live).await?;
+                asked.push(stages.spawn_through(track, permits, |items, outlet, stop| {
+                    choose(matcher, Wanted::Lacking, usize::MAX, items, outlet, stop)
+                }));
+            }
+        }
+        let sink = tokio::task::spawn_blocking(move || {
+            let came = |lane: &Receiver<Item<Clear>>| {
+                std::iter::from_fn(|| lane.recv_blocking().ok()).any(|item| matches!(item, Item::Segment { .. }))
+            };
+            Ok::<_, RepairError>(asked.iter().any(came))
+        });
+        self.join(stages, sink).await
+    }
+
+    /// Runs the stream into a part file beside the file.
+    async fn make(&self, presentation: &Presentation, damage: &Damage, lanes: &[Track], muxer: Auto) -> Result<Finished, RepairError> {
+        let (progress, mut options) = (self.common.progress.clone(), self.common.options.clone());
+        options.on_missing = OnMissing::Gap;
+        for track in lanes {
+            let duration = track.duration.unwrap_or_default();
+            progress
+                .counters()
+                .expect(track.segments.unwrap_or(0), track.bytes.unwrap_or(0), duration);
+        }
+        let mut own = presentation.clone();
+        own.tracks = lanes.to_vec();
+        let tracks: Vec<TrackId> = lanes.iter().map(|track| track.id).collect();
+        let file = damage.file.clone();
+        let opened = tokio::task::spawn_blocking(move || Output::replacing(&file));
+        let output = opened.await.map_err(panicked)?.map_err(Error::Output)?;
+        let job = begin::job(presentation, &tracks, muxer.identity(), &self.decrypter, &output);
+        let (has_keys, before) = (begin::has_keys(&self.decrypter), progress.counters().bytes_written());
+        let (output, mut jobs) = begin::begin(&own, job, has_keys, output, options.on_missing, &progress).await?;
+        let had = progress.counters().bytes_written().saturating_sub(before);
+        let to_come = damage.report.output().bytes.saturating_sub(had);
+        output.check_space(to_come).map_err(Error::Output)?;
+
+        let stop = self.common.stop.child();
+        let permits = Permits::split(options.concurrency, lanes.len());
+        let (resolver, fetcher) = (Arc::clone(&self.resolver), Arc::clone(&self.fetcher));
+        let mut stages = Stages::new(resolver, fetcher, self.decrypter.clone(), options, &progress, &stop);
+        let matched = Arc::new(Barrier::new(jobs.len()));
+        let mut clear = Vec::new();
+        for (track, permits) in lanes.iter().zip(permits) {
+            let same = Same {
+                // What comes as one stream has units only where the network cuts it.
+                matcher: if is_streamed(track) {
+                    None
+                } else {
+                    Some(Matcher::new(&damage.report, track.id, track.live).await?)
+                },
+                expected: track.segments,
+                stop: stop.clone(),
+            };
+            let job = jobs.iter().position(|job| job.track == track.id).map(|at| jobs.swap_remove(at));
+            let again = resume::Again {
+                fetcher: stages.fetcher(),
+                lender: stages.lender(track),
+            };
+            let matched = Arc::clone(&matched);
+            let lane = stages.spawn_through(track, permits, |items, outlet, source| async move {
+                let Some(job) = job else {
+                    return same.run(items, outlet, &source).await;
+                };
+                let (known, to_resume) = aqueduct_core::channel(1);
+                let resumed = resume::run(job, again, to_resume, outlet, matched, source.clone());
+                let (same, resumed) = tokio::join!(same.run(items, known, &source), resumed);
+                same.and(resumed)
+            });
+            clear.push((track.id, lane));
+        }
+        let muxer = Complete {
+            muxer,
+            lacks: Arc::clone(&damage.lacks),
+        };
+        let presentation = presentation.clone();
+        let sink = tokio::task::spawn_blocking(move || {
+            aqueduct_mux::run(muxer, &presentation, clear, output, &progress, &stop).map_err(|error| match error {
+                StageError::Output(error) => RepairError::Run(Error::Output(error)),
+                error => RepairError::Unfit { what: chain(&error) },
+            })
+        });
+        self.join(stages, sink).await
+    }
+}
+
+/// Why a file cannot be made anew, as far as that is known ahead.
+fn refusal(damage: &Damage, lanes: &[Track], obstructed: bool) -> Option<&'static str> {
+    if lanes.is_empty() {
+        Some("its tracks are not there")
+    } else if lanes.iter().any(|track| track.live) {
+        Some("the stream is live: its window has moved on")
+    } else if obstructed {
+        Some("other parts of it cannot be had")
+    } else if can_go_on(&damage.file) && !part_paths(&damage.file).0.exists() {
+        Some("it was interrupted: the command that began it goes on first")
+    } else {
+        None
+    }
+}
+
+/// Whether a track is one request, which cannot begin in the middle.
+fn is_streamed(track: &Track) -> bool {
+    track.kind == TrackKind::File && track.segments.is_none()
+}
+
+/// Removes what was begun.
+async fn discard(file: PathBuf) {
+    let begun = move || {
+        Output::replacing(&file)?
+            .anew()
+            .begin(&Job::new(&Presentation::default(), &[], ""))
+            .map(drop)
+    };
+    match tokio::task::spawn_blocking(begun).await.map_err(panicked) {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the part file could not be removed"),
+        Err(error) => tracing::warn!(%error, "the part file could not be removed"),
+    }
+}
+
+/// The stage that refuses another stream than that of the report.
+struct Same {
+    matcher: Option<Matcher>,
+    /// How many segments the playlist has, where that is known.
+    expected: Option<u64>,
+    /// What ends all tracks.
+    stop: Stop,
+}
+
+impl Same {
+    async fn run(mut self, items: Receiver<Item<Resource>>, outlet: Sender<Item<Resource>>, source: &Stop) -> Result<Beyond, Error> {
+        let ended = self.all(&items, &outlet, source).await;
+        if ended.is_err() {
+            // Before the outlet closes: a muxer that took this track for finished would go on with the others alone.
+            self.stop.drain();
+        }
+        ended.map(|()| Beyond::default())
+    }
+
+    async fn all(&mut self, items: &Receiver<Item<Resource>>, outlet: &Sender<Item<Resource>>, source: &Stop) -> Result<(), Error> {
+        let mut came = 0;
+        while let Ok(item) = items.recv().await {
+            came += match &item {
+                Item::Init { .. } => 0,
+                Item::Segment { .. } => 1,
+                Item::Gap { segments, .. } => *segments,
+            };
+            if let Some(matcher) = &mut self.matcher {
+                matcher.find(&item, |_, _| {}).await?;
+            }
+            if outlet.send(item).await.is_err() {
+                return Ok(());
+            }
+        }
+        // A resolver that was stopped, or that failed, says so itself.
+        if source.is_draining() {
+            return Ok(());
+        }
+        match self.expected {
+            Some(expected) if came != expected => Err(Error::Lost { came, expected }),
+            _ => self.matcher.as_ref().map_or(Ok(()), Matcher::finish),
+        }
+    }
+}
+
+/// A muxer that goes on without a segment only where the old file lacks it too.
+struct Complete {
+    muxer: Auto,
+    lacks: Arc<Lacks>,
+}
+
+impl Mux for Complete {
+    fn begin(&mut self, presentation: &Presentation, seekable: bool) -> Result<(), MuxError> {
+        self.muxer.begin(presentation, seekable)
+    }
+
+    fn push(&mut self, track: TrackId, item: Item<Clear>, writes: &mut Vec<Write>) -> Result<(), MuxError> {
+        match &item {
+            Item::Gap { info, segments, cause } if cause.was_on_offer() && !self.lacks.have(track, info.msn, *segments) => {
+                Err(MuxError::Media {
+                    what: format!("the file has it, and it cannot be had now: {cause}"),
+                })
+            }
+            _ => self.muxer.push(track, item, writes),
+        }
+    }
+
+    fn identity(&self) -> String {
+        self.muxer.identity()
+    }
+
+    fn checkpoint(&mut self, state: &mut Vec<u8>) -> bool {
+        self.muxer.checkpoint(state)
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), MuxError> {
+        self.muxer.restore(state)
+    }
+
+    fn finish(&mut self, writes: &mut Vec<Write>) -> Result<Summary, MuxError> {
+        self.muxer.finish(writes)
+    }
+}
+
+/// What shows that a new file is of the stream of the old one, and no worse.
+struct Proof {
+    file: PathBuf,
+    report: crate::FileReport,
+    needs: Arc<super::Needs>,
+    lacks: Arc<Lacks>,
+    missing: u64,
+    /// It lacks segments, and nothing else is wrong.
+    is_sound: bool,
+    is_concatenation: bool,
+}
+
+impl Proof {
+    fn of(damage: &Damage) -> Self {
+        Self {
+            file: damage.file.clone(),
+            report: damage.report.clone(),
+            needs: Arc::clone(&damage.needs),
+            lacks: Arc::clone(&damage.lacks),
+            missing: damage.missing,
+            is_sound: damage.is_sound(),
+            is_concatenation: damage.is_concatenation(),
+        }
+    }
+
+    /// Why the new file does not replace the old one, if it does not. It blocks.
+    fn refuses(&self, finished: &Finished, streamed: bool) -> Result<Option<String>, RepairError> {
+        let mut gaps = finished.tally.gaps.iter().filter(|gap| gap.cause.was_on_offer());
+        if let Some(gap) = gaps.find(|gap| !self.lacks.have(gap.track, gap.first_msn, gap.segments)) {
+            let segments = numbers(gap.first_msn, gap.segments);
+            return Ok(Some(format!("it would lack {segments} of {}, which the file has", gap.track)));
+        }
+        if finished.tally.missing > self.missing || (self.is_sound && finished.tally.missing == self.missing) {
+            return Ok(Some("none of what is missing came".into()));
+        }
+        // Another version may write the same media in another way.
+        if self.report.document().program != PROGRAM || (streamed && !self.is_concatenation) {
+            return Ok(None);
+        }
+        let other = if streamed {
+            self.other_part()?
+        } else {
+            self.other_unit(&finished.output)?
+        };
+        Ok(other.map(|unit| named(&unit, "what is fetched now does not make the bytes that it has")))
+    }
+
+    /// A unit that is right in the old file and another one in the new one. They are comparable up to the first that was
+    /// missing, which changes what comes behind it.
+    fn other_unit(&self, output: &Output) -> Result<Option<UnitDocument>, RepairError> {
+        let mut lanes: HashMap<u32, Option<Entries>> = HashMap::new();
+        // What stands in front of all media tells of the film as a whole, such as its title today.
+        let mut head = !self.is_concatenation;
+        self.find(|unit, is_damaged| {
+            let entries = match lanes.entry(unit.track) {
+                hash_map::Entry::Occupied(entries) => entries.into_mut(),
+                hash_map::Entry::Vacant(none) => none.insert(output.entries(TrackId::new(unit.track)).map_err(Error::Output)?),
+            };
+            let entry = match entries {
+                Some(entries) => entries.next().map_err(|source| self.failed(source))?,
+                None => None,
+            };
+            let Some(piece) = &unit.piece else { return Ok(false) };
+            let is_head = piece.length > 0 && std::mem::take(&mut head);
+            let same = entry.and_then(|entry| entry.sha256()).as_ref() == Some(&piece.sha256);
+            Ok(!same && !is_head && !is_damaged)
+        })
+    }
+
+    /// The same by its place in the file.
+    fn other_part(&self) -> Result<Option<UnitDocument>, RepairError> {
+        let part = part_paths(&self.file).0;
+        let opened = File::open(&part).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let (length, mut file) = opened.map_err(|source| self.failed(source))?;
+        self.find(|unit, is_damaged| {
+            let Some(piece) = &unit.piece else { return Ok(false) };
+            Ok(!is_damaged && !is_there(&mut file, length, piece).map_err(|source| self.failed(source))?)
+        })
+    }
+
+    fn find(
+        &self,
+        mut is_other: impl FnMut(&UnitDocument, bool) -> Result<bool, RepairError>,
+    ) -> Result<Option<UnitDocument>, RepairError> {
+        let (mut number, mut other) = (0, None);
+        self.report.units::<RepairError>(|unit| {
+            let here = number;
+            number += 1;
+            if self.lacks.first.is_some_and(|first| here >= first) {
+                return Ok(false);
+            }
+            let is_damaged = matches!(self.needs.get(&here), Some((Need::Damaged, _)));
+            if is_other(&unit, is_damaged)? {
+                other = Some(unit);
+            }
+            Ok(other.is_none())
+        })?;
+        Ok(other)
+    }
+
+    fn failed(&self, source: std::io::Error) -> RepairError {
+        RepairError::Verify(VerifyError::Io {
+            path: self.file.clone(),
+            source,
+        })
+    }
+}

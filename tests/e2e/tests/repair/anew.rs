@@ -1,0 +1,416 @@
+//! Files that nothing mends but the whole stream, fetched again.
+
+use super::*;
+
+/// Repairs a file that is to be made anew, and demands that it be the one of an undisturbed run.
+async fn is_made_anew(made: &Made, undisturbed: &[u8], says: &str, name: &str) {
+    let finished = made.bench.run(&["repair", made.output]).await;
+    assert_eq!(finished.code, Some(0), "{name}: {}", finished.stderr);
+    assert!(
+        finished.stderr.contains("made anew of the whole stream: "),
+        "{name}: {}",
+        finished.stderr
+    );
+    assert!(finished.stderr.contains(says), "{name}: {says:?} is not in:\n{}", finished.stderr);
+    assert!(made.bench.read(made.output) == undisturbed, "{name}: it is not what it should be");
+    assert_eq!(made.names(), 2, "{name}: something was left behind: {:?}", made.bench.names());
+    let report = String::from_utf8(made.bench.read(&format!("{}.report.json", made.output))).unwrap();
+    let report = e2e::schema::check_report(&report).unwrap();
+    assert_eq!((&report["outcome"], &report["exit_code"]), (&"whole".into(), &0.into()), "{name}");
+    expect(&made.bench.run(&["verify", made.output]).await, 0, "sound: ");
+}
+
+#[tokio::test]
+async fn what_is_damaged_beyond_mending_is_made_anew() {
+    let none = &[][..];
+    let subtitles = &["--subs", "all"][..];
+    for (output, path, args, says) in [
+        ("out.ts", "/s/fmp4/index.m3u8", none, "each depends on all that came before"),
+        (
+            "out.ts",
+            "/s/alternate-audio/index.m3u8",
+            none,
+            "each depends on all that came before",
+        ),
+        ("out.m4s", "/s/plain-ts/index.m3u8", none, "each depends on all that came before"),
+        (
+            "out.m4s",
+            "/s/alternate-audio-fmp4/index.m3u8",
+            none,
+            "each depends on all that came before",
+        ),
+        ("out.mkv", "/s/plain-ts/index.m3u8", none, "each depends on all that came before"),
+        (
+            "out.mkv",
+            "/s/subtitles/index.m3u8",
+            subtitles,
+            "each depends on all that came before",
+        ),
+        (
+            "out.mka",
+            "/s/alternate-audio/index.m3u8",
+            none,
+            "each depends on all that came before",
+        ),
+        (
+            "out.srt",
+            "/s/subtitles/index.m3u8",
+            &["--subs", "lang:en"],
+            "each depends on all that came before",
+        ),
+    ] {
+        let name = format!("{path} to {output}");
+        let made = Made::new(output, path, args).await;
+        let length = made.whole.len();
+        for damage in ["a bit", "zeros", "the end", "the beginning"] {
+            match damage {
+                "a bit" => drop(made.flip(&[length / 2])),
+                "zeros" => {
+                    let mut bytes = made.whole.clone();
+                    bytes[length / 3..length / 2].fill(0);
+                    made.write(&bytes);
+                }
+                "the end" => made.write(&made.whole[..length * 3 / 4]),
+                _ => drop(made.flip(&[0, 1, 2, 3])),
+            }
+            is_made_anew(&made, &made.whole, says, &format!("{name}: {damage}")).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_index_is_made_anew_with_its_film() {
+    for (output, path, args) in [
+        ("out.mp4", "/s/fmp4/index.m3u8", &[][..]),
+        ("out.mp4", "/s/plain-ts/index.m3u8", &[]),
+        ("out.mp4", "/s/alternate-audio-fmp4/index.m3u8", &[]),
+        ("out.m4a", "/s/plain-ts/index.m3u8", &[]),
+        ("out.mp4", "/s/subtitles/index.m3u8", &["--subs", "all", "--subs-format", "tx3g"]),
+    ] {
+        let name = format!("{path} to {output}");
+        let made = Made::new(output, path, args).await;
+        let before = made.bench.segments();
+        // It stands in front.
+        made.flip(&[200]);
+        is_made_anew(&made, &made.whole, "its media is sound, but not what stands beside it", &name).await;
+        assert!(made.bench.segments() - before >= made.units().iter().filter(|unit| unit.get("init").is_none()).count());
+        // With the first samples.
+        let (offset, length) = made.piece(0, made.units().iter().find_map(|unit| unit["msn"].as_u64()).unwrap());
+        let mut bytes = made.whole.clone();
+        bytes[..offset + length / 2].fill(0);
+        made.write(&bytes);
+        is_made_anew(&made, &made.whole, "", &format!("{name}: blocks of zeros")).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_missing_beyond_filling_in_is_made_anew_once_it_can_be_had() {
+    let none = &[][..];
+    let inside = &["--subs", "all", "--subs-format", "tx3g"][..];
+    for (output, path, args, missing) in [
+        ("out.mp4", "/s/fmp4/index.m3u8", none, "/s/fmp4/0.m4s"),
+        ("out.mp4", "/s/plain-ts/index.m3u8", none, "/s/plain-ts/0.ts"),
+        ("out.mp4", "/s/alternate-audio/index.m3u8", none, "/s/alternate-audio/r1/0.ts"),
+        ("out.mkv", "/s/fmp4/index.m3u8", none, "/s/fmp4/2.m4s"),
+        ("out.mkv", "/s/plain-ts/index.m3u8", none, "/s/plain-ts/5.ts"),
+        ("out.ts", "/s/fmp4/index.m3u8", none, "/s/fmp4/3.m4s"),
+        ("out.m4s", "/s/plain-ts/index.m3u8", none, "/s/plain-ts/3.ts"),
+        ("out.mp4", "/s/subtitles/index.m3u8", inside, "/s/subtitles/r0/1.vtt"),
+    ] {
+        let name = format!("{missing} to {output}");
+        let undisturbed = Made::new(output, path, args).await;
+        let bench = Bench::new(vec![Rule::new(missing, Fault::status(404))]);
+        let made = Made::by(bench, output, path, &[args, &["--on-missing", "gap"]].concat(), 3).await;
+        // As long as it cannot be had, nothing else is asked for.
+        let (before, asked) = (made.bench.segments(), made.bench.asked(missing));
+        made.repair(&[], 3, "none of what is missing can be had").await;
+        assert_eq!(made.bench.segments() - before, made.bench.asked(missing) - asked, "{name}");
+        made.is_whole(&name);
+        assert_eq!(made.names(), 2, "{name}: something was left behind: {:?}", made.bench.names());
+        made.bench.server.set_rules(Vec::new());
+        is_made_anew(&made, &undisturbed.whole, "missing segments filled in: 1", &name).await;
+    }
+}
+
+#[tokio::test]
+async fn wherever_a_file_is_damaged_it_is_whole_again() {
+    for (output, path) in [
+        ("out.mp4", "/s/plain-ts/index.m3u8"),
+        ("out.mp4", "/s/alternate-audio/index.m3u8"),
+        ("out.mp4", "/s/alternate-audio-fmp4/index.m3u8"),
+        ("out.mkv", "/s/alternate-audio/index.m3u8"),
+        ("out.m4s", "/s/fmp4/index.m3u8"),
+    ] {
+        let made = Made::new(output, path, &[]).await;
+        let places = 12;
+        for place in 0..places {
+            let at = (made.whole.len() - 1) * place / (places - 1);
+            let mut bytes = made.whole.clone();
+            let end = bytes.len().min(at + 3000);
+            bytes[at..end].iter_mut().for_each(|byte| *byte ^= 0x55);
+            made.write(&bytes);
+            made.repair(&[], 0, "sound: ").await;
+            made.is_whole(&format!("{path} to {output}, damaged at {at}"));
+            assert_eq!(made.names(), 2, "{path}: something was left behind: {:?}", made.bench.names());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_period_that_starts_over_is_made_anew_on_one_timeline() {
+    let list = "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:2\n#EXT-X-MAP:URI=\"/s/fmp4/init.mp4\"\n\
+        #EXTINF:2,\n/s/fmp4/0.m4s\n#EXTINF:2,\n/s/fmp4/1.m4s\n#EXT-X-DISCONTINUITY\n#EXTINF:2,\n/again.m4s\n#EXT-X-ENDLIST\n";
+    let again = Fault::Redirect {
+        status: 302,
+        to: "/s/fmp4/0.m4s".into(),
+    };
+    let config = |rules: Vec<Rule>| {
+        let mut config = fixture_server::Config::standard().unwrap();
+        config.files.insert("/list.m3u8".into(), list.into());
+        config.rules = rules;
+        Bench::with(config)
+    };
+    let redirect = || Rule::new("/again.m4s", again.clone());
+    let undisturbed = Made::by(config(vec![redirect()]), "out.m4s", "/list.m3u8", &[], 0).await;
+    let gone = Rule::new("/again.m4s", Fault::status(404));
+    let made = Made::by(config(vec![gone]), "out.m4s", "/list.m3u8", &["--on-missing", "gap"], 3).await;
+    made.repair(&[], 3, "not mended: ").await;
+    made.is_whole("a period that is still gone");
+    made.bench.server.set_rules(vec![redirect()]);
+    is_made_anew(
+        &made,
+        &undisturbed.whole,
+        "times start over where they are",
+        "a period that starts over",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_that_came_as_one_stream_is_made_anew() {
+    let film: Vec<u8> = (0..3_000_000_u32)
+        .flat_map(|word| word.wrapping_mul(2_654_435_761).to_le_bytes())
+        .collect();
+    let bench = |film: &[u8]| {
+        let mut config = fixture_server::Config::standard().unwrap();
+        config.files.insert("/film.bin".into(), film.to_vec().into());
+        config.rules = vec![Rule::new("/film.bin", Fault::IgnoreRange)];
+        Bench::with(config)
+    };
+    let made = Made::by(bench(&film), "out.bin", "/film.bin", &[], 0).await;
+    assert!(made.whole == film);
+    let damaged = made.flip(&[7_000_000]);
+    // Another file of the same name.
+    let other = bench(&film.iter().map(|byte| byte ^ 1).collect::<Vec<u8>>());
+    made.repair(&[&other.server.url("/film.bin")], 1, "does not make the bytes that it has")
+        .await;
+    assert!(made.bench.read("out.bin") == damaged, "it was touched");
+    assert_eq!(made.names(), 2, "something was left behind: {:?}", made.bench.names());
+    is_made_anew(&made, &film, "it came as one stream", "a stream").await;
+}
+
+#[tokio::test]
+async fn what_the_file_has_and_nobody_else_is_not_given_up() {
+    for (output, path, segment) in [
+        ("out.mkv", "/s/plain-ts/index.m3u8", "/s/plain-ts/4.ts"),
+        ("out.mp4", "/s/fmp4/index.m3u8", "/s/fmp4/4.m4s"),
+    ] {
+        let made = Made::new(output, path, &[]).await;
+        let damaged = made.flip(&[200]);
+        made.bench.server.add_rule(Rule::new(segment, Fault::status(404)));
+        let refused = made.repair(&[], 1, "the file has it, and it cannot be had now").await;
+        assert!(refused.stderr.contains("what was fetched is kept"), "{}", refused.stderr);
+        assert!(made.bench.read(output) == damaged, "{path}: it was touched");
+        // What came meanwhile is not asked for again.
+        made.bench.server.set_rules(Vec::new());
+        let before = made.bench.segments();
+        is_made_anew(&made, &made.whole, "", output).await;
+        assert!(
+            made.bench.segments() - before <= 3,
+            "{path}: {} segments",
+            made.bench.segments() - before
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_expires_while_a_file_is_made_anew_is_asked_for_again() {
+    let made = Made::new("out.mkv", "/s/plain-ts/index.m3u8", &[]).await;
+    made.flip(&[90_000]);
+    made.bench
+        .server
+        .add_rule(Rule::new("/s/plain-ts/4.ts", Fault::status(403)).times(1));
+    made.repair(&["--concurrency", "1"], 0, "made anew of the whole stream").await;
+    made.is_whole("with an address that expired");
+    assert_eq!(made.names(), 2, "something was left behind: {:?}", made.bench.names());
+}
+
+#[tokio::test]
+async fn another_stream_does_not_replace_the_file() {
+    let made = Made::new("out.mkv", "/s/plain-ts/index.m3u8", &[]).await;
+    let damaged = made.flip(&[90_000]);
+    let other = made.bench.server.url("/s/low-ts/index.m3u8");
+    made.repair(&[&other], 2, "another stream").await;
+    assert!(made.bench.read("out.mkv") == damaged);
+    assert_eq!(made.names(), 2, "something was left behind: {:?}", made.bench.names());
+    // The same addresses with another content.
+    let other = Fault::Redirect {
+        status: 302,
+        to: "/s/low-ts/5.ts".into(),
+    };
+    made.bench.server.add_rule(Rule::new("/s/plain-ts/5.ts", other));
+    made.repair(&[], 1, "what is fetched now does not make the bytes that it has").await;
+    assert!(made.bench.read("out.mkv") == damaged);
+    assert_eq!(made.names(), 2, "something was left behind: {:?}", made.bench.names());
+}
+
+#[tokio::test]
+async fn what_stands_unfinished_beside_the_file_is_taken_up_or_left_alone() {
+    let made = Made::new("out.mkv", "/s/plain-ts/index.m3u8", &[]).await;
+    let damaged = made.flip(&[90_000]);
+    // Of another stream.
+    let rule = || Rule::new("/s/low-ts/3.ts", Fault::status(404));
+    made.bench.server.add_rule(rule());
+    expect(
+        &made
+            .bench
+            .fetch(&["-o", "out.mkv", "--overwrite"], "/s/discontinuity/index.m3u8")
+            .await,
+        0,
+        "whole",
+    );
+    made.write(&damaged);
+    expect(
+        &made
+            .bench
+            .fetch(&["-o", "out.mkv", "--overwrite", "--no-resume"], "/s/low-ts/index.m3u8")
+            .await,
+        1,
+        "is kept",
+    );
+    let theirs = made.bench.read("out.mkv.part");
+    made.repair(&[], 2, "another stream").await;
+    assert!(made.bench.read("out.mkv.part") == theirs && made.bench.read("out.mkv") == damaged);
+    // Of somebody else.
+    std::fs::remove_file(made.bench.path("out.mkv.part.journal")).unwrap();
+    made.bench.write("out.mkv.part", b"precious");
+    made.repair(&[], 1, "something is in its way").await;
+    assert!(made.bench.read("out.mkv.part") == b"precious" && made.bench.read("out.mkv") == damaged);
+    // Of the same.
+    std::fs::remove_file(made.bench.path("out.mkv.part")).unwrap();
+    made.bench.server.set_rules(vec![Rule::new("/s/plain-ts/3.ts", Fault::status(404))]);
+    expect(
+        &made.bench.fetch(&["-o", "out.mkv", "--overwrite"], "/s/plain-ts/index.m3u8").await,
+        1,
+        "is kept",
+    );
+    made.bench.server.set_rules(Vec::new());
+    let before = made.bench.segments();
+    is_made_anew(&made, &made.whole, "", "taken up").await;
+    assert!(made.bench.segments() - before <= 3, "{} segments", made.bench.segments() - before);
+}
+
+#[tokio::test]
+async fn a_kill_while_a_file_is_made_anew_costs_what_was_under_way() {
+    for output in ["out.mkv", "out.ts", "out.mp4"] {
+        let made = Made::new(output, "/s/fmp4/index.m3u8", &[]).await;
+        let damaged = made.flip(&[200]);
+        let stalled = "/s/fmp4/4.m4s";
+        made.bench.server.set_rules(vec![Rule::new(stalled, Fault::Stall { at: 1000 })]);
+        let before = made.bench.asked(stalled);
+        let mut command = e2e::binary::command(made.bench.folder()).unwrap();
+        let mut child = command.args(["repair", output, "--concurrency", "1"]).spawn().unwrap();
+        made.bench.server.stats().wait_until(|tally| tally.count(stalled) > before).await;
+        // One at a time.
+        made.repair(&[], 1, "another process").await;
+        child.kill().await.unwrap();
+        assert!(made.bench.read(output) == damaged, "{output}: it was touched");
+        made.bench.server.set_rules(Vec::new());
+        let before = made.bench.segments();
+        is_made_anew(&made, &made.whole, "", output).await;
+        // An MP4 has one asked for to find out what is wrong.
+        assert!(
+            made.bench.segments() - before <= 4,
+            "{output}: {} segments",
+            made.bench.segments() - before
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_interruption_leaves_the_file_as_it_is() {
+    let made = Made::new("out.mkv", "/s/long/index.m3u8", &[]).await;
+    let damaged = made.flip(&[90_000]);
+    made.bench
+        .server
+        .set_rules(vec![Rule::new("*.ts", Fault::Delay { milliseconds: 20 })]);
+    let before = made.bench.segments();
+    let mut command = e2e::binary::command(made.bench.folder()).unwrap();
+    let child = command.args(["repair", "out.mkv", "--concurrency", "1"]).spawn().unwrap();
+    made.bench
+        .server
+        .stats()
+        .wait_until(|tally| tally.count("*.ts") >= before + 5)
+        .await;
+    e2e::binary::interrupt(&child).unwrap();
+    let ended = e2e::binary::finish(child, e2e::bench::PATIENCE).await.unwrap();
+    expect(&ended, 130, "the same command carries on from there");
+    assert!(made.bench.read("out.mkv") == damaged, "it was touched");
+    made.bench.server.set_rules(Vec::new());
+    is_made_anew(&made, &made.whole, "", "after an interruption").await;
+    assert!(made.bench.segments() - before < 2 * 120, "it was begun anew");
+}
+
+// Between the new file and its report stands a moment in which the power may be cut.
+#[tokio::test]
+async fn a_file_whose_report_is_still_the_old_one_is_mended_all_the_same() {
+    for (output, path, missing) in [
+        ("out.ts", "/s/plain-ts/index.m3u8", "/s/plain-ts/2.ts"),
+        ("out.mp4", "/s/plain-ts/index.m3u8", "/s/plain-ts/2.ts"),
+        ("out.mp4", "/s/fmp4/index.m3u8", "/s/fmp4/2.m4s"),
+        ("out.mkv", "/s/fmp4/index.m3u8", "/s/fmp4/2.m4s"),
+    ] {
+        let undisturbed = Made::new(output, path, &[]).await;
+        let made = Made::by(
+            Bench::new(vec![Rule::new(missing, Fault::status(404))]),
+            output,
+            path,
+            &["--on-missing", "gap"],
+            3,
+        )
+        .await;
+        made.bench.server.set_rules(Vec::new());
+        let report = format!("{output}.report.json");
+        let old = made.bench.read(&report);
+        made.repair(&[], 0, "sound: ").await;
+        made.bench.write(&report, &old);
+        made.repair(&[], 0, "sound: ").await;
+        assert!(
+            made.bench.read(output) == undisturbed.whole,
+            "{path} to {output}: it is not what it should be"
+        );
+        assert_eq!(made.names(), 2, "{path}: something was left behind: {:?}", made.bench.names());
+    }
+}
+
+#[tokio::test]
+async fn subtitles_beside_a_film_are_refused_by_name() {
+    let made = Made::new("out.mp4", "/s/subtitles/index.m3u8", &["--subs", "lang:en"]).await;
+    let beside = "out.en.vtt".to_owned();
+    // Whichever was finished first.
+    let names: Vec<&str> = made.report["outputs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|output| output["file"].as_str())
+        .collect();
+    assert_eq!(names, ["out.mp4", "out.en.vtt"]);
+    assert_eq!(made.report["outputs"][1]["container"], "WebVTT");
+    let mut text = made.bench.read(&beside);
+    text[30] ^= 1;
+    made.bench.write(&beside, &text);
+    let report = made.bench.path("out.mp4.report.json");
+    let args = ["repair", &beside, "--report", report.to_str().unwrap()];
+    expect(&made.bench.run(&args).await, 1, "it is not made by itself");
+    assert!(made.bench.read(&beside) == text);
+}
