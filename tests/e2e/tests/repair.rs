@@ -336,6 +336,56 @@ async fn a_gap_in_an_mp4_is_filled_in_at_its_place_in_time() {
     }
 }
 
+/// Three periods; what the second is made of, `second` says.
+fn three_periods(second: &str) -> String {
+    let segment = |clip: &str, number: u32| format!("#EXTINF:2,\n/s/{clip}/{number}.m4s\n");
+    let map = |clip: &str| format!("#EXT-X-MAP:URI=\"/s/{clip}/init.mp4\"\n");
+    format!(
+        "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:2\n{}{}{}#EXT-X-DISCONTINUITY\n{}{}{}#EXT-X-DISCONTINUITY\n{}{}{}#EXT-X-ENDLIST\n",
+        map("fmp4"),
+        segment("fmp4", 0),
+        segment("fmp4", 1),
+        map(second),
+        segment(second, 2),
+        segment(second, 3),
+        map("fmp4"),
+        segment("fmp4", 4),
+        segment("fmp4", 5),
+    )
+}
+
+#[tokio::test]
+async fn a_period_with_an_initialization_section_of_its_own_is_filled_in() {
+    let (same, other) = ("fmp4-byte-ranges", "variants-fmp4/v1");
+    for (output, second, gone) in [
+        ("out.mp4", other, &["2.m4s", "3.m4s"][..]),
+        ("out.mp4", other, &["2.m4s"]),
+        ("out.mp4", other, &["3.m4s"]),
+        ("out.mp4", same, &["2.m4s", "3.m4s"]),
+        ("out.mkv", same, &["2.m4s", "3.m4s"]),
+        ("out.m4s", same, &["2.m4s", "3.m4s"]),
+        ("out.m4s", same, &["3.m4s"]),
+    ] {
+        let name = format!("{gone:?} of {second} to {output}");
+        let bench = |rules: Vec<Rule>| {
+            let mut config = fixture_server::Config::standard().unwrap();
+            config.files.insert("/list.m3u8".into(), three_periods(second).into());
+            config.rules = rules;
+            Bench::with(config)
+        };
+        let undisturbed = Made::by(bench(Vec::new()), output, "/list.m3u8", &[], 0).await;
+        let rules = gone.iter().map(|name| Rule::new(format!("/s/{second}/{name}"), Fault::status(404)));
+        let made = Made::by(bench(rules.collect()), output, "/list.m3u8", &["--on-missing", "gap"], 3).await;
+        made.repair(&[], 3, "not mended: ").await;
+        made.is_whole(&name);
+        made.bench.server.set_rules(Vec::new());
+        made.repair(&[], 0, &format!("missing segments filled in: {}", gone.len())).await;
+        assert!(made.bench.read(output) == undisturbed.whole, "{name}: it is not what it should be");
+        assert_eq!(made.names(), 2, "{name}: something was left behind: {:?}", made.bench.names());
+        expect(&made.bench.run(&["verify", output]).await, 0, "sound: ");
+    }
+}
+
 #[tokio::test]
 async fn without_a_report_there_is_nothing_to_go_by() {
     let bench = Bench::new(Vec::new());

@@ -125,6 +125,15 @@ impl Lacks {
     }
 }
 
+/// What a file is like once it is mended in place.
+#[derive(Clone, Copy, Debug)]
+struct State {
+    /// All bytes that it has are right.
+    is_right: bool,
+    /// Some are not, and what makes them right cannot be had.
+    is_obstructed: bool,
+}
+
 /// Why a unit is needed. The last is the most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Need {
@@ -396,12 +405,15 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         }
         let mut repaired = Repaired::default();
         self.mend(presentation, damage, &mut repaired).await?;
-        let obstructed = !repaired.left.is_empty();
+        let state = State {
+            is_right: repaired.left.is_empty() && repaired.whole.is_empty(),
+            is_obstructed: !repaired.left.is_empty(),
+        };
         if damage.missing > 0 {
             self.fill(presentation, damage, &mut repaired).await?;
         }
         if !repaired.whole.is_empty() {
-            self.remake(presentation, damage, obstructed, &mut repaired).await?;
+            self.remake(presentation, damage, state, &mut repaired).await?;
         }
         Ok(repaired)
     }

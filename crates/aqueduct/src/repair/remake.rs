@@ -19,23 +19,22 @@ use tokio::sync::Barrier;
 
 use super::matching::Matcher;
 use super::mend::{Wanted, choose, named};
-use super::{Damage, Lacks, Need, RepairError, Repaired};
+use super::{Damage, Lacks, Need, Needs, RepairError, Repaired, State};
 use crate::error::numbers;
 use crate::json::{PROGRAM, chain};
 use crate::lane::Stages;
 use crate::pipeline::panicked;
 use crate::resume::{self, Beyond};
 use crate::verify::is_there;
-use crate::{Error, Pipeline, UnitDocument, VerifyError, begin};
+use crate::{Error, FileReport, Found, Pipeline, UnitDocument, VerifyError, begin};
 
 impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
     /// Fetches the whole stream and makes the file anew. Where that cannot be, what only that mends is left as it is.
-    /// `obstructed` says that something which the file has cannot be had.
     pub(super) async fn remake(
         &self,
         presentation: &Presentation,
         damage: &Damage,
-        obstructed: bool,
+        state: State,
         repaired: &mut Repaired,
     ) -> Result<(), RepairError> {
         let why = std::mem::take(&mut repaired.whole);
@@ -45,10 +44,10 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             .filter(|track| damage.is_lane(track.id))
             .cloned()
             .collect();
-        let refusal = match refusal(damage, &lanes, obstructed) {
+        let refusal = match refusal(damage, &lanes, state) {
             Some(refusal) => Some(refusal.to_owned()),
-            None if damage.is_sound() && !self.can_be_had(damage, &lanes).await? => Some("none of what is missing can be had".into()),
-            None => self.make_anew(presentation, damage, lanes, repaired).await?,
+            None if state.is_right && !self.can_be_had(damage, &lanes).await? => Some("none of what is missing can be had".into()),
+            None => self.make_anew(presentation, damage, lanes, state, repaired).await?,
         };
         match refusal {
             None => repaired.remade = why,
@@ -65,6 +64,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         presentation: &Presentation,
         damage: &Damage,
         lanes: Vec<Track>,
+        state: State,
         repaired: &mut Repaired,
     ) -> Result<Option<String>, RepairError> {
         let Some(muxer) = damage.report.output().container.as_deref().and_then(Auto::named) else {
@@ -93,7 +93,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                 return Err(error);
             }
         };
-        let (proof, streamed) = (Proof::of(damage), lanes.iter().any(is_streamed));
+        let (proof, streamed) = (Proof::of(damage, state), lanes.iter().any(is_streamed));
         let proved = tokio::task::spawn_blocking(move || proof.refuses(&finished, streamed).map(|refusal| (finished, refusal)));
         let (finished, refusal) = proved.await.map_err(panicked)??;
         if refusal.is_some() {
@@ -104,7 +104,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             return Ok(refusal);
         }
         repaired.filled = damage.missing.saturating_sub(finished.tally.missing);
-        repaired.left = crate::Found::default();
+        repaired.left = Found::default();
         for gap in finished.tally.gaps.iter().filter(|gap| gap.cause.was_on_offer()) {
             let segments = numbers(gap.first_msn, gap.segments);
             repaired.left.add(format!("{segments} of {}: {}", gap.track, gap.cause));
@@ -210,12 +210,12 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
 }
 
 /// Why a file cannot be made anew, as far as that is known ahead.
-fn refusal(damage: &Damage, lanes: &[Track], obstructed: bool) -> Option<&'static str> {
+fn refusal(damage: &Damage, lanes: &[Track], state: State) -> Option<&'static str> {
     if lanes.is_empty() {
         Some("its tracks are not there")
     } else if lanes.iter().any(|track| track.live) {
         Some("the stream is live: its window has moved on")
-    } else if obstructed {
+    } else if state.is_obstructed {
         Some("other parts of it cannot be had")
     } else if can_go_on(&damage.file) && !part_paths(&damage.file).0.exists() {
         Some("it was interrupted: the command that began it goes on first")
@@ -331,24 +331,24 @@ impl Mux for Complete {
 /// What shows that a new file is of the stream of the old one, and no worse.
 struct Proof {
     file: PathBuf,
-    report: crate::FileReport,
-    needs: Arc<super::Needs>,
+    report: FileReport,
+    needs: Arc<Needs>,
     lacks: Arc<Lacks>,
     missing: u64,
-    /// It lacks segments, and nothing else is wrong.
-    is_sound: bool,
+    /// The file lacks segments, and nothing else is wrong with it.
+    is_right: bool,
     is_concatenation: bool,
 }
 
 impl Proof {
-    fn of(damage: &Damage) -> Self {
+    fn of(damage: &Damage, state: State) -> Self {
         Self {
             file: damage.file.clone(),
             report: damage.report.clone(),
             needs: Arc::clone(&damage.needs),
             lacks: Arc::clone(&damage.lacks),
             missing: damage.missing,
-            is_sound: damage.is_sound(),
+            is_right: state.is_right,
             is_concatenation: damage.is_concatenation(),
         }
     }
@@ -360,7 +360,7 @@ impl Proof {
             let segments = numbers(gap.first_msn, gap.segments);
             return Ok(Some(format!("it would lack {segments} of {}, which the file has", gap.track)));
         }
-        if finished.tally.missing > self.missing || (self.is_sound && finished.tally.missing == self.missing) {
+        if finished.tally.missing > self.missing || (self.is_right && finished.tally.missing == self.missing) {
             return Ok(Some("none of what is missing came".into()));
         }
         // Another version may write the same media in another way.

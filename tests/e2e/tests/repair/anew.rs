@@ -210,6 +210,98 @@ async fn a_file_that_came_as_one_stream_is_made_anew() {
 }
 
 #[tokio::test]
+async fn what_lies_beside_a_discontinuity_of_several_tracks_is_made_anew() {
+    let order = [3, 4, 5, 0, 1, 2];
+    let list = |folder: &str| {
+        let segment = |(place, number): (usize, u32)| {
+            let discontinuity = if place == 3 { "#EXT-X-DISCONTINUITY\n" } else { "" };
+            format!("{discontinuity}#EXTINF:2,\n/s/alternate-audio/{folder}/{number}.ts\n")
+        };
+        let segments: String = order.into_iter().enumerate().map(segment).collect();
+        format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{segments}#EXT-X-ENDLIST\n")
+    };
+    let main = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"Main\",DEFAULT=YES,URI=\"/audio.m3u8\"\n\
+        #EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO=\"a\"\n/video.m3u8\n";
+    let bench = |rules: Vec<Rule>| {
+        let mut config = fixture_server::Config::standard().unwrap();
+        let files = [
+            ("/main.m3u8", main.to_owned()),
+            ("/video.m3u8", list("v0")),
+            ("/audio.m3u8", list("r1")),
+        ];
+        config.files.extend(files.map(|(path, text)| (path.into(), text.into())));
+        config.rules = rules;
+        Bench::with(config)
+    };
+    let undisturbed = Made::by(bench(Vec::new()), "out.mp4", "/main.m3u8", &[], 0).await;
+    for missing in ["v0/5.ts", "r1/5.ts", "v0/0.ts", "r1/0.ts"] {
+        let rule = Rule::new(format!("/s/alternate-audio/{missing}"), Fault::status(404));
+        let made = Made::by(bench(vec![rule]), "out.mp4", "/main.m3u8", &["--on-missing", "gap"], 3).await;
+        made.bench.server.set_rules(Vec::new());
+        made.repair(&[], 0, "missing segments filled in: 1").await;
+        assert!(
+            made.bench.read("out.mp4") == undisturbed.whole,
+            "{missing}: it is not what it should be"
+        );
+        assert_eq!(made.names(), 2, "{missing}: something was left behind: {:?}", made.bench.names());
+    }
+}
+
+#[tokio::test]
+async fn what_is_still_missing_everywhere_stays_missing_and_the_rest_is_made_anew() {
+    for (output, path, missing, at) in [
+        ("out.mkv", "/s/plain-ts/index.m3u8", "/s/plain-ts/2.ts", 90_000),
+        ("out.mp4", "/s/fmp4/index.m3u8", "/s/fmp4/0.m4s", 200),
+    ] {
+        let bench = Bench::new(vec![Rule::new(missing, Fault::status(404))]);
+        let made = Made::by(bench, output, path, &["--on-missing", "gap"], 3).await;
+        made.flip(&[at]);
+        let finished = made.repair(&[], 3, "made anew of the whole stream: ").await;
+        assert!(
+            finished.stderr.contains("without segments that were on offer"),
+            "{}",
+            finished.stderr
+        );
+        made.is_whole(output);
+        assert_eq!(made.names(), 2, "{output}: something was left behind: {:?}", made.bench.names());
+    }
+    // Where mending in place was enough, nothing else is fetched for what cannot be had.
+    let missing = "/s/fmp4/0.m4s";
+    let bench = Bench::new(vec![Rule::new(missing, Fault::status(404))]);
+    let made = Made::by(bench, "out.mp4", "/s/fmp4/index.m3u8", &["--on-missing", "gap"], 3).await;
+    made.flip(&[made.piece(0, 3).0 + 1000]);
+    let (before, asked) = (made.bench.segments(), made.bench.asked(missing));
+    made.repair(&[], 3, "places mended: 1").await;
+    made.is_whole("mended in place");
+    assert_eq!(
+        made.bench.segments() - before - (made.bench.asked(missing) - asked),
+        1,
+        "requests for segments"
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_was_interrupted_is_gone_on_with_first() {
+    let bench = Bench::new(vec![Rule::new("*.ts", Fault::Delay { milliseconds: 20 })]);
+    let args = ["-o", "out.mkv", "--report", "out.mkv.report.json", "--concurrency", "1"];
+    let interrupted = bench.interrupted(&args, "/s/long/index.m3u8", 10).await;
+    assert_eq!(interrupted.code, Some(130), "{}", interrupted.stderr);
+    bench.server.set_rules(Vec::new());
+    let mut bytes = bench.read("out.mkv");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    bench.write("out.mkv", &bytes);
+    expect(
+        &bench.run(&["repair", "out.mkv"]).await,
+        1,
+        "the command that began it goes on first",
+    );
+    assert!(bench.read("out.mkv") == bytes, "it was touched");
+    expect(&bench.fetch(&args, "/s/long/index.m3u8").await, 0, "whole");
+    expect(&bench.run(&["repair", "out.mkv"]).await, 0, "made anew of the whole stream: ");
+}
+
+#[tokio::test]
 async fn what_the_file_has_and_nobody_else_is_not_given_up() {
     for (output, path, segment) in [
         ("out.mkv", "/s/plain-ts/index.m3u8", "/s/plain-ts/4.ts"),
