@@ -334,6 +334,8 @@ pub(crate) enum Chapters {
 pub(crate) enum SplitAt {
     /// Each discontinuity of the playlist (EXT-X-DISCONTINUITY)
     Discontinuity,
+    /// The same, and where the container or the codec parameters change without one
+    Changes,
 }
 
 /// Which of several streams.

@@ -185,7 +185,10 @@ impl Job<'_> {
         // On the heap: it is large, and lies in every future above.
         let report = match args.split {
             None => Box::pin(pipeline.with_muxer(muxer).run(presentation, outputs)).await,
-            Some(SplitAt::Discontinuity) => Box::pin(pipeline.with_muxer(Split::new(muxer)).run(presentation, outputs)).await,
+            Some(at) => {
+                let muxer = Split::new(muxer).at_changes(at == SplitAt::Changes);
+                Box::pin(pipeline.with_muxer(muxer).run(presentation, outputs)).await
+            }
         };
         drop((display, ticker));
         Ok(report)

@@ -5,6 +5,8 @@ use std::{fmt, ops::Range, sync::Arc};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::sample_entry;
+
 /// A track as its demuxer numbers it, from 0 in the order of first appearance.
 ///
 /// The number stands for the role ("first video"), so it outlives a change of packet identifiers.
@@ -115,6 +117,15 @@ pub struct TrackConfig {
     /// `None` where the source has no edit list. With `Some`, what would be presented before 0 (the priming
     /// of an audio encoder, say) is not presented at all.
     pub presentation_offset: Option<i64>,
+}
+
+impl TrackConfig {
+    /// Whether a decoder that was set up for this can go on with what `next` describes: a track of the same kind with the
+    /// same sample entry, but for what that tells of the bit rate.
+    #[must_use]
+    pub fn decodes(&self, next: &Self) -> bool {
+        self.handler == next.handler && sample_entry::decodes_as(&self.sample_entry, &next.sample_entry)
+    }
 }
 
 /// What a track is there for, as far as its source says.

@@ -328,7 +328,9 @@ impl Auto {
             Media::Other if known != Media::Other => broken("it is not media of any known kind, as the segments before it are"),
             Media::MpegTs | Media::IsoBmff if found != known && matches!(self.chosen, Some(Chosen::Concat(_))) => {
                 Err(MuxError::Unsupported {
-                    what: "the stream changes its container here, which a concatenation cannot follow: name the output .mp4".into(),
+                    what: "the stream changes its container here, which a concatenation cannot follow: name the output .mp4, or begin \
+                           another file there with --split changes"
+                        .into(),
                 })
             }
             Media::MpegTs if packets_end(segment) != segment.len() => {

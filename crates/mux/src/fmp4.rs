@@ -32,7 +32,7 @@ impl SampleWriter for Fmp4 {
     fn configure(&mut self, track: usize, config: &TrackConfig, _: &mut Vec<u8>) -> Result<(), MuxError> {
         self.writer.configure(track, config).map_err(|error| match error {
             Error::LateChange(_) => MuxError::Unsupported {
-                what: format!("{error}; a file ending in .mp4 or .ts can follow, and --split discontinuity makes a file for each"),
+                what: format!("{error}; a file ending in .mp4 or .ts can follow, and --split changes begins another file with a segment that brings them"),
             },
             error => media(error),
         })

@@ -104,7 +104,7 @@ impl Fragments {
         if std::mem::replace(&mut self.begun, true) && !before.decodes_as(&self.demuxer) {
             return Err(MuxError::Unsupported {
                 what: "the initialization section changes here to other codec parameters, which one fragmented MP4 cannot follow: \
-                       name the output .mp4, or have a file for each with --split discontinuity"
+                       name the output .mp4, or have a file for each with --split changes"
                     .into(),
             });
         }

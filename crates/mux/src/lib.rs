@@ -34,6 +34,7 @@ mod account;
 mod audio;
 #[cfg(test)]
 mod breaks;
+mod changes;
 mod checkpoint;
 mod concat;
 mod container;

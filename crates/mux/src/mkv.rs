@@ -73,7 +73,9 @@ impl SampleWriter for Mkv {
     fn configure(&mut self, track: usize, config: &TrackConfig, out: &mut Vec<u8>) -> Result<(), MuxError> {
         self.writer().configure(track, config, out).map_err(|error| match error {
             Error::LateChange(_) => MuxError::Unsupported {
-                what: format!("{error}; a file ending in .mp4 can follow, and --split discontinuity makes a file for each"),
+                what: format!(
+                    "{error}; a file ending in .mp4 can follow, and --split changes begins another file with a segment that brings them"
+                ),
             },
             error => unsupported(&error),
         })

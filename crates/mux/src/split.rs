@@ -1,12 +1,13 @@
-//! One file for each Discontinuity Sequence Number.
+//! One file for each Discontinuity Sequence Number, and where it is wanted for each change that none announces.
 
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aqueduct_core::{Clear, InitInfo, Item, Mux, MuxError, Presentation, Sealed, Summary, TrackId, Write, WriteAt};
 
-use crate::Auto;
+use crate::{Auto, changes::Changes};
 
 /// So many segments of a track wait at most for the other tracks to come to the same discontinuity, and so many bytes of
 /// all tracks. A track may have ended.
@@ -18,6 +19,10 @@ const MAX_BYTES: usize = 64 << 20;
 ///
 /// Every track of a file is of the same Discontinuity Sequence Number: a track that comes to the next one first waits for
 /// the others. A period that brings no segment gets no file.
+///
+/// One [at changes](Self::at_changes) begins another file as well with the segment in which a track turns to another
+/// container or other codec parameters, which should have been a discontinuity (RFC 8216, 4.3.2.3). The other tracks follow
+/// with the segment that begins nearest to that in playing time.
 #[derive(Debug)]
 pub struct Split {
     /// Of the file at hand.
@@ -25,8 +30,11 @@ pub struct Split {
     presentation: Presentation,
     seekable: bool,
     lanes: Vec<Lane>,
-    /// Discontinuity Sequence Number of the file at hand.
-    period: Option<u64>,
+    /// What the file at hand holds.
+    part: Option<Part>,
+    /// Whether changes that no discontinuity announces count, and those that some track may still have to follow.
+    at_changes: bool,
+    changes: Vec<Part>,
     /// Files so far.
     files: u32,
     /// Whether the file at hand has a segment.
@@ -40,11 +48,24 @@ struct Lane {
     /// The initialization section in force, and whether the file at hand has it.
     init: Option<(Arc<InitInfo>, Vec<u8>)>,
     told: bool,
-    /// What belongs to later files.
-    waiting: VecDeque<Item<Clear>>,
+    changes: Changes,
+    /// Of the last segment or gap, and the playing time of its period up to its end.
+    part: Option<Part>,
+    position: Duration,
+    /// What belongs to later files; of an initialization section that is not known yet.
+    waiting: VecDeque<(Option<Part>, Item<Clear>)>,
     bytes: usize,
     /// Segments among that.
     segments: usize,
+}
+
+/// What goes into one file. They follow each other in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Part {
+    /// Discontinuity Sequence Number.
+    period: u64,
+    /// The playing time of the period before it: 0 up to the first change that nothing announced.
+    from: Duration,
 }
 
 impl Split {
@@ -55,11 +76,20 @@ impl Split {
             presentation: Presentation::default(),
             seekable: false,
             lanes: Vec::new(),
-            period: None,
+            part: None,
+            at_changes: false,
+            changes: Vec::new(),
             files: 0,
             begun: false,
             summary: Summary::default(),
         }
+    }
+
+    /// The same, with another file at changes that nothing announces too.
+    #[must_use]
+    pub fn at_changes(mut self, too: bool) -> Self {
+        self.at_changes = too;
+        self
     }
 
     fn lane(&mut self, track: TrackId) -> &mut Lane {
@@ -68,6 +98,9 @@ impl Split {
                 track,
                 init: None,
                 told: false,
+                changes: Changes::default(),
+                part: None,
+                position: Duration::ZERO,
                 waiting: VecDeque::new(),
                 bytes: 0,
                 segments: 0,
@@ -108,6 +141,50 @@ impl Split {
         self.muxer.push(track, item, writes)
     }
 
+    /// The part that an item is of.
+    fn part_of(&mut self, track: TrackId, item: &Item<Clear>) -> Option<Part> {
+        let looks = self.at_changes;
+        let known = mem::take(&mut self.changes);
+        let lane = self.lane(track);
+        let info = match item {
+            Item::Init { payload, .. } => {
+                if looks {
+                    lane.changes.init(payload.as_slice());
+                }
+                self.changes = known;
+                return None;
+            }
+            Item::Segment { info, .. } | Item::Gap { info, .. } => info,
+        };
+        let period = info.discontinuity_sequence;
+        let before = lane.part.filter(|part| part.period == period);
+        let changed = match item {
+            Item::Segment { payload, .. } if looks => lane.changes.segment(period, payload.as_slice()),
+            _ => false,
+        };
+        let start = if before.is_some() { lane.position } else { Duration::ZERO };
+        let end = start.saturating_add(item.duration());
+        lane.position = end;
+        // A track that changes itself does so with the change that begins while its segment plays.
+        let reach = if changed { end } else { start.saturating_add(item.duration() / 2) };
+        let follows = |part: &&Part| part.period == period && (part.from < reach || part.from == start);
+        let latest = known.iter().filter(follows).max().copied().max(before);
+        let mut part = latest.unwrap_or(Part {
+            period,
+            from: Duration::ZERO,
+        });
+        let new = changed && before == Some(part);
+        if new {
+            part.from = start;
+        }
+        lane.part = Some(part);
+        self.changes = known;
+        if new {
+            self.changes.push(part);
+        }
+        Some(part)
+    }
+
     /// Whether every track has come to another period, or one of them waits for too long.
     fn is_due(&self) -> bool {
         let tracks = &self.presentation.tracks;
@@ -122,16 +199,13 @@ impl Split {
     /// Completes the file at hand, and puts what waits for the next one into that.
     fn next_file(&mut self, writes: &mut Vec<Write>) -> Result<(), MuxError> {
         self.complete(writes)?;
-        self.period = self.lanes.iter().filter_map(|lane| lane.waiting.iter().find_map(period)).min();
+        self.part = self.lanes.iter().filter_map(Lane::next).min();
+        let at_hand = self.part;
+        self.changes.retain(|change| Some(*change) >= at_hand);
         for lane in 0..self.lanes.len() {
             let track = self.lanes[lane].track;
-            while let Some(number) = self.lanes[lane].waiting.iter().find_map(period) {
-                if Some(number) != self.period {
-                    break;
-                }
-                let Some(item) = self.lanes[lane].waiting.pop_front() else { break };
-                self.lanes[lane].bytes -= weight(&item);
-                self.lanes[lane].segments -= usize::from(period(&item).is_some());
+            while self.lanes[lane].next().is_some() && self.lanes[lane].next() == self.part {
+                let Some(item) = self.lanes[lane].pop() else { break };
                 self.deliver(track, item, writes)?;
             }
         }
@@ -165,20 +239,19 @@ impl Mux for Split {
     }
 
     fn identity(&self) -> String {
-        format!("{} by discontinuity", self.muxer.identity())
+        let by = if self.at_changes { "changes" } else { "discontinuity" };
+        format!("{} by {by}", self.muxer.identity())
     }
 
     fn push(&mut self, track: TrackId, item: Item<Clear>, writes: &mut Vec<Write>) -> Result<(), MuxError> {
-        let first = self.period;
+        let part = self.part_of(track, &item);
+        let first = self.part;
         let lane = self.lane(track);
-        let later = period(&item).is_some_and(|number| first.is_some_and(|first| number > first));
+        let later = first.is_some() && part > first;
         // An initialization section belongs to the segment behind it, of which nothing is known yet.
         if later || !lane.waiting.is_empty() || matches!(item, Item::Init { .. }) {
-            lane.segments += usize::from(period(&item).is_some());
-            let item = unbudgeted(item)?;
-            lane.bytes += weight(&item);
-            lane.waiting.push_back(item);
-            let behind = lane.waiting.iter().find_map(period);
+            lane.push(part, unbudgeted(item)?);
+            let behind = lane.next();
             if behind.is_some() && (first.is_none() || behind <= first) {
                 self.release(track, writes)?;
             }
@@ -187,9 +260,7 @@ impl Mux for Split {
             }
             return Ok(());
         }
-        if let Some(number) = period(&item) {
-            self.period.get_or_insert(number);
-        }
+        self.part = first.or(part);
         self.deliver(track, item, writes)
     }
 
@@ -199,7 +270,12 @@ impl Mux for Split {
         }
         self.complete(writes)?;
         let mut summary = mem::take(&mut self.summary);
-        summary.notes.push(format!("{} files, one for each discontinuity", self.files));
+        let each = if self.at_changes {
+            "discontinuity or change"
+        } else {
+            "discontinuity"
+        };
+        summary.notes.push(format!("{} files, one for each {each}", self.files));
         Ok(summary)
     }
 }
@@ -208,28 +284,36 @@ impl Split {
     /// Lets out what waited only because nothing was known of it.
     fn release(&mut self, track: TrackId, writes: &mut Vec<Write>) -> Result<(), MuxError> {
         loop {
-            let current = self.period;
+            let current = self.part;
             let lane = self.lane(track);
-            let Some(number) = lane.waiting.iter().find_map(period) else {
-                return Ok(());
-            };
-            if current.is_some_and(|current| number > current) {
+            let next = lane.next();
+            if next.is_none() || current.is_some() && next > current {
                 return Ok(());
             }
-            let Some(item) = lane.waiting.pop_front() else { return Ok(()) };
-            lane.bytes -= weight(&item);
-            lane.segments -= usize::from(period(&item).is_some());
-            self.period.get_or_insert(number);
+            let Some(item) = lane.pop() else { return Ok(()) };
+            self.part = current.or(next);
             self.deliver(track, item, writes)?;
         }
     }
 }
 
-/// The Discontinuity Sequence Number of an item; an initialization section has none.
-fn period(item: &Item<Clear>) -> Option<u64> {
-    match item {
-        Item::Init { .. } => None,
-        Item::Segment { info, .. } | Item::Gap { info, .. } => Some(info.discontinuity_sequence),
+impl Lane {
+    /// The part that comes next.
+    fn next(&self) -> Option<Part> {
+        self.waiting.iter().find_map(|(part, _)| *part)
+    }
+
+    fn push(&mut self, part: Option<Part>, item: Item<Clear>) {
+        self.bytes += weight(&item);
+        self.segments += usize::from(part.is_some());
+        self.waiting.push_back((part, item));
+    }
+
+    fn pop(&mut self) -> Option<Item<Clear>> {
+        let (part, item) = self.waiting.pop_front()?;
+        self.bytes -= weight(&item);
+        self.segments -= usize::from(part.is_some());
+        Some(item)
     }
 }
 

@@ -167,15 +167,28 @@ async fn a_folder_stands_whole_or_not_at_all_and_replaces_nothing() {
 
 #[tokio::test]
 async fn a_stream_is_split_where_it_is_discontinuous() {
-    for (stream, extension, parts) in [
-        ("discontinuity", "mp4", [("high-ts", [3, 4, 5]), ("high-ts", [0, 1, 2])]),
-        ("discontinuity", "mkv", [("high-ts", [3, 4, 5]), ("high-ts", [0, 1, 2])]),
-        ("discontinuity", "ts", [("high-ts", [3, 4, 5]), ("high-ts", [0, 1, 2])]),
+    let turned = [("high-ts", [3, 4, 5]), ("high-ts", [0, 1, 2])];
+    // Other codec parameters, of which the playlist says nothing.
+    let changed = [("high-ts", [0, 1, 2]), ("low-ts", [3, 4, 5])];
+    let segments = changed
+        .iter()
+        .flat_map(|(folder, order)| order.map(|number| format!("#EXTINF:2,\n/media/{folder}/{number}.ts\n")));
+    let list = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{}#EXT-X-ENDLIST\n", segments.collect::<String>());
+    for (at, path, extension, parts) in [
+        ("discontinuity", "/s/discontinuity/index.m3u8", "mp4", turned),
+        ("discontinuity", "/s/discontinuity/index.m3u8", "mkv", turned),
+        ("discontinuity", "/s/discontinuity/index.m3u8", "ts", turned),
+        ("changes", "/s/discontinuity/index.m3u8", "mp4", turned),
+        ("changes", "/changed.m3u8", "mp4", changed),
+        ("changes", "/changed.m3u8", "m4s", changed),
+        ("changes", "/changed.m3u8", "ts", changed),
     ] {
-        let bench = Bench::new(Vec::new());
+        let mut config = Config::standard().unwrap();
+        config.files.insert("/changed.m3u8".into(), list.clone().into());
+        let bench = Bench::with(config);
         let output = format!("film.{extension}");
-        let args = ["--split", "discontinuity", "-o", &output, "--report", "report.json"];
-        let finished = bench.fetch(&args, &format!("/s/{stream}/index.m3u8")).await;
+        let args = ["--split", at, "-o", &output, "--report", "report.json"];
+        let finished = bench.fetch(&args, path).await;
         assert_eq!(finished.code, Some(0), "{}", finished.stderr);
         let files = ["001", "002"].map(|number| format!("film.{number}.{extension}"));
         assert_eq!(names(bench.folder()), [files[0].as_str(), &files[1], "report.json"]);
@@ -190,10 +203,11 @@ async fn a_stream_is_split_where_it_is_discontinuous() {
             if extension == "ts" {
                 assert!(bench.read(file) == reference.bytes().unwrap());
             } else {
-                reference.judge(&bench.read(file), extension).unwrap();
+                let name = if extension == "m4s" { "mp4" } else { extension };
+                reference.judge(&bench.read(file), name).unwrap();
             }
         }
-        let again = bench.fetch(&args[..4], &format!("/s/{stream}/index.m3u8")).await;
+        let again = bench.fetch(&args[..4], path).await;
         assert_eq!(again.code, Some(2), "{}", again.stderr);
     }
 }

@@ -19,14 +19,14 @@ use self::{
     embed::{Embedded, Held},
     file::{File, Push},
     lane::{Lane, Tags},
-    source::{Source, check_stream_types, note},
+    source::{check_stream_types, note},
 };
 
 use crate::checkpoint;
 use crate::subtitles::Origin;
 
-pub(crate) use self::writer::media;
 pub use self::writer::{Order, SampleWriter};
+pub(crate) use self::{source::Source, writer::media};
 
 /// Makes one file of its tracks: MPEG-TS with H.264 or HEVC and any of its usual audio codecs, packed audio, or fragmented
 /// MP4 with any codec. The container is the writer's.

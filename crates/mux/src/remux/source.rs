@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// The demuxer of a track.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Source {
+pub(crate) enum Source {
     Ts(Box<ts::Demuxer>),
     Packed(Box<packed::Demuxer>),
     Fmp4(fmp4::Demuxer),
@@ -17,7 +17,7 @@ pub(super) enum Source {
 
 impl Source {
     /// The source that these bytes need, unless the one in use will do.
-    pub(super) fn change(now: Option<&Self>, bytes: &[u8]) -> Result<Option<Self>, MuxError> {
+    pub(crate) fn change(now: Option<&Self>, bytes: &[u8]) -> Result<Option<Self>, MuxError> {
         let Some(now) = now else { return Self::guess(bytes).map(Some) };
         Ok(Self::guess(bytes).ok().filter(|next| {
             // Anything may be taken for MPEG-TS behind junk; only a sync byte in front is a change.

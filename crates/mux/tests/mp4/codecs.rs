@@ -20,7 +20,7 @@ use crate::common::{Piece, mux_with_breaks, notice, run, store};
 
 /// What packets of a stream are compared by.
 #[derive(Clone, Copy)]
-enum By {
+pub(crate) enum By {
     /// Their bytes, behind these bitstream filters.
     Bytes(&'static str),
     /// Their bytes. Layers II and III have one type in MP4 (ISO 14496-1 table 5), so ffprobe calls both MP3 there.
@@ -31,7 +31,7 @@ enum By {
 
 /// How an encode is packaged.
 #[derive(Clone, Copy, PartialEq)]
-enum Packaging {
+pub(crate) enum Packaging {
     /// MPEG-TS, with more arguments for ffmpeg.
     Ts(&'static [&'static str]),
     /// Fragmented MP4, with these `movflags`.
@@ -40,13 +40,13 @@ enum Packaging {
     Packed(&'static str),
 }
 
-struct Case {
-    name: &'static str,
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
     /// ffmpeg's sources, in the language of lavfi.
-    sources: &'static [&'static str],
-    encoder: &'static [&'static str],
-    packaging: Packaging,
-    streams: &'static [(&'static str, By)],
+    pub(crate) sources: &'static [&'static str],
+    pub(crate) encoder: &'static [&'static str],
+    pub(crate) packaging: Packaging,
+    pub(crate) streams: &'static [(&'static str, By)],
 }
 
 const PICTURES: &str = "testsrc2=s=128x96:r=25:d=1.4";
@@ -350,7 +350,7 @@ pub(crate) fn encoded(name: &str) -> Option<String> {
 }
 
 /// Some bytes of an encode, kept from one run to the next; `None` where ffmpeg or the encoder is missing.
-fn encode(case: &Case) -> Option<String> {
+pub(crate) fn encode(case: &Case) -> Option<String> {
     let (muxer, more): (&str, Vec<&str>) = match case.packaging {
         Packaging::Ts(more) => ("mpegts", more.to_vec()),
         Packaging::Fmp4(flags) => ("mp4", vec!["-movflags", flags]),

@@ -107,7 +107,7 @@ fn other_codec_parameters_are_refused_with_a_word_on_what_can_follow() {
         let Err(MuxError::Unsupported { what }) = made else {
             panic!("{container:?}")
         };
-        assert!(what.contains(".mp4") && what.contains("--split discontinuity"), "{what}");
+        assert!(what.contains(".mp4") && what.contains("--split changes"), "{what}");
     }
     let (files, _) = files(Split::new(Container::Fmp4.muxer()), &lanes(change()), &[0; 7]);
     assert_eq!(files.len(), 2);
@@ -125,5 +125,5 @@ fn fragments_made_of_samples_refuse_other_codec_parameters_too() {
     let Err(MuxError::Unsupported { what }) = made else {
         panic!("it was made")
     };
-    assert!(what.contains(".mp4") && what.contains("--split discontinuity"), "{what}");
+    assert!(what.contains(".mp4") && what.contains("--split changes"), "{what}");
 }

@@ -72,7 +72,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         Scenario {
             files: vec![("/changed.m3u8", CHANGED)],
             output: "out.m4s",
-            says: vec!["other codec parameters", ".mp4", "--split discontinuity"],
+            says: vec!["other codec parameters", ".mp4", "--split changes"],
             ..fails("refusals/fragments-with-other-codec-parameters", "/changed.m3u8")
         },
         Scenario {
