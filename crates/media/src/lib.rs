@@ -21,6 +21,7 @@
 //! | [`ts::Writer`] | samples | MPEG-TS |
 //! | [`mkv`] | samples | Matroska |
 //! | [`elementary`] | samples | H.264 and HEVC byte streams, ADTS, frames of other audio |
+//! | [`emsg`] | `emsg` boxes, ID3 in MPEG-TS | messages beside the tracks, in fragmented MP4 |
 //! | [`timeline`] | times as they come | one continuous timeline |
 //! | [`time`] | timescales, the 33-bit clock | |
 //!
@@ -67,6 +68,7 @@ mod boxes;
 pub mod cea608;
 pub mod check;
 pub mod elementary;
+pub mod emsg;
 mod error;
 pub mod fmp4;
 mod hevc;

@@ -1,23 +1,26 @@
 //! One fragmented MP4.
 
 use aqueduct_core::{MuxError, Presentation, Write};
-use aqueduct_media::{Error, Sample, TrackConfig, mp4::FragmentWriter};
+use aqueduct_media::{Error, Sample, TrackConfig, emsg::Message, mp4::FragmentWriter};
 use serde::{Deserialize, Serialize};
 
 use crate::remux::{Order, SampleWriter, media};
 
 /// Writes a fragmented MP4 (ISO 14496-12 §8.8): a header with all tracks, then fragments of about a second with the
-/// samples of every track. Any output will do.
+/// samples of every track, each behind the messages that are due in it. Any output will do.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Fmp4 {
     writer: FragmentWriter,
     /// Tracks that came after the header.
     late: u64,
+    /// Messages that there was no room for.
+    dropped: u64,
 }
 
 impl SampleWriter for Fmp4 {
     const CONTAINER: &'static str = "fragmented MP4";
     const ORDER: Order = Order::ByTime;
+    const MESSAGES: bool = true;
 
     fn begin(&mut self, _: &Presentation, _: bool) -> Result<(), MuxError> {
         Ok(())
@@ -38,6 +41,10 @@ impl SampleWriter for Fmp4 {
         })
     }
 
+    fn message(&mut self, message: Message) {
+        self.dropped += u64::from(!self.writer.message(message));
+    }
+
     fn add(&mut self, track: usize, sample: &Sample<&[u8]>, _: &mut Vec<u8>) -> Result<(), MuxError> {
         self.writer.add(track, sample).map_err(media)
     }
@@ -50,11 +57,19 @@ impl SampleWriter for Fmp4 {
         let mut out = Vec::new();
         self.writer.flush(true, &mut out).map_err(media)?;
         writes.push(Write::append(out));
-        if self.late > 0 {
-            notes.push(format!(
-                "file: {} tracks came after the header was written and are not in the file; one ending in .mp4 holds them",
-                self.late
-            ));
+        for (count, what) in [
+            (
+                self.late,
+                "tracks came after the header was written and are not in the file; one ending in .mp4 holds them",
+            ),
+            (
+                self.dropped,
+                "messages beside the tracks (emsg) are not in the file: too many at a time",
+            ),
+        ] {
+            if count > 0 {
+                notes.push(format!("file: {count} {what}"));
+            }
         }
         Ok(())
     }

@@ -2,18 +2,38 @@
 #![no_main]
 
 use aqueduct_media::{
-    Event,
+    Event, Sample,
     fmp4::{Demuxer, Move},
     mkv,
-    mp4::{Options, Writer},
+    mp4::{FragmentWriter, Options, Writer},
 };
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let mut demuxer = Demuxer::default();
+    demuxer.keep_messages();
     let mut events = Vec::new();
     let _ = demuxer.init(data, &mut events);
     let _ = demuxer.segment(data, &mut events);
+    let mut fragments = FragmentWriter::default();
+    for event in &events {
+        if let Event::Config { config, .. } = event {
+            let number = fragments.add_track(config).expect("no header yet");
+            let sample = Sample {
+                dts: 0,
+                pts: 0,
+                duration: Some(1),
+                sync: true,
+                data: &[][..],
+            };
+            fragments.add(number, &sample).expect("the track is known");
+        }
+    }
+    for message in demuxer.take_messages() {
+        assert!(message.scheme.len() + message.value.len() + message.data.len() < data.len());
+        fragments.message(message);
+    }
+    let _ = fragments.flush(true, &mut Vec::new());
     let moves = events.iter().filter_map(|event| match event {
         Event::Sample { track, sample } => Some(Move {
             track: *track,
@@ -35,7 +55,9 @@ fuzz_target!(|data: &[u8]| {
             },
             Event::Sample { track, sample } => {
                 if let Some((_, number)) = known.iter().find(|(of, _)| of == track) {
-                    matroska.add(*number, &sample.as_slice(data), &mut file).expect("the track is known");
+                    matroska
+                        .add(*number, &sample.as_slice(data), &mut file)
+                        .expect("the track is known");
                 }
             }
         }

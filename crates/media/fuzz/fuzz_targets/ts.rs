@@ -5,14 +5,16 @@ use aqueduct_media::{
     Event, TrackId,
     mp4::{Options, Writer},
     timeline::{Clock, Timeline},
-    ts::Demuxer,
+    ts::{self, Demuxer},
 };
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     // The first byte says how the rest is cut up.
     let Some((&how, bytes)) = data.split_first() else { return };
-    let mut demuxer = Demuxer::default();
+    let mut options = ts::Options::default();
+    options.messages = how & 1 == 0;
+    let mut demuxer = Demuxer::new(options);
     let mut events = Vec::new();
     let size = if how < 128 { bytes.len().max(1) } else { usize::from(how) };
     for (number, piece) in bytes.chunks(size).enumerate() {
@@ -24,6 +26,7 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     demuxer.finish(&mut events);
+    assert!(demuxer.take_messages().iter().all(|message| message.data.len() <= bytes.len()));
 
     let (mut writer, _) = Writer::start(&Options::default());
     let mut timeline = Timeline::default();

@@ -33,7 +33,9 @@ pub use self::moves::Move;
 use self::run::Run;
 use crate::{
     boxes::{BoxRef, Boxes},
+    emsg::Message,
     error::Error,
+    time::{from_flicks, to_flicks},
     track::{Event, Sample, TrackConfig, TrackId, TrackKind},
 };
 
@@ -52,7 +54,8 @@ pub struct Stats {
     pub lost_samples: u64,
     /// Track fragments of tracks that the initialization section does not have.
     pub unknown_tracks: u64,
-    /// Messages beside the tracks (`emsg`, ISO 23009-1 §5.10.3.3), ID3 tags for example, which are passed over.
+    /// Messages beside the tracks (`emsg`, ISO 23009-1 §5.10.3.3), ID3 tags for example, which are passed over: all that
+    /// are not [kept](Demuxer::keep_messages).
     pub messages: u64,
 }
 
@@ -74,6 +77,8 @@ pub struct Demuxer {
     /// By track number: the role of each track, as its kind and its place among the tracks of that kind.
     roles: Vec<(TrackKind, usize)>,
     stats: Stats,
+    keeps_messages: bool,
+    messages: Vec<Message>,
 }
 
 /// A track of the initialization section in force.
@@ -99,6 +104,8 @@ struct Progress<'a> {
     payload: Option<usize>,
     /// Samples that may still come: a limit against runs that describe more than there is.
     budget: usize,
+    /// Messages whose times count from the earliest presentation time of the segment.
+    relative: Vec<Message>,
 }
 
 impl Progress<'_> {
@@ -158,7 +165,44 @@ impl Demuxer {
             bytes,
             payload: None,
             budget: 4096 + bytes.len() / 4,
+            relative: Vec::new(),
         };
+        let before = events.len();
+        self.boxes(&mut progress, events)?;
+        let relative = progress.relative;
+        match self.earliest(events.get(before..).unwrap_or(&[])) {
+            Some(earliest) => self.messages.extend(relative.into_iter().map(|mut message| {
+                message.time = message.time.saturating_add(from_flicks(earliest, message.timescale));
+                message
+            })),
+            None => self.stats.messages += relative.len() as u64,
+        }
+        Ok(())
+    }
+
+    /// Keeps messages beside the tracks for [`take_messages`](Self::take_messages), instead of counting them.
+    pub fn keep_messages(&mut self) {
+        self.keeps_messages = true;
+    }
+
+    /// Takes the messages of the segments that were pushed, if they are kept.
+    pub fn take_messages(&mut self) -> Vec<Message> {
+        std::mem::take(&mut self.messages)
+    }
+
+    /// When the first of these samples is presented, in flicks.
+    fn earliest(&self, events: &[Event<Range<usize>>]) -> Option<i64> {
+        let presented = events.iter().filter_map(|event| {
+            let Event::Sample { track, sample } = event else { return None };
+            let config = &self.tracks.iter().find(|known| known.number == *track)?.config;
+            let pts = sample.pts.saturating_add(config.presentation_offset.unwrap_or(0));
+            Some(to_flicks(pts, config.timescale))
+        });
+        presented.min()
+    }
+
+    fn boxes(&mut self, progress: &mut Progress<'_>, events: &mut Vec<Event<Range<usize>>>) -> Result<(), Error> {
+        let bytes = progress.bytes;
         let mut boxes = Boxes::new(bytes);
         loop {
             let rest = boxes.rest();
@@ -177,10 +221,14 @@ impl Demuxer {
                 b"moof" if self.tracks.is_empty() => return Err(Error::NoInit),
                 b"moof" => {
                     progress.payload = payload(boxes.rest()).map(|at| bytes.len() - boxes.rest().len() + at);
-                    let read = self.moof(found, &mut progress, events);
+                    let read = self.moof(found, progress, events);
                     self.stats.broken_moofs += u64::from(read.is_err());
                 }
-                b"emsg" => self.stats.messages += 1,
+                b"emsg" => match Message::parse(found).filter(|_| self.keeps_messages) {
+                    Some((message, true)) => progress.relative.push(message),
+                    Some((message, false)) => self.messages.push(message),
+                    None => self.stats.messages += 1,
+                },
                 _ => {}
             }
         }

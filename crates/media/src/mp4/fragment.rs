@@ -9,9 +9,10 @@ use super::{
     writer::Track,
 };
 use crate::{
+    emsg::Message,
     error::Error,
     sample_entry::decodes_as,
-    time::rescale,
+    time::{FLICKS, rescale, to_flicks},
     track::{Sample, TrackConfig},
 };
 
@@ -22,6 +23,9 @@ const RUN: u32 = 0x0f01;
 /// Sample flags (§8.8.3.1): depends on no other; depends on others, and is no sync sample.
 const SYNC: u32 = 0x0200_0000;
 const NO_SYNC: u32 = 0x0101_0000;
+/// Messages that wait for the fragment of their time, and bytes of them.
+const MAX_MESSAGES: usize = 1024;
+const MAX_MESSAGE_BYTES: usize = 4 << 20;
 
 /// Writes fragmented MP4 in one pass, to anything.
 ///
@@ -32,6 +36,11 @@ pub struct FragmentWriter {
     started: bool,
     /// Number of the last fragment.
     sequence: u32,
+    /// Time 0 of the file, in flicks.
+    origin: i64,
+    messages: Vec<Message>,
+    /// Number of the next message that has none.
+    next_message: u32,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -134,6 +143,38 @@ impl FragmentWriter {
         Ok(())
     }
 
+    /// Takes a message that is due at its time, on the clock of the samples' presentation, for the fragment that plays then.
+    /// One that waits already is the same. Returns whether there is room: 1024 wait at most, of 4 MiB in all.
+    pub fn message(&mut self, message: Message) -> bool {
+        if self.messages.contains(&message) {
+            return true;
+        }
+        let waiting: usize = self.messages.iter().map(Message::weight).sum();
+        let fits = self.messages.len() < MAX_MESSAGES && waiting + message.weight() <= MAX_MESSAGE_BYTES;
+        if fits {
+            self.messages.push(message);
+        }
+        fits
+    }
+
+    /// Appends the messages that are due before `until`, in flicks, or all.
+    fn write_messages(&mut self, until: Option<i64>, out: &mut Vec<u8>) -> Result<(), Error> {
+        let waits = |message: &Message| until.is_some_and(|until| message.flicks() >= until);
+        let (later, mut due): (Vec<_>, Vec<_>) = std::mem::take(&mut self.messages).into_iter().partition(waits);
+        self.messages = later;
+        due.sort_by_key(Message::flicks);
+        for message in due {
+            // What is due before the file begins is when it does.
+            let time = message.time.saturating_sub(rescale(self.origin, FLICKS, message.timescale));
+            let id = message.id.unwrap_or_else(|| {
+                self.next_message = self.next_message.wrapping_add(1);
+                self.next_message
+            });
+            message.encode(u64::try_from(time).unwrap_or(0), id, out)?;
+        }
+        Ok(())
+    }
+
     /// Appends a fragment of what came, if something did, and the header before the first. The last sample of a track
     /// waits for the next one where nothing tells how long it lasts, unless this is the `end`.
     ///
@@ -143,12 +184,23 @@ impl FragmentWriter {
     pub fn flush(&mut self, end: bool, out: &mut Vec<u8>) -> Result<(), Error> {
         let counts: Vec<usize> = self.tracks.iter().map(|track| track.ready(end)).collect();
         if counts.iter().all(|count| *count == 0) {
-            return Ok(());
+            return if end && self.started {
+                self.write_messages(None, out)
+            } else {
+                Ok(())
+            };
         }
         if !self.started {
             self.header(out)?;
             self.started = true;
         }
+        let ends = self
+            .tracks
+            .iter()
+            .zip(&counts)
+            .filter_map(|(track, count)| track.presented_until(*count));
+        let until = ends.max();
+        self.write_messages(until.filter(|_| !end), out)?;
         self.sequence = self.sequence.wrapping_add(1);
         let start = out.len();
         // Where each run says that its data begins.
@@ -200,6 +252,7 @@ impl FragmentWriter {
         out.extend_from_slice(&index.encode()?);
         // One that brings its first sample later counts from the beginning of the file.
         let late: Vec<i64> = self.tracks.iter().map(|track| index.origin(track.track.config.timescale)).collect();
+        self.origin = index.origin(FLICKS);
         for (track, origin) in self.tracks.iter_mut().zip(late) {
             track.first_dts.get_or_insert(origin);
         }
@@ -214,6 +267,15 @@ impl FragmentTrack {
             Some(last) if last.duration.is_none() && !end => self.entries.len() - 1,
             _ => self.entries.len(),
         }
+    }
+
+    /// When the first `count` samples have been presented, in flicks.
+    fn presented_until(&self, count: usize) -> Option<i64> {
+        let ends = self.entries.iter().take(count).map(|entry| {
+            let presented = entry.dts.saturating_add(entry.composition.into()).saturating_add(self.track.offset);
+            presented.saturating_add(entry.duration.unwrap_or(0).into())
+        });
+        Some(to_flicks(ends.max()?, self.track.config.timescale))
     }
 
     fn bytes(&self, count: usize) -> usize {

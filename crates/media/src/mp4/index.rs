@@ -500,7 +500,7 @@ pub(super) fn nest(bytes: &mut Vec<u8>, kind: &[u8; 4], content: impl FnOnce(&mu
 }
 
 /// A box with version and flags; the flags are 0.
-pub(super) fn full(
+pub(crate) fn full(
     bytes: &mut Vec<u8>,
     kind: &[u8; 4],
     version: u8,
@@ -512,7 +512,7 @@ pub(super) fn full(
     })
 }
 
-pub(super) fn put(bytes: &mut Vec<u8>, value: u64, kind: &'static str) -> Result<(), Error> {
+pub(crate) fn put(bytes: &mut Vec<u8>, value: u64, kind: &'static str) -> Result<(), Error> {
     let value = u32::try_from(value).map_err(|_| Error::TooLarge(kind))?;
     bytes.extend_from_slice(&value.to_be_bytes());
     Ok(())

@@ -35,6 +35,8 @@ mod metadata;
 mod table;
 mod writer;
 
+pub(crate) use self::index::{full, put};
+
 pub use self::{
     film::{Film, FilmTrack, Placed, Refill},
     fragment::FragmentWriter,

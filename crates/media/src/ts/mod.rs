@@ -25,6 +25,7 @@
 
 mod coding;
 pub(crate) mod frames;
+mod metadata;
 mod packet;
 mod pes;
 mod psi;
@@ -37,11 +38,15 @@ use serde::{Deserialize, Serialize};
 
 use self::{
     coding::Coding,
+    metadata::Metadata,
     packet::{Framer, PACKET, Packet},
     psi::{Programs, Sections},
     stream::{Sink, Stream},
 };
-use crate::track::{Event, TrackId, TrackKind};
+use crate::{
+    emsg::Message,
+    track::{Event, TrackId, TrackKind},
+};
 
 pub use self::{
     coding::DataKind,
@@ -66,11 +71,16 @@ pub struct Options {
     /// The largest access unit that is put together, in bytes; a larger one is dropped and counted.
     /// It bounds the memory of each stream. 32 MiB by default.
     pub max_unit_bytes: usize,
+    /// Whether ID3 tags are kept for [`Demuxer::take_messages`] instead of counted. They are not by default.
+    pub messages: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { max_unit_bytes: 32 << 20 }
+        Self {
+            max_unit_bytes: 32 << 20,
+            messages: false,
+        }
     }
 }
 
@@ -99,7 +109,8 @@ struct Inner {
     program: Vec<u8>,
     streams: Vec<Stream>,
     /// PIDs of streams that make no track.
-    data: Vec<(u16, DataKind)>,
+    data: Vec<(u16, DataKind, Metadata)>,
+    messages: Vec<Message>,
     /// By track number: the role of each track, as its kind and its place among the streams of that kind.
     roles: Vec<(TrackKind, usize)>,
     clock: Option<i64>,
@@ -156,8 +167,15 @@ impl Demuxer {
         self.inner.pat.reset();
         self.inner.pmts.clear();
         let Inner {
-            streams, stats, options, ..
+            streams,
+            stats,
+            options,
+            data,
+            ..
         } = &mut self.inner;
+        for (_, kind, metadata) in data {
+            count(stats, *kind, metadata.abandon());
+        }
         for stream in streams {
             let track = stream.track;
             stream.flush(&mut Sink {
@@ -167,6 +185,12 @@ impl Demuxer {
                 stats,
             });
         }
+    }
+
+    /// Takes the messages of what was pushed: ID3 tags in streams beside pictures and sound, whose times count as those of the
+    /// samples do. There are none unless the [`Options`] ask for them.
+    pub fn take_messages(&mut self) -> Vec<Message> {
+        std::mem::take(&mut self.inner.messages)
     }
 
     /// What was wrong so far.
@@ -200,8 +224,14 @@ impl Inner {
         let Some(payload) = packet.payload.filter(|_| !packet.error && !packet.scrambled) else {
             return;
         };
-        if let Some((_, kind)) = self.data.iter().find(|(pid, _)| *pid == packet.pid) {
-            *stats.data_units.entry(*kind).or_default() += u64::from(packet.unit_start);
+        if let Some((_, kind, metadata)) = self.data.iter_mut().find(|(pid, ..)| *pid == packet.pid) {
+            if self.options.messages && *kind == DataKind::Id3 {
+                let brought = metadata.packet(&packet, payload, self.clock);
+                count(stats, *kind, brought.lost);
+                self.messages.extend(brought.message);
+            } else {
+                count(stats, *kind, packet.unit_start.into());
+            }
             return;
         }
         if packet.pid == PAT_PID {
@@ -276,11 +306,13 @@ impl Inner {
         let Some(infos) = psi::streams(&section) else { return };
         self.program = section;
         let mut old = std::mem::take(&mut self.streams);
-        self.data.clear();
+        for (_, kind, mut metadata) in self.data.drain(..) {
+            count(stats, kind, metadata.abandon());
+        }
         let mut counts = [(TrackKind::Video, 0_usize), (TrackKind::Audio, 0)];
         for info in infos {
             match info.coding {
-                Coding::Data(kind) if self.data.len() < MAX_STREAMS => self.data.push((info.pid, kind)),
+                Coding::Data(kind) if self.data.len() < MAX_STREAMS => self.data.push((info.pid, kind, Metadata::default())),
                 Coding::Other(stream_type) => {
                     stats.unsupported_stream_types.insert(stream_type);
                 }
@@ -318,5 +350,12 @@ impl Inner {
             self.roles.len() - 1
         });
         TrackId(u32::try_from(number).unwrap_or(u32::MAX))
+    }
+}
+
+/// Counts pieces of streams that make no track.
+fn count(stats: &mut Stats, kind: DataKind, pieces: u64) {
+    if pieces > 0 {
+        *stats.data_units.entry(kind).or_default() += pieces;
     }
 }

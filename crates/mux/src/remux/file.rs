@@ -3,12 +3,14 @@
 use aqueduct_core::{MuxError, Write};
 use aqueduct_media::{
     Event, Sample, TrackConfig, TrackId,
-    time::{FLICKS, to_flicks},
+    emsg::Message,
+    time::{FLICKS, rescale, to_flicks},
     timeline::{Clock, Start, Timeline},
 };
 use bytes::Bytes;
 
 use serde::{Deserialize, Serialize};
+use std::mem;
 
 use super::{
     Order, SampleWriter,
@@ -20,6 +22,8 @@ use super::{
 /// Samples of different tracks lie this close together in the file, so that a player need not jump about. It is counted
 /// from the first sample of a push, in the time of its source: what a unit brings does not depend on when it plays.
 const INTERLEAVE: i64 = FLICKS as i64;
+/// A sample that is presented so long after a message, in flicks, may be from before a jump of time stamps.
+const NEAR: i64 = 10 * FLICKS as i64;
 
 /// The file and what its tracks share.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -28,6 +32,10 @@ pub(super) struct File<W> {
     pub(super) timeline: Timeline,
     pub(super) tracks: usize,
     interleaver: Interleaver,
+    /// Messages of the push at hand, on the clock of its source.
+    messages: Vec<Message>,
+    /// How many came without anything that tells when they are due.
+    pub(super) timeless: u64,
 }
 
 /// What one push is made of, besides its events.
@@ -51,6 +59,36 @@ impl<W: SampleWriter> File<W> {
             timeline: Timeline::default(),
             tracks: 0,
             interleaver: Interleaver::default(),
+            messages: Vec::new(),
+            timeless: 0,
+        }
+    }
+
+    /// Takes the messages of the push that is [taken](Self::take) next.
+    pub(super) fn expect(&mut self, messages: Vec<Message>) {
+        self.messages.extend(messages);
+    }
+
+    /// Gives the writer the messages that are due by `until`, in flicks, or all of them, with what is `added` to the times of
+    /// a track, in ticks.
+    fn place_messages(&mut self, (added, timescale): (i64, u32), (from, until): (i64, i64)) {
+        let due = |message: &Message| message.flicks() < until && from.saturating_sub(message.flicks()) < NEAR;
+        let (due, later): (Vec<_>, Vec<_>) = mem::take(&mut self.messages).into_iter().partition(due);
+        self.messages = later;
+        for mut message in due {
+            message.time = message.time.saturating_add(rescale(added, timescale, message.timescale));
+            self.writer.message(message);
+        }
+    }
+
+    /// The same with those that no sample of the push came behind.
+    fn place_rest(&mut self, outputs: &[OutputTrack], last: Option<(i64, u32)>) {
+        let any = outputs
+            .iter()
+            .find_map(|output| Some((self.timeline.offset(output.number?), output.timescale)));
+        match last.or(any) {
+            Some(added) => self.place_messages(added, (i64::MIN, i64::MAX)),
+            None => self.timeless += mem::take(&mut self.messages).len() as u64,
         }
     }
 
@@ -72,7 +110,7 @@ impl<W: SampleWriter> File<W> {
         }
         self.begin_period(outputs, period, &events);
         let mut steps: Vec<Vec<Step<D>>> = Vec::new();
-        let mut since = None;
+        let (mut since, mut last) = (None, None);
         for event in events {
             match event {
                 Event::Config { track, config } => {
@@ -93,11 +131,20 @@ impl<W: SampleWriter> File<W> {
                         since = Some(source_time);
                         self.write(&mut steps, push, writes)?;
                     }
+                    let presented = output.presented(&sample);
                     let sample = self.timeline.place(number, period, output.clock, output.timescale, sample);
+                    let added = (self.timeline.offset(number), output.timescale);
+                    last = Some(added);
+                    if !self.messages.is_empty() {
+                        self.place_messages(added, presented);
+                    }
                     let time = to_flicks(sample.dts, output.timescale);
                     at(&mut steps, number).push(Step::Add(sample, time));
                 }
             }
+        }
+        if !self.messages.is_empty() {
+            self.place_rest(outputs, last);
         }
         self.write(&mut steps, push, writes)
     }

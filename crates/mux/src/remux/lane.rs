@@ -1,7 +1,11 @@
 //! One track of the presentation, and the tracks of the file that it brings.
 
 use aqueduct_core::{TrackId, TrackKind};
-use aqueduct_media::{Language, Roles, Sample, TrackConfig, time::rescale, timeline::Clock};
+use aqueduct_media::{
+    Language, Roles, Sample, TrackConfig,
+    time::{rescale, to_flicks},
+    timeline::Clock,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -136,6 +140,14 @@ impl OutputTrack {
         let (offset, timescale) = self.edit;
         self.timescale = config.timescale;
         self.shift = config.presentation_offset.unwrap_or(0) - rescale(offset, timescale, config.timescale);
+    }
+
+    /// From when to when a sample is presented, on the clock of its source, in flicks; of one without a length at a moment.
+    pub(super) fn presented<D>(&self, sample: &Sample<D>) -> (i64, i64) {
+        let (offset, timescale) = self.edit;
+        let start = sample.pts.saturating_add(rescale(offset, timescale, self.timescale));
+        let end = start.saturating_add(sample.duration.unwrap_or(1).into());
+        (to_flicks(start, self.timescale), to_flicks(end, self.timescale))
     }
 
     pub(super) fn align<D>(&self, mut sample: Sample<D>) -> Sample<D> {

@@ -81,6 +81,7 @@ impl<W: SampleWriter> Remux<W> {
     /// before gives what it still holds, and its tracks wait for those of the new one, which go on in their place.
     fn follow(file: &mut File<W>, lane: &mut Lane, bytes: &[u8], complete: bool, writes: &mut Vec<Write>) -> Result<(), MuxError> {
         if let Some(next) = Source::change(lane.source.as_ref(), bytes)? {
+            let next = if W::MESSAGES { next.keeping_messages() } else { next };
             Self::drain(file, lane, complete, writes)?;
             if let Some(old) = lane.source.replace(next) {
                 old.notes(&lane.id.to_string(), &mut lane.notes);
@@ -166,11 +167,13 @@ impl<W: SampleWriter> Remux<W> {
                 if let Some(period) = last {
                     // What is still in progress belongs to the period before.
                     demuxer.discontinuity(&mut events);
+                    file.expect(demuxer.take_messages());
                     file.take(&mut lane.outputs, Push { period, ..push }, mem::take(&mut events), writes)?;
                 }
                 demuxer.push(bytes, &mut events);
                 demuxer.boundary(&mut events);
                 check_stream_types(demuxer)?;
+                file.expect(demuxer.take_messages());
                 file.take(&mut lane.outputs, push, events, writes)
             }
             Source::Packed(demuxer) => {
@@ -184,6 +187,7 @@ impl<W: SampleWriter> Remux<W> {
             Source::Fmp4(demuxer) => {
                 let mut events = Vec::new();
                 demuxer.segment(bytes, &mut events).map_err(media)?;
+                file.expect(demuxer.take_messages());
                 file.take(&mut lane.outputs, push, events, writes)
             }
         }
@@ -309,6 +313,10 @@ impl<W: SampleWriter> Mux for Remux<W> {
         for (count, what) in [
             (repairs.jumps, "unannounced jumps of time stamps closed"),
             (repairs.moved_samples, "samples moved behind their predecessor"),
+            (
+                file.timeless,
+                "messages beside the tracks (emsg) came without pictures or sound and are not in the file",
+            ),
         ] {
             note(&mut summary.notes, "file", count, what);
         }

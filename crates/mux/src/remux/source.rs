@@ -25,6 +25,20 @@ impl Source {
         }))
     }
 
+    /// The same, which keeps messages beside the tracks. ID3 tags in front of packed audio are none.
+    pub(super) fn keeping_messages(mut self) -> Self {
+        match &mut self {
+            Self::Ts(demuxer) => {
+                let mut options = ts::Options::default();
+                options.messages = true;
+                **demuxer = ts::Demuxer::new(options);
+            }
+            Self::Fmp4(demuxer) => demuxer.keep_messages(),
+            Self::Packed(_) => {}
+        }
+        self
+    }
+
     /// What the first bytes of a stream say of it.
     fn guess(bytes: &[u8]) -> Result<Self, MuxError> {
         const BOXES: [&[u8]; 10] = [

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use aqueduct_core::{MuxError, Presentation, Write};
-use aqueduct_media::{Error, Sample, TrackConfig, packed::Titles};
+use aqueduct_media::{Error, Sample, TrackConfig, emsg::Message, packed::Titles};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// In which order a writer gets the samples of a batch.
@@ -28,6 +28,8 @@ pub trait SampleWriter: fmt::Debug + Send + Serialize + DeserializeOwned + 'stat
     const CONTAINER: &'static str;
     /// The order that it needs.
     const ORDER: Order;
+    /// Whether it has a place for messages beside the tracks. Without it they are counted.
+    const MESSAGES: bool = false;
 
     /// Tells what is coming, before anything else, and whether [`WriteAt::Offset`] may be used.
     ///
@@ -66,6 +68,12 @@ pub trait SampleWriter: fmt::Debug + Send + Serialize + DeserializeOwned + 'stat
     ///
     /// [`MuxError`]: samples that cannot be written together.
     fn flush(&mut self, out: &mut Vec<u8>) -> Result<(), MuxError>;
+
+    /// Takes a message beside the tracks, whose time is on the timeline of the samples' presentation. It comes before the
+    /// samples that are presented then, or soon after those before.
+    fn message(&mut self, message: Message) {
+        drop(message);
+    }
 
     /// Takes what tags in the sound say of the whole, and says whether the file tells it.
     fn set_titles(&mut self, titles: &Titles) -> bool {

@@ -10,6 +10,7 @@ mod codecs;
 mod common;
 mod fragments;
 mod matroska;
+mod messages;
 mod pictures;
 mod split;
 
