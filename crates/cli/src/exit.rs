@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use aqueduct::mux::OutputError;
-use aqueduct::{Error, FetchError, Located, RepairError, ReportError, ResolveError, VerifyError};
+use aqueduct::{Error, FetchError, Located, RepairError, ReportError, ResolveError, Unit, VerifyError};
 
 use crate::events;
 
@@ -164,6 +164,13 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::Fetch(Located { source, .. }) if refused_by_server(source) => {
             Some("addresses expire: begin again from the page; --referer, --cookies and --header send what a browser would")
         }
+        // Without it nothing that follows can be read.
+        Error::Fetch(Located {
+            unit: Unit::Init(_),
+            source,
+            ..
+        }) if source.is_retryable() => Some("--retries and --timeout give it more patience"),
+        Error::Fetch(Located { unit: Unit::Init(_), .. }) => None,
         Error::Fetch(Located { source, .. }) if source.is_retryable() => {
             Some("--retries and --timeout give it more patience; --on-missing gap goes on without the segment, and names it")
         }
@@ -180,7 +187,7 @@ fn hint(error: &Error) -> Option<&'static str> {
 mod tests {
     use std::io;
 
-    use aqueduct::{SafeUrl, Unit};
+    use aqueduct::SafeUrl;
     use url::Url;
 
     use super::*;
@@ -291,6 +298,22 @@ mod tests {
             ),
         ] {
             assert_eq!(Exit::of(&error).code(), code, "{name}");
+        }
+    }
+    #[test]
+    fn an_initialization_section_is_not_said_to_be_one_to_go_on_without() {
+        for status in [404, 503] {
+            let hint = |unit| {
+                let source = FetchError::Status {
+                    url: url(),
+                    status,
+                    retry_after: None,
+                };
+                hint(&Error::Fetch(Located::new(aqueduct::TrackId::new(0), unit, source)))
+            };
+            let goes_on = |hint: Option<&str>| hint.is_some_and(|hint| hint.contains("--on-missing gap"));
+            assert!(goes_on(hint(Unit::Segment(3))), "{status}");
+            assert!(!goes_on(hint(Unit::Init(3))), "{status}");
         }
     }
 }
