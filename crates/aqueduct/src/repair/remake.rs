@@ -19,7 +19,7 @@ use tokio::sync::Barrier;
 
 use super::matching::Matcher;
 use super::mend::{Wanted, choose, named};
-use super::{Damage, Lacks, Need, Needs, RepairError, Repaired, State};
+use super::{Damage, Lacks, RepairError, Repaired, State};
 use crate::error::numbers;
 use crate::json::{PROGRAM, chain};
 use crate::lane::Stages;
@@ -332,7 +332,6 @@ impl Mux for Complete {
 struct Proof {
     file: PathBuf,
     report: FileReport,
-    needs: Arc<Needs>,
     lacks: Arc<Lacks>,
     missing: u64,
     /// The file lacks segments, and nothing else is wrong with it.
@@ -345,7 +344,6 @@ impl Proof {
         Self {
             file: damage.file.clone(),
             report: damage.report.clone(),
-            needs: Arc::clone(&damage.needs),
             lacks: Arc::clone(&damage.lacks),
             missing: damage.missing,
             is_right: state.is_right,
@@ -372,16 +370,16 @@ impl Proof {
         } else {
             self.other_unit(&finished.output)?
         };
-        Ok(other.map(|unit| named(&unit, "what is fetched now does not make the bytes that it has")))
+        Ok(other.map(|unit| named(&unit, "what is fetched now does not make the bytes that it had")))
     }
 
-    /// A unit that is right in the old file and another one in the new one. They are comparable up to the first that was
-    /// missing, which changes what comes behind it.
+    /// A unit that has other bytes than the report tells. They are comparable up to the first that was missing, which changes
+    /// what comes behind it.
     fn other_unit(&self, output: &Output) -> Result<Option<UnitDocument>, RepairError> {
         let mut lanes: HashMap<u32, Option<Entries>> = HashMap::new();
         // What stands in front of all media tells of the film as a whole, such as its title today.
         let mut head = !self.is_concatenation;
-        self.find(|unit, is_damaged| {
+        self.find(|unit| {
             let entries = match lanes.entry(unit.track) {
                 hash_map::Entry::Occupied(entries) => entries.into_mut(),
                 hash_map::Entry::Vacant(none) => none.insert(output.entries(TrackId::new(unit.track)).map_err(Error::Output)?),
@@ -393,7 +391,7 @@ impl Proof {
             let Some(piece) = &unit.piece else { return Ok(false) };
             let is_head = piece.length > 0 && std::mem::take(&mut head);
             let same = entry.and_then(|entry| entry.sha256()).as_ref() == Some(&piece.sha256);
-            Ok(!same && !is_head && !is_damaged)
+            Ok(!same && !is_head)
         })
     }
 
@@ -402,28 +400,21 @@ impl Proof {
         let part = part_paths(&self.file).0;
         let opened = File::open(&part).and_then(|file| Ok((file.metadata()?.len(), file)));
         let (length, mut file) = opened.map_err(|source| self.failed(source))?;
-        self.find(|unit, is_damaged| {
+        self.find(|unit| {
             let Some(piece) = &unit.piece else { return Ok(false) };
-            Ok(!is_damaged && !is_there(&mut file, length, piece).map_err(|source| self.failed(source))?)
+            Ok(!is_there(&mut file, length, piece).map_err(|source| self.failed(source))?)
         })
     }
 
-    fn find(
-        &self,
-        mut is_other: impl FnMut(&UnitDocument, bool) -> Result<bool, RepairError>,
-    ) -> Result<Option<UnitDocument>, RepairError> {
+    fn find(&self, mut is_other: impl FnMut(&UnitDocument) -> Result<bool, RepairError>) -> Result<Option<UnitDocument>, RepairError> {
         let (mut number, mut other) = (0, None);
         self.report.units::<RepairError>(|unit| {
-            let here = number;
+            let comparable = self.lacks.first.is_none_or(|first| number < first);
             number += 1;
-            if self.lacks.first.is_some_and(|first| here >= first) {
-                return Ok(false);
-            }
-            let is_damaged = matches!(self.needs.get(&here), Some((Need::Damaged, _)));
-            if is_other(&unit, is_damaged)? {
+            if comparable && is_other(&unit)? {
                 other = Some(unit);
             }
-            Ok(other.is_none())
+            Ok(comparable && other.is_none())
         })?;
         Ok(other)
     }

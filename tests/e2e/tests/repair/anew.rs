@@ -202,7 +202,7 @@ async fn a_file_that_came_as_one_stream_is_made_anew() {
     let damaged = made.flip(&[7_000_000]);
     // Another file of the same name.
     let other = bench(&film.iter().map(|byte| byte ^ 1).collect::<Vec<u8>>());
-    made.repair(&[&other.server.url("/film.bin")], 1, "does not make the bytes that it has")
+    made.repair(&[&other.server.url("/film.bin")], 1, "does not make the bytes that it had")
         .await;
     assert!(made.bench.read("out.bin") == damaged, "it was touched");
     assert_eq!(made.names(), 2, "something was left behind: {:?}", made.bench.names());
@@ -351,7 +351,7 @@ async fn another_stream_does_not_replace_the_file() {
         to: "/s/low-ts/5.ts".into(),
     };
     made.bench.server.add_rule(Rule::new("/s/plain-ts/5.ts", other));
-    made.repair(&[], 1, "what is fetched now does not make the bytes that it has").await;
+    made.repair(&[], 1, "what is fetched now does not make the bytes that it had").await;
     assert!(made.bench.read("out.mkv") == damaged);
     assert_eq!(made.names(), 2, "something was left behind: {:?}", made.bench.names());
 }
@@ -505,4 +505,61 @@ async fn subtitles_beside_a_film_are_refused_by_name() {
     let args = ["repair", &beside, "--report", report.to_str().unwrap()];
     expect(&made.bench.run(&args).await, 1, "it is not made by itself");
     assert!(made.bench.read(&beside) == text);
+}
+
+#[tokio::test]
+async fn the_other_outputs_of_a_report_stay_as_they_are_told() {
+    let made = Made::new("out.mp4", "/s/subtitles/index.m3u8", &["--subs", "lang:en"]).await;
+    made.flip(&[200]);
+    made.repair(&[], 0, "made anew of the whole stream: ").await;
+    made.is_whole("a film with subtitles beside it");
+    let report = String::from_utf8(made.bench.read("out.mp4.report.json")).unwrap();
+    let report = e2e::schema::check_report(&report).unwrap();
+    assert_eq!(report["outputs"], made.report["outputs"]);
+    let args = ["verify", "out.en.vtt", "--report", "out.mp4.report.json"];
+    expect(&made.bench.run(&args).await, 0, "3 segments proved by their digests");
+}
+
+#[tokio::test]
+async fn a_file_that_was_decrypted_as_one_is_made_anew_with_the_same_key() {
+    // The key of the committed vectors (`crates/decrypt/tests/data/make.sh`).
+    let key = "eb676abbcb345e96bbcf616630f1a3da:100b6c20940f779a4589152b57d2dacb";
+    let made = Made::new("out.mp4", "/media/vectors/progressive-sealed.mp4", &["--key", key]).await;
+    let damaged = made.flip(&[made.whole.len() / 2]);
+    for (args, code) in [
+        (&[][..], 1),
+        (&["--key", "eb676abbcb345e96bbcf616630f1a3da:00000000000000000000000000000000"], 1),
+        (&["--key", key], 0),
+    ] {
+        made.repair(args, code, "").await;
+        let now = made.bench.read("out.mp4");
+        assert!(now == if code == 0 { &made.whole[..] } else { &damaged[..] }, "{args:?}");
+        assert_eq!(made.names(), 2, "{args:?}: something was left behind: {:?}", made.bench.names());
+    }
+}
+
+#[tokio::test]
+async fn a_film_has_the_title_of_its_page_as_it_is_now() {
+    let page = |title: &str| {
+        let text = format!("<!doctype html><title>{title}</title><video src=\"/s/plain-ts/index.m3u8\"></video>");
+        Rule::new(
+            "/page",
+            Fault::Body {
+                content_type: "text/html".into(),
+                text,
+            },
+        )
+    };
+    for output in ["out.mkv", "out.mp4"] {
+        let made = Made::by(Bench::new(vec![page("A film")]), output, "/page", &[], 0).await;
+        made.flip(&[200]);
+        made.bench.server.set_rules(vec![page("The same film, under a longer title")]);
+        made.repair(&[], 0, "made anew of the whole stream: ").await;
+        let now = made.bench.read(output);
+        assert!(
+            now.windows(36).any(|text| text.starts_with(b"The same film, under a longer title")),
+            "{output}"
+        );
+        expect(&made.bench.run(&["verify", output]).await, 0, "sound: ");
+    }
 }
