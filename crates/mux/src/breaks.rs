@@ -11,6 +11,7 @@ use aqueduct_core::{
 use url::Url;
 
 use crate::journal::faulty::{Fault, FaultyDisk};
+use crate::part::Replace;
 use crate::{Job, Output, checkpoint, run};
 
 const TARGET: &str = "film.bin";
@@ -86,11 +87,15 @@ fn presentation() -> Presentation {
 
 /// One process: opens the output, goes on from what is there, and makes it final. How many segments it had to push.
 fn process(disk: &FaultyDisk) -> Result<u64, String> {
+    process_in_place_of(disk, Replace::Nothing)
+}
+
+fn process_in_place_of(disk: &FaultyDisk, replace: Replace) -> Result<u64, String> {
     let told = |error: &dyn std::error::Error| format!("{error}: {:?}", error.source().map(ToString::to_string));
     let presentation = presentation();
     let tracks = [TrackId::new(0), TrackId::new(1)];
     let job = Job::new(&presentation, &tracks, "held");
-    let mut output = Output::on(Arc::new(disk.clone()), Path::new(TARGET), false).map_err(|error| told(&error))?;
+    let mut output = Output::on(Arc::new(disk.clone()), Path::new(TARGET), replace).map_err(|error| told(&error))?;
     let resumed = output.begin(&job).map_err(|error| told(&error))?.unwrap_or_default();
     let had = |track: TrackId| {
         let lane = resumed.lanes.iter().find(|lane| lane.track == track);
@@ -170,4 +175,29 @@ fn a_killed_process_loses_nothing_that_was_recorded() {
     // name come some at which all, or nearly all, is recorded.
     let pushed = (0..2 * operations).map(|operation| until_done(&FaultyDisk::default(), Fault::Killed, operation, 0));
     assert!(pushed.min() < Some(SEGMENTS / 2));
+}
+
+// A repair makes a file anew beside the old one.
+#[test]
+fn a_fault_at_any_operation_leaves_the_old_file_or_the_new_one() {
+    let (expected, operations) = undisturbed();
+    let mut kept = 0;
+    for fault in [Fault::Error, Fault::Full, Fault::Short, Fault::Killed, Fault::PowerCut] {
+        for operation in 0..operations {
+            let disk = FaultyDisk::default();
+            disk.put(Path::new(TARGET), b"old");
+            disk.fail_at(operation, fault);
+            let ended = process_in_place_of(&disk, Replace::Target);
+            disk.next_process(operation);
+            let place = format!("{fault:?} at operation {operation}");
+            let target = disk.file(Path::new(TARGET)).unwrap();
+            assert!(target == b"old" || target == expected, "{place}: it is neither");
+            assert!(ended.is_err() || target == expected, "{place}: it was said to be replaced");
+            kept += u32::from(target == b"old");
+            process_in_place_of(&disk, Replace::Target).unwrap_or_else(|error| panic!("{place}: {error}"));
+            assert!(disk.file(Path::new(TARGET)).unwrap() == expected, "{place}: the bytes differ");
+            assert_eq!(disk.names(), [Path::new(TARGET)], "{place}");
+        }
+    }
+    assert!(kept > 0);
 }

@@ -144,7 +144,8 @@ impl Output {
     /// [`OutputError`]: the target exists and `overwrite` is false, another process writes it, or the folder
     /// refuses.
     pub fn file(target: &Path, overwrite: bool) -> Result<Self, OutputError> {
-        Self::on(Arc::new(RealDisk), target, overwrite)
+        let replace = if overwrite { Replace::All } else { Replace::Nothing };
+        Self::on(Arc::new(RealDisk), target, replace)
     }
 
     /// An output as [`file`](Output::file), in the place of a target that is there. What an earlier run left beside it of another
@@ -154,11 +155,10 @@ impl Output {
     ///
     /// [`OutputError`]: another process writes it, what stands there is not of this program, or the folder refuses.
     pub fn replacing(target: &Path) -> Result<Self, OutputError> {
-        Part::open(Arc::new(RealDisk), target, Replace::Target).map(|part| Self::to(Destination::Part(Box::new(part))))
+        Self::on(Arc::new(RealDisk), target, Replace::Target)
     }
 
-    pub(crate) fn on(disk: Arc<dyn crate::journal::disk::Disk>, target: &Path, overwrite: bool) -> Result<Self, OutputError> {
-        let replace = if overwrite { Replace::All } else { Replace::Nothing };
+    pub(crate) fn on(disk: Arc<dyn crate::journal::disk::Disk>, target: &Path, replace: Replace) -> Result<Self, OutputError> {
         Part::open(disk, target, replace).map(|part| Self::to(Destination::Part(Box::new(part))))
     }
 
