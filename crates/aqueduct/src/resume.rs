@@ -1,5 +1,6 @@
 //! The stage that leaves out what an earlier run put into the output already.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use aqueduct_core::{Fetch, GapCause, Item, Lender, Located, Receiver, Resource, SegmentInfo, Sender, Stop, TrackId};
@@ -7,6 +8,9 @@ use aqueduct_mux::{Entries, Entry, Fate, OutputError};
 use tokio::sync::Barrier;
 
 use crate::Error;
+
+/// Segments at the end of what is there by whose addresses a server is seen to count anew.
+const KNOWN: usize = 32;
 
 /// One track that is taken up.
 #[derive(Debug)]
@@ -153,6 +157,8 @@ struct Matcher {
     begun: bool,
     /// The Media Sequence Number behind the last segment in the output.
     behind: u64,
+    /// The last segments in the output.
+    known: VecDeque<Entry>,
     /// The initialization section in force.
     init: Option<Item<Resource>>,
     beyond: Beyond,
@@ -169,6 +175,7 @@ impl Matcher {
             gaps: job.gaps,
             begun: false,
             behind: 0,
+            known: VecDeque::new(),
             init: None,
             beyond: Beyond::default(),
         };
@@ -186,6 +193,8 @@ impl Matcher {
         })?;
         if let Some(entry) = self.next.take().filter(|entry| !entry.init) {
             self.behind = entry.last_msn().saturating_add(1);
+            self.known.truncate(KNOWN - 1);
+            self.known.push_front(entry);
         }
         self.next = next;
         Ok(())
@@ -309,7 +318,19 @@ impl Matcher {
                 segments: lost,
             });
         }
-        tracing::warn!(track = %self.track, lost, "segments left the live window between the two runs");
+        // Names may come round again, as numbers do not: that decides nothing.
+        let now = Entry::segment(info, WRITTEN);
+        match self
+            .known
+            .iter()
+            .find(|known| (&known.address, known.range) == (&now.address, now.range))
+        {
+            Some(known) => tracing::warn!(
+                track = %self.track, lost, now = now.msn, then = known.msn,
+                "segments left the live window between the two runs, or the server counts anew: a segment has another number than it had"
+            ),
+            None => tracing::warn!(track = %self.track, lost, "segments left the live window between the two runs"),
+        }
         self.beyond.gone = self.beyond.gone.saturating_add(lost);
         ahead.push(Item::Gap {
             info: at(info, self.behind),

@@ -98,6 +98,14 @@ async fn a_live_stream_that_ended_between_two_runs_is_taken_up() {
             film: None,
         },
         Case {
+            rule: "a server that counts on from elsewhere",
+            then: (1000, 1..6, true),
+            on_missing: "gap",
+            code: 3,
+            says: "or the server counts anew: a segment has another number than it had track=track 0 lost=988 now=1000 then=11",
+            film: Some(&[0, 1, 1, 2, 3, 4, 5]),
+        },
+        Case {
             rule: "a server that counts again",
             then: (0, 0..6, false),
             on_missing: "gap",
