@@ -91,6 +91,9 @@ pub struct OutputDocument<U = Vec<UnitDocument>> {
     pub notes: Vec<String>,
     /// What stands behind the last unit.
     pub tail: Option<Piece>,
+    /// What no unit brought to the files of a folder: its playlists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rests: Vec<RestDocument>,
     /// Every unit, in the order of the output.
     #[serde(default)]
     pub units: U,
@@ -117,6 +120,20 @@ pub struct TrackDocument {
 /// A part of a file and its digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Piece {
+    /// Where it begins.
+    pub offset: u64,
+    /// How long it is.
+    pub length: u64,
+    /// SHA-256, in hexadecimal.
+    pub sha256: String,
+}
+
+/// A part of a file of a folder that no unit brought.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RestDocument {
+    /// The file, as it is named from the folder.
+    pub file: String,
     /// Where it begins.
     pub offset: u64,
     /// How long it is.
@@ -159,6 +176,9 @@ pub struct UnitDocument {
     /// The bytes that it brought.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub piece: Option<Piece>,
+    /// The file of a folder that has them, as it is named from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
 }
 
 fn one() -> u64 {
@@ -198,6 +218,7 @@ impl From<&Entry> for UnitDocument {
             fate: fate.into(),
             why: entry.fate.cause().map(|cause| cause.to_string()),
             piece,
+            file: entry.file.as_deref().map(str::to_owned),
         }
     }
 }
@@ -361,6 +382,12 @@ fn write<'a>(
 fn output(account: &Account, file: Option<&Path>, summary: Option<&Summary>, out: &mut impl Write) -> io::Result<()> {
     let job = account.job()?;
     let tail = account.tail()?.map(|(offset, length, sha256)| Piece { offset, length, sha256 });
+    let rests = account.rests()?.into_iter().map(|(file, offset, length, sha256)| RestDocument {
+        file,
+        offset,
+        length,
+        sha256,
+    });
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     let head = OutputDocument {
         file: file.and_then(name),
@@ -372,6 +399,7 @@ fn output(account: &Account, file: Option<&Path>, summary: Option<&Summary>, out
         tracks: job.into_iter().flat_map(|job| job.tracks).map(TrackDocument::from).collect(),
         notes: summary.map(|summary| summary.notes.clone()).unwrap_or_default(),
         tail,
+        rests: rests.collect(),
         units: Units,
     };
     open_list(&head, "units", out)?;

@@ -261,7 +261,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             lanes.push((track.id, clear));
         }
 
-        let on_disk = main.is_seekable();
+        let on_disk = main.is_on_disk();
         let mut muxers = Muxers {
             presentation: Arc::clone(&presentation),
             progress: progress.clone(),

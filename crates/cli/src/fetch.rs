@@ -102,6 +102,7 @@ impl Target {
         let target = match &args.output {
             None => Self::Folder(PathBuf::new()),
             Some(path) if path.as_os_str() == "-" => Self::Stdout,
+            Some(path) if job::is_recording(args, path) => Self::File(path.clone()),
             Some(path) if path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/") => Self::Folder(path.clone()),
             Some(path) => Self::File(path.clone()),
         };

@@ -218,10 +218,21 @@ fn refuse_to_split(args: &Args, container: Container) -> anyhow::Result<()> {
     }
 }
 
+/// Whether a folder of segments is wanted, and `path` is one already: whole, or as far as an interrupted run came.
+pub(crate) fn is_recording(args: &Args, path: &Path) -> bool {
+    let (_, journal) = aqueduct::mux::part_paths(path);
+    wanted(args, path) == Some(Container::Hls) && path.is_dir() && (path.join("index.m3u8").is_file() || journal.is_file())
+}
+
+/// The container that is asked for, by the options or by the extension of a name.
+fn wanted(args: &Args, path: &Path) -> Option<Container> {
+    args.format.map(Container::from).or_else(|| by_extension(path))
+}
+
 /// The output that will stand at `path`.
 pub(crate) fn output(args: &Args, path: &Path) -> anyhow::Result<Output> {
-    let opened = match args.format.map(Container::from).or_else(|| by_extension(path)) {
-        Some(Container::Hls) => Output::folder(path),
+    let opened = match wanted(args, path) {
+        Some(Container::Hls) => Output::folder(path, args.overwrite),
         _ if args.split.is_some() => Output::numbered(path, args.overwrite),
         _ => Output::file(path, args.overwrite),
     };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::journal::disk::{Bytes, Disk, RealDisk, write_all};
+use crate::journal::disk::{Bytes, Disk, RealDisk, There, write_all};
 use crate::journal::job::Job;
 use crate::journal::record::{Entry, Fate, MAGIC, Record, hex};
 use crate::journal::survey::{self, Survey, digest};
@@ -30,6 +30,8 @@ pub(crate) struct Growing {
     /// A checkpoint was lost: those that follow are of no use.
     broken: bool,
     patches: Vec<(u64, u64)>,
+    /// Files that were begun since the last record, and the ends of those before them.
+    begun: Vec<Record>,
     buffer: Vec<u8>,
 }
 
@@ -44,6 +46,7 @@ impl Growing {
             can_go_on: end > 0,
             broken: false,
             patches: Vec::new(),
+            begun: Vec::new(),
             buffer: Vec::new(),
         }
     }
@@ -94,11 +97,38 @@ impl Growing {
         self.flush()
     }
 
+    /// What follows goes into another file; the output is `length` bytes long now. The next record tells.
+    pub(crate) fn begin_file(&mut self, name: &str, length: u64) {
+        self.end_file(length);
+        self.begun.push(Record::File {
+            name: name.into(),
+            start: length,
+        });
+    }
+
+    /// The file at hand is complete, at `length` bytes of the output.
+    pub(crate) fn end_file(&mut self, length: u64) {
+        let rest = length - self.recorded;
+        if rest > 0 {
+            self.begun.push(Record::Rest {
+                offset: self.recorded,
+                length: rest,
+                sha256: self.hasher.finalize_reset().into(),
+            });
+            self.recorded = length;
+        }
+    }
+
     /// Appends records, all in one write.
     pub(crate) fn append(&mut self, records: &[Record]) -> io::Result<()> {
         self.buffer.clear();
+        self.put_begun()?;
         records.iter().try_for_each(|record| self.put(record))?;
         self.flush()
+    }
+
+    fn put_begun(&mut self) -> io::Result<()> {
+        std::mem::take(&mut self.begun).iter().try_for_each(|record| self.put(record))
     }
 
     fn put(&mut self, record: &Record) -> io::Result<()> {
@@ -129,6 +159,7 @@ impl Growing {
             self.recorded = length;
         }
         self.buffer.clear();
+        self.put_begun()?;
         self.put(&Record::Entry(entry))?;
         if let Some(state) = state.filter(|_| !self.broken) {
             // What went into a checkpoint is in no later one.
@@ -159,7 +190,7 @@ pub struct Account {
     growing: Option<Growing>,
     file: Option<Box<dyn Bytes>>,
     length: u64,
-    /// Of an output of several.
+    /// Of an output that was split.
     files: Vec<PathBuf>,
     /// What to remove at the end.
     journal: Option<(Arc<dyn Disk>, PathBuf)>,
@@ -188,7 +219,7 @@ impl Account {
         account
     }
 
-    /// The files of an output that is made of several, or the folder of them; none of any other.
+    /// The files of an output that was split; none of any other.
     pub fn files(&self) -> &[PathBuf] {
         &self.files
     }
@@ -200,7 +231,13 @@ impl Account {
     /// Those of reading it.
     pub fn left(target: &Path) -> io::Result<Option<Self>> {
         let (part, journal) = paths(target);
-        let found = RealDisk.read(&journal).and_then(|journal| Ok((journal, RealDisk.read(&part)?)));
+        let part = match RealDisk.there(&part) {
+            There::Folder => None,
+            There::Nothing => return Ok(None),
+            _ => Some(part),
+        };
+        let file = part.map(|part| RealDisk.read(&part)).transpose();
+        let found = RealDisk.read(&journal).and_then(|journal| Ok((journal, file?)));
         let (journal, file) = match found {
             Ok(found) => found,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -219,12 +256,7 @@ impl Account {
         }
         let end = records.end();
         // What stands behind the last unit is cut off by the run that goes on.
-        Ok(Some(Self::new(
-            Some(Growing::new(journal, end, recorded)),
-            Some(file),
-            recorded,
-            None,
-        )))
+        Ok(Some(Self::new(Some(Growing::new(journal, end, recorded)), file, recorded, None)))
     }
 
     /// What was done.
@@ -242,8 +274,9 @@ impl Account {
         self.length
     }
 
-    /// Hands each entry to `each`, in the order of the output, with the digests of the finished file. An output that was
-    /// not journaled has none.
+    /// Hands each entry to `each`, in the order of the output, with the digests of the finished file. Of an output of several
+    /// files it says in which one the bytes are, and counts from the beginning of that. An output that was not journaled has
+    /// none.
     ///
     /// # Errors
     ///
@@ -251,8 +284,20 @@ impl Account {
     pub fn entries(&self, mut each: impl FnMut(&Entry) -> io::Result<()>) -> io::Result<()> {
         let Some(growing) = &self.growing else { return Ok(()) };
         let mut records = survey::records(&*growing.journal, growing.end)?;
+        let mut file = None;
         while let Some(record) = records.next()? {
-            let Record::Entry(mut entry) = record else { continue };
+            let mut entry = match record {
+                Record::Entry(entry) => entry,
+                Record::File { name, start } => {
+                    file = Some((Arc::<str>::from(name), start));
+                    continue;
+                }
+                _ => continue,
+            };
+            if let (Fate::Written { offset, .. }, Some((name, start))) = (&mut entry.fate, &file) {
+                *offset = offset.saturating_sub(*start);
+                entry.file = Some(Arc::clone(name));
+            }
             if let (Fate::Written { offset, length, sha256 }, Some(file)) = (&mut entry.fate, &self.file) {
                 let end = offset.saturating_add(*length);
                 if growing.patches.iter().any(|(from, to)| *from < end && *offset < *to) {
@@ -262,6 +307,29 @@ impl Account {
             each(&entry)?;
         }
         Ok(())
+    }
+
+    /// What no unit brought to the files of an output of several, playlists say: the file, where it begins there, its length,
+    /// and its SHA-256 in hexadecimal.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading the journal.
+    pub fn rests(&self) -> io::Result<Vec<(String, u64, u64, String)>> {
+        let Some(growing) = &self.growing else { return Ok(Vec::new()) };
+        let mut records = survey::records(&*growing.journal, growing.end)?;
+        let (mut file, mut rests) = ((String::new(), 0), Vec::new());
+        while let Some(record) = records.next()? {
+            match record {
+                Record::File { name, start } => file = (name, start),
+                Record::Rest { offset, length, sha256 } => {
+                    let (name, start) = &file;
+                    rests.push((name.clone(), offset.saturating_sub(*start), length, hex(&sha256)));
+                }
+                _ => {}
+            }
+        }
+        Ok(rests)
     }
 
     /// What stands behind the last unit, an index say: where it begins, its length, and its SHA-256 in hexadecimal.

@@ -1,6 +1,7 @@
 //! The driver on a disk that fails: whatever happens at whatever moment, the next run goes on to the same bytes.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +11,10 @@ use aqueduct_core::{
 };
 use url::Url;
 
+use crate::journal::disk::{Disk, There};
 use crate::journal::faulty::{Fault, FaultyDisk};
-use crate::part::Replace;
-use crate::{Job, Output, checkpoint, run};
+use crate::part::{Replace, Shape};
+use crate::{Container, Job, Output, checkpoint, run};
 
 const TARGET: &str = "film.bin";
 const SEGMENTS: u64 = 12;
@@ -62,6 +64,8 @@ fn item(track: u32, msn: u64) -> Item<Clear> {
     let resource = Resource::new(Kind::Segment, Url::parse(&format!("http://host.example/{msn}")).unwrap());
     let info = SegmentInfo::new(TrackId::new(track), msn, Duration::from_secs(2 + u64::from(track)), resource);
     let bytes = format!("[segment {msn} of track {track}, which is of no great length]").repeat(1 + usize::try_from(msn).unwrap() % 3);
+    // A folder has segments of WebVTT, and this is one.
+    let bytes = format!("WEBVTT{bytes}");
     Item::Segment {
         info: Arc::new(info),
         payload: Sealed::unbudgeted(bytes.as_bytes()).open(Ok::<_, MuxError>).unwrap(),
@@ -86,16 +90,23 @@ fn presentation() -> Presentation {
 }
 
 /// One process: opens the output, goes on from what is there, and makes it final. How many segments it had to push.
-fn process(disk: &FaultyDisk) -> Result<u64, String> {
-    process_in_place_of(disk, Replace::Nothing)
+fn process(disk: &FaultyDisk, shape: Shape) -> Result<u64, String> {
+    process_in_place_of(disk, shape, Replace::Nothing)
 }
 
-fn process_in_place_of(disk: &FaultyDisk, replace: Replace) -> Result<u64, String> {
+fn process_in_place_of(disk: &FaultyDisk, shape: Shape, replace: Replace) -> Result<u64, String> {
+    match shape {
+        Shape::File => with(disk, shape, replace, Holding::default()),
+        Shape::Folder => with(disk, shape, replace, Container::Hls.muxer()),
+    }
+}
+
+fn with<M: Mux>(disk: &FaultyDisk, shape: Shape, replace: Replace, muxer: M) -> Result<u64, String> {
     let told = |error: &dyn std::error::Error| format!("{error}: {:?}", error.source().map(ToString::to_string));
     let presentation = presentation();
     let tracks = [TrackId::new(0), TrackId::new(1)];
     let job = Job::new(&presentation, &tracks, "held");
-    let mut output = Output::on(Arc::new(disk.clone()), Path::new(TARGET), replace).map_err(|error| told(&error))?;
+    let mut output = Output::on(Arc::new(disk.clone()), Path::new(TARGET), shape, replace).map_err(|error| told(&error))?;
     let resumed = output.begin(&job).map_err(|error| told(&error))?.unwrap_or_default();
     let had = |track: TrackId| {
         let lane = resumed.lanes.iter().find(|lane| lane.track == track);
@@ -103,99 +114,117 @@ fn process_in_place_of(disk: &FaultyDisk, replace: Replace) -> Result<u64, Strin
     };
     let lanes = tracks.map(|track| lane(track.number(), had(track))).into();
     let pushed = tracks.map(|track| SEGMENTS - had(track)).iter().sum();
-    let finished = run(Holding::default(), &presentation, lanes, output, &Progress::new(), &Stop::new()).map_err(|error| told(&error))?;
+    let finished = run(muxer, &presentation, lanes, output, &Progress::new(), &Stop::new()).map_err(|error| told(&error))?;
     assert_eq!(finished.tally.segments, 2 * SEGMENTS);
     finished.output.commit().map_err(|error| told(&error))?;
     Ok(pushed)
 }
 
-fn undisturbed() -> (Vec<u8>, u64) {
+/// All files there are.
+fn content(disk: &FaultyDisk) -> BTreeMap<PathBuf, Vec<u8>> {
+    let names = disk.names().into_iter();
+    names.map(|name| (name.clone(), disk.file(&name).unwrap())).collect()
+}
+
+fn undisturbed(shape: Shape) -> (BTreeMap<PathBuf, Vec<u8>>, u64) {
     let disk = FaultyDisk::default();
     disk.fail_at(u64::MAX, Fault::Error);
-    assert_eq!(process(&disk), Ok(2 * SEGMENTS));
-    assert_eq!(disk.names(), [Path::new(TARGET)]);
-    (disk.file(Path::new(TARGET)).unwrap(), disk.operations())
+    assert_eq!(process(&disk, shape), Ok(2 * SEGMENTS));
+    let files = content(&disk);
+    assert!(files.keys().all(|path| path.starts_with(TARGET)), "{:?}", files.keys());
+    let count = if shape == Shape::File { 1 } else { 2 * SEGMENTS + 3 };
+    assert_eq!(files.len() as u64, count, "{:?}", files.keys());
+    (files, disk.operations())
 }
 
 /// Runs processes until one is done; the first meets `fault` at `operation`. What they pushed in all.
-fn until_done(disk: &FaultyDisk, fault: Fault, operation: u64, seed: u64) -> u64 {
+fn until_done(disk: &FaultyDisk, shape: Shape, fault: Fault, operation: u64, seed: u64) -> u64 {
     disk.fail_at(operation, fault);
-    let first = process(disk);
+    let first = process(disk, shape);
     disk.next_process(seed);
-    let target = disk.file(Path::new(TARGET)).is_some();
+    let target = disk.there(Path::new(TARGET)) != There::Nothing;
     match first {
-        Ok(pushed) if disk.names().len() == 1 => pushed,
+        Ok(pushed) if disk.names().iter().all(|name| name.starts_with(TARGET)) => pushed,
         // It had its name when the fault came; another run tidies up and says so.
         _ if target => {
-            let told = process(disk).unwrap_err();
+            let told = process(disk, shape).unwrap_err();
             assert!(told.contains("is there already"), "{told}");
             2 * SEGMENTS
         }
-        _ => process(disk).unwrap_or_else(|error| panic!("{fault:?} at {operation}, seed {seed}: {error}")),
+        _ => process(disk, shape).unwrap_or_else(|error| panic!("{shape:?}, {fault:?} at {operation}, seed {seed}: {error}")),
     }
 }
 
 #[test]
 fn a_fault_at_any_operation_costs_nothing_but_time() {
-    let (expected, operations) = undisturbed();
-    assert!(operations > 60, "{operations} operations");
-    for fault in [Fault::Error, Fault::Full, Fault::Short, Fault::Killed] {
-        for operation in 0..operations {
-            let disk = FaultyDisk::default();
-            until_done(&disk, fault, operation, 0);
-            let place = format!("{fault:?} at operation {operation}");
-            assert!(disk.file(Path::new(TARGET)).unwrap() == expected, "{place}: the bytes differ");
-            assert_eq!(disk.names(), [Path::new(TARGET)], "{place}");
+    for shape in [Shape::File, Shape::Folder] {
+        let (expected, operations) = undisturbed(shape);
+        assert!(operations > 60, "{operations} operations");
+        for fault in [Fault::Error, Fault::Full, Fault::Short, Fault::Killed] {
+            for operation in 0..operations {
+                let disk = FaultyDisk::default();
+                until_done(&disk, shape, fault, operation, 0);
+                assert!(content(&disk) == expected, "{shape:?}, {fault:?} at operation {operation}");
+            }
         }
     }
 }
 
 #[test]
 fn a_power_cut_at_any_operation_loses_a_little_and_never_consistency() {
-    let (expected, operations) = undisturbed();
-    let (mut runs, mut pushed) = (0, 0);
-    for operation in 0..operations {
-        for seed in 0..24 {
-            let disk = FaultyDisk::default();
-            pushed += until_done(&disk, Fault::PowerCut, operation, seed);
-            runs += 1;
-            let place = format!("power cut at operation {operation}, seed {seed}");
-            assert!(disk.file(Path::new(TARGET)).unwrap() == expected, "{place}: the bytes differ");
-            assert_eq!(disk.names(), [Path::new(TARGET)], "{place}");
+    for (shape, seeds) in [(Shape::File, 24), (Shape::Folder, 12)] {
+        let (expected, operations) = undisturbed(shape);
+        let (mut runs, mut pushed) = (0, 0);
+        for operation in 0..operations {
+            for seed in 0..seeds {
+                let disk = FaultyDisk::default();
+                pushed += until_done(&disk, shape, Fault::PowerCut, operation, seed);
+                runs += 1;
+                assert!(
+                    content(&disk) == expected,
+                    "{shape:?}, power cut at operation {operation}, seed {seed}"
+                );
+            }
         }
+        // The disk here is slower than the muxer by far, and loses most of what is not safe; some of it is.
+        assert!(
+            pushed < runs * 2 * SEGMENTS * 19 / 20,
+            "{shape:?}: {pushed} segments in {runs} runs"
+        );
     }
-    // The disk here is slower than the muxer by far, and loses most of what is not safe; some of it is.
-    assert!(pushed < runs * 2 * SEGMENTS * 19 / 20, "{pushed} segments in {runs} runs");
 }
 
 #[test]
 fn a_killed_process_loses_nothing_that_was_recorded() {
-    let (_, operations) = undisturbed();
-    // How many operations there are differs with what the disk is asked to make safe meanwhile. Before the output has its
-    // name come some at which all, or nearly all, is recorded.
-    let pushed = (0..2 * operations).map(|operation| until_done(&FaultyDisk::default(), Fault::Killed, operation, 0));
-    assert!(pushed.min() < Some(SEGMENTS / 2));
+    for shape in [Shape::File, Shape::Folder] {
+        let (_, operations) = undisturbed(shape);
+        // How many operations there are differs with what the disk is asked to make safe meanwhile. Before the output has its
+        // name come some at which all, or nearly all, is recorded.
+        let pushed = (0..2 * operations).map(|operation| until_done(&FaultyDisk::default(), shape, Fault::Killed, operation, 0));
+        assert!(pushed.min() < Some(SEGMENTS / 2), "{shape:?}");
+    }
 }
 
 // A repair makes a file anew beside the old one.
 #[test]
 fn a_fault_at_any_operation_leaves_the_old_file_or_the_new_one() {
-    let (expected, operations) = undisturbed();
+    let (expected, operations) = undisturbed(Shape::File);
+    let expected = &expected[Path::new(TARGET)];
     let mut kept = 0;
     for fault in [Fault::Error, Fault::Full, Fault::Short, Fault::Killed, Fault::PowerCut] {
         for operation in 0..operations {
             let disk = FaultyDisk::default();
             disk.put(Path::new(TARGET), b"old");
             disk.fail_at(operation, fault);
-            let ended = process_in_place_of(&disk, Replace::Target);
+            let ended = process_in_place_of(&disk, Shape::File, Replace::Target);
             disk.next_process(operation);
             let place = format!("{fault:?} at operation {operation}");
             let target = disk.file(Path::new(TARGET)).unwrap();
-            assert!(target == b"old" || target == expected, "{place}: it is neither");
-            assert!(ended.is_err() || target == expected, "{place}: it was said to be replaced");
+            assert!(target == b"old" || target == *expected, "{place}: it is neither");
+            assert!(ended.is_err() || target == *expected, "{place}: it was said to be replaced");
             kept += u32::from(target == b"old");
-            process_in_place_of(&disk, Replace::Target).unwrap_or_else(|error| panic!("{place}: {error}"));
-            assert!(disk.file(Path::new(TARGET)).unwrap() == expected, "{place}: the bytes differ");
+            process_in_place_of(&disk, Shape::File, Replace::Target).unwrap_or_else(|error| panic!("{place}: {error}"));
+            assert!(disk.file(Path::new(TARGET)).unwrap() == *expected, "{place}: the bytes differ");
             assert_eq!(disk.names(), [Path::new(TARGET)], "{place}");
         }
     }

@@ -123,8 +123,6 @@ enum Chosen {
     Ts(Box<Remux<Ts>>),
     Audio(Box<Remux<AudioStream>>),
     Subtitles(Box<Subtitles>),
-    /// Not taken up again.
-    #[serde(skip)]
     Hls(Box<Hls>),
 }
 
@@ -398,7 +396,8 @@ impl Chosen {
 
     fn mark_saved(&mut self) {
         match self {
-            Self::Concat(_) | Self::Hls(_) => {}
+            Self::Concat(_) => {}
+            Self::Hls(muxer) => muxer.mark_saved(),
             Self::Mp4(muxer) => muxer.mark_saved(),
             Self::Fmp4(muxer) => muxer.mark_saved(),
             Self::Mkv(muxer) => muxer.mark_saved(),
@@ -417,6 +416,7 @@ impl Chosen {
             (Self::Ts(muxer), Self::Ts(earlier)) => muxer.put_behind(*earlier),
             (Self::Audio(muxer), Self::Audio(earlier)) => muxer.put_behind(*earlier),
             (Self::Subtitles(muxer), Self::Subtitles(earlier)) => muxer.put_behind(*earlier),
+            (Self::Hls(muxer), Self::Hls(earlier)) => muxer.put_behind(*earlier),
             // Nothing grows in a concatenation, and none of them is followed by another.
             _ => {}
         }

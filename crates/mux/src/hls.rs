@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::mem;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aqueduct_core::{
@@ -9,6 +10,7 @@ use aqueduct_core::{
 };
 use aqueduct_media::packed;
 use aqueduct_playlist::{DateTime, RecordedSegment, RecordedTrack, Recording, recorded_multivariant};
+use serde::{Deserialize, Serialize};
 
 use crate::container::Media;
 
@@ -20,9 +22,45 @@ const LONGEST_LABEL: usize = 24;
 /// Writes each unit as a file of its own, a folder for each track, and a playlist for each and for all
 /// ([`WriteAt::File`]). Keys are gone, byte ranges are files, segments that are missing are tagged as gaps; discontinuities, dates and
 /// date ranges stay.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Hls {
+    #[serde(skip)]
     lanes: Vec<Lane>,
+    /// What was told to the lanes since the last checkpoint: told again, it brings them where they were.
+    told: Vec<(TrackId, Told)>,
+}
+
+/// What a lane has to know of a unit, which is in its folder or missing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Told {
+    Init { extension: String },
+    Segment { place: Place, bytes: u64, extension: String },
+    Gap { place: Place, segments: u64 },
+}
+
+/// Where a segment stands in its playlist.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Place {
+    msn: u64,
+    duration: Duration,
+    discontinuity_sequence: u64,
+    discontinuity: bool,
+    /// Microseconds since 1970.
+    program_date_time: Option<i64>,
+    tags: Arc<[String]>,
+}
+
+impl Place {
+    fn of(info: &SegmentInfo) -> Self {
+        Self {
+            msn: info.msn,
+            duration: info.duration,
+            discontinuity_sequence: info.discontinuity_sequence,
+            discontinuity: info.discontinuity,
+            program_date_time: info.program_date_time.and_then(micros),
+            tags: Arc::clone(&info.tags),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -35,7 +73,7 @@ struct Lane {
     inits: u64,
     units: u64,
     /// The extension of its segments so far: what a missing one would have had.
-    extension: &'static str,
+    extension: String,
     peak: u64,
     bytes: u64,
     seconds: Duration,
@@ -88,7 +126,7 @@ impl Lane {
             playlist: Recording::default(),
             inits: 0,
             units: 0,
-            extension: "ts",
+            extension: "ts".into(),
             peak: 0,
             bytes: 0,
             seconds: Duration::ZERO,
@@ -102,24 +140,74 @@ impl Lane {
         }
     }
 
-    /// Notes a segment, or the place of one, and gives its name.
-    fn segment(&mut self, info: &SegmentInfo, bytes: Option<usize>) -> String {
+    /// Notes a unit, and gives the name of its file.
+    fn note(&mut self, told: &Told) -> String {
+        match told {
+            Told::Init { extension } => {
+                let name = format!("init-{}.{extension}", self.inits);
+                self.inits += 1;
+                self.playlist.init(&name);
+                name
+            }
+            Told::Segment { place, bytes, extension } => {
+                self.extension.clone_from(extension);
+                self.bytes = self.bytes.saturating_add(*bytes);
+                self.seconds = self.seconds.saturating_add(place.duration);
+                self.peak = self.peak.max(rate(bytes.saturating_mul(8), place.duration));
+                self.segment(place, false)
+            }
+            Told::Gap { place, segments } => {
+                let name = self.segment(place, true);
+                for number in 1..(*segments).min(MOST_GAPS) {
+                    let next = Place {
+                        msn: place.msn.saturating_add(number),
+                        discontinuity: false,
+                        program_date_time: None,
+                        tags: Arc::default(),
+                        ..*place
+                    };
+                    self.segment(&next, true);
+                }
+                name
+            }
+        }
+    }
+
+    /// Puts a segment, or the place of one, into the playlist, and gives its name.
+    fn segment(&mut self, place: &Place, gap: bool) -> String {
         let name = format!("{:05}.{}", self.units, self.extension);
         self.units += 1;
-        if let Some(bytes) = bytes {
-            let bits = (bytes as u64).saturating_mul(8);
-            self.bytes = self.bytes.saturating_add(bytes as u64);
-            self.seconds = self.seconds.saturating_add(info.duration);
-            self.peak = self.peak.max(rate(bits, info.duration));
-        }
-        let mut segment = RecordedSegment::new(info.msn, &name, info.duration);
-        segment.discontinuity_sequence = info.discontinuity_sequence;
-        segment.discontinuity = info.discontinuity;
-        segment.program_date_time = info.program_date_time.and_then(date);
-        segment.gap = bytes.is_none();
-        segment.tags = &info.tags;
+        let mut segment = RecordedSegment::new(place.msn, &name, place.duration);
+        segment.discontinuity_sequence = place.discontinuity_sequence;
+        segment.discontinuity = place.discontinuity;
+        segment.program_date_time = place.program_date_time.and_then(DateTime::from_unix_micros);
+        segment.gap = gap;
+        segment.tags = &place.tags;
         self.playlist.segment(&segment);
         name
+    }
+}
+
+impl Hls {
+    fn note(&mut self, track: TrackId, told: Told) -> Option<(&Lane, String)> {
+        let lane = self.lanes.iter_mut().find(|lane| lane.id == track)?;
+        let name = lane.note(&told);
+        self.told.push((track, told));
+        Some((lane, name))
+    }
+
+    pub(crate) fn mark_saved(&mut self) {
+        self.told.clear();
+    }
+
+    /// Tells the lanes of `earlier` what came after it was marked as saved.
+    pub(crate) fn put_behind(&mut self, earlier: Self) {
+        self.lanes = earlier.lanes;
+        for (track, told) in mem::take(&mut self.told) {
+            if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.id == track) {
+                lane.note(&told);
+            }
+        }
     }
 }
 
@@ -144,34 +232,32 @@ impl Mux for Hls {
     }
 
     fn push(&mut self, track: TrackId, item: Item<Clear>, writes: &mut Vec<Write>) -> Result<(), MuxError> {
-        let Some(lane) = self.lanes.iter_mut().find(|lane| lane.id == track) else {
-            return Ok(());
-        };
-        match item {
+        let (told, payload) = match item {
             Item::Init { payload, .. } => {
                 let extension = if extension(payload.as_slice()) == Some("ts") { "ts" } else { "mp4" };
-                let name = format!("init-{}.{extension}", lane.inits);
-                lane.inits += 1;
-                lane.playlist.init(&name);
-                writes.push(lane.file(&name, payload));
+                let extension = extension.into();
+                (Told::Init { extension }, Some(payload))
             }
             Item::Segment { info, payload } => {
                 let bytes = payload.as_slice();
-                lane.extension = extension(bytes).ok_or_else(|| MuxError::Unsupported {
+                let extension = extension(bytes).ok_or_else(|| MuxError::Unsupported {
                     what: "the segments are of no kind that HLS has; --format raw keeps them as they are".into(),
                 })?;
-                let name = lane.segment(&info, Some(bytes.len()));
-                writes.push(lane.file(&name, payload));
+                let told = Told::Segment {
+                    place: Place::of(&info),
+                    bytes: bytes.len() as u64,
+                    extension: extension.into(),
+                };
+                (told, Some(payload))
             }
             Item::Gap { info, segments, .. } => {
-                lane.segment(&info, None);
-                for number in 1..segments.min(MOST_GAPS) {
-                    let msn = info.msn.saturating_add(number);
-                    let mut next = SegmentInfo::new(track, msn, info.duration, info.resource.clone());
-                    next.discontinuity_sequence = info.discontinuity_sequence;
-                    lane.segment(&next, None);
-                }
+                let place = Place::of(&info);
+                (Told::Gap { place, segments }, None)
             }
+        };
+        let noted = self.note(track, told);
+        if let (Some((lane, name)), Some(payload)) = (noted, payload) {
+            writes.push(lane.file(&name, payload));
         }
         Ok(())
     }
@@ -201,12 +287,12 @@ fn rate(bits: u64, duration: Duration) -> u64 {
     u64::try_from((u128::from(bits) * 1_000_000_000).div_ceil(nanoseconds)).unwrap_or(u64::MAX)
 }
 
-fn date(time: SystemTime) -> Option<DateTime> {
-    let micros = match time.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(since) => i64::try_from(since.as_micros()).ok()?,
-        Err(before) => -i64::try_from(before.duration().as_micros()).ok()?,
-    };
-    DateTime::from_unix_micros(micros)
+/// Microseconds since 1970.
+fn micros(time: SystemTime) -> Option<i64> {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_micros()).ok(),
+        Err(before) => i64::try_from(before.duration().as_micros()).ok().map(|micros| -micros),
+    }
 }
 
 /// A language as a part of a name: plain letters, digits and hyphens.

@@ -73,7 +73,7 @@ pub use mending::{Mending, Put, Side};
 pub use mkv::Mkv;
 pub use mp4::{Mp4, Mp4Muxer};
 pub use output::{Output, OutputError};
-pub use part::{can_go_on, find_left, paths as part_paths};
+pub use part::{can_go_on, file_within, find_left, paths as part_paths};
 pub use refill::{RefillLane, RefillMuxer};
 pub use remake::Remaker;
 pub use remux::{Order, Remux, SampleWriter};

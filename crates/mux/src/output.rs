@@ -14,7 +14,7 @@ use crate::journal::disk::RealDisk;
 use crate::journal::job::Job;
 use crate::journal::record::Entry;
 use crate::journal::survey::{Entries, Resumed};
-use crate::part::{Part, Replace};
+use crate::part::{Part, Replace, Shape};
 
 /// Why the output could not be written. Messages read after "failed to write".
 #[derive(Debug, Error)]
@@ -144,8 +144,7 @@ impl Output {
     /// [`OutputError`]: the target exists and `overwrite` is false, another process writes it, or the folder
     /// refuses.
     pub fn file(target: &Path, overwrite: bool) -> Result<Self, OutputError> {
-        let replace = if overwrite { Replace::All } else { Replace::Nothing };
-        Self::on(Arc::new(RealDisk), target, replace)
+        Self::on(Arc::new(RealDisk), target, Shape::File, Replace::all_if(overwrite))
     }
 
     /// An output as [`file`](Output::file), in the place of a target that is there. What an earlier run left beside it of another
@@ -155,11 +154,16 @@ impl Output {
     ///
     /// [`OutputError`]: another process writes it, what stands there is not of this program, or the folder refuses.
     pub fn replacing(target: &Path) -> Result<Self, OutputError> {
-        Self::on(Arc::new(RealDisk), target, Replace::Target)
+        Self::on(Arc::new(RealDisk), target, Shape::File, Replace::Target)
     }
 
-    pub(crate) fn on(disk: Arc<dyn crate::journal::disk::Disk>, target: &Path, replace: Replace) -> Result<Self, OutputError> {
-        Part::open(disk, target, replace).map(|part| Self::to(Destination::Part(Box::new(part))))
+    pub(crate) fn on(
+        disk: Arc<dyn crate::journal::disk::Disk>,
+        target: &Path,
+        shape: Shape,
+        replace: Replace,
+    ) -> Result<Self, OutputError> {
+        Part::open(disk, target, shape, replace).map(|part| Self::to(Destination::Part(Box::new(part))))
     }
 
     fn to(destination: Destination) -> Self {
@@ -170,14 +174,15 @@ impl Output {
     }
 
     /// A folder that will stand at `target`, for a muxer that names its files ([`WriteAt::File`]). It grows as
-    /// `target.part`, and gets its name when it is [`commit`](Output::commit)ted. There is no journal: one that is given up
-    /// is removed, and begun anew by the next run. A folder that is there is never replaced.
+    /// `target.part`, with a journal beside it (`target.part.journal`), and gets its name when it is
+    /// [`commit`](Output::commit)ted. What an earlier run left is taken up, or refused, as of a [`file`](Output::file);
+    /// `overwrite` lets it replace that, but never a folder that has its name.
     ///
     /// # Errors
     ///
     /// [`OutputError`]: the target exists, another process writes it, or the folder refuses.
-    pub fn folder(target: &Path) -> Result<Self, OutputError> {
-        Files::folder(target).map(|files| Self::to(Destination::Files(Box::new(files))))
+    pub fn folder(target: &Path, overwrite: bool) -> Result<Self, OutputError> {
+        Self::on(Arc::new(RealDisk), target, Shape::Folder, Replace::all_if(overwrite))
     }
 
     /// Files beside each other, for a muxer that numbers them ([`WriteAt::File`]): `film.001.mp4` and so on for the target
@@ -275,10 +280,15 @@ impl Output {
     /// Whether earlier bytes can be changed.
     pub fn is_seekable(&self) -> bool {
         match &self.destination {
-            Destination::Part(_) => true,
-            Destination::Files(files) => files.is_seekable(),
+            Destination::Part(part) => part.is_seekable(),
+            Destination::Files(_) => true,
             Destination::Stdout(..) => false,
         }
+    }
+
+    /// Whether it stands on a disk: what is written to it does not wait for a reader.
+    pub fn is_on_disk(&self) -> bool {
+        !matches!(self.destination, Destination::Stdout(..))
     }
 
     pub(crate) fn is_journaled(&self) -> bool {
@@ -298,11 +308,12 @@ impl Output {
         match (&mut self.destination, &write.at) {
             (Destination::Part(part), WriteAt::End) => part.append(bytes),
             (Destination::Part(part), WriteAt::Offset(offset)) => part.overwrite(*offset, bytes),
+            (Destination::Part(part), WriteAt::File(name)) => part.begin_file(name).and_then(|()| part.append(bytes)),
             (Destination::Files(files), WriteAt::File(name)) => files.begin(name).and_then(|()| files.append(bytes)),
             (Destination::Files(files), WriteAt::End) => files.append(bytes),
             (Destination::Files(files), WriteAt::Offset(offset)) => files.overwrite(*offset, bytes),
             (Destination::Stdout(..), WriteAt::Offset(_)) => Err(OutputError::NotSeekable),
-            (Destination::Part(_) | Destination::Stdout(..), WriteAt::File(_)) => Err(OutputError::OneFile),
+            (Destination::Stdout(..), WriteAt::File(_)) => Err(OutputError::OneFile),
             (Destination::Stdout(stdout, length), WriteAt::End) => {
                 *length += bytes.len() as u64;
                 stdout

@@ -121,6 +121,20 @@ pub fn names(folder: &Path) -> Vec<String> {
     names
 }
 
+/// The files in a directory and in those below it, by their names from there, in order, and what each holds.
+pub fn tree(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    for name in names(folder) {
+        let path = folder.join(&name);
+        if path.is_dir() {
+            files.extend(tree(&path).into_iter().map(|(below, bytes)| (format!("{name}/{below}"), bytes)));
+        } else {
+            files.push((name, std::fs::read(path).expect("a file to read")));
+        }
+    }
+    files
+}
+
 /// Demands an exit code, and a word on standard error.
 #[track_caller]
 pub fn expect(finished: &Finished, code: i32, says: &str) {

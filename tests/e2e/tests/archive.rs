@@ -148,7 +148,7 @@ async fn a_folder_stands_whole_or_not_at_all_and_replaces_nothing() {
     let args = ["--format", "hls", "-o", "film", "--overwrite"];
     let failed = bench.fetch(&args, "/s/plain-ts/index.m3u8").await;
     assert_eq!(failed.code, Some(1), "{}", failed.stderr);
-    assert_eq!(names(bench.folder()), [""; 0]);
+    assert_eq!(names(bench.folder()), ["film.part", "film.part.journal"]);
     std::fs::create_dir(bench.path("film.hls")).unwrap();
     std::fs::write(bench.path("film.hls/precious"), "precious").unwrap();
     std::fs::write(bench.path("taken"), "precious").unwrap();

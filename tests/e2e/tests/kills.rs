@@ -24,7 +24,7 @@ const CONNECTIONS: usize = 2;
 const BUFFER: &str = "70K";
 const BUFFER_BYTES: u64 = 70 << 10;
 
-/// A way from a stream to a file.
+/// A way from a stream to a file, or to a folder.
 #[derive(Clone, Copy, Debug)]
 struct Shape {
     stream: &'static str,
@@ -34,7 +34,7 @@ struct Shape {
     tracks: u64,
 }
 
-const SHAPES: [Shape; 4] = [
+const SHAPES: [Shape; 6] = [
     Shape {
         stream: "killed-ts",
         entry: "/s/killed-ts/index.m3u8",
@@ -62,6 +62,20 @@ const SHAPES: [Shape; 4] = [
         output: "out.mkv",
         args: &[],
         tracks: 2,
+    },
+    Shape {
+        stream: "killed-two",
+        entry: "/s/killed-two/index.m3u8",
+        output: "out.hls",
+        args: &[],
+        tracks: 2,
+    },
+    Shape {
+        stream: "killed-fmp4",
+        entry: "/s/killed-fmp4/index.m3u8",
+        output: "folder",
+        args: &["--format", "hls"],
+        tracks: 1,
     },
 ];
 
@@ -168,8 +182,20 @@ fn start(shape: Shape, server: &Server, folder: &Path) -> tokio::process::Child 
     command.args(shape.args).arg(server.url(shape.entry)).spawn().unwrap()
 }
 
+/// Of a file; of a folder the names that are in it as well, and what each has.
 fn digest(path: &Path) -> Vec<u8> {
-    Sha256::digest(std::fs::read(path).unwrap()).to_vec()
+    if !path.is_dir() {
+        return Sha256::digest(std::fs::read(path).unwrap()).to_vec();
+    }
+    let mut paths: Vec<_> = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let mut all = Sha256::new();
+    for path in paths {
+        all.update(path.file_name().unwrap().as_encoded_bytes());
+        all.update([0]);
+        all.update(digest(&path));
+    }
+    all.finalize().to_vec()
 }
 
 /// Bytes of media that were sent, and the most for one request.

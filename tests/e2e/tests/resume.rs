@@ -3,6 +3,8 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
+#[path = "resume/folders.rs"]
+mod folders;
 #[path = "resume/gaps.rs"]
 mod gaps;
 #[path = "resume/live.rs"]

@@ -149,5 +149,6 @@ fn entry(unit: &UnitDocument) -> Entry {
             Some(_) => WRITTEN,
             None => Fate::Failed(String::new()),
         },
+        file: None,
     }
 }

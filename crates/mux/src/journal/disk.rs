@@ -30,6 +30,7 @@ pub(crate) enum There {
     Nothing,
     /// A regular file of this length.
     File(u64),
+    Folder,
     /// A link, which may lead anywhere.
     Link,
     Other,
@@ -48,6 +49,16 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
     fn read(&self, path: &Path) -> io::Result<Box<dyn Bytes>>;
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes a folder, unless it is there.
+    fn make_folder(&self, path: &Path) -> io::Result<()>;
+    /// Removes a folder that is empty.
+    fn remove_folder(&self, path: &Path) -> io::Result<()>;
+    /// Names what stands in a folder, and in its folders, each of these behind what it has.
+    fn walk(&self, folder: &Path, each: &mut dyn FnMut(&Path, There) -> io::Result<()>) -> io::Result<()>;
+    /// What tells the folder at a path from another one that stands there later, where the system knows.
+    fn identity(&self, folder: &Path) -> Option<(u64, u64)>;
+    /// Returns when all that was written to a file is on the disk.
+    fn sync_file(&self, path: &Path) -> io::Result<()>;
     /// Returns when the names in the folder of `path` are on the disk.
     fn sync_names(&self, path: &Path) -> io::Result<()>;
     /// Bytes that may still be written there, where the system tells.
@@ -66,6 +77,7 @@ impl Disk for RealDisk {
     fn there(&self, path: &Path) -> There {
         match path.symlink_metadata() {
             Ok(there) if there.is_file() => There::File(there.len()),
+            Ok(there) if there.is_dir() => There::Folder,
             Ok(there) if there.is_symlink() => There::Link,
             Ok(_) => There::Other,
             Err(_) => There::Nothing,
@@ -95,6 +107,47 @@ impl Disk for RealDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         std::fs::remove_file(path)
+    }
+
+    fn make_folder(&self, path: &Path) -> io::Result<()> {
+        match std::fs::create_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && self.there(path) == There::Folder => Ok(()),
+            made => made,
+        }
+    }
+
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_dir(path)
+    }
+
+    fn walk(&self, folder: &Path, each: &mut dyn FnMut(&Path, There) -> io::Result<()>) -> io::Result<()> {
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            let there = self.there(&path);
+            if there == There::Folder {
+                self.walk(&path, each)?;
+            }
+            each(&path, there)?;
+        }
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    fn identity(&self, folder: &Path) -> Option<(u64, u64)> {
+        let there = folder.symlink_metadata().ok().filter(std::fs::Metadata::is_dir)?;
+        Some((
+            std::os::unix::fs::MetadataExt::dev(&there),
+            std::os::unix::fs::MetadataExt::ino(&there),
+        ))
+    }
+
+    #[cfg(not(unix))]
+    fn identity(&self, folder: &Path) -> Option<(u64, u64)> {
+        folder.is_dir().then_some((0, 0))
+    }
+
+    fn sync_file(&self, path: &Path) -> io::Result<()> {
+        File::options().write(true).open(path)?.sync_data()
     }
 
     #[cfg(unix)]

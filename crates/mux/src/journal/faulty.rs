@@ -1,6 +1,6 @@
 //! A disk that fails on demand, and forgets what was not made safe when its power is cut.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -58,6 +58,8 @@ type Inode = Arc<Mutex<Content>>;
 struct State {
     names: BTreeMap<PathBuf, Inode>,
     safe_names: BTreeMap<PathBuf, Inode>,
+    folders: BTreeSet<PathBuf>,
+    safe_folders: BTreeSet<PathBuf>,
     operations: u64,
     /// At which operation what goes wrong.
     fault: Option<(u64, Fault)>,
@@ -143,6 +145,7 @@ impl FaultyDisk {
         // File systems keep names in order: all since they were made safe are there, or none.
         if random(&|hasher| "names".hash(hasher)).is_multiple_of(2) {
             state.names = state.safe_names.clone();
+            state.folders = state.safe_folders.clone();
         }
         for (path, inode) in &state.names {
             let mut content = inode.lock().unwrap();
@@ -166,6 +169,7 @@ impl FaultyDisk {
             };
         }
         state.safe_names = state.names.clone();
+        state.safe_folders = state.folders.clone();
     }
 
     /// Opens a file, unless another process has it.
@@ -208,6 +212,7 @@ impl Disk for FaultyDisk {
     fn there(&self, path: &Path) -> There {
         match self.file(path) {
             Some(bytes) => There::File(bytes.len() as u64),
+            None if self.0.lock().unwrap().folders.contains(path) => There::Folder,
             None => There::Nothing,
         }
     }
@@ -238,6 +243,17 @@ impl Disk for FaultyDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.operate(Kind::Read, 0)?;
         let mut state = self.0.lock().unwrap();
+        if state.folders.contains(from) {
+            // What is in it has another name as well.
+            let moved = |path: &Path| path.strip_prefix(from).map_or(path.to_path_buf(), |rest| to.join(rest));
+            let moved = |path: PathBuf| if path == from { to.to_path_buf() } else { moved(&path) };
+            state.names = std::mem::take(&mut state.names)
+                .into_iter()
+                .map(|(path, inode)| (moved(path), inode))
+                .collect();
+            state.folders = std::mem::take(&mut state.folders).into_iter().map(moved).collect();
+            return Ok(());
+        }
         let inode = state.names.remove(from).ok_or_else(|| failed(io::ErrorKind::NotFound))?;
         state.names.insert(to.into(), inode);
         Ok(())
@@ -249,10 +265,50 @@ impl Disk for FaultyDisk {
         removed.map(drop).ok_or_else(|| failed(io::ErrorKind::NotFound))
     }
 
+    fn make_folder(&self, path: &Path) -> io::Result<()> {
+        self.operate(Kind::Write, 0)?;
+        self.0.lock().unwrap().folders.insert(path.into());
+        Ok(())
+    }
+
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        self.operate(Kind::Read, 0)?;
+        let mut state = self.0.lock().unwrap();
+        let is_in = |other: &PathBuf| other != path && other.starts_with(path);
+        if state.names.keys().any(is_in) || state.folders.iter().any(is_in) {
+            return Err(failed(io::ErrorKind::DirectoryNotEmpty));
+        }
+        state
+            .folders
+            .remove(path)
+            .then_some(())
+            .ok_or_else(|| failed(io::ErrorKind::NotFound))
+    }
+
+    fn walk(&self, folder: &Path, each: &mut dyn FnMut(&Path, There) -> io::Result<()>) -> io::Result<()> {
+        self.operate(Kind::Read, 0)?;
+        let mut paths: Vec<PathBuf> = {
+            let state = self.0.lock().unwrap();
+            let all = state.names.keys().chain(&state.folders);
+            all.filter(|path| path.starts_with(folder) && *path != folder).cloned().collect()
+        };
+        paths.sort();
+        paths.iter().rev().try_for_each(|path| each(path, self.there(path)))
+    }
+
+    fn identity(&self, folder: &Path) -> Option<(u64, u64)> {
+        self.0.lock().unwrap().folders.contains(folder).then_some((0, 0))
+    }
+
+    fn sync_file(&self, path: &Path) -> io::Result<()> {
+        self.read(path)?.sync()
+    }
+
     fn sync_names(&self, _: &Path) -> io::Result<()> {
         self.operate(Kind::Read, 0)?;
         let mut state = self.0.lock().unwrap();
         state.safe_names = state.names.clone();
+        state.safe_folders = state.folders.clone();
         Ok(())
     }
 

@@ -4,6 +4,9 @@
 //! entry, with the SHA-256 of the bytes that it brought, and behind it what the muxer needs to go on from there. A killed
 //! process loses nothing of that. Against a power cut, every few seconds the part file is made safe on the disk, and a mark
 //! in the journal says how far; what stands behind the last mark has to prove itself by its digest.
+//!
+//! An output of several files is one output all the same: the files stand one behind the other, offsets count from the
+//! beginning of the first, and a record says where each begins. Safe are then the files up to a mark, and their names.
 
 pub(crate) mod disk;
 #[cfg(test)]

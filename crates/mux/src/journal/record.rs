@@ -3,6 +3,7 @@
 //! Behind a line that says what it is, a record stands behind its length and a CRC-32 of both, so that a tail that was torn off, or blocks that a power cut left
 //! empty, are noticed: reading ends at the first record that is not whole.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_core::{ByteRange, Encryption, Gap, GapCause, InitInfo, Resource, SafeUrl, SegmentInfo, TrackId, missing_time};
@@ -59,6 +60,11 @@ pub(crate) enum Record {
     Synced(u64),
     /// The output got its final name with this length, though more of the stream is to come.
     Interrupted(u64),
+    /// What follows goes into the file of this name, of an output that is made of several: they stand one behind the other, and
+    /// this one begins at `start`, counted from the beginning of the output.
+    File { name: String, start: u64 },
+    /// Bytes at the end of a file that no unit brought, such as a playlist.
+    Rest { offset: u64, length: u64, sha256: [u8; 32] },
 }
 
 /// One unit of a track and its fate.
@@ -88,6 +94,9 @@ pub struct Entry {
     pub key: Option<String>,
     /// What became of it.
     pub fate: Fate,
+    /// The file that has it, in an output of several. In the journal it is told once for all that the file has.
+    #[serde(skip)]
+    pub file: Option<Arc<str>>,
 }
 
 /// What became of a unit.
@@ -185,6 +194,7 @@ impl Entry {
             encrypted: !matches!(encryption, Encryption::None),
             key: encryption.key().map(|key| address(&key.url)),
             fate,
+            file: None,
         }
     }
 
@@ -393,6 +403,7 @@ mod tests {
                 length: 9,
                 sha256,
             },
+            file: None,
         })
     }
 
@@ -402,6 +413,8 @@ mod tests {
             proptest::collection::vec(any::<u8>(), 0..2000).prop_map(Record::Checkpoint),
             any::<u64>().prop_map(Record::Synced),
             any::<u64>().prop_map(Record::Interrupted),
+            (any::<String>(), any::<u64>()).prop_map(|(name, start)| Record::File { name, start }),
+            (any::<u64>(), any::<u64>(), any::<[u8; 32]>()).prop_map(|(offset, length, sha256)| Record::Rest { offset, length, sha256 }),
         ]
     }
 

@@ -1,14 +1,16 @@
 //! What a journal proves of the part file beside it.
 
 use std::io::{self, BufReader, Read};
+use std::path::Path;
 use std::time::Duration;
 
 use aqueduct_core::{ByteRange, Changes, Gap, TrackId};
 use sha2::{Digest, Sha256};
 
-use super::disk::{Bytes, Span};
+use super::disk::{Bytes, Disk, Span, There};
 use super::job::Job;
 use super::record::{Entry, Fate, Head, MAGIC, MOST_JOB, Record, Records};
+use crate::part::file_within;
 
 /// Gaps that are kept one by one for the report; beyond that only their number is.
 const GAPS_KEPT: usize = 10_000;
@@ -62,17 +64,82 @@ pub(crate) struct Survey {
     /// Whether it has a segment, and whether it has one that was encrypted.
     has_media: bool,
     has_opened: bool,
-    /// Bytes of the part file that were safe on the disk.
-    synced: u64,
+    /// Bytes of the output that were safe on the disk.
+    pub(crate) synced: u64,
     /// The length under the final name, where an interruption gave the output that, and nothing came after.
     pub(crate) interrupted: Option<u64>,
 }
 
-/// The last place from which both files can go on, as their lengths there.
+/// The last place from which the journal and the output can go on, as their lengths there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Point {
     pub(crate) journal: u64,
     pub(crate) part: u64,
+}
+
+/// What a journal is of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Subject<'a> {
+    /// One file.
+    File(&'a dyn Bytes),
+    /// The files of a folder.
+    Folder(&'a dyn Disk, &'a Path),
+}
+
+/// Goes through what a journal is of, from front to back.
+struct Proof<'a> {
+    subject: Subject<'a>,
+    /// The file at hand, where it begins, and its length.
+    file: Option<Box<dyn Bytes>>,
+    start: u64,
+    length: u64,
+    /// How far it is.
+    end: u64,
+}
+
+impl<'a> Proof<'a> {
+    fn new(subject: Subject<'a>) -> io::Result<Self> {
+        let (file, length) = match subject {
+            Subject::File(file) => (Some(file.share()?), file.len()?),
+            Subject::Folder(..) => (None, 0),
+        };
+        let (start, end) = (0, 0);
+        Ok(Self {
+            subject,
+            file,
+            start,
+            length,
+            end,
+        })
+    }
+
+    /// Goes on to another file. Whether it is there, and the one before it has no more bytes than were told.
+    fn begin_file(&mut self, name: &str, start: u64) -> io::Result<bool> {
+        let Subject::Folder(disk, folder) = self.subject else {
+            return Ok(false);
+        };
+        let complete = self.file.is_none() || self.start.checked_add(self.length) == Some(start);
+        let path = file_within(folder, name).filter(|_| complete && start == self.end);
+        let Some(path) = path else { return Ok(false) };
+        let There::File(length) = disk.there(&path) else { return Ok(false) };
+        self.file = Some(disk.read(&path)?);
+        (self.start, self.length) = (start, length);
+        Ok(true)
+    }
+
+    /// Whether these bytes come next, and are there: by their digest, unless they are known to be `safe`.
+    fn holds(&mut self, offset: u64, length: u64, sha256: [u8; 32], safe: u64) -> io::Result<bool> {
+        let (Some(file), Some(from)) = (&self.file, offset.checked_sub(self.start)) else {
+            return Ok(false);
+        };
+        let Some(next) = offset.checked_add(length) else { return Ok(false) };
+        if offset != self.end || next - self.start > self.length {
+            return Ok(false);
+        }
+        let proved = next <= safe || digest(&**file, from, length)? == sha256;
+        self.end = next;
+        Ok(proved)
+    }
 }
 
 impl Survey {
@@ -99,7 +166,7 @@ impl Survey {
                 }
                 Record::Synced(length) => survey.synced = survey.synced.max(length),
                 Record::Interrupted(length) => survey.interrupted = Some(length),
-                Record::Checkpoint(_) => {}
+                Record::Checkpoint(_) | Record::File { .. } | Record::Rest { .. } => {}
             }
         }
         Ok(Some(survey))
@@ -133,40 +200,39 @@ impl Survey {
     /// The last checkpoint up to which every entry is proved: by the mark that says that its bytes were on the disk, or by
     /// their digest. Nothing from the segment `before` on is taken up, nor are segments at the end that could not be had:
     /// they are tried again.
-    pub(crate) fn point(&self, journal: &dyn Bytes, part: &dyn Bytes, before: Option<(TrackId, u64)>) -> io::Result<Option<Point>> {
-        let length = part.len()?;
+    pub(crate) fn point(&self, journal: &dyn Bytes, subject: Subject<'_>, before: Option<(TrackId, u64)>) -> io::Result<Option<Point>> {
+        let mut proof = Proof::new(subject)?;
         let mut records = records(journal, u64::MAX)?;
-        let (mut point, mut end, mut failed) = (None, 0_u64, false);
+        let (mut point, mut failed) = (None, false);
         while let Some(record) = records.next()? {
-            match record {
-                Record::Entry(entry) if !entry.init && before == Some((TrackId::new(entry.track), entry.msn)) => break,
-                Record::Entry(Entry { fate: Fate::Failed(_), .. }) => failed = true,
+            let holds = match record {
+                Record::Entry(entry) if !entry.init && before == Some((TrackId::new(entry.track), entry.msn)) => false,
+                Record::Entry(Entry { fate: Fate::Failed(_), .. }) => {
+                    failed = true;
+                    true
+                }
                 Record::Entry(Entry {
-                    fate:
-                        Fate::Written {
-                            offset,
-                            length: bytes,
-                            sha256,
-                        },
+                    fate: Fate::Written { offset, length, sha256 },
                     ..
                 }) => {
-                    let Some(next) = offset.checked_add(bytes).filter(|next| offset == end && *next <= length) else {
-                        break;
-                    };
-                    if next > self.synced && digest(part, offset, bytes)? != sha256 {
-                        break;
-                    }
-                    end = next;
                     failed = false;
+                    proof.holds(offset, length, sha256, self.synced)?
                 }
-                Record::Checkpoint(_) if failed => {}
+                Record::Rest { offset, length, sha256 } => proof.holds(offset, length, sha256, self.synced)?,
+                Record::File { name, start } => proof.begin_file(&name, start)?,
                 Record::Checkpoint(_) => {
-                    point = Some(Point {
-                        journal: records.end(),
-                        part: end,
-                    });
+                    if !failed {
+                        point = Some(Point {
+                            journal: records.end(),
+                            part: proof.end,
+                        });
+                    }
+                    true
                 }
-                Record::Entry(_) | Record::Job(_) | Record::Synced(_) | Record::Interrupted(_) => {}
+                Record::Entry(_) | Record::Job(_) | Record::Synced(_) | Record::Interrupted(_) => true,
+            };
+            if !holds {
+                break;
             }
         }
         Ok(point)
@@ -261,7 +327,7 @@ impl Resumed {
             match record {
                 Record::Job(job) => live.extend(job.tracks.iter().filter(|track| track.live).map(|track| track.number)),
                 Record::Entry(entry) => resumed.add(&entry),
-                Record::Checkpoint(_) | Record::Synced(_) | Record::Interrupted(_) => {}
+                _ => {}
             }
         }
         for lane in &mut resumed.lanes {

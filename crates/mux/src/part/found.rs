@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use aqueduct_core::{Presentation, Track};
 
 use super::Replace;
+use super::body::Shape;
 use super::names::{paths, target_of};
 use crate::OutputError;
 use crate::journal::disk::{Disk, RealDisk, There};
@@ -37,16 +38,21 @@ impl Found {
 
 /// Looks at what stands at the target and beside it. Only a journal whose output is finished is removed. With it comes whether
 /// what stands there is of this program, as far as the journal tells.
-pub(super) fn look(disk: &dyn Disk, target: &Path, replace: Replace) -> Result<(Found, bool), OutputError> {
+pub(super) fn look(disk: &dyn Disk, target: &Path, shape: Shape, replace: Replace) -> Result<(Found, bool), OutputError> {
     let (part, journal) = paths(target);
     // What stands there may be a link that somebody laid to another file; a pipe or a device would be replaced by a file.
-    for path in [&part, &journal] {
-        if matches!(disk.there(path), There::Link | There::Other) {
-            return Err(OutputError::Special { path: path.clone() });
-        }
+    let fits = |there| match shape {
+        Shape::File => matches!(there, There::Nothing | There::File(_)),
+        Shape::Folder => matches!(there, There::Nothing | There::Folder),
+    };
+    if !fits(disk.there(&part)) {
+        return Err(in_the_way(shape, &part));
     }
-    if disk.there(target) == There::Other {
-        return Err(OutputError::Special { path: target.into() });
+    if !matches!(disk.there(&journal), There::Nothing | There::File(_)) {
+        return Err(OutputError::Special { path: journal });
+    }
+    if !fits(disk.there(target)) && (shape == Shape::Folder || disk.there(target) != There::Link) {
+        return Err(in_the_way(shape, target));
     }
     let left = match disk.there(&journal) {
         There::File(1..) => disk.read(&journal).and_then(|file| Left::of(&*file)),
@@ -62,21 +68,23 @@ pub(super) fn look(disk: &dyn Disk, target: &Path, replace: Replace) -> Result<(
         Left::Journal(survey) => survey.interrupted,
         _ => None,
     };
-    match disk.there(target) {
+    match (disk.there(target), interrupted) {
         // What is to be taken up is the target itself.
-        There::File(length) if interrupted == Some(length) && alone && replace == Replace::Target => {
+        (There::File(length), Some(interrupted)) if interrupted == length && alone && replace == Replace::Target => {
             return Err(OutputError::Exists { path: target.into() });
         }
-        There::File(length) if interrupted == Some(length) && alone => return Ok((Found::Interrupted(length), ours)),
-        There::Nothing => {}
-        _ if replace >= Replace::Target => {}
+        (There::File(length), Some(interrupted)) if interrupted == length && alone => return Ok((Found::Interrupted(length), ours)),
+        // What the files have, the journal proves later.
+        (There::Folder, Some(length)) if alone => return Ok((Found::Interrupted(length), ours)),
+        (There::Nothing, _) => {}
+        _ if replace >= Replace::Target && shape == Shape::File => {}
         _ => {
             // Left by a process that was killed when the target had its name already.
             if matches!(left, Left::Journal(_)) && interrupted.is_none() && alone {
                 disk.remove(&journal)
                     .map_err(|source| OutputError::io(&journal, "cannot be removed", source))?;
             }
-            return Err(OutputError::Exists { path: target.into() });
+            return Err(exists(shape, target));
         }
     }
     Ok(match (alone, ours) {
@@ -86,9 +94,25 @@ pub(super) fn look(disk: &dyn Disk, target: &Path, replace: Replace) -> Result<(
     })
 }
 
-/// Whether another process gave a file the name of the target, between the look at it and the lock.
-pub(super) fn has_appeared(disk: &dyn Disk, target: &Path, found: Found, replace: Replace) -> bool {
-    replace == Replace::Nothing && !matches!(found, Found::Interrupted(_)) && disk.there(target) != There::Nothing
+/// What stands at the path is of another kind than the output.
+fn in_the_way(shape: Shape, path: &Path) -> OutputError {
+    match shape {
+        Shape::File => OutputError::Special { path: path.into() },
+        Shape::Folder => OutputError::FolderExists { path: path.into() },
+    }
+}
+
+/// The target is there.
+pub(super) fn exists(shape: Shape, target: &Path) -> OutputError {
+    match shape {
+        Shape::File => OutputError::Exists { path: target.into() },
+        Shape::Folder => OutputError::FolderExists { path: target.into() },
+    }
+}
+
+/// Whether something has the name of the target that is not to be replaced. No folder ever is.
+pub(super) fn is_taken(disk: &dyn Disk, target: &Path, shape: Shape, replace: Replace) -> bool {
+    (replace == Replace::Nothing || shape == Shape::Folder) && disk.there(target) != There::Nothing
 }
 
 /// Whether an earlier run left something of the output at `target` that can be taken up. What is not of this program, or of
@@ -134,14 +158,17 @@ pub fn find_left(folder: &Path, presentation: &Presentation, extension: Option<&
     })
 }
 
-/// Whether there is a part file, or an output to which an interruption gave its name.
+/// Whether there is a part file or folder, or an output to which an interruption gave its name.
 fn has_media(target: &Path) -> bool {
     let (part, journal) = paths(target);
     match (RealDisk.there(&part), RealDisk.there(target)) {
-        (There::File(1..), _) => true,
-        (There::Nothing, There::File(length)) => {
+        (There::File(1..) | There::Folder, _) => true,
+        (There::Nothing, there @ (There::File(_) | There::Folder)) => {
             let left = RealDisk.read(&journal).and_then(|journal| Left::of(&*journal));
-            matches!(left, Ok(Left::Journal(survey)) if survey.interrupted == Some(length))
+            let Ok(Left::Journal(survey)) = left else { return false };
+            survey
+                .interrupted
+                .is_some_and(|length| there == There::Folder || there == There::File(length))
         }
         _ => false,
     }

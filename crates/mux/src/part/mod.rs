@@ -1,10 +1,12 @@
-//! The part file: it grows beside the target, with its journal, and gets the target's name when it is whole.
+//! The part file, or the folder of parts: it grows beside the target, with its journal, and gets the target's name when it is
+//! whole.
 //!
 //! [`Part::open`] takes hold of it without touching what is there. [`Part::begin`] decides: what an earlier run left of the
 //! same job is taken up, what is of another one is refused, or thrown away where the user said so. Then bytes are appended
 //! and units recorded, until [`Part::commit`] gives the file its name. A part that is dropped before stays, as far as another
 //! process can go on from it.
 
+mod body;
 mod found;
 mod names;
 #[cfg(test)]
@@ -19,19 +21,25 @@ use aqueduct_core::TrackId;
 
 use crate::OutputError;
 use crate::account::{Account, Growing};
-use crate::journal::disk::{Bytes, Disk, There, write_all};
+use crate::journal::disk::{Bytes, Disk};
 use crate::journal::job::Job;
 use crate::journal::record::{Entry, Record};
-use crate::journal::survey::{self, Entries, Left, Point, Resumed, Survey};
+use crate::journal::survey::{self, Entries, Left, Point, Resumed, Subject, Survey};
 use crate::journal::sync::Syncer;
 
-use self::found::Found;
+pub(crate) use self::body::Shape;
+use self::body::{Body, Folder};
+use self::found::{Found, exists, is_taken};
 pub use self::found::{can_go_on, find_left};
-pub use self::names::paths;
 pub(crate) use self::names::with_suffix;
+pub use self::names::{file_within, paths};
 
 /// So many bytes are hashed on a thread of their own while they are written: either takes longer than to start it.
 const ASIDE: usize = 256 << 10;
+
+/// So many files of a folder wait at most to be made safe before that is asked for, and before the muxer waits for it.
+const MOST_UNSAFE: usize = 1_000;
+const MOST_WAITING: usize = 4_000;
 
 const UNSAFE: &str = "cannot be made safe on the disk";
 
@@ -45,11 +53,20 @@ pub(crate) enum Replace {
     All,
 }
 
-/// A file under a temporary name, locked against other processes.
+impl Replace {
+    /// All, if the user said so.
+    pub(crate) fn all_if(overwrite: bool) -> Self {
+        if overwrite { Self::All } else { Self::Nothing }
+    }
+}
+
+/// A file or a folder under a temporary name, locked against other processes: the file itself is, and of a folder its journal.
 #[derive(Debug)]
 pub(crate) struct Part {
     disk: Arc<dyn Disk>,
-    file: Box<dyn Bytes>,
+    body: Body,
+    /// The journal of a folder, from the beginning: it has the lock.
+    lock: Option<Box<dyn Bytes>>,
     path: PathBuf,
     journal: PathBuf,
     target: PathBuf,
@@ -88,33 +105,29 @@ impl Safe {
 
 /// Opening, and what becomes of what is there.
 impl Part {
-    /// Takes hold of the part file of `target`. What an earlier run left there stays as it is for now.
-    pub(crate) fn open(disk: Arc<dyn Disk>, target: &Path, replace: Replace) -> Result<Self, OutputError> {
+    /// Takes hold of the part file of `target`, or of the folder. What an earlier run left there stays as it is for now.
+    pub(crate) fn open(disk: Arc<dyn Disk>, target: &Path, shape: Shape, replace: Replace) -> Result<Self, OutputError> {
         let (path, journal) = paths(target);
-        let (mut found, ours) = found::look(&*disk, target, replace)?;
-        let file = locked(&*disk, &path, &path, "cannot be created")?;
-        // The process that held the lock may have given the file its final name, or removed it, in the meantime.
-        if !file.is_at(&path) {
+        let (mut found, ours) = found::look(&*disk, target, shape, replace)?;
+        let interrupted = matches!(found, Found::Interrupted(_));
+        let (body, lock) = match shape {
+            Shape::File => (Body::File(locked(&*disk, &path, &path, "cannot be created")?), None),
+            Shape::Folder => {
+                let lock = locked(&*disk, &journal, &path, "cannot be created")?;
+                let folder = Folder::at(&disk, if interrupted { target } else { &path });
+                (Body::Folder(folder), Some(lock))
+            }
+        };
+        // The process that held the lock may have given the output its final name, or removed it, in the meantime.
+        let has_name = lock.as_ref().map_or_else(|| body.is_at(&path), |lock| lock.is_at(&journal));
+        if !has_name {
             return Err(OutputError::Busy { path });
         }
-        let length = file.len().map_err(|source| OutputError::io(&path, "cannot be read", source))?;
-        let finished = found::has_appeared(&*disk, target, found, replace);
-        if finished && length == 0 {
-            disk.remove(&path)
-                .map_err(|source| OutputError::io(&path, "cannot be removed", source))?;
-        }
-        if finished {
-            return Err(OutputError::Exists { path: target.into() });
-        }
-        if length > 0 && !ours && replace != Replace::All {
-            return Err(OutputError::Foreign { path });
-        }
-        if length == 0 && !ours && found == Found::Part {
-            found = Found::Nothing;
-        }
-        Ok(Self {
+        let empty = body.is_empty().map_err(|source| OutputError::io(&path, "cannot be read", source))?;
+        let mut part = Self {
             disk,
-            file,
+            body,
+            lock,
             path,
             journal,
             target: target.into(),
@@ -126,7 +139,20 @@ impl Part {
             growing: None,
             safe: Safe::to(0),
             committed: false,
-        })
+        };
+        if !interrupted && is_taken(&*part.disk, target, shape, replace) {
+            part.found = Some(if empty { Found::Nothing } else { Found::Part });
+            return Err(exists(shape, target));
+        }
+        if !empty && !ours && replace != Replace::All {
+            part.found = Some(Found::Part);
+            return Err(OutputError::Foreign { path: part.path.clone() });
+        }
+        if empty && !ours && found == Found::Part {
+            found = Found::Nothing;
+        }
+        part.found = Some(found);
+        Ok(part)
     }
 
     /// Begins anew, whatever an earlier run left.
@@ -147,7 +173,10 @@ impl Part {
 
     /// Begins to keep a journal of `job`, or takes up what an earlier run did of the same job.
     pub(crate) fn begin(&mut self, job: &Job) -> Result<Option<Resumed>, OutputError> {
-        let journal = locked(&*self.disk, &self.journal, &self.path, "cannot be written")?;
+        let journal = match &self.lock {
+            Some(lock) => lock.share().map_err(|source| self.journal_error(source))?,
+            None => locked(&*self.disk, &self.journal, &self.path, "cannot be written")?,
+        };
         if self.resume
             && self.found.is_some_and(Found::is_something)
             && let Some(survey) = self.survey(&*journal, job)?
@@ -175,36 +204,39 @@ impl Part {
 
     /// Goes on from the last place that both files prove.
     fn take_up(&mut self, journal: Box<dyn Bytes>, survey: &Survey, job: &Job) -> Result<Option<Resumed>, OutputError> {
-        let finished = match self.found {
-            Some(Found::Interrupted(_)) => Some(locked(&*self.disk, &self.target, &self.target, "cannot be opened")?),
+        let interrupted = matches!(self.found, Some(Found::Interrupted(_)));
+        let finished = match &self.body {
+            Body::File(_) if interrupted => Some(locked(&*self.disk, &self.target, &self.target, "cannot be opened")?),
             _ => None,
         };
+        let subject = finished.as_deref().map_or_else(|| self.body.subject(), Subject::File);
         let point = survey
-            .point(&*journal, finished.as_deref().unwrap_or(&*self.file), self.before)
+            .point(&*journal, subject, self.before)
             .map_err(|source| OutputError::io(&self.path, "cannot be read", source))?;
         let Some(point) = point else {
             tracing::info!(path = %self.path.display(), "nothing in it can be taken up");
             return self.begin_empty(journal, job).map(|()| None);
         };
         let resumed = Resumed::of(&*journal, point).map_err(|source| OutputError::io(&self.journal, "cannot be read", source))?;
-        if let Some(file) = finished {
+        if interrupted {
             self.disk
                 .rename(&self.target, &self.path)
                 .map_err(|source| OutputError::io(&self.target, "cannot be taken up again", source))?;
-            self.file = file;
+            match (&mut self.body, finished) {
+                (Body::Folder(folder), _) => folder.is_renamed(&self.path),
+                (body, Some(file)) => *body = Body::File(file),
+                _ => {}
+            }
             self.found = Some(Found::Part);
         }
+        let cut = self.body.cut(&*journal, point, survey.synced, interrupted);
+        cut.map_err(|source| OutputError::io(&self.path, "cannot be cut off", source))?;
         self.go_on(journal, point, job)?;
         Ok(Some(resumed))
     }
 
-    /// Cuts both files back to `point`.
+    /// Cuts the journal back to `point`.
     fn go_on(&mut self, journal: Box<dyn Bytes>, point: Point, job: &Job) -> Result<(), OutputError> {
-        let error = |source| OutputError::io(&self.path, "cannot be cut off", source);
-        self.file.set_len(point.part).map_err(error)?;
-        // All of it proved itself just now. A run that was cut off at its very end may have changed earlier bytes already,
-        // which then could not do so again.
-        self.file.sync().map_err(error)?;
         let mut growing = Growing::new(journal, point.journal, point.part);
         let marked = growing
             .append(&[Record::Job(job.clone()), Record::Synced(point.part)])
@@ -219,15 +251,15 @@ impl Part {
 
     /// Throws away what is there.
     fn begin_empty(&mut self, journal: Box<dyn Bytes>, job: &Job) -> Result<(), OutputError> {
-        if matches!(self.found, Some(Found::Interrupted(_))) && self.replace != Replace::All {
-            return Err(OutputError::Exists { path: self.target.clone() });
+        if matches!(self.found, Some(Found::Interrupted(_))) {
+            let shape = self.body.shape();
+            if self.replace != Replace::All || shape == Shape::Folder {
+                return Err(exists(shape, &self.target));
+            }
         }
-        let error = |source| OutputError::io(&self.path, "cannot be emptied", source);
-        // An empty file is left alone: ext4 takes truncation for a replacement, and makes closing the file wait for the
-        // allocation of all its blocks.
-        if self.file.len().map_err(error)? > 0 {
-            self.file.set_len(0).map_err(error)?;
-        }
+        self.body
+            .clear()
+            .map_err(|source| OutputError::io(&self.path, "cannot be emptied", source))?;
         let mut growing = Growing::new(journal, 0, 0);
         growing.reset().map_err(|source| self.journal_error(source))?;
         self.found = None;
@@ -254,6 +286,11 @@ impl Part {
     pub(crate) fn checkpoints<E>(&self, each: impl FnMut(&[u8]) -> Result<(), E>) -> Result<Result<(), E>, OutputError> {
         let Some(growing) = &self.growing else { return Ok(Ok(())) };
         survey::checkpoints(growing.journal(), growing.end(), each).map_err(|source| self.journal_error(source))
+    }
+
+    /// Whether earlier bytes can be changed.
+    pub(crate) fn is_seekable(&self) -> bool {
+        self.shape() == Shape::File
     }
 
     pub(crate) fn is_journaled(&self) -> bool {
@@ -283,7 +320,7 @@ impl Part {
 
     /// Nobody would see what is written to a file without a name, and nobody's file is to get the name of ours.
     fn check_name(&self) -> Result<(), OutputError> {
-        if self.file.is_at(&self.path) {
+        if self.body.is_at(&self.path) {
             Ok(())
         } else {
             Err(OutputError::Gone { path: self.path.clone() })
@@ -293,8 +330,25 @@ impl Part {
 
 /// Growing.
 impl Part {
+    /// Begins another file of a folder.
+    pub(crate) fn begin_file(&mut self, name: &str) -> Result<(), OutputError> {
+        let Body::Folder(folder) = &mut self.body else {
+            return Err(OutputError::OneFile);
+        };
+        // Nobody would see what is written to a folder that has lost its name.
+        let begun = folder.begin_file(name, self.length);
+        begun.map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => OutputError::Gone { path: self.path.clone() },
+            _ => OutputError::io(&self.path, "cannot be written", source),
+        })?;
+        if let Some(growing) = &mut self.growing {
+            growing.begin_file(name, self.length);
+        }
+        Ok(())
+    }
+
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
-        let growing = self.growing.as_mut();
+        let (growing, body, length) = (self.growing.as_mut(), &mut self.body, self.length);
         let written = std::thread::scope(|scope| {
             if let Some(growing) = growing {
                 if bytes.len() < ASIDE {
@@ -303,7 +357,7 @@ impl Part {
                     scope.spawn(|| growing.hash(bytes));
                 }
             }
-            write_all(&*self.file, self.length, bytes)
+            body.write(length, bytes)
         });
         written.map_err(self.error("cannot be written"))?;
         self.length += bytes.len() as u64;
@@ -312,6 +366,9 @@ impl Part {
 
     /// Writes over earlier bytes. What was recorded cannot prove itself any more after that, so it is made safe first.
     pub(crate) fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> Result<(), OutputError> {
+        if !self.is_seekable() {
+            return Err(OutputError::NotSeekable);
+        }
         let end = offset.saturating_add(bytes.len() as u64);
         if end > self.length {
             let source = io::Error::other("the muxer writes over bytes that are not there yet");
@@ -319,7 +376,7 @@ impl Part {
         }
         if let Some(growing) = &mut self.growing {
             if self.safe.marked < growing.recorded() {
-                self.file.sync().map_err(|source| OutputError::io(&self.path, UNSAFE, source))?;
+                self.body.sync().map_err(|source| OutputError::io(&self.path, UNSAFE, source))?;
                 let recorded = growing.recorded();
                 let marked = growing.append(&[Record::Synced(recorded)]).and_then(|()| growing.sync());
                 if let Err(source) = marked {
@@ -329,7 +386,7 @@ impl Part {
             }
             growing.patched(offset, end);
         }
-        write_all(&*self.file, offset, bytes).map_err(self.error("cannot be written"))
+        self.body.write(offset, bytes).map_err(self.error("cannot be written"))
     }
 
     /// Records a unit with the bytes that were appended since the last one, and what the muxer needs to go on from here.
@@ -361,16 +418,21 @@ impl Part {
     fn make_safe(&mut self) -> Result<(), OutputError> {
         let Some(growing) = &self.growing else { return Ok(()) };
         let (recorded, (time, bytes)) = (growing.recorded(), self.disk.pace());
-        let due = self.safe.asked.elapsed() >= time || recorded - self.safe.asked_length >= bytes;
+        let files = self.body.unsafe_files();
+        let due = self.safe.asked.elapsed() >= time || recorded - self.safe.asked_length >= bytes || files >= MOST_UNSAFE;
         if !due || recorded == self.safe.asked_length {
             return Ok(());
         }
         self.check_name()?;
         let syncer = match self.safe.syncer.take() {
             Some(syncer) => syncer,
-            None => Syncer::start(&*self.file, growing.journal()).map_err(self.error(UNSAFE))?,
+            None => {
+                let media = self.body.media().map_err(self.error(UNSAFE))?;
+                Syncer::start(media, growing.journal()).map_err(self.error(UNSAFE))?
+            }
         };
-        syncer.ask(recorded);
+        let later = syncer.ask(recorded, self.body.take_written(), files >= MOST_WAITING);
+        self.body.put_back(later);
         self.safe.syncer = Some(syncer);
         self.safe.asked = Instant::now();
         self.safe.asked_length = recorded;
@@ -383,12 +445,18 @@ impl Part {
     /// Gives the file its final name. After an interruption the journal stays, so that it can be taken up again.
     pub(crate) fn commit(mut self, interrupted: bool) -> Result<Account, OutputError> {
         self.check_name()?;
-        if self.replace == Replace::Nothing && self.disk.there(&self.target) != There::Nothing {
-            return Err(OutputError::Exists { path: self.target.clone() });
+        if is_taken(&*self.disk, &self.target, self.shape(), self.replace) {
+            return Err(exists(self.shape(), &self.target));
         }
-        self.safe.syncer = None;
-        self.file.sync().map_err(self.error(UNSAFE))?;
+        self.end_syncer()?;
         let length = self.length;
+        if let Some(growing) = self.growing.as_mut().filter(|_| self.body.shape() == Shape::Folder) {
+            growing.end_file(length);
+            growing
+                .append(&[])
+                .map_err(|source| OutputError::io(&self.journal, "cannot be written", source))?;
+        }
+        self.body.sync().map_err(self.error(UNSAFE))?;
         if let Some(growing) = self.growing.as_mut().filter(|_| interrupted) {
             let marked = growing.append(&[Record::Interrupted(length)]).and_then(|()| growing.sync());
             marked.map_err(|source| self.journal_error(source))?;
@@ -400,12 +468,27 @@ impl Part {
         self.disk
             .sync_names(&self.target)
             .map_err(|source| OutputError::io(&self.target, UNSAFE, source))?;
-        let file = self
-            .file
-            .share()
+        let file = match &self.body {
+            Body::File(file) => Some(file.share()),
+            Body::Folder(_) => None,
+        };
+        let file = file
+            .transpose()
             .map_err(|source| OutputError::io(&self.target, "cannot be read", source))?;
         let remove = (!interrupted).then(|| (Arc::clone(&self.disk), self.journal.clone()));
-        Ok(Account::new(self.growing.take(), Some(file), length, remove))
+        Ok(Account::new(self.growing.take(), file, length, remove))
+    }
+
+    /// Waits for what is being made safe.
+    fn end_syncer(&mut self) -> Result<(), OutputError> {
+        match self.safe.syncer.take().map(Syncer::end) {
+            Some(Err(source)) => Err(OutputError::io(&self.path, UNSAFE, source)),
+            _ => Ok(()),
+        }
+    }
+
+    fn shape(&self) -> Shape {
+        self.body.shape()
     }
 }
 
@@ -413,18 +496,29 @@ impl Drop for Part {
     /// Keeps what can be taken up again, and removes what cannot.
     fn drop(&mut self) {
         let worth = self.growing.as_ref().is_some_and(Growing::can_go_on);
-        if self.committed || worth || self.found == Some(Found::Part) {
+        if self.committed || worth {
             return;
         }
         // Closed before it is removed, for systems where that matters.
         self.safe.syncer = None;
-        let has_journal = self.growing.take().is_some() || self.found == Some(Found::Journal);
-        // Another process may have put a file of its own there.
-        if !self.file.is_at(&self.path) {
+        let keep = self.found == Some(Found::Part);
+        let mut has_journal = self.growing.take().is_some() || self.found == Some(Found::Journal);
+        if let Some(lock) = self.lock.take() {
+            // An empty one only had the lock.
+            let empty = lock.len().is_ok_and(|length| length == 0);
+            has_journal = (has_journal && !keep || empty) && lock.is_at(&self.journal);
+        } else if keep {
             return;
         }
-        if let Err(error) = self.disk.remove(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "the part file could not be removed");
+        let removed = match &mut self.body {
+            // Another process may have put a file of its own there.
+            Body::File(file) if !file.is_at(&self.path) => return,
+            Body::File(_) => self.disk.remove(&self.path),
+            Body::Folder(folder) if self.found.is_none() && folder.is_at(&self.path) => folder.remove(),
+            Body::Folder(_) => Ok(()),
+        };
+        if let Err(error) = removed {
+            tracing::warn!(path = %self.path.display(), %error, "what was begun could not be removed");
         }
         if has_journal && let Err(error) = self.disk.remove(&self.journal) {
             tracing::warn!(path = %self.journal.display(), %error, "the journal could not be removed");

@@ -38,6 +38,19 @@ fn cut_off(name: &OsStr) -> OsString {
     format!("{stem}~{}", &digest[..DIGITS]).into()
 }
 
+/// Where in a folder the file stands that a muxer or a report gives this name: folders and a name between slashes, of plain
+/// letters, digits and `.`, `_` and `-`. `None` for any other, which could lead elsewhere.
+pub fn file_within(folder: &Path, name: &str) -> Option<PathBuf> {
+    let good = |part: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        !part.is_empty() && !part.starts_with('.') && part.bytes().all(plain)
+    };
+    let parts = || name.split('/');
+    parts()
+        .all(good)
+        .then(|| parts().fold(folder.to_path_buf(), |path, part| path.join(part)))
+}
+
 /// The path with more behind its name.
 pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
@@ -55,6 +68,14 @@ pub(super) fn target_of(journal: &Path) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_never_lead_out_of_the_folder() {
+        for name in ["../film.ts", "/etc/passwd", "a/../b", "a//b", "", ".aqueduct", "a\\b", "a:b", "é"] {
+            assert_eq!(file_within(Path::new("film"), name), None, "{name}");
+        }
+        assert_eq!(file_within(Path::new("film"), "video/0.ts"), Some("film/video/0.ts".into()));
+    }
 
     #[test]
     fn every_name_leaves_room_for_its_part_file_and_its_journal() {

@@ -16,7 +16,7 @@ fn job(container: &str) -> Job {
 }
 
 fn open(disk: &FaultyDisk) -> Result<Part, OutputError> {
-    Part::open(Arc::new(disk.clone()), Path::new(TARGET), Replace::Nothing)
+    Part::open(Arc::new(disk.clone()), Path::new(TARGET), Shape::File, Replace::Nothing)
 }
 
 fn info(msn: u64) -> SegmentInfo {
@@ -141,7 +141,7 @@ fn what_is_not_of_this_job_or_version_is_refused_and_stays() {
 
 #[test]
 fn what_takes_the_place_of_a_target_spares_what_is_unfinished_beside_it() {
-    let replacing = |disk: &FaultyDisk| Part::open(Arc::new(disk.clone()), Path::new(TARGET), Replace::Target);
+    let replacing = |disk: &FaultyDisk| Part::open(Arc::new(disk.clone()), Path::new(TARGET), Shape::File, Replace::Target);
     let (ours, others) = (job("raw"), job("mp4"));
     let disk = left(&["one.", "two."], &ours);
     disk.put(Path::new(TARGET), b"old");

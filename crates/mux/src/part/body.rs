@@ -1,0 +1,321 @@
+//! The bytes of an output that grows: in one file, or in the files of a folder.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::names::file_within;
+use crate::journal::disk::{Bytes, Disk, There, write_all};
+use crate::journal::record::Record;
+use crate::journal::survey::{Point, Subject, records};
+use crate::journal::sync::{Media, Written};
+
+/// What an output is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    File,
+    /// The muxer names the files in it. They stand one behind the other in the order in which they were begun.
+    Folder,
+}
+
+/// Where the bytes are.
+#[derive(Debug)]
+pub(super) enum Body {
+    File(Box<dyn Bytes>),
+    Folder(Folder),
+}
+
+/// A folder, under its own name or that of its part.
+#[derive(Debug)]
+pub(super) struct Folder {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    /// Tells it from another one of that name.
+    identity: Option<(u64, u64)>,
+    current: Option<Current>,
+    /// What was written since it was last asked to become safe.
+    written: Written,
+}
+
+/// The file that was begun last.
+#[derive(Debug)]
+struct Current {
+    file: Box<dyn Bytes>,
+    path: PathBuf,
+    /// Where in the output it begins.
+    start: u64,
+    /// It is among what was written.
+    is_told: bool,
+}
+
+impl Body {
+    pub(super) fn shape(&self) -> Shape {
+        match self {
+            Self::File(_) => Shape::File,
+            Self::Folder(_) => Shape::Folder,
+        }
+    }
+
+    /// Whether it is what stands at `path` now.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        match self {
+            Self::File(file) => file.is_at(path),
+            Self::Folder(folder) => folder.is_at(path),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> io::Result<bool> {
+        match self {
+            Self::File(file) => Ok(file.len()? == 0),
+            Self::Folder(folder) => folder.is_empty(),
+        }
+    }
+
+    pub(super) fn subject(&self) -> Subject<'_> {
+        match self {
+            Self::File(file) => Subject::File(&**file),
+            Self::Folder(folder) => Subject::Folder(&*folder.disk, &folder.path),
+        }
+    }
+
+    /// Empties it. An empty file is left alone: ext4 takes truncation for a replacement, and makes closing the file wait for
+    /// the allocation of all its blocks.
+    pub(super) fn clear(&mut self) -> io::Result<()> {
+        match self {
+            Self::File(file) if file.len()? > 0 => file.set_len(0),
+            Self::File(_) => Ok(()),
+            Self::Folder(folder) => folder.clear().and_then(|()| folder.make()),
+        }
+    }
+
+    /// Cuts it off at `point` of its journal, and makes it safe: all of it proved itself just now, unless it was `safe` before.
+    /// A run that was cut off at its very end may have changed earlier bytes already, which then could not prove themselves again.
+    pub(super) fn cut(&mut self, journal: &dyn Bytes, point: Point, safe: u64, leave_others: bool) -> io::Result<()> {
+        match self {
+            Self::File(file) => {
+                file.set_len(point.part)?;
+                file.sync()
+            }
+            Self::Folder(folder) => folder.cut(journal, point, safe, leave_others),
+        }
+    }
+
+    /// Writes at `offset` of the output.
+    pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::File(file) => write_all(&**file, offset, bytes),
+            Self::Folder(folder) => folder.write(offset, bytes),
+        }
+    }
+
+    /// What makes it safe, and what there is to make safe since the last time.
+    pub(super) fn media(&self) -> io::Result<Media> {
+        Ok(match self {
+            Self::File(file) => Media::File(file.share()?),
+            Self::Folder(folder) => Media::Folder(Arc::clone(&folder.disk)),
+        })
+    }
+
+    pub(super) fn take_written(&mut self) -> Written {
+        match self {
+            Self::File(_) => Written::default(),
+            Self::Folder(folder) => {
+                if let Some(current) = &mut folder.current {
+                    current.is_told = false;
+                }
+                std::mem::take(&mut folder.written)
+            }
+        }
+    }
+
+    /// Takes back what could not be made safe yet.
+    pub(super) fn put_back(&mut self, mut earlier: Written) {
+        if let Self::Folder(folder) = self {
+            let written = &mut folder.written;
+            earlier.files.append(&mut written.files);
+            earlier.names.append(&mut written.names);
+            *written = earlier;
+        }
+    }
+
+    /// Files that wait for it.
+    pub(super) fn unsafe_files(&self) -> usize {
+        match self {
+            Self::File(_) => 0,
+            Self::Folder(folder) => folder.written.files.len(),
+        }
+    }
+
+    /// Returns when all of it is on the disk.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        let written = self.take_written();
+        self.media()?.sync(&written)
+    }
+}
+
+impl Folder {
+    pub(super) fn at(disk: &Arc<dyn Disk>, path: &Path) -> Self {
+        Self {
+            disk: Arc::clone(disk),
+            path: path.into(),
+            identity: disk.identity(path),
+            current: None,
+            written: Written::default(),
+        }
+    }
+
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        self.identity.is_some() && self.disk.identity(path) == self.identity
+    }
+
+    fn is_empty(&self) -> io::Result<bool> {
+        let mut empty = true;
+        if self.disk.there(&self.path) == There::Folder {
+            self.disk.walk(&self.path, &mut |_, _| {
+                empty = false;
+                Ok(())
+            })?;
+        }
+        Ok(empty)
+    }
+
+    /// Makes it, unless it is there.
+    fn make(&mut self) -> io::Result<()> {
+        self.disk.make_folder(&self.path)?;
+        self.identity = self.disk.identity(&self.path);
+        Ok(())
+    }
+
+    /// Removes all that is in it.
+    fn clear(&mut self) -> io::Result<()> {
+        self.current = None;
+        self.written = Written::default();
+        if self.disk.there(&self.path) != There::Folder {
+            return Ok(());
+        }
+        self.disk.walk(&self.path, &mut |path, there| match there {
+            There::Folder => self.disk.remove_folder(path),
+            _ => self.disk.remove(path),
+        })
+    }
+
+    /// Removes it with all that is in it.
+    pub(super) fn remove(&mut self) -> io::Result<()> {
+        self.clear()?;
+        match self.disk.there(&self.path) {
+            There::Folder => self.disk.remove_folder(&self.path),
+            _ => Ok(()),
+        }
+    }
+
+    /// It has another name now.
+    pub(super) fn is_renamed(&mut self, path: &Path) {
+        self.path = path.into();
+    }
+
+    fn cut(&mut self, journal: &dyn Bytes, point: Point, safe: u64, leave_others: bool) -> io::Result<()> {
+        let mut records = records(journal, u64::MAX)?;
+        // Of each name eight bytes are kept.
+        let (hashes, mut kept) = (RandomState::new(), HashSet::new());
+        let (mut last, mut beyond, mut folders) = (None, Vec::new(), HashSet::new());
+        self.written.names.push(self.path.join("name"));
+        while let Some(record) = records.next()? {
+            let Record::File { name, start } = record else { continue };
+            let Some(path) = file_within(&self.path, &name) else { continue };
+            folders.extend(
+                path.parent()
+                    .filter(|folder| *folder != self.path && !folders.contains(*folder))
+                    .map(Path::to_path_buf),
+            );
+            if records.end() <= point.journal {
+                kept.insert(hashes.hash_one(&path));
+                self.tell_folder(&path);
+                // The one before ends here.
+                if let Some((before, _)) = last.replace((path, start))
+                    && start > safe
+                {
+                    self.written.files.push(before);
+                }
+            } else {
+                beyond.push(path);
+            }
+        }
+        let is_kept = |path: &Path| kept.contains(&hashes.hash_one(path));
+        for path in beyond.iter().filter(|path| !is_kept(path)) {
+            if matches!(self.disk.there(path), There::File(_)) {
+                self.disk.remove(path)?;
+            }
+        }
+        // A file whose record did not get to the disk stands beside others of this program. At the top stand those that the
+        // muxer begins in any case.
+        if !leave_others {
+            self.disk.walk(&self.path, &mut |path, there| {
+                let ours = path.parent().is_some_and(|folder| folders.contains(folder));
+                if there == There::Folder || !ours || is_kept(path) {
+                    return Ok(());
+                }
+                self.disk.remove(path)
+            })?;
+        }
+        if let Some((path, start)) = last {
+            let length = point.part - start;
+            if self.disk.there(&path) != There::File(length) {
+                self.disk.open(&path)?.set_len(length)?;
+            }
+            self.written.files.push(path);
+        }
+        let written = std::mem::take(&mut self.written);
+        Media::Folder(Arc::clone(&self.disk)).sync(&written)
+    }
+
+    /// Begins another file, `start` bytes behind the beginning of the output.
+    pub(super) fn begin_file(&mut self, name: &str, start: u64) -> io::Result<()> {
+        self.current = None;
+        if self.identity.is_none() {
+            self.make()?;
+        }
+        let Some(path) = file_within(&self.path, name) else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("no name for a file: {name:?}")));
+        };
+        let folders: Vec<&Path> = path.ancestors().skip(1).take_while(|folder| **folder != *self.path).collect();
+        for folder in folders.into_iter().rev() {
+            self.disk.make_folder(folder)?;
+        }
+        let file = self.disk.open(&path)?;
+        if file.len()? > 0 {
+            file.set_len(0)?;
+        }
+        self.tell_folder(&path);
+        self.written.files.push(path.clone());
+        self.current = Some(Current {
+            file,
+            path,
+            start,
+            is_told: true,
+        });
+        Ok(())
+    }
+
+    /// Names in the folder of a file, and of that folder, are to become safe.
+    fn tell_folder(&mut self, path: &Path) {
+        let names = &mut self.written.names;
+        for path in path.ancestors().take_while(|path| **path != *self.path) {
+            if !names.iter().any(|known| known.parent() == path.parent()) {
+                names.push(path.into());
+            }
+        }
+    }
+
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let Some(current) = &mut self.current else {
+            return Err(io::Error::other("the muxer names no file to write to"));
+        };
+        write_all(&*current.file, offset - current.start, bytes)?;
+        if !std::mem::replace(&mut current.is_told, true) {
+            self.written.files.push(current.path.clone());
+        }
+        Ok(())
+    }
+}
