@@ -106,7 +106,7 @@ pub(crate) enum Command {
     },
     /// Prove a finished file: its bytes by its report, and its container
     Verify(VerifyArgs),
-    /// Mend a finished file: fetch what its report shows to be damaged or missing, and nothing else
+    /// Mend a finished file: fetch what its report shows to be damaged or missing, or the whole stream where that is not enough
     Repair(Box<RepairArgs>),
 }
 

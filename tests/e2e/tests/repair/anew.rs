@@ -563,3 +563,43 @@ async fn a_film_has_the_title_of_its_page_as_it_is_now() {
         expect(&made.bench.run(&["verify", output]).await, 0, "sound: ");
     }
 }
+
+// What it never came to is in the playlist by now.
+#[tokio::test]
+async fn a_recording_that_ended_before_its_stream_is_made_anew_to_the_end_of_that() {
+    let playlist = "/s/plain-ts/index.m3u8";
+    let window = |segments: std::ops::Range<u32>, end: &str| {
+        let names: String = segments.map(|segment| format!("#EXTINF:2.0,\n{segment}.ts\n")).collect();
+        Rule::new(
+            playlist,
+            Fault::Body {
+                content_type: "application/vnd.apple.mpegurl".into(),
+                text: format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:0\n{names}{end}"),
+            },
+        )
+    };
+    let bench = Bench::new(vec![window(0..3, "")]);
+    let args = ["-o", "out.mkv", "--report", "out.mkv.report.json"];
+    let interrupted = bench.interrupted(&args, playlist, 3).await;
+    assert_eq!(interrupted.code, Some(130), "{}", interrupted.stderr);
+    let made = Made {
+        output: "out.mkv",
+        whole: bench.read("out.mkv"),
+        report: serde_json::from_slice(&bench.read("out.mkv.report.json")).unwrap(),
+        bench,
+    };
+    assert_eq!((&made.report["outcome"], made.units().len()), (&"interrupted".into(), 3));
+    let damaged = made.flip(&[60_000]);
+    // As long as it is live, its window may have moved on.
+    made.bench.server.set_rules(vec![window(0..4, "")]);
+    made.repair(&[], 1, "the stream is live: its window has moved on").await;
+    assert!(made.bench.read("out.mkv") == damaged, "it was touched");
+    made.bench.server.set_rules(vec![window(0..6, "#EXT-X-ENDLIST\n")]);
+    made.repair(&[], 0, "made anew of the whole stream: ").await;
+    let report = String::from_utf8(made.bench.read("out.mkv.report.json")).unwrap();
+    let report = e2e::schema::check_report(&report).unwrap();
+    assert_eq!((&report["outcome"], &report["exit_code"]), (&"whole".into(), &0.into()));
+    assert_eq!(report["outputs"][0]["units"].as_array().unwrap().len(), 6);
+    expect(&made.bench.run(&["verify", "out.mkv"]).await, 0, "sound: 6 segments");
+    assert_eq!(made.names(), 2, "something was left behind: {:?}", made.bench.names());
+}
