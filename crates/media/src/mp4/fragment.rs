@@ -5,7 +5,7 @@ use mp4_atom::{Encode, FourCC, Ftyp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    index::{Index, full, nest},
+    index::{Index, full, nest, pre_roll, roll},
     writer::Track,
 };
 use crate::{
@@ -23,6 +23,8 @@ const RUN: u32 = 0x0f01;
 /// Sample flags (§8.8.3.1): depends on no other; depends on others, and is no sync sample.
 const SYNC: u32 = 0x0200_0000;
 const NO_SYNC: u32 = 0x0101_0000;
+/// The first group that a track fragment describes itself (§8.9.4).
+const OWN_GROUP: u32 = 0x1_0001;
 /// Messages that wait for the fragment of their time, and bytes of them.
 const MAX_MESSAGES: usize = 1024;
 const MAX_MESSAGE_BYTES: usize = 4 << 20;
@@ -309,7 +311,14 @@ impl FragmentTrack {
                 out.extend_from_slice(&entry.composition.to_be_bytes());
             }
             Ok(())
-        })
+        })?;
+        // The last one may be cut off, which makes its packet no shorter.
+        let durations = self.entries.iter().take(count.max(2) - 1).filter_map(|entry| entry.duration);
+        let shortest = durations.filter(|duration| *duration > 0).min().map(i64::from);
+        match pre_roll(std::slice::from_ref(&self.entry), self.track.config.timescale, shortest) {
+            Some(distance) => roll(out, distance, (u32::try_from(count).unwrap_or(u32::MAX), OWN_GROUP)),
+            None => Ok(()),
+        }
     }
 }
 

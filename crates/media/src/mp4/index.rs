@@ -351,8 +351,14 @@ fn stbl(bytes: &mut Vec<u8>, track: &Track, layout: Layout) -> Result<(), Error>
         put(bytes, track.sizes.count().into(), "stsz")?;
         track.sizes.iter().try_for_each(|size| put(bytes, size, "stsz"))
     })?;
-    if let Some(distance) = pre_roll(track) {
-        roll(bytes, distance, track.sizes.count())?;
+    let shortest = track
+        .durations
+        .iter()
+        .map(|(duration, _)| duration)
+        .filter(|duration| *duration > 0)
+        .min();
+    if let Some(distance) = pre_roll(&track.entries, track.config.timescale, shortest) {
+        roll(bytes, distance, (track.sizes.count(), 1))?;
     }
     if u32::try_from(track.chunks.last() + shift).is_ok() {
         full(bytes, b"stco", 0, |bytes| {
@@ -373,19 +379,15 @@ fn stbl(bytes: &mut Vec<u8>, track: &Track, layout: Layout) -> Result<(), Error>
 
 /// How many samples a decoder is to have decoded before one of these for that to be right: of Opus 80 ms (Opus in ISOBMFF
 /// §4.3.6.2), of AAC the one before, whose second half overlaps its first (ISO 14496-3 §4.6.11). `None` for any other codec.
-fn pre_roll(track: &Track) -> Option<i16> {
-    let entries = track.entries.iter().map(|entry| Boxes::new(entry).next()?.ok());
+/// The `shortest` of the samples is told in ticks.
+pub(super) fn pre_roll(entries: &[bytes::Bytes], timescale: u32, shortest: Option<i64>) -> Option<i16> {
+    let entries = entries.iter().map(|entry| Boxes::new(entry).next()?.ok());
     let distances = entries.map(|entry| {
         let entry = entry?;
         match &entry.kind {
             b"Opus" => {
-                let shortest = track
-                    .durations
-                    .iter()
-                    .map(|(duration, _)| duration)
-                    .filter(|duration| *duration > 0)
-                    .min()?;
-                let needed = rescale(80, 1000, track.config.timescale);
+                let shortest = shortest?;
+                let needed = rescale(80, 1000, timescale);
                 let samples = needed.saturating_add(shortest - 1) / shortest;
                 i16::try_from(samples.max(1)).ok()
             }
@@ -407,8 +409,9 @@ fn pre_roll(track: &Track) -> Option<i16> {
     }
 }
 
-/// Groups all samples as ones that need so many before them to be decoded: `roll` (ISO 14496-12 §8.9, §10.1).
-fn roll(bytes: &mut Vec<u8>, distance: i16, samples: u32) -> Result<(), Error> {
+/// Groups all samples as ones that need so many before them to be decoded: `roll` (ISO 14496-12 §8.9, §10.1). `group` is what
+/// the first group is called: 1, or in a track fragment that describes its groups itself 0x10001 (§8.9.4).
+pub(super) fn roll(bytes: &mut Vec<u8>, distance: i16, (samples, group): (u32, u32)) -> Result<(), Error> {
     full(bytes, b"sgpd", 1, |bytes| {
         bytes.extend_from_slice(b"roll");
         put(bytes, 2, "sgpd")?;
@@ -418,7 +421,7 @@ fn roll(bytes: &mut Vec<u8>, distance: i16, samples: u32) -> Result<(), Error> {
     })?;
     full(bytes, b"sbgp", 0, |bytes| {
         bytes.extend_from_slice(b"roll");
-        for field in [1, samples, 1] {
+        for field in [1, samples, group] {
             bytes.extend_from_slice(&field.to_be_bytes());
         }
         Ok(())

@@ -349,6 +349,11 @@ pub(crate) fn encoded(name: &str) -> Option<String> {
     encode(TS_VIDEO.iter().find(|case| case.name == name).unwrap())
 }
 
+/// The same of an encode of sound alone.
+pub(crate) fn encoded_sound(name: &str) -> Option<String> {
+    encode(TS_AUDIO.iter().find(|case| case.name == name).unwrap())
+}
+
 /// Some bytes of an encode, kept from one run to the next; `None` where ffmpeg or the encoder is missing.
 pub(crate) fn encode(case: &Case) -> Option<String> {
     let (muxer, more): (&str, Vec<&str>) = match case.packaging {

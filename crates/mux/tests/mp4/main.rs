@@ -586,6 +586,44 @@ fn aac_is_grouped_as_ffmpeg_groups_it() {
 }
 
 #[test]
+fn fragments_say_how_far_before_a_place_their_sound_is_to_be_decoded() {
+    // Of AAC one sample, of Opus 80 ms: four of 20 ms, two of 60 (Opus in ISOBMFF §4.3.6.2).
+    for (name, distance) in [("latm", -1_i16), ("opus", -4), ("opus-60-ms-mono", -2), ("ac3", 0)] {
+        let Some(source) = codecs::encoded_sound(name) else { continue };
+        let lanes = [(TrackKind::Main, vec![Piece::Segment(fs::read(&source).unwrap())])];
+        let (file, _) = mux_with_breaks(&lanes, Container::Fmp4, &[]).unwrap();
+        let at = tempfile::tempdir().unwrap();
+        let Some(packets) = times(&store(&at, "out.mp4", &file), "a:0") else {
+            return;
+        };
+        // ISO 14496-12 §8.9.2 and §8.9.3: groups that a track fragment describes itself are counted from 0x10001.
+        let described = [&b"sgpd\x01\0\0\0roll\0\0\0\x02\0\0\0\x01"[..], &distance.to_be_bytes()].concat();
+        let fragments: Vec<&[u8]> = boxes_of(&file, b"moof");
+        let mut samples = 0;
+        for fragment in &fragments {
+            let Some(groups) = inner_box(fragment, b"sbgp") else { continue };
+            assert_eq!(groups[..20], *b"\0\0\0\x1csbgp\0\0\0\0roll\0\0\0\x01");
+            samples += u32::from_be_bytes(*groups[20..].first_chunk().unwrap());
+            assert_eq!(groups[24..], [0, 1, 0, 1]);
+            assert_eq!(inner_box(fragment, b"sgpd").unwrap()[4..], described, "{name}");
+        }
+        let expected = if distance == 0 { 0 } else { packets.len() };
+        assert_eq!(samples as usize, expected, "{name}");
+    }
+}
+
+/// The boxes of this kind that a file has at its top.
+fn boxes_of<'a>(mut file: &'a [u8], kind: &[u8; 4]) -> Vec<&'a [u8]> {
+    let mut found = Vec::new();
+    while let Some(size) = file.first_chunk() {
+        let (whole, rest) = file.split_at(u32::from_be_bytes(*size) as usize);
+        found.extend(Some(whole).filter(|whole| &whole[4..8] == kind));
+        file = rest;
+    }
+    found
+}
+
+#[test]
 fn a_track_that_first_appears_in_the_middle_is_a_track_of_the_file() {
     let lanes = || {
         let mut pieces = some("video-ts", 0..2);
