@@ -283,6 +283,8 @@ pub(crate) enum Format {
     Eac3,
     /// FLAC alone
     Flac,
+    /// Opus alone, in Ogg
+    Opus,
     /// A folder of the clear segments, with playlists that any HLS player plays from there
     Hls,
     /// The clear segments, whatever they are
@@ -384,6 +386,7 @@ impl From<Format> for Container {
             Format::Ac3 => Self::Audio(AudioCodec::Ac3),
             Format::Eac3 => Self::Audio(AudioCodec::Eac3),
             Format::Flac => Self::Audio(AudioCodec::Flac),
+            Format::Opus => Self::Ogg,
             Format::Hls => Self::Hls,
             Format::Raw => Self::Raw,
         }

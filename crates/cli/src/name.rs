@@ -44,6 +44,7 @@ pub(crate) fn of(presentation: &Presentation, number: Option<usize>, format: Opt
         Some(Format::Ac3) => "ac3",
         Some(Format::Eac3) => "eac3",
         Some(Format::Flac) => "flac",
+        Some(Format::Opus) => "opus",
         Some(Format::Hls) => "hls",
         Some(Format::Raw) => segments,
         None => plain.unwrap_or("mp4"),

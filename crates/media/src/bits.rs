@@ -79,6 +79,17 @@ impl<'a> Bits<'a> {
     }
 }
 
+/// The CRC of generator polynomial 0x04c11db7, most significant bit first (ISO 13818-1 annex A; RFC 3533 §6), that goes on from
+/// what is `so_far`.
+pub(crate) fn crc32(so_far: u32, bytes: &[u8]) -> u32 {
+    bytes.iter().fold(so_far, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte) << 24, |crc, _| {
+            let shifted = crc << 1;
+            if crc >> 31 == 1 { shifted ^ 0x04c1_1db7 } else { shifted }
+        })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -70,6 +70,9 @@ pub enum Error {
     /// A codec that Matroska has no name for, or that is not known here.
     #[error("{0} has no form in Matroska")]
     NoMatroska(String),
+    /// A codec other than the one that Ogg is written with.
+    #[error("the sound is {0}, not Opus")]
+    NotOpus(String),
     /// Text that is no WebVTT file (the signature is missing, W3C WebVTT §4.1).
     #[error("text is not WebVTT")]
     NotWebVtt,

@@ -20,6 +20,7 @@
 //! | [`mp4::FragmentWriter`] | samples | fragmented MP4 |
 //! | [`ts::Writer`] | samples | MPEG-TS |
 //! | [`mkv`] | samples | Matroska |
+//! | [`ogg`] | samples of Opus | Ogg |
 //! | [`elementary`] | samples | H.264 and HEVC byte streams, ADTS, frames of other audio |
 //! | [`emsg`] | `emsg` boxes, ID3 in MPEG-TS | messages beside the tracks, in fragmented MP4 |
 //! | [`timeline`] | times as they come | one continuous timeline |
@@ -76,6 +77,7 @@ mod id3;
 pub mod mkv;
 pub mod mp4;
 mod nal;
+pub mod ogg;
 pub mod packed;
 mod protected;
 mod sample_entry;

@@ -11,7 +11,7 @@ use aqueduct_media::{ProtectionWatch, packed, ts};
 
 use crate::checkpoint;
 use crate::subtitles::Watch;
-use crate::{AudioCodec, AudioStream, Concat, Fmp4, Hls, Mkv, Mp4, Mp4Muxer, Origin, Remux, SubtitleFormat, Subtitles, Ts};
+use crate::{AudioCodec, AudioStream, Concat, Fmp4, Hls, Mkv, Mp4, Mp4Muxer, Ogg, Origin, Remux, SubtitleFormat, Subtitles, Ts};
 
 /// What kind of file is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub enum Container {
     M4a,
     /// The sound alone, without a container.
     Audio(AudioCodec),
+    /// Opus alone, in Ogg.
+    Ogg,
     /// The clear segments in a folder, each a file, with playlists of their own. It needs an output that is a folder.
     Hls,
     /// The clear segments as they come, whatever they are.
@@ -57,6 +59,7 @@ impl Container {
             "ac3" => Self::Audio(AudioCodec::Ac3),
             "ec3" | "eac3" => Self::Audio(AudioCodec::Eac3),
             "flac" => Self::Audio(AudioCodec::Flac),
+            "opus" => Self::Ogg,
             "hls" => Self::Hls,
             "raw" => Self::Raw,
             "vtt" => Self::Subtitles(SubtitleFormat::WebVtt),
@@ -77,7 +80,7 @@ impl Container {
 
     /// Whether pictures have no place in it.
     pub fn is_sound_alone(self) -> bool {
-        matches!(self, Self::M4a | Self::Mka | Self::Audio(_))
+        matches!(self, Self::M4a | Self::Mka | Self::Audio(_) | Self::Ogg)
     }
 
     /// A muxer that makes this container of whatever comes.
@@ -122,6 +125,7 @@ enum Chosen {
     Mkv(Box<Remux<Mkv>>),
     Ts(Box<Remux<Ts>>),
     Audio(Box<Remux<AudioStream>>),
+    Ogg(Box<Remux<Ogg>>),
     Subtitles(Box<Subtitles>),
     Hls(Box<Hls>),
 }
@@ -212,6 +216,7 @@ impl Auto {
             (Container::Mka, _) => Chosen::Mkv(Box::new(Remux::new(Mkv::default().sound_alone()))),
             (Container::M4a, _) => Chosen::Mp4(Box::new(Remux::new(Mp4::default().sound_alone()))),
             (Container::Audio(codec), _) => Chosen::Audio(Box::new(Remux::new(AudioStream::new(codec)))),
+            (Container::Ogg, _) => Chosen::Ogg(Box::default()),
             (Container::Fmp4, _) => Chosen::Fmp4(Box::default()),
         };
         tracing::debug!(?media, container = ?self.container, "muxer chosen");
@@ -389,6 +394,7 @@ impl Chosen {
             Self::Mkv(muxer) => &mut **muxer,
             Self::Ts(muxer) => &mut **muxer,
             Self::Audio(muxer) => &mut **muxer,
+            Self::Ogg(muxer) => &mut **muxer,
             Self::Subtitles(muxer) => &mut **muxer,
             Self::Hls(muxer) => &mut **muxer,
         }
@@ -403,6 +409,7 @@ impl Chosen {
             Self::Mkv(muxer) => muxer.mark_saved(),
             Self::Ts(muxer) => muxer.mark_saved(),
             Self::Audio(muxer) => muxer.mark_saved(),
+            Self::Ogg(muxer) => muxer.mark_saved(),
             Self::Subtitles(muxer) => muxer.mark_saved(),
         }
     }
@@ -415,6 +422,7 @@ impl Chosen {
             (Self::Mkv(muxer), Self::Mkv(earlier)) => muxer.put_behind(*earlier),
             (Self::Ts(muxer), Self::Ts(earlier)) => muxer.put_behind(*earlier),
             (Self::Audio(muxer), Self::Audio(earlier)) => muxer.put_behind(*earlier),
+            (Self::Ogg(muxer), Self::Ogg(earlier)) => muxer.put_behind(*earlier),
             (Self::Subtitles(muxer), Self::Subtitles(earlier)) => muxer.put_behind(*earlier),
             (Self::Hls(muxer), Self::Hls(earlier)) => muxer.put_behind(*earlier),
             // Nothing grows in a concatenation, and none of them is followed by another.

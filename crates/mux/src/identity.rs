@@ -7,7 +7,7 @@ use aqueduct_media::timed_text::Coding;
 use crate::{AudioCodec, Auto, Container, SubtitleFormat};
 
 /// What makes one file that can be made again by itself.
-const CONTAINERS: [Container; 15] = [
+const CONTAINERS: [Container; 16] = [
     Container::Mp4,
     Container::Fmp4,
     Container::Mkv,
@@ -19,6 +19,7 @@ const CONTAINERS: [Container; 15] = [
     Container::Audio(AudioCodec::Ac3),
     Container::Audio(AudioCodec::Eac3),
     Container::Audio(AudioCodec::Flac),
+    Container::Ogg,
     Container::Raw,
     Container::AsIs,
     Container::Subtitles(SubtitleFormat::WebVtt),

@@ -24,7 +24,7 @@ use self::{
 pub(crate) use self::{
     dolby::{Group, Joins},
     latm::Latm,
-    opus::{OpusConfig, packet_samples},
+    opus::{OpusConfig, opus_head, packet_samples},
 };
 
 /// Which headers to look for.

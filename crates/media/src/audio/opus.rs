@@ -57,6 +57,23 @@ pub(super) fn header(bytes: &[u8]) -> Found {
     }
 }
 
+/// The identification header (RFC 7845 §5.1), which has the fields of `dOps` the other way around.
+pub(crate) fn opus_head(dops: &Dops) -> Vec<u8> {
+    let mut head = b"OpusHead\x01".to_vec();
+    head.push(dops.output_channel_count);
+    head.extend_from_slice(&dops.pre_skip.to_le_bytes());
+    head.extend_from_slice(&dops.input_sample_rate.to_le_bytes());
+    head.extend_from_slice(&dops.output_gain.to_le_bytes());
+    match &dops.channel_mapping {
+        None => head.push(0),
+        Some(mapping) => {
+            head.extend_from_slice(&[mapping.family, mapping.stream_count, mapping.coupled_count]);
+            head.extend_from_slice(&mapping.channel_mapping);
+        }
+    }
+    head
+}
+
 /// How many samples a packet decodes to (RFC 6716 §3.1 and §3.2.5).
 pub(crate) fn packet_samples(packet: &[u8]) -> Option<u32> {
     let toc = *packet.first()?;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TextForm;
 use crate::{
-    audio::{AudioCodec, AudioConfig, aac::AacConfig},
+    audio::{AudioCodec, AudioConfig, aac::AacConfig, opus_head},
     bits::Bits,
     boxes::BoxRef,
     error::Error,
@@ -298,20 +298,8 @@ fn aac(specific: Vec<u8>, told: Sound) -> Codec {
     }
 }
 
-/// The identification header (RFC 7845 §5.1), which has the fields of `dOps` the other way around.
+/// Its private data are the identification header (RFC 7845 §5.1).
 fn opus(dops: &Dops) -> Result<Codec, Error> {
-    let mut head = b"OpusHead\x01".to_vec();
-    head.push(dops.output_channel_count);
-    head.extend_from_slice(&dops.pre_skip.to_le_bytes());
-    head.extend_from_slice(&dops.input_sample_rate.to_le_bytes());
-    head.extend_from_slice(&dops.output_gain.to_le_bytes());
-    match &dops.channel_mapping {
-        None => head.push(0),
-        Some(mapping) => {
-            head.extend_from_slice(&[mapping.family, mapping.stream_count, mapping.coupled_count]);
-            head.extend_from_slice(&mapping.channel_mapping);
-        }
-    }
     Ok(Codec {
         pre_skip: dops.pre_skip,
         sound: Some(Sound {
@@ -320,7 +308,7 @@ fn opus(dops: &Dops) -> Result<Codec, Error> {
             channels: dops.output_channel_count.into(),
             bits: 0,
         }),
-        ..fixed("A_OPUS", head)
+        ..fixed("A_OPUS", opus_head(dops))
     })
 }
 

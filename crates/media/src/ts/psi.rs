@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Stats, coding::Coding};
-use crate::track::Language;
+use crate::{bits, track::Language};
 
 /// Longest section of these tables: `section_length` is at most 1021 (§2.4.4.3).
 const MAX_SECTION: usize = 1024;
@@ -201,12 +201,7 @@ fn language(descriptors: &[u8]) -> Language {
 
 /// The CRC of annex A; over a whole section it is 0.
 pub(super) fn crc32(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(u32::MAX, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte) << 24, |crc, _| {
-            let shifted = crc << 1;
-            if crc >> 31 == 1 { shifted ^ 0x04c1_1db7 } else { shifted }
-        })
-    })
+    bits::crc32(u32::MAX, bytes)
 }
 
 #[cfg(test)]

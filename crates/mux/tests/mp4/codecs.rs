@@ -572,6 +572,30 @@ fn flac_alone_made_of_fragmented_mp4() {
 }
 
 #[test]
+fn opus_alone_in_ogg() {
+    let cases = TS_AUDIO.iter().chain(FMP4).chain(FMP4_TO_TS);
+    let cases: Vec<_> = cases.filter(|case| case.name.contains("opus")).collect();
+    assert!(cases.len() > 5);
+    for case in cases {
+        judge(case, Container::Ogg);
+        // Put aside in the middle, it goes on with the same page.
+        let Some(source) = encode(case) else { continue };
+        let lanes = [(TrackKind::Main, pieces(case.packaging, &fs::read(&source).unwrap()))];
+        let made = |breaks: &[usize]| mux_with_breaks(&lanes, Container::Ogg, breaks).unwrap().0;
+        let whole = made(&[]);
+        assert!(made(&[1, 2]) == whole, "{}", case.name);
+        assert!(whole.starts_with(b"OggS\0\x02\0\0\0\0\0\0\0\0") && !whole.windows(5).any(|bytes| bytes == b"OggS\x01"));
+    }
+    let other = encode(&FMP4_TO_TS[0]).map(|source| pieces(DASH, &fs::read(source).unwrap()));
+    if let Some(pieces) = other {
+        let refused = mux_with_breaks(&[(TrackKind::Main, pieces)], Container::Ogg, &[])
+            .unwrap_err()
+            .to_string();
+        assert!(refused.contains("not Opus: name the output .mka or .m4a"), "{refused}");
+    }
+}
+
+#[test]
 fn video_in_matroska() {
     judge_all_in(TS_VIDEO, Container::Mkv);
 }
