@@ -119,6 +119,11 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             ..fails("streams/sound-is-not-converted", "/s/plain-ts/index.m3u8")
         },
         Scenario {
+            output: "out.opus",
+            says: vec!["not Opus: name the output .mka or .m4a"],
+            ..fails("streams/sound-is-not-converted-to-opus", "/s/plain-ts/index.m3u8")
+        },
+        Scenario {
             asked: vec![Asked::exactly("/s/plain-ts/index.m3u8", 1), Asked::exactly("/s/plain-ts/*.ts", 6)],
             ..to_ts("streams/media-playlist-to-ts", "/s/plain-ts/index.m3u8")
         },
