@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -44,7 +45,9 @@ pub(crate) struct Args {
     pub(crate) subs_format: Option<Subtitles>,
 
     /// The closed captions inside the video (CEA-608), for an output that ends in .vtt or .srt
-    #[arg(long, value_enum, value_name = "CHANNEL", help_heading = "Tracks")]
+    ///
+    /// A channel (cc1, cc2, cc3 or cc4), or the one that the playlist has in a language (lang:en).
+    #[arg(long, value_name = "WHICH", help_heading = "Tracks")]
     pub(crate) captions: Option<Captions>,
 
     /// Chapters for an MP4 or Matroska file
@@ -303,22 +306,21 @@ pub(crate) enum Subtitles {
     Wvtt,
 }
 
-/// Channels by their names in INSTREAM-ID.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+/// Which captions: a channel, or the one that the Multivariant Playlist has in a language.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Captions {
-    Cc1,
-    Cc2,
-    Cc3,
-    Cc4,
+    Channel(CaptionChannel),
+    Language(String),
 }
 
-impl From<Captions> for CaptionChannel {
-    fn from(captions: Captions) -> Self {
-        match captions {
-            Captions::Cc1 => Self::Cc1,
-            Captions::Cc2 => Self::Cc2,
-            Captions::Cc3 => Self::Cc3,
-            Captions::Cc4 => Self::Cc4,
+impl FromStr for Captions {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (CaptionChannel::named(&text.to_ascii_uppercase()), text.strip_prefix("lang:")) {
+            (Some(channel), _) => Ok(Self::Channel(channel)),
+            (None, Some(language)) if !language.is_empty() => Ok(Self::Language(language.to_owned())),
+            _ => Err("use cc1, cc2, cc3, cc4 or lang:TAG".into()),
         }
     }
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use anyhow::bail;
 use aqueduct::mux::Split;
 use aqueduct::{
-    Container, DecryptError, Error, Event, FetchError, Located, Output, Outputs, Pipeline, Presentation, Progress, Receiver, Report, Stop,
-    SubtitleFormat, TrackId, TrackKind,
+    CaptionChannel, Container, DecryptError, Error, Event, FetchError, Located, Output, Outputs, Pipeline, Presentation, Progress,
+    Receiver, Report, Stop, SubtitleFormat, TrackId, TrackKind,
 };
 
-use crate::args::{Args, Chapters, SplitAt, Subtitles};
+use crate::args::{Args, Captions, Chapters, SplitAt, Subtitles};
 use crate::events::{self, Ticker};
 use crate::exit::{self, Exit, chain};
 use crate::fetch::{Source, find};
@@ -157,10 +157,15 @@ impl Job<'_> {
         if args.split.is_some() && format.is_some() && has_subtitles(&presentation) {
             bail!("files that are split hold their subtitles: name the output .mkv, or say --subs none");
         }
+        let captions = args
+            .captions
+            .as_ref()
+            .map(|captions| channel(captions, &presentation))
+            .transpose()?;
         let muxer = container
             .muxer()
             .with_subtitles(coding.unwrap_or_default())
-            .with_captions(args.captions.map(Into::into))
+            .with_captions(captions)
             .with_chapters(args.chapters == Chapters::Dateranges)
             .keeping_protected(args.format.map(Container::from) == Some(Container::Raw));
         let outputs = Outputs {
@@ -264,6 +269,28 @@ fn container(args: &Args, path: &Path, presentation: &Presentation) -> anyhow::R
 fn streamed(presentation: &Presentation) -> Container {
     let joined = presentation.tracks.iter().filter(|track| track.kind != TrackKind::Subtitles);
     if joined.count() > 1 { Container::Fmp4 } else { Container::AsIs }
+}
+
+/// The channel of the captions that are wanted.
+fn channel(captions: &Captions, presentation: &Presentation) -> anyhow::Result<CaptionChannel> {
+    let language = match captions {
+        Captions::Channel(channel) => return Ok(*channel),
+        Captions::Language(language) => language,
+    };
+    let told = || presentation.tracks.iter().flat_map(|track| &track.captions);
+    // RFC 4647, 3.3.1: a tag takes those below it.
+    let below = |tag: &str| {
+        let start = tag.get(..language.len()).is_some_and(|start| start.eq_ignore_ascii_case(language));
+        start && matches!(tag.as_bytes().get(language.len()), None | Some(b'-'))
+    };
+    let mut found = told().filter(|captions| captions.language.as_deref().is_some_and(below)).peekable();
+    if found.peek().is_none() {
+        let offers: Vec<String> = told().map(ToString::to_string).collect();
+        let offers = if offers.is_empty() { "none".into() } else { offers.join("; ") };
+        bail!("no captions in \"{language}\"; on offer: {offers}");
+    }
+    let readable = found.find_map(|captions| CaptionChannel::named(&captions.instream_id));
+    readable.ok_or_else(|| anyhow::anyhow!("captions in \"{language}\" are CEA-708, which cannot be read: only CC1 to CC4 can"))
 }
 
 fn has_subtitles(presentation: &Presentation) -> bool {

@@ -67,6 +67,7 @@ fn to_json(streams: &[Presentation]) -> Value {
             "kind": offer.kind.to_string(), "name": offer.name, "width": offer.resolution.map(|(width, _)| width),
             "height": offer.resolution.map(|(_, height)| height), "frame_rate": offer.frame_rate, "bandwidth": offer.bandwidth,
             "codecs": offer.codecs, "group": offer.group, "language": offer.language, "channels": offer.channels,
+            "instream_id": offer.instream_id,
             "characteristics": offer.characteristics, "default": offer.default, "forced": offer.forced, "url": address(&offer.url),
         })
     };
@@ -129,6 +130,7 @@ fn offered(offer: &Offer) -> [String; 7] {
         .unwrap_or_default();
     let picture = offer.frame_rate.map_or(picture.clone(), |rate| format!("{picture} {rate} fps"));
     let mut marks: Vec<String> = offer.language.iter().cloned().collect();
+    marks.extend(offer.instream_id.clone());
     marks.extend(offer.channels.as_ref().map(|channels| format!("{channels} channels")));
     marks.extend(offer.default.then(|| "default".to_owned()));
     marks.extend(offer.forced.then(|| "forced".to_owned()));

@@ -69,7 +69,7 @@ pub use error::{BoxError, DecryptError, FetchError, Located, MuxError, ResolveEr
 pub use item::{Encryption, Gap, GapCause, InitId, InitInfo, Item, Iv, SegmentInfo, missing_time};
 pub use meter::Meter;
 pub use payload::{Clear, Data, Grant, Lender, Sealed, Write, WriteAt};
-pub use presentation::{Account, Chapter, DocumentRead, Input, Offer, OfferKind, Presentation, Track, TrackId, TrackKind};
+pub use presentation::{Account, Chapter, ClosedCaptions, DocumentRead, Input, Offer, OfferKind, Presentation, Track, TrackId, TrackKind};
 pub use progress::{Counters, Event, OpenRequest, Progress};
 pub use resource::{ByteRange, Kind, Limits, Resource, SafeUrl};
 pub use roles::{Changes, Decrypt, Fetch, Fetched, Given, Lost, Mux, Part, Place, Resolve, Summary};

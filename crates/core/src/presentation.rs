@@ -86,6 +86,36 @@ impl fmt::Display for TrackKind {
     }
 }
 
+/// Closed captions inside the pictures of a track, as its Multivariant Playlist tells of them (rfc8216bis, 4.4.6.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClosedCaptions {
+    /// Which of those in the pictures they are: INSTREAM-ID, such as `CC1`.
+    pub instream_id: String,
+    /// NAME.
+    pub name: String,
+    /// LANGUAGE (BCP 47).
+    pub language: Option<String>,
+}
+
+impl ClosedCaptions {
+    /// Captions in an untold language.
+    pub fn new(instream_id: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            instream_id: instream_id.into(),
+            name: name.into(),
+            language: None,
+        }
+    }
+}
+
+impl fmt::Display for ClosedCaptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.instream_id, self.name)?;
+        self.language.iter().try_for_each(|language| write!(f, " ({language})"))
+    }
+}
+
 /// One lane of the pipeline.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -104,6 +134,8 @@ pub struct Track {
     pub default: bool,
     /// What it is for: Media Characteristic Tags of a Rendition.
     pub characteristics: Vec<String>,
+    /// Closed captions that are in its pictures, as far as they are told.
+    pub captions: Vec<ClosedCaptions>,
     /// Where it comes from: a Media Playlist or a media file.
     pub url: Option<SafeUrl>,
     /// Number of segments, where the playlist is complete.
@@ -130,6 +162,7 @@ impl Track {
             forced: false,
             default: false,
             characteristics: Vec::new(),
+            captions: Vec::new(),
             url: None,
             segments: None,
             bytes: None,
@@ -221,6 +254,8 @@ pub struct Offer {
     pub language: Option<String>,
     /// CHANNELS.
     pub channels: Option<String>,
+    /// INSTREAM-ID, of closed captions.
+    pub instream_id: Option<String>,
     /// CHARACTERISTICS: Media Characteristic Tags.
     pub characteristics: Vec<String>,
     /// DEFAULT.
@@ -244,6 +279,7 @@ impl Offer {
             group: None,
             language: None,
             channels: None,
+            instream_id: None,
             characteristics: Vec::new(),
             default: false,
             forced: false,

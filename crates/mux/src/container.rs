@@ -187,7 +187,7 @@ impl Auto {
             (Container::Subtitles(format), _) => {
                 let muxer = Subtitles::new(format, None);
                 Chosen::Subtitles(Box::new(match self.captions {
-                    Some(channel) => muxer.of_captions(channel),
+                    Some(channel) => muxer.of_captions(channel).titled(&self.told(channel)),
                     None => muxer,
                 }))
             }
@@ -225,6 +225,19 @@ impl Auto {
             chosen.muxer().begin(presentation, *seekable)?;
         }
         Ok(chosen)
+    }
+
+    /// What the Multivariant Playlist says of captions: their name and language.
+    fn told(&self, channel: Channel) -> String {
+        let tracks = self.begun.as_deref().into_iter().flat_map(|(presentation, _)| &presentation.tracks);
+        let told = tracks.flat_map(|track| &track.captions);
+        let found = told
+            .into_iter()
+            .find(|captions| Channel::named(&captions.instream_id) == Some(channel));
+        found.map_or_else(String::new, |captions| {
+            let language = captions.language.as_ref().map(|language| format!(" ({language})"));
+            captions.name.clone() + &language.unwrap_or_default()
+        })
     }
 
     /// How many tracks go into the one file.

@@ -2,7 +2,7 @@
 
 use std::cmp::{Ordering, Reverse};
 
-use aqueduct_core::{Offer, OfferKind};
+use aqueduct_core::{ClosedCaptions, Offer, OfferKind};
 use aqueduct_playlist::{MultivariantPlaylist, Rendition, RenditionKind, Uri, VariantStream};
 
 use crate::select::{Select, Take, language_matches};
@@ -241,6 +241,7 @@ pub(crate) fn offers(playlist: &MultivariantPlaylist) -> Vec<Offer> {
         offer.group = Some(rendition.group_id.clone());
         offer.language.clone_from(&rendition.language);
         offer.channels.clone_from(&rendition.channels);
+        offer.instream_id.clone_from(&rendition.instream_id);
         offer.characteristics.clone_from(&rendition.characteristics);
         offer.default = rendition.default;
         offer.forced = rendition.forced;
@@ -248,6 +249,23 @@ pub(crate) fn offers(playlist: &MultivariantPlaylist) -> Vec<Offer> {
         offer
     });
     variants.chain(renditions).collect()
+}
+
+/// The closed captions that a Variant Stream has in its pictures (rfc8216bis, 4.4.6.2: its CLOSED-CAPTIONS group).
+pub(crate) fn captions(playlist: &MultivariantPlaylist, variant: &VariantStream) -> Vec<ClosedCaptions> {
+    let Some(aqueduct_playlist::ClosedCaptions::Group(group)) = &variant.closed_captions else {
+        return Vec::new();
+    };
+    let members = playlist.renditions.iter().filter(|rendition| {
+        let captions = rendition.kind == RenditionKind::ClosedCaptions;
+        captions && rendition.group_id == *group
+    });
+    let told = members.filter_map(|rendition| {
+        let mut captions = ClosedCaptions::new(rendition.instream_id.clone()?, rendition.name.clone());
+        captions.language.clone_from(&rendition.language);
+        Some(captions)
+    });
+    told.collect()
 }
 
 fn names(offers: Vec<Offer>, kind: OfferKind) -> String {

@@ -118,7 +118,8 @@ async fn multivariant<F: Fetch>(
             Second::Media(mut layer) => {
                 let others = group.iter().map(|other| at.names(Kind::Playlist, other.uri.url()));
                 layer.add_ways(others);
-                lanes.push(TrackKind::Main, variant_name(variant), None, layer);
+                let track = lanes.push(TrackKind::Main, variant_name(variant), None, layer);
+                track.captions = choose::captions(&playlist, variant);
             }
             Second::Multivariant(at, nested) => {
                 let Some(left) = nesting.checked_sub(1) else {

@@ -29,6 +29,18 @@ pub enum Channel {
 }
 
 impl Channel {
+    /// The channel that a playlist calls so: its INSTREAM-ID (rfc8216bis, 4.4.6.1).
+    #[must_use]
+    pub fn named(instream_id: &str) -> Option<Self> {
+        Some(match instream_id {
+            "CC1" => Self::Cc1,
+            "CC2" => Self::Cc2,
+            "CC3" => Self::Cc3,
+            "CC4" => Self::Cc4,
+            _ => return None,
+        })
+    }
+
     /// The field that carries it, 0 or 1.
     fn field(self) -> u8 {
         u8::from(matches!(self, Self::Cc3 | Self::Cc4))

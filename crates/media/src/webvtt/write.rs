@@ -5,19 +5,36 @@ use serde::{Deserialize, Serialize};
 use super::Cue;
 
 /// Writes one WebVTT file, cue by cue. Cue times count from 0, so there is no `X-TIMESTAMP-MAP`.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Writer {
     begun: bool,
+    title: String,
 }
 
 impl Writer {
+    /// The same with a title behind the signature (W3C WebVTT §4.1), on its line.
+    #[must_use]
+    pub fn titled(mut self, title: &str) -> Self {
+        self.title = title
+            .split(char::is_control)
+            .filter(|word| !word.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ");
+        self
+    }
+
     /// The next cues as text, behind the head of the file if they are the first; `blocks` stand in the head.
     /// Called without cues it makes sure that there is a head.
     pub fn cues(&mut self, blocks: &[String], cues: &[Cue]) -> String {
         let mut text = String::new();
         if !self.begun {
             self.begun = true;
-            text.push_str("WEBVTT\n\n");
+            text.push_str("WEBVTT");
+            if !self.title.is_empty() {
+                text.push(' ');
+                text.push_str(&self.title);
+            }
+            text.push_str("\n\n");
             for block in blocks {
                 text.push_str(block);
                 text.push_str("\n\n");

@@ -90,6 +90,15 @@ impl Subtitles {
         self
     }
 
+    /// The same with the name of what it holds, where the format has a place for that: WebVTT.
+    #[must_use]
+    pub fn titled(mut self, title: &str) -> Self {
+        if let Writer::WebVtt(writer) = self.writer {
+            self.writer = Writer::WebVtt(writer.titled(title));
+        }
+        self
+    }
+
     fn write(&mut self, cues: &[Cue], writes: &mut Vec<Write>) {
         let text = match &mut self.writer {
             Writer::WebVtt(writer) => writer.cues(self.reader.blocks(), cues),
@@ -158,7 +167,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use aqueduct_core::{Data, Kind, Resource, Sealed, SegmentInfo};
+    use aqueduct_core::{ClosedCaptions, Data, Kind, Presentation, Resource, Sealed, SegmentInfo, TrackKind};
     use url::Url;
 
     use super::*;
@@ -295,6 +304,31 @@ mod tests {
                 Subtitles::default().push(TrackId::new(0), item, &mut Vec::new()).is_err(),
                 "{content}"
             );
+        }
+    }
+
+    #[test]
+    fn captions_bear_the_name_that_the_playlist_has_for_their_channel() {
+        let mut track = aqueduct_core::Track::new(TrackId::new(0), TrackKind::Main, "video");
+        let mut german = ClosedCaptions::new("CC3", "Deutsch\r\n\r\nfür alle");
+        german.language = Some("de".into());
+        track.captions = vec![ClosedCaptions::new("CC1", ""), german];
+        let presentation = Presentation::new(vec![track]);
+        let clip = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixture-server/media/high-ts/0.ts");
+        let packets = std::fs::read(clip).unwrap();
+        for (channel, format, head) in [
+            (Channel::Cc3, SubtitleFormat::WebVtt, "WEBVTT Deutsch für alle (de)\n\n"),
+            (Channel::Cc1, SubtitleFormat::WebVtt, "WEBVTT\n\n"),
+            (Channel::Cc2, SubtitleFormat::WebVtt, "WEBVTT\n\n"),
+            (Channel::Cc3, SubtitleFormat::SubRip, ""),
+        ] {
+            let mut muxer = crate::Container::Subtitles(format).muxer().with_captions(Some(channel));
+            let mut writes = Vec::new();
+            muxer.begin(&presentation, true).unwrap();
+            muxer.push(TrackId::new(0), segment(0, 0, &packets), &mut writes).unwrap();
+            muxer.finish(&mut writes).unwrap();
+            let text: Vec<u8> = writes.iter().flat_map(|write| write.data.as_slice().to_vec()).collect();
+            assert_eq!(String::from_utf8(text).unwrap(), head);
         }
     }
 }

@@ -2,6 +2,14 @@
 
 use super::*;
 
+/// Captions in two channels, and in a service that nobody here reads.
+const CAPTIONS: &str = "#EXTM3U\n\
+    #EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"other\",NAME=\"French\",LANGUAGE=\"fr\",INSTREAM-ID=\"CC2\"\n\
+    #EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"cc\",NAME=\"Deutsch\",LANGUAGE=\"de\",INSTREAM-ID=\"CC3\"\n\
+    #EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"cc\",NAME=\"English\",LANGUAGE=\"en-US\",INSTREAM-ID=\"CC1\"\n\
+    #EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"cc\",NAME=\"Spanish\",LANGUAGE=\"es\",INSTREAM-ID=\"SERVICE1\"\n\
+    #EXT-X-STREAM-INF:BANDWIDTH=100000,CLOSED-CAPTIONS=\"cc\"\n/s/captions/index.m3u8\n";
+
 pub(super) fn scenarios() -> Vec<Scenario> {
     let film = || vec![Reference::all("high-ts")];
     let fragmented = || vec![Reference::all("high-fmp4")];
@@ -117,6 +125,28 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             fragmented(),
         ),
         captions("subtitles/captions-of-the-video", "out.srt"),
+        Scenario {
+            args: vec!["--captions", "lang:en"],
+            files: vec![("/captions.m3u8", CAPTIONS)],
+            input: Input::Served("/captions.m3u8"),
+            ..captions("subtitles/captions-by-language", "out.vtt")
+        },
+        Scenario {
+            args: vec!["--captions", "lang:fr"],
+            files: vec![("/captions.m3u8", CAPTIONS)],
+            output: "out.vtt",
+            exit: 2,
+            says: vec!["no captions in \"fr\"; on offer: CC3 Deutsch (de); CC1 English (en-US); SERVICE1 Spanish (es)"],
+            ..fails("subtitles/captions-in-a-language-that-is-not-there", "/captions.m3u8")
+        },
+        Scenario {
+            args: vec!["--captions", "lang:es"],
+            files: vec![("/captions.m3u8", CAPTIONS)],
+            output: "out.vtt",
+            exit: 2,
+            says: vec!["CEA-708", "CC1 to CC4"],
+            ..fails("subtitles/captions-of-digital-television", "/captions.m3u8")
+        },
         captions("subtitles/captions-of-the-video-as-webvtt", "out.vtt"),
         alone("subtitles/alone", "/s/subtitles/index.m3u8", &[], "out.vtt"),
         alone(
