@@ -71,6 +71,7 @@
 
 mod begin;
 mod error;
+mod folder;
 mod json;
 mod lane;
 mod pipeline;

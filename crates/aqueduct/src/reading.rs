@@ -49,6 +49,12 @@ pub enum ReportError {
         /// The report.
         path: PathBuf,
     },
+    /// It does not say which files a folder has: it is of a file, or of a version that told of a folder as a whole.
+    #[error("{}: it does not tell of the files of a folder", .path.display())]
+    NoFiles {
+        /// The report.
+        path: PathBuf,
+    },
     /// It is of other files.
     #[error("{}: it tells nothing of {file:?}", .path.display())]
     OtherFile {
@@ -87,7 +93,9 @@ impl Serialize for Units {
 
 /// The report that stands beside a file, unless another is named: `film.mp4.report.json`.
 pub fn report_beside(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
+    // A folder may be named with a slash behind it.
+    let file: PathBuf = file.components().collect();
+    let mut name = file.into_os_string();
     name.push(".report.json");
     name.into()
 }

@@ -8,7 +8,7 @@ use aqueduct_media::check::{Checked, check};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::{FileReport, Piece, ReportError, UnitDocument};
+use crate::{FileReport, Piece, ReportError, UnitDocument, folder};
 
 /// What is named one by one, of each kind of finding.
 const MOST_NAMED: usize = 100;
@@ -100,14 +100,19 @@ impl Findings {
     }
 }
 
-/// Examines `file`: its container, and with a report each unit's bytes, their order and their number. It blocks.
+/// Examines `file`: its container, and with a report each unit's bytes, their order and their number. Of a folder of segments it
+/// examines every file, and whether its playlists name what is there, and nothing else is. It blocks.
 ///
-/// The report is read unit by unit; eight bytes of memory for each remain, where it begins.
+/// The report is read unit by unit; eight bytes of memory for each remain, where it begins. The playlists of a folder are read
+/// as a whole.
 ///
 /// # Errors
 ///
 /// [`VerifyError`].
 pub fn verify(file: &Path, report: Option<&FileReport>) -> Result<Findings, VerifyError> {
+    if file.is_dir() {
+        return folder::verify(file, report);
+    }
     let failed = |source| VerifyError::Io { path: file.into(), source };
     let mut opened = File::open(file).map_err(failed)?;
     let mut findings = Findings::default();
@@ -150,8 +155,10 @@ pub(crate) struct Judged {
     pub(crate) tail: bool,
     /// Whether the report does not account for every byte once.
     pub(crate) contradictory: bool,
+    /// Files of a folder that were appended to, and how long they were.
+    pub(crate) longer: Vec<(String, u64)>,
     /// Where each unit begins.
-    starts: Vec<u64>,
+    pub(crate) starts: Vec<u64>,
     pub(crate) problems: Found<String>,
 }
 

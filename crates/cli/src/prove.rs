@@ -234,7 +234,8 @@ fn tell(file: &Path, findings: &Findings, quiet: bool) -> (Exit, &'static str) {
                 (false, false) => format!("segment {last}"),
             };
             let why = unit.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
-            line(&format!("{name}: {what} of track {}{why}", unit.track));
+            let file = unit.file.as_deref().map(|file| format!(", {file}")).unwrap_or_default();
+            line(&format!("{name}: {what} of track {}{file}{why}", unit.track));
         }
         if let Some(more) = units.count.checked_sub(MOST_TOLD as u64).filter(|more| *more > 0) {
             line(&format!("{name}: {more} more"));
@@ -262,8 +263,13 @@ fn tell(file: &Path, findings: &Findings, quiet: bool) -> (Exit, &'static str) {
     let proof = match (findings.proved, findings.container.container) {
         (Some(proved), _) => format!("{proved} segments proved by their digests"),
         (None, Some(container)) => format!(
-            "without a report only its container can be proved: {container}, {} samples or packets",
-            findings.container.units
+            "without a report only its container can be proved: {container}, {} {}",
+            findings.container.units,
+            if container == aqueduct::mux::Hls::CONTAINER {
+                "files in its playlists"
+            } else {
+                "samples or packets"
+            }
         ),
         (None, None) => "there is no report, and its container is none that can be proved".into(),
     };

@@ -20,7 +20,7 @@ const MOST_TOLD: usize = 20;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Checked {
-    /// "MP4", "fragmented MP4", "MPEG-TS"; `None` for what is none of these.
+    /// "MP4", "fragmented MP4", "MPEG-TS"; `None` for what is none of these. Whoever checks something else says what that is.
     pub container: Option<&'static str>,
     /// What is wrong, as fragments for people: the first twenty.
     pub problems: Vec<String>,

@@ -189,6 +189,9 @@ impl Lane {
 }
 
 impl Hls {
+    /// What it calls its output.
+    pub const CONTAINER: &'static str = "HLS";
+
     fn note(&mut self, track: TrackId, told: Told) -> Option<(&Lane, String)> {
         let lane = self.lanes.iter_mut().find(|lane| lane.id == track)?;
         let name = lane.note(&told);
@@ -277,7 +280,7 @@ impl Mux for Hls {
         }
         // The last one: a folder with it is whole.
         text("index.m3u8".into(), recorded_multivariant(&tracks));
-        Ok(Summary::new("HLS"))
+        Ok(Summary::new(Self::CONTAINER))
     }
 }
 

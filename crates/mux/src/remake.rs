@@ -3,7 +3,7 @@
 use aqueduct_core::{Clear, Item, Mux, MuxError, Presentation, TrackId, Write, WriteAt};
 
 use crate::remux::SampleWriter;
-use crate::{AudioCodec, AudioStream, Concat, Container, Mp4, Remux};
+use crate::{AudioCodec, AudioStream, Concat, Container, Hls, Mp4, Remux};
 
 /// Makes the bytes of single units again, as their muxer wrote them into a finished output.
 ///
@@ -46,7 +46,8 @@ impl Remaker {
             let rest = container.strip_prefix(&wanted.muxer().identity());
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
         };
-        let recipe = if form == Self::CONCATENATION {
+        // Each segment of a folder is a file as it came.
+        let recipe = if form == Self::CONCATENATION || form == Hls::CONTAINER {
             Recipe::Concat
         } else if form == Mp4::CONTAINER {
             let sound_alone = is_meant(Container::M4a);

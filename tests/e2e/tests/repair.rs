@@ -7,8 +7,12 @@
 mod anew;
 #[path = "repair/faults.rs"]
 mod faults;
+#[path = "repair/folders.rs"]
+mod folders;
 #[path = "repair/verdict.rs"]
 mod verdict;
+
+use std::path::Path;
 
 use e2e::bench::{Bench, expect};
 use fixture_server::{Fault, Rule};

@@ -9,7 +9,7 @@ use aqueduct_core::{
     TrackKind,
 };
 use aqueduct_fetch::{OnMissing, Permits};
-use aqueduct_mux::{Mending, Put, Remaker, Side};
+use aqueduct_mux::{Mending, MendingFolder, Put, Remaker, Side};
 
 use super::matching::{Matched, Matcher, Unit, units};
 use super::{Damage, Need, Needs, RepairError, Repaired, Tail};
@@ -68,7 +68,11 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             needs.get(&number).is_some_and(|(need, _)| *need != Need::Missing)
         });
         let mender = Mender {
-            file: Mending::open(&damage.file, output.bytes)?,
+            place: if damage.is_folder() {
+                Place::Folder(MendingFolder::open(&damage.file)?, damage.longer.clone())
+            } else {
+                Place::File(Mending::open(&damage.file, output.bytes)?)
+            },
             tail: output.tail.clone().filter(|_| damage.tail == Tail::Damaged),
             is_media_alone: damage.is_concatenation(),
             lanes,
@@ -236,9 +240,16 @@ fn expired(item: &Item<Resource>, msn: u64) -> Item<Resource> {
     }
 }
 
+/// What is mended.
+enum Place {
+    File(Mending),
+    /// With the files that were appended to, and how long they were.
+    Folder(MendingFolder, Vec<(String, u64)>),
+}
+
 /// What takes the items and writes them in their places.
 struct Mender {
-    file: Mending,
+    place: Place,
     /// What stands behind the last unit, where that is damaged.
     tail: Option<Piece>,
     /// Nothing stands beside what the units bring.
@@ -268,7 +279,10 @@ impl Mender {
     fn run(mut self, wanted: &Receiver<Unit>, needs: &Needs) -> Result<(u64, Found<String>, Found<String>), RepairError> {
         let result = self.all(wanted, needs);
         // What was written stays, whatever came after it.
-        self.file.finish()?;
+        match self.place {
+            Place::File(file) => file.finish()?,
+            Place::Folder(folder, _) => folder.finish()?,
+        }
         result.map(|()| (self.mended, self.left, self.whole))
     }
 
@@ -291,7 +305,7 @@ impl Mender {
                 let made = std::mem::take(&mut self.made);
                 let ended = match (self.broken.take(), &unit.piece) {
                     (Some(why), _) => Err(why),
-                    (None, Some(piece)) => self.put(piece, &made, Side::End)?,
+                    (None, Some(piece)) => self.put(unit.file.as_deref(), piece, &made, Side::End)?,
                     (None, None) => Err(Why::Lacking("its place is not known".into())),
                 };
                 match ended {
@@ -334,8 +348,13 @@ impl Mender {
     }
 
     /// Writes `made` at one end of a piece, if that makes the whole of it what it was.
-    fn put(&mut self, piece: &Piece, made: &[u8], side: Side) -> Result<Result<(), Why>, RepairError> {
-        let put = self.file.put(piece.offset, piece.length, &piece.sha256, made, side)?;
+    fn put(&mut self, file: Option<&str>, piece: &Piece, made: &[u8], side: Side) -> Result<Result<(), Why>, RepairError> {
+        let put = match (&mut self.place, file) {
+            (Place::File(place), None) => place.put(piece.offset, piece.length, &piece.sha256, made, side)?,
+            // Each unit of a folder is a whole file.
+            (Place::Folder(folder, _), Some(name)) if piece.offset == 0 => folder.put(name, piece.length, &piece.sha256, made)?,
+            _ => Put::Outside,
+        };
         Ok(match put {
             Put::Mended => Ok(()),
             Put::Outside => Err(Why::Lacking("its report places it outside of the file".into())),
@@ -358,15 +377,24 @@ impl Mender {
                     made.extend(rest);
                 }
             }
-            match self.put(&tail, &made, Side::Start)? {
+            match self.put(None, &tail, &made, Side::Start)? {
                 Ok(()) => self.mended += 1,
                 Err(_) => self
                     .whole
                     .add("what stands behind the last segment, such as the index, is damaged".into()),
             }
         }
-        if self.left.is_empty() && self.whole.is_empty() && self.file.cut_off()? {
-            self.mended += 1;
+        match &mut self.place {
+            Place::File(file) => {
+                if self.left.is_empty() && self.whole.is_empty() && file.cut_off()? {
+                    self.mended += 1;
+                }
+            }
+            Place::Folder(folder, longer) => {
+                for (name, length) in longer {
+                    self.mended += u64::from(folder.cut_off(name, *length)?);
+                }
+            }
         }
         Ok(())
     }

@@ -18,12 +18,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aqueduct_core::{Decrypt, Fetch, Mux, Presentation, Resolve, Summary, TrackId};
-use aqueduct_mux::{Account, Mp4, OutputError, Remaker, SampleWriter};
+use aqueduct_mux::{Account, Hls, Mp4, OutputError, Remaker, SampleWriter};
 use thiserror::Error;
 
 use self::fill::Around;
 use crate::verify::{Judgement, judge};
-use crate::{Error, FileReport, Found, Pipeline, ReportError, UnitDocument, VerifyError};
+use crate::{Error, FileReport, Found, Pipeline, ReportError, UnitDocument, VerifyError, folder};
 
 /// Why a repair did not come to its end. Messages read after "failed to repair".
 #[derive(Debug, Error)]
@@ -96,6 +96,8 @@ pub struct Damage {
     missing: u64,
     tail: Tail,
     length: u64,
+    /// Files of a folder that were appended to, and how long they were.
+    longer: Vec<(String, u64)>,
 }
 
 /// The segments that a file lacks, though they were on offer.
@@ -187,16 +189,24 @@ impl Damage {
     /// [`VerifyError`]. A report that does not account for every byte once is refused: it could lead to writing one segment
     /// over another.
     pub fn of(file: &Path, report: FileReport) -> Result<Self, VerifyError> {
-        let opened = File::open(file).map_err(|source| VerifyError::Io { path: file.into(), source })?;
-        let length = opened
-            .metadata()
-            .map_err(|source| VerifyError::Io { path: file.into(), source })?
-            .len();
         let mut survey = Survey::of(&report);
-        let judged = judge(&opened, file, &report, |number, unit, judgement| {
+        let see = |number, unit: UnitDocument, judgement| {
             survey.see(number, &unit, judgement);
             Ok(())
-        })?;
+        };
+        let failed = |source| VerifyError::Io { path: file.into(), source };
+        let (judged, length) = if file.is_dir() {
+            if !folder::tells_of_files(&report) {
+                let path = report.path().into();
+                return Err(ReportError::NoFiles { path }.into());
+            }
+            // Each file has a length of its own.
+            (folder::judge(file, &report, see)?.0, report.output().bytes)
+        } else {
+            let opened = File::open(file).map_err(failed)?;
+            let length = opened.metadata().map_err(failed)?.len();
+            (judge(&opened, file, &report, see)?, length)
+        };
         if judged.contradictory {
             let path = report.path().into();
             return Err(ReportError::Contradictory { path }.into());
@@ -227,6 +237,7 @@ impl Damage {
             needs: Arc::new(needs),
             around,
             lacks: Arc::new(lacks),
+            longer: judged.longer,
             damaged,
             missing,
             length,
@@ -250,7 +261,11 @@ impl Damage {
 
     /// Whether it lacks segments and is as it was otherwise.
     fn is_sound(&self) -> bool {
-        self.damaged == 0 && self.tail == Tail::Sound && self.length == self.report.output().bytes
+        self.damaged == 0 && self.tail == Tail::Sound && self.length == self.report.output().bytes && self.longer.is_empty()
+    }
+
+    fn is_folder(&self) -> bool {
+        folder::tells_of_files(&self.report)
     }
 
     /// Units whose bytes are others, and segments that were on offer and never came.
@@ -297,6 +312,24 @@ impl Damage {
         Ok(())
     }
 
+    /// Names what a folder does not get in a repair: playlists, and what they would have to name.
+    fn refuse(&self, repaired: &mut Repaired) {
+        let again = "only the whole stream makes it whole, fetched again under another name";
+        for what in std::mem::take(&mut repaired.whole).first {
+            repaired.left.add(format!("{what}: {again}"));
+        }
+        if self.missing > 0 {
+            let what = format!(
+                "missing segments: {}: the playlists of a folder are not written anew: {again}",
+                self.missing
+            );
+            repaired.left.add(what);
+        }
+        if self.tail == Tail::Damaged {
+            repaired.left.add(format!("a playlist is damaged or gone: {again}"));
+        }
+    }
+
     /// The lanes from which something is needed.
     fn is_lane(&self, track: TrackId) -> bool {
         self.report.output().tracks.iter().any(|known| known.number == track.number())
@@ -340,7 +373,7 @@ impl Survey {
             missing: 0,
             lanes: BTreeMap::new(),
             held: Vec::new(),
-            context: output.form.as_deref() != Some(Remaker::CONCATENATION),
+            context: !matches!(output.form.as_deref(), Some(Remaker::CONCATENATION | Hls::CONTAINER)),
             subtitles: subtitles.map(|track| track.number).collect(),
         }
     }
@@ -405,6 +438,10 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         }
         let mut repaired = Repaired::default();
         self.mend(presentation, damage, &mut repaired).await?;
+        if damage.is_folder() {
+            damage.refuse(&mut repaired);
+            return Ok(repaired);
+        }
         let state = State {
             is_right: repaired.left.is_empty() && repaired.whole.is_empty(),
             is_obstructed: !repaired.left.is_empty(),
