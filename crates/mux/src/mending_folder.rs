@@ -182,6 +182,7 @@ mod tests {
             for operation in 0.. {
                 let disk = damaged();
                 disk.sync_names(Path::new("film")).unwrap();
+                disk.sync_names(Path::new("film/video")).unwrap();
                 disk.fail_at(operation, fault);
                 failed += u32::from(process(&disk).is_err());
                 if disk.operations() <= operation {

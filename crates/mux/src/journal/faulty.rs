@@ -60,6 +60,8 @@ struct State {
     safe_names: BTreeMap<PathBuf, Inode>,
     folders: BTreeSet<PathBuf>,
     safe_folders: BTreeSet<PathBuf>,
+    /// Folders that have another name now, which is not safe yet.
+    renamed: Vec<(PathBuf, PathBuf)>,
     operations: u64,
     /// At which operation what goes wrong.
     fault: Option<(u64, Fault)>,
@@ -144,8 +146,15 @@ impl FaultyDisk {
         };
         // File systems keep names in order: all since they were made safe are there, or none.
         if random(&|hasher| "names".hash(hasher)).is_multiple_of(2) {
+            // What is safe in a folder whose own name is not is nowhere.
+            let folders = state.safe_folders.clone();
+            let reachable = |path: &Path| {
+                let above = path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
+                above.into_iter().all(|folder| folders.contains(folder))
+            };
             state.names = state.safe_names.clone();
-            state.folders = state.safe_folders.clone();
+            state.names.retain(|path, _| reachable(path));
+            state.folders = folders.iter().filter(|path| reachable(path)).cloned().collect();
         }
         for (path, inode) in &state.names {
             let mut content = inode.lock().unwrap();
@@ -170,6 +179,7 @@ impl FaultyDisk {
         }
         state.safe_names = state.names.clone();
         state.safe_folders = state.folders.clone();
+        state.renamed.clear();
     }
 
     /// Opens a file, unless another process has it.
@@ -208,6 +218,21 @@ impl FaultyDisk {
     }
 }
 
+/// The name of what stands at `path` when the folder `from` is called `to`.
+fn other_name(path: &Path, from: &Path, to: &Path) -> PathBuf {
+    match path.strip_prefix(from) {
+        Ok(rest) if rest.as_os_str().is_empty() => to.into(),
+        Ok(rest) => to.join(rest),
+        Err(_) => path.into(),
+    }
+}
+
+/// All names when the folder `from` is called `to`.
+fn moved(names: &BTreeMap<PathBuf, Inode>, from: &Path, to: &Path) -> BTreeMap<PathBuf, Inode> {
+    let moved = |(path, inode): (&PathBuf, &Inode)| (other_name(path, from, to), Arc::clone(inode));
+    names.iter().map(moved).collect()
+}
+
 impl Disk for FaultyDisk {
     fn there(&self, path: &Path) -> There {
         match self.file(path) {
@@ -244,14 +269,9 @@ impl Disk for FaultyDisk {
         self.operate(Kind::Read, 0)?;
         let mut state = self.0.lock().unwrap();
         if state.folders.contains(from) {
-            // What is in it has another name as well.
-            let moved = |path: &Path| path.strip_prefix(from).map_or(path.to_path_buf(), |rest| to.join(rest));
-            let moved = |path: PathBuf| if path == from { to.to_path_buf() } else { moved(&path) };
-            state.names = std::mem::take(&mut state.names)
-                .into_iter()
-                .map(|(path, inode)| (moved(path), inode))
-                .collect();
-            state.folders = std::mem::take(&mut state.folders).into_iter().map(moved).collect();
+            state.names = moved(&state.names, from, to);
+            state.folders = state.folders.iter().map(|path| other_name(path, from, to)).collect();
+            state.renamed.push((from.into(), to.into()));
             return Ok(());
         }
         let inode = state.names.remove(from).ok_or_else(|| failed(io::ErrorKind::NotFound))?;
@@ -304,11 +324,24 @@ impl Disk for FaultyDisk {
         self.read(path)?.sync()
     }
 
-    fn sync_names(&self, _: &Path) -> io::Result<()> {
+    fn sync_names(&self, path: &Path) -> io::Result<()> {
         self.operate(Kind::Read, 0)?;
         let mut state = self.0.lock().unwrap();
-        state.safe_names = state.names.clone();
-        state.safe_folders = state.folders.clone();
+        let state = &mut *state;
+        let is_here = |other: &Path| other.parent() == path.parent();
+        for (from, to) in state.renamed.extract_if(.., |(_, to)| is_here(to)) {
+            state.safe_names = moved(&state.safe_names, &from, &to);
+            state.safe_folders = state.safe_folders.iter().map(|path| other_name(path, &from, &to)).collect();
+        }
+        state.safe_names.retain(|path, _| !is_here(path));
+        let names = state.names.iter().filter(|(path, _)| is_here(path));
+        state
+            .safe_names
+            .extend(names.map(|(path, inode)| (path.clone(), Arc::clone(inode))));
+        state.safe_folders.retain(|path| !is_here(path));
+        state
+            .safe_folders
+            .extend(state.folders.iter().filter(|path| is_here(path)).cloned());
         Ok(())
     }
 
