@@ -85,9 +85,10 @@ pub(crate) async fn attempt(
         *memory = Memory::default();
     }
     let received = sink.received();
-    let (url, response) = send(fetcher, resource, received, carry.ahead, resume.as_deref()).await?;
-    let status = response.status();
-    let headers = response.headers();
+    let reply = send(fetcher, resource, received, carry.ahead, resume.as_deref()).await?;
+    let url = reply.url.clone();
+    let status = reply.response.status();
+    let headers = reply.response.headers();
     // Before all that is said of the resource: a page about an error has a version and a coding of its own.
     if !status.is_success() {
         if status == StatusCode::RANGE_NOT_SATISFIABLE && received > 0 {
@@ -105,7 +106,7 @@ pub(crate) async fn attempt(
             .and_then(ContentRange::parse)
             .and_then(|range| range.total)
     } else {
-        response.content_length()
+        reply.response.content_length()
     };
     let mut answer = Memory {
         validator: validator(headers),
@@ -144,7 +145,7 @@ pub(crate) async fn attempt(
         if received > 0 && !sink.restart() && !memory.goes_on_with(&answer) {
             return start_over(sink, memory, url);
         }
-        (0, response.content_length())
+        (0, reply.response.content_length())
     };
     *memory = answer;
     let coding = memory.coding;
@@ -156,7 +157,7 @@ pub(crate) async fn attempt(
         whole: true,
         url,
     };
-    let mut reader = Reader::new(head, memory.clone(), response, start, claimed, partial);
+    let mut reader = Reader::new(head, memory.clone(), reply, start, claimed, partial);
     if let Some(interest) = &carry.interest
         && !partial
     {

@@ -2,7 +2,7 @@
 //! not have made it.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aqueduct_core::{FetchError, Kind};
 use reqwest::dns::Resolve;
@@ -24,17 +24,32 @@ const STREAM_WINDOW: u32 = 1 << 20;
 /// turn, must not keep those from arriving that it waits for.
 const CONNECTION_WINDOW: u32 = 512 << 20;
 
-/// Clients, made when they are first needed.
+/// Clients, made when they are first needed, and anew where one fell silent: its connections end with the last answers
+/// that are open on them.
 pub(crate) struct Clients {
     options: Options,
     tls: ClientConfig,
     resolver: Arc<dyn Resolve>,
     /// The hosts of the proxies in use. A proxy resolves the names, and its address is the one that is connected to.
     proxies: Arc<[String]>,
-    by_reach: [OnceLock<Pair>; 4],
+    by_reach: [Mutex<Current>; 4],
 }
 
-#[derive(Debug)]
+/// The clients that are in use, and how many were before.
+#[derive(Debug, Default)]
+struct Current {
+    generation: u64,
+    pair: Option<Pair>,
+}
+
+/// The connections that a request could use.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pool {
+    reach: Space,
+    generation: u64,
+}
+
+#[derive(Clone, Debug)]
 struct Pair {
     /// For text: compressed.
     text: Client,
@@ -80,28 +95,43 @@ impl Clients {
     }
 
     /// The client for a request that may connect as near as `reach`.
-    pub(crate) fn get(&self, reach: Space, kind: Kind) -> Result<&Client, FetchError> {
-        let pair = self.pair(reach)?;
-        Ok(if coding::is_text(kind) { &pair.text } else { &pair.media })
+    pub(crate) fn get(&self, reach: Space, kind: Kind) -> Result<(Client, Pool), FetchError> {
+        let (pair, generation) = self.pair(reach)?;
+        let client = if coding::is_text(kind) { pair.text } else { pair.media };
+        Ok((client, Pool { reach, generation }))
     }
 
-    fn pair(&self, reach: Space) -> Result<&Pair, FetchError> {
-        let slot = &self.by_reach[reach as usize];
-        if let Some(pair) = slot.get() {
-            return Ok(pair);
+    /// No new request uses these connections: one of them fell silent. Over HTTP/2 the next try would share it, and over
+    /// HTTP/1.1 it might get another that died with it.
+    pub(crate) fn retire(&self, pool: Pool) {
+        let mut current = self.by_reach[pool.reach as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        // Requests that fell silent together want one fresh client, and not one each.
+        if current.generation == pool.generation {
+            current.generation += 1;
+            current.pair = None;
         }
-        let pair = Pair {
-            text: self.builder(reach)?.build().map_err(unusable)?,
-            media: self
-                .builder(reach)?
-                .no_gzip()
-                .no_brotli()
-                .no_zstd()
-                .no_deflate()
-                .build()
-                .map_err(unusable)?,
+    }
+
+    fn pair(&self, reach: Space) -> Result<(Pair, u64), FetchError> {
+        let mut current = self.by_reach[reach as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        let pair = match &current.pair {
+            Some(pair) => pair.clone(),
+            None => {
+                let pair = Pair {
+                    text: self.builder(reach)?.build().map_err(unusable)?,
+                    media: self
+                        .builder(reach)?
+                        .no_gzip()
+                        .no_brotli()
+                        .no_zstd()
+                        .no_deflate()
+                        .build()
+                        .map_err(unusable)?,
+                };
+                current.pair.insert(pair).clone()
+            }
         };
-        Ok(slot.get_or_init(|| pair))
+        Ok((pair, current.generation))
     }
 
     fn builder(&self, reach: Space) -> Result<ClientBuilder, FetchError> {
@@ -117,6 +147,10 @@ impl Clients {
             .referer(false)
             .connect_timeout(options.timeout)
             .pool_max_idle_per_host(64)
+            // A connection that is dead is told from an answer that takes long, before the patience with that ends.
+            .http2_keep_alive_interval(options.timeout / 3)
+            .http2_keep_alive_timeout(options.timeout / 2)
+            .http2_keep_alive_while_idle(true)
             .http2_initial_stream_window_size(STREAM_WINDOW)
             .http2_initial_connection_window_size(CONNECTION_WINDOW)
             .tls_backend_preconfigured(self.tls.clone())

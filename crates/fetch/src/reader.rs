@@ -9,7 +9,9 @@ use reqwest::Response;
 use tokio::time::timeout;
 
 use crate::attempt::{Memory, classify};
+use crate::clients::Pool;
 use crate::fetcher::HttpFetcher;
+use crate::request::Answer;
 
 /// What an answer says of its resource.
 #[derive(Clone, Debug)]
@@ -28,6 +30,7 @@ pub(crate) struct Reader {
     /// What continues it, should it break.
     pub(crate) memory: Memory,
     response: Response,
+    pool: Pool,
     /// What came and was not taken yet.
     rest: Bytes,
     /// Offset in the resource of its first byte.
@@ -38,13 +41,14 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// The body of `response`, which begins at the offset `start` of its resource and claims to be so long; `partial` says
+    /// The body of `answer`, which begins at the offset `start` of its resource and claims to be so long; `partial` says
     /// whether it is a range by its own word.
-    pub(crate) fn new(head: Head, memory: Memory, response: Response, start: u64, claimed: Option<u64>, partial: bool) -> Self {
+    pub(crate) fn new(head: Head, memory: Memory, answer: Answer, start: u64, claimed: Option<u64>, partial: bool) -> Self {
         Self {
             head,
             memory,
-            response,
+            response: answer.response,
+            pool: answer.pool,
             rest: Bytes::new(),
             start,
             taken: 0,
@@ -76,26 +80,45 @@ impl Reader {
             return Ok(None);
         }
         if self.rest.is_empty() {
-            let patience = fetcher.options.timeout;
-            self.rest = match timeout(patience, self.response.chunk()).await {
-                Ok(Ok(Some(chunk))) => chunk,
-                Ok(Ok(None)) => return Ok(None),
-                Ok(Err(error)) => return Err(classify(&self.head.url, error, self.taken, self.claimed, patience)),
-                Err(_) => {
-                    return Err(FetchError::Timeout {
-                        url: self.head.url.clone(),
-                        phase: TimeoutPhase::Stall,
-                        after: patience,
-                    });
-                }
+            let Some(chunk) = self.chunk(fetcher, track).await? else {
+                return Ok(None);
             };
-            if let Some(rate) = &fetcher.rate {
-                rate.pass(track, self.rest.len()).await;
-            }
+            self.rest = chunk;
         }
         let length = usize::try_from(most).unwrap_or(usize::MAX).min(self.rest.len());
         self.taken += length as u64;
         Ok(Some(self.rest.split_to(length)))
+    }
+
+    /// The next bytes without taking them: `least`, or fewer where the answer ends before, or more.
+    pub(crate) async fn peek(&mut self, fetcher: &HttpFetcher, track: Option<TrackId>, least: usize) -> Result<&[u8], FetchError> {
+        while self.rest.len() < least {
+            let Some(chunk) = self.chunk(fetcher, track).await? else { break };
+            self.rest = [std::mem::take(&mut self.rest), chunk].concat().into();
+        }
+        Ok(&self.rest)
+    }
+
+    /// What comes next from the network; `None` at the end.
+    async fn chunk(&mut self, fetcher: &HttpFetcher, track: Option<TrackId>) -> Result<Option<Bytes>, FetchError> {
+        let patience = fetcher.options.timeout;
+        let received = self.taken.saturating_add(self.rest.len() as u64);
+        let chunk = match timeout(patience, self.response.chunk()).await {
+            Ok(Ok(chunk)) => chunk,
+            Ok(Err(error)) => return Err(classify(&self.head.url, error, received, self.claimed, patience)),
+            Err(_) => {
+                fetcher.clients.retire(self.pool);
+                return Err(FetchError::Timeout {
+                    url: self.head.url.clone(),
+                    phase: TimeoutPhase::Stall,
+                    after: patience,
+                });
+            }
+        };
+        if let (Some(rate), Some(chunk)) = (&fetcher.rate, &chunk) {
+            rate.pass(track, chunk.len()).await;
+        }
+        Ok(chunk)
     }
 }
 

@@ -10,12 +10,21 @@ use url::Url;
 
 use crate::address::Space;
 use crate::attempt::classify;
+use crate::clients::Pool;
 use crate::fetcher::HttpFetcher;
 use crate::headers::{self, Hop};
 use crate::range;
 
 /// A connection has as much time as an answer, and begins a moment later: it is heard first.
 const GRACE: Duration = Duration::from_millis(50);
+
+/// An answer, of which the head is here.
+pub(crate) struct Answer {
+    pub(crate) url: SafeUrl,
+    pub(crate) response: Response,
+    /// Where its connection is from.
+    pub(crate) pool: Pool,
+}
 
 /// Sends the request, and follows redirects under the same rules.
 pub(crate) async fn send(
@@ -24,7 +33,7 @@ pub(crate) async fn send(
     received: u64,
     ahead: u64,
     if_range: Option<&str>,
-) -> Result<(SafeUrl, Response), FetchError> {
+) -> Result<Answer, FetchError> {
     let options = &fetcher.options;
     let mut url = resource.url.clone();
     let mut named_by = resource.named_by.clone();
@@ -44,11 +53,13 @@ pub(crate) async fn send(
             range: range.as_deref().map(|range| (range, if_range)),
         };
         let headers = headers::of(options, &hop)?;
-        let request = fetcher.clients.get(reach, resource.kind)?.get(bare(&url)).headers(headers);
+        let (client, pool) = fetcher.clients.get(reach, resource.kind)?;
+        let request = client.get(bare(&url)).headers(headers);
         let response = match timeout(options.timeout.saturating_add(GRACE), request.send()).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(classify(&url, error, 0, None, options.timeout)),
             Err(_) => {
+                fetcher.clients.retire(pool);
                 return Err(FetchError::Timeout {
                     url,
                     phase: TimeoutPhase::FirstByte,
@@ -64,7 +75,7 @@ pub(crate) async fn send(
         }
         options.cookies.store(url.url(), response.headers().get_all(header::SET_COOKIE));
         if !is_redirect(response.status()) {
-            return Ok((url, response));
+            return Ok(Answer { url, response, pool });
         }
         let Some(location) = response.headers().get(header::LOCATION) else {
             return Err(FetchError::Invalid {

@@ -6,7 +6,10 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aqueduct_core::{Budget, Item, Kind, Lender, Limits, Progress, Resource, Sealed, SegmentInfo, Stop, TrackId, channel};
@@ -123,5 +126,65 @@ async fn what_breaks_over_http_2_is_continued() {
         fetch(&fetcher(), &server.tls_origin(), 0..SEGMENTS, length, 8, 8 << 20).await;
         let (requests, http2) = server.stats().read(|tally| (tally.requests(), tally.http2_connections));
         assert!(requests > SEGMENTS as usize && http2 > 0, "{name}: {requests} requests");
+    }
+}
+
+/// Stands before `server`. Connections that are made before one of them fell silent all fall silent after `bytes` of their
+/// answers, and stay open; those made later are as good as the server's own. Gives its address, and counts connections.
+fn relay(server: &str, bytes: usize) -> (String, Arc<AtomicUsize>) {
+    let server = server.rsplit('/').next().unwrap().to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (made, silent) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&made);
+    std::thread::spawn(move || {
+        while let Ok((client, _)) = listener.accept() {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let server = TcpStream::connect(&server).unwrap();
+            let most = if silent.load(Ordering::SeqCst) == 0 { bytes } else { usize::MAX };
+            let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            // Whoever hangs up ends both ways.
+            std::thread::spawn(move || pass(from, &to, usize::MAX));
+            let silent = Arc::clone(&silent);
+            std::thread::spawn(move || {
+                if pass(server, &client, most) {
+                    silent.fetch_add(1, Ordering::SeqCst);
+                    // Kept open, so that nothing tells but the silence.
+                    std::mem::forget(client);
+                }
+            });
+        }
+    });
+    (address, made)
+}
+
+/// Passes bytes on; `true` when there were `most` of them, and no more are taken.
+fn pass(mut from: TcpStream, mut to: &TcpStream, most: usize) -> bool {
+    let mut buffer = vec![0; 16 << 10];
+    let mut passed = 0;
+    while passed < most {
+        match from.read(&mut buffer) {
+            Ok(length) if length > 0 && to.write_all(&buffer[..length]).is_ok() => passed += length,
+            _ => {
+                let _ = to.shutdown(std::net::Shutdown::Both);
+                return false;
+            }
+        }
+    }
+    true
+}
+
+#[tokio::test]
+async fn a_connection_that_fell_silent_is_not_used_again() {
+    let length = 300_000;
+    for tls in [true, false] {
+        let server = server(length, Vec::new());
+        let (scheme, origin) = if tls { ("https", server.tls_origin()) } else { ("http", server.origin().to_owned()) };
+        let (address, made) = relay(&origin, 700_000);
+        let begun = std::time::Instant::now();
+        fetch(&fetcher(), &format!("{scheme}://{address}"), 0..SEGMENTS, length, 8, 8 << 20).await;
+        let made = made.load(Ordering::SeqCst);
+        assert!((2..=24).contains(&made), "{scheme}: {made} connections");
+        assert!(begun.elapsed() < Duration::from_secs(10), "{scheme}: {:?}", begun.elapsed());
     }
 }
