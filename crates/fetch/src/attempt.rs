@@ -13,7 +13,7 @@ use crate::reader::{Head, Reader};
 use crate::request::send;
 use crate::resolver::TooNear;
 use crate::retry::retry_after;
-use crate::shelf::{Interest, Turn};
+use crate::shelf::{Interest, Ranges, Turn};
 use crate::sink::Sink;
 use crate::{coding, range, sniff, tls};
 
@@ -28,6 +28,9 @@ pub(crate) struct Memory {
     total: Option<u64>,
     /// The coding that its bytes are in.
     coding: Option<Coding>,
+    /// The last answer held less than was asked for, by its own word: what goes on there need not be proven by more than
+    /// its length.
+    pub(crate) short: bool,
 }
 
 impl Memory {
@@ -44,12 +47,42 @@ impl Memory {
 /// What goes from one part of a resource to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Carry {
-    /// How many bytes behind this part will be asked for next.
+    /// How many bytes behind this part are asked for along with it.
     pub(crate) ahead: u64,
+    /// How many requests for several parts brought nothing.
+    pub(crate) failed_together: usize,
+    /// Whether to ask for the whole, though a range is wanted.
+    pub(crate) without_range: bool,
     /// An answer that goes on where this part begins.
     pub(crate) open: Option<Reader>,
     /// That this part is wanted, if it is a range.
     pub(crate) interest: Option<Interest>,
+}
+
+/// Why a try did not complete its resource.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It failed.
+    Failed(FetchError),
+    /// The answer is whole, and held less than was asked for (RFC 9110, 15.3.7): the rest is another request.
+    Short(FetchError),
+    /// It is of another version than the one that is wanted. Another node of the server may have that.
+    OtherVersion(FetchError),
+}
+
+impl From<FetchError> for Failure {
+    fn from(error: FetchError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Failure {
+    /// What to tell of it.
+    pub(crate) fn error(self) -> FetchError {
+        match self {
+            Self::Failed(error) | Self::Short(error) | Self::OtherVersion(error) => error,
+        }
+    }
 }
 
 /// Tries once to fetch `resource` into `sink`.
@@ -59,12 +92,14 @@ pub(crate) async fn attempt(
     sink: &mut Sink<'_>,
     memory: &mut Memory,
     carry: &mut Carry,
-) -> Result<Head, FetchError> {
+) -> Result<Head, Failure> {
     let mut turn = match &carry.interest {
         Some(interest) => interest.turn().await,
         None => None,
     };
-    if turn.is_some() && sink.restart() {
+    let failed_ranges = |interest: &Interest| interest.ranges() == Ranges::Failed;
+    let without_range = resource.range.is_some() && (carry.without_range || carry.interest.as_ref().is_some_and(failed_ranges));
+    if (turn.is_some() || without_range) && sink.restart() {
         *memory = Memory::default();
     }
     let open = match &mut turn {
@@ -81,24 +116,32 @@ pub(crate) async fn attempt(
         .validator
         .clone()
         .filter(|_| sink.received() > 0 && !coding::is_text(resource.kind));
-    if resume.is_none() && sink.restart() {
+    if resume.is_none() && !memory.short && sink.restart() {
         *memory = Memory::default();
     }
     let received = sink.received();
-    let reply = send(fetcher, resource, received, carry.ahead, resume.as_deref()).await?;
+    let range = range::header(resource.range, received, carry.ahead).filter(|_| !without_range);
+    let reply = send(fetcher, resource, range.as_deref(), resume.as_deref()).await?;
     let url = reply.url.clone();
     let status = reply.response.status();
     let headers = reply.response.headers();
     // Before all that is said of the resource: a page about an error has a version and a coding of its own.
     if !status.is_success() {
         if status == StatusCode::RANGE_NOT_SATISFIABLE && received > 0 {
-            return start_over(sink, memory, url);
+            return Err(match resource.range.filter(|_| memory.short) {
+                Some(range) => FetchError::Range {
+                    url,
+                    what: format!("asked for bytes {range}, of which {received} are there"),
+                },
+                None => start_over(sink, memory, url),
+            }
+            .into());
         }
-        return Err(FetchError::Status {
+        return Err(Failure::Failed(FetchError::Status {
             url,
             status: status.as_u16(),
             retry_after: retry_after(headers),
-        });
+        }));
     }
     let partial = status == StatusCode::PARTIAL_CONTENT;
     let whole_length = if partial {
@@ -113,29 +156,26 @@ pub(crate) async fn attempt(
         tag: text(headers, header::ETAG).map(Into::into),
         coding: coding::declared(resource, &url, headers)?,
         total: whole_length,
+        short: false,
     };
     check_version(resource, &url, answer.validator.as_deref())?;
     let (start, claimed) = if partial {
-        if resource.range.is_none() && received == 0 {
-            return Err(FetchError::Invalid {
-                url,
-                what: "partial answer to a request for the whole".into(),
-            });
+        if range.is_none() {
+            let what = "partial answer to a request for the whole".into();
+            return Err(FetchError::Invalid { url, what }.into());
         }
         let got = range::check(&url, text(headers, header::CONTENT_RANGE), resource.range, received, carry.ahead)?;
         if received > 0 && !memory.goes_on_with(&answer) {
-            return start_over(sink, memory, url);
+            return Err(start_over(sink, memory, url).into());
         }
         // This answer may hold less than is missing (RFC 9110, 15.3.7).
         answer.total = answer.total.or(memory.total);
         if resource.range.is_none() && answer.total.is_none() {
-            return Err(FetchError::Range {
-                url,
-                what: format!("asked for all bytes from {received}, got some of a resource of unknown length"),
-            });
+            let what = format!("asked for all bytes from {received}, got some of a resource of unknown length");
+            return Err(FetchError::Range { url, what }.into());
         }
         if let Some(interest) = &carry.interest {
-            interest.learn(false);
+            interest.learn(Ranges::Sent);
         }
         turn = None;
         (got.first, Some(got.length()))
@@ -143,7 +183,7 @@ pub(crate) async fn attempt(
         // The whole, though a part may have been asked for: what is missing is cut out here. Bytes that were handed on
         // are passed over, which takes proof that they are the same again.
         if received > 0 && !sink.restart() && !memory.goes_on_with(&answer) {
-            return start_over(sink, memory, url);
+            return Err(start_over(sink, memory, url).into());
         }
         (0, reply.response.content_length())
     };
@@ -161,7 +201,7 @@ pub(crate) async fn attempt(
     if let Some(interest) = &carry.interest
         && !partial
     {
-        interest.learn(true);
+        interest.learn(if without_range { Ranges::Failed } else { Ranges::Ignored });
         if turn.is_none() {
             turn = interest.turn().await;
         }
@@ -186,37 +226,41 @@ pub(crate) async fn attempt(
     Ok(head)
 }
 
-/// Whether an open answer has not gone past the range that is wanted.
+/// Whether an open answer has not gone past the range that is wanted, and does not end within.
 fn serves(reader: &Reader, resource: &Resource) -> bool {
-    resource.range.is_some_and(|range| reader.at() <= range.offset)
+    resource.range.is_some_and(|range| {
+        let end = range.offset.saturating_add(range.length);
+        let reaches = reader.is_whole() || reader.left().is_none_or(|left| reader.at().saturating_add(left) >= end);
+        reader.at() <= range.offset && reaches
+    })
 }
 
 /// Checks that the resource is the version that is wanted.
-fn check_version(resource: &Resource, url: &SafeUrl, version: Option<&str>) -> Result<(), FetchError> {
+fn check_version(resource: &Resource, url: &SafeUrl, version: Option<&str>) -> Result<(), Failure> {
     match &resource.version {
-        Some(wanted) if version.is_some_and(|version| *version != **wanted) => Err(FetchError::Invalid {
+        Some(wanted) if version.is_some_and(|version| *version != **wanted) => Err(Failure::OtherVersion(FetchError::Invalid {
             url: url.clone(),
             what: "it changed on the server while it was fetched".into(),
-        }),
+        })),
         _ => Ok(()),
     }
 }
 
 /// The resource is no longer the one that was begun.
-fn start_over(sink: &mut Sink<'_>, memory: &mut Memory, url: SafeUrl) -> Result<Head, FetchError> {
+fn start_over(sink: &mut Sink<'_>, memory: &mut Memory, url: SafeUrl) -> FetchError {
     *memory = Memory::default();
     if sink.restart() {
         let received = 0;
-        return Err(FetchError::Broken {
+        return FetchError::Broken {
             url,
             received,
             source: "it changed on the server while it was fetched".into(),
-        });
+        };
     }
-    Err(FetchError::Invalid {
+    FetchError::Invalid {
         url,
         what: "it changed on the server while it was fetched, or nothing tells that it did not".into(),
-    })
+    }
 }
 
 /// Takes the wanted part of the body in, checks that it is complete, and leaves the answer open for those who want
@@ -228,7 +272,7 @@ async fn receive(
     sink: &mut Sink<'_>,
     carry: &mut Carry,
     mut turn: Option<Turn>,
-) -> Result<Head, FetchError> {
+) -> Result<Head, Failure> {
     let document = resource.kind == Kind::Document;
     let from = resource.range.map_or(0, |range| range.offset).saturating_add(sink.received());
     let take = resource.range.map(|range| range.length.saturating_sub(sink.received()));
@@ -236,11 +280,27 @@ async fn receive(
     let available = reader.left().map(|left| left.saturating_sub(skip));
     if let (Some(available), Some(take)) = (available, take)
         && available < take
+        && reader.is_whole()
     {
+        let what = format!("asked for {take} bytes at {from}, of which {available} are there");
         return Err(FetchError::Range {
             url: reader.head.url,
-            what: format!("asked for {take} bytes at {from}, of which {available} are there"),
-        });
+            what,
+        }
+        .into());
+    }
+    let track = sink.track();
+    if reader.is_whole()
+        && reader.at() == 0
+        && take.is_some()
+        && coding::is_gzip(reader.peek(fetcher, track, coding::GZIP_MAGIC.len()).await?)
+    {
+        let what = "the server ignores the range and sends something compressed, without saying so".into();
+        return Err(FetchError::Invalid {
+            url: reader.head.url,
+            what,
+        }
+        .into());
     }
     // Without a range, all that there is: an answer may bring less of it than is missing.
     let goal = match take {
@@ -252,23 +312,16 @@ async fn receive(
     {
         sink.expect(goal).await?;
     }
-    let (track, mut sniffed) = (sink.track(), !document);
+    let mut sniffed = !document;
     while goal.is_none_or(|goal| sink.received() < goal) {
         let most = match goal {
             _ if skip > 0 => skip,
             Some(goal) => goal - sink.received(),
             None => u64::MAX,
         };
-        let first = reader.at() == 0;
         let Some(chunk) = reader.next(fetcher, track, most).await? else {
             break;
         };
-        if first && reader.is_whole() && take.is_some() && coding::is_gzip(&chunk) {
-            return Err(FetchError::Invalid {
-                url: reader.head.url,
-                what: "the server ignores the range and sends something compressed, without saying so".into(),
-            });
-        }
         if skip > 0 {
             skip -= chunk.len() as u64;
             continue;
@@ -286,16 +339,18 @@ async fn receive(
     }
     // Media and keys are never empty, but answers to requests that fail often are.
     if sink.received() == 0 && matches!(resource.kind, Kind::Init | Kind::Segment | Kind::Key) {
-        return Err(FetchError::Empty { url: reader.head.url });
+        return Err(FetchError::Empty { url: reader.head.url }.into());
     }
     if let Some(goal) = goal
         && sink.received() < goal
     {
-        return Err(FetchError::Truncated {
+        let ended = !reader.is_whole() && reader.left() == Some(0);
+        let cut = FetchError::Truncated {
             url: reader.head.url,
             received: sink.received(),
             expected: goal,
-        });
+        };
+        return Err(if ended { Failure::Short(cut) } else { Failure::Failed(cut) });
     }
     let head = reader.head.clone();
     if take.is_some() && reader.left() != Some(0) {

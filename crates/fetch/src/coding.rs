@@ -87,9 +87,12 @@ pub(crate) fn declared(resource: &Resource, url: &SafeUrl, headers: &HeaderMap) 
     }
 }
 
+/// How gzip with deflate in it begins (RFC 1952, 2.3.1).
+pub(crate) const GZIP_MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
+
 /// Whether bytes begin like gzip with deflate in it: neither text nor MPEG-TS, MP4, ADTS, MP3 or WebVTT does.
 pub(crate) fn is_gzip(bytes: &[u8]) -> bool {
-    bytes.starts_with(&[0x1f, 0x8b, 8])
+    bytes.starts_with(&GZIP_MAGIC)
 }
 
 /// Whether these first bytes are text under gzip.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use aqueduct_core::{Event, Fetch, FetchError, Fetched, Grant, Kind, Lender, Part, Progress, Receiver, Resource, SafeUrl, Sealed, Sender};
 use url::Url;
 
-use crate::attempt::{Carry, Memory, attempt};
+use crate::attempt::{Carry, Failure, Memory, attempt};
 use crate::clients::{self, Clients};
 use crate::cookies::Jar;
 use crate::credentials::Credentials;
@@ -17,8 +17,18 @@ use crate::policy::Policy;
 use crate::rate::Rate;
 use crate::reader::Head;
 use crate::retry::{Outage, Retries};
-use crate::shelf::Shelves;
+use crate::shelf::{Interest, Ranges, Shelves};
 use crate::sink::Sink;
+
+/// An answer that holds less than was asked for is gone on from at once where it brought so many bytes; one that brought
+/// less is a failed try, so that nobody is fed byte by byte for ever.
+const ENOUGH: u64 = 16 << 10;
+
+/// So many tries at a range that fail, and the whole is asked for, once.
+const RANGE_TRIES: u32 = 3;
+
+/// So many requests for several parts together that bring nothing, and the rest of the parts are asked for one by one.
+const TOGETHER_TRIES: usize = 2;
 
 /// A header that goes to one origin only. Its value is not printed.
 #[derive(Clone)]
@@ -227,20 +237,49 @@ impl HttpFetcher {
             sink.expect(range.length).await?;
             carry.interest.get_or_insert_with(|| self.shelves.interest(resource, range.offset));
         }
+        carry.without_range = false;
         let mut retries = Retries::new(&self.options, &self.outage);
         let mut memory = Memory::default();
-        for tried in 1_u32.. {
-            let error = match attempt(self, resource, sink, &mut memory, carry).await {
+        let (mut reached, mut tried, mut tried_without_range) = (0, 0, false);
+        loop {
+            let before = sink.received();
+            let failure = match attempt(self, resource, sink, &mut memory, carry).await {
                 Ok(head) => {
                     self.outage.end();
                     return Ok(head);
                 }
-                Err(error) => error,
+                Err(failure) => failure,
             };
+            let received = sink.received();
+            if matches!(failure, Failure::Short(_)) {
+                memory.short = true;
+                if received >= ENOUGH.saturating_add(reached) {
+                    reached = received;
+                    continue;
+                }
+            }
+            tried += 1;
+            let passing = matches!(failure, Failure::OtherVersion(_));
+            let error = failure.error();
             sink.failed(&error);
-            let Some(delay) = retries.after(&error, resource.kind, sink.received()) else {
-                return Err(error);
+            let delay = if passing {
+                retries.after(&elsewhere(resource), resource.kind, received)
+            } else {
+                retries.after(&error, resource.kind, received)
             };
+            // What failed for several parts may be had for one, and what failed for a range without it.
+            let together = carry.ahead > 0 && received <= before && !matches!(error, FetchError::Refused { .. });
+            let range = !together && !tried_without_range && may_be_the_range(carry, &error);
+            if delay.is_none() && !together && !range {
+                return Err(error);
+            }
+            if together {
+                carry.ahead = 0;
+                carry.failed_together += 1;
+            }
+            carry.without_range = range && (delay.is_none() || tried >= RANGE_TRIES);
+            tried_without_range |= carry.without_range;
+            let delay = delay.unwrap_or_default();
             tracing::debug!(url = %resource.url, tried, %error, ?delay, "trying again");
             progress.counters().retried();
             progress.tell(Event::Retry {
@@ -251,7 +290,6 @@ impl HttpFetcher {
             });
             tokio::time::sleep(delay).await;
         }
-        unreachable!("the delays end before the numbers do")
     }
 
     async fn read(&self, resource: &Resource, sink: &mut Sink<'_>) -> Result<Head, FetchError> {
@@ -290,6 +328,26 @@ impl HttpFetcher {
     }
 }
 
+/// Whether a request may have failed because it asked for a range, of a resource that no range came of so far.
+fn may_be_the_range(carry: &Carry, error: &FetchError) -> bool {
+    let unproven = |interest: &Interest| interest.ranges() != Ranges::Sent;
+    let fits = match error {
+        FetchError::Status { status, .. } => matches!(status, 400 | 405 | 416 | 500..=599),
+        FetchError::Broken { .. } => true,
+        _ => false,
+    };
+    fits && carry.interest.as_ref().is_some_and(unproven)
+}
+
+/// Another node of the server may answer the next try: it is as good as one that broke off.
+fn elsewhere(resource: &Resource) -> FetchError {
+    FetchError::Broken {
+        url: resource.url.clone(),
+        received: 0,
+        source: "another version".into(),
+    }
+}
+
 impl Fetch for HttpFetcher {
     async fn fetch(&self, resource: &Resource, grant: Grant) -> Result<Fetched, FetchError> {
         let progress = grant.progress().clone();
@@ -315,7 +373,7 @@ impl Fetch for HttpFetcher {
                 ahead,
                 answer,
             } = part;
-            carry.ahead = ahead;
+            carry.ahead = if carry.failed_together < TOGETHER_TRIES { ahead } else { 0 };
             let progress = grant.progress().clone();
             let fetched = self
                 .fetch_into(&resource, Sink::Whole(Box::new(grant)), &progress, &mut carry)

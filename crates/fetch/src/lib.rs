@@ -12,7 +12,8 @@
 //! tried again, after a delay of anything up to a bound that doubles each time (full jitter), and after what
 //! `Retry-After` asks for. A request has [`Options::retries`] of them, all again after every 256 KiB that it got
 //! on. 404 and 410 are tried twice more for playlists and media, because live edges run ahead of themselves; 401
-//! and 403 are final at once. When nothing at all has succeeded for [`Options::give_up_after`], nothing is tried again.
+//! and 403 are final at once. The next try after silence is made on a fresh connection, and one over HTTP/2 that does not
+//! answer a ping is given up before that. When nothing at all has succeeded for [`Options::give_up_after`], nothing is tried again.
 //!
 //! # Failover
 //!
@@ -32,8 +33,11 @@
 //! # Ranges
 //!
 //! Ranges of one resource that follow each other, up to 1 MiB together, share a request where they wait for one;
-//! each leaves with a payload of its own. A server that ignores `Range` and sends the whole is read once, by everybody who
-//! wants a range of it, in ascending order, with no memory but that of the ranges; a range that lies behind what was
+//! each leaves with a payload of its own. A request for several that brings nothing is tried again for the first alone.
+//! An answer that holds less than was asked for is gone on from where it ends, at once if it brought 16 KiB, as long as it
+//! is the same resource by its validator or its length. A server that ignores `Range` and sends the whole is read once, by everybody who
+//! wants a range of it, in ascending order, with no memory but that of the ranges, and so is one that fails at every range
+//! of a resource (400, 405, 416, 5xx, a connection that breaks) and sends the whole when asked without; a range that lies behind what was
 //! read already costs another request.
 //!
 //! [`Options::rate_limit`] bounds the bytes per second of all bodies together. It is exact over time, with a burst of a tenth of

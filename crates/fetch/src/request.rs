@@ -13,7 +13,6 @@ use crate::attempt::classify;
 use crate::clients::Pool;
 use crate::fetcher::HttpFetcher;
 use crate::headers::{self, Hop};
-use crate::range;
 
 /// A connection has as much time as an answer, and begins a moment later: it is heard first.
 const GRACE: Duration = Duration::from_millis(50);
@@ -26,12 +25,11 @@ pub(crate) struct Answer {
     pub(crate) pool: Pool,
 }
 
-/// Sends the request, and follows redirects under the same rules.
+/// Sends the request, with these values of `Range` and `If-Range`, and follows redirects under the same rules.
 pub(crate) async fn send(
     fetcher: &HttpFetcher,
     resource: &Resource,
-    received: u64,
-    ahead: u64,
+    range: Option<&str>,
     if_range: Option<&str>,
 ) -> Result<Answer, FetchError> {
     let options = &fetcher.options;
@@ -45,12 +43,11 @@ pub(crate) async fn send(
                 reason: "it is the host of a proxy, and a document of another names it; --allow-private permits it".into(),
             });
         }
-        let range = range::header(resource.range, received, ahead);
         let hop = Hop {
             url: &url,
             named_by: named_by.as_ref(),
             referrer: resource.referrer.as_ref(),
-            range: range.as_deref().map(|range| (range, if_range)),
+            range: range.map(|range| (range, if_range)),
         };
         let headers = headers::of(options, &hop)?;
         let (client, pool) = fetcher.clients.get(reach, resource.kind)?;

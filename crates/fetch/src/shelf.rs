@@ -1,8 +1,8 @@
-//! One answer for many ranges: where a server ignores `Range` and sends the whole each time, the ranges of a resource
-//! are cut from one answer, in ascending order, so that the whole comes down once.
+//! One answer for many ranges: where a server ignores `Range` and sends the whole each time, or fails at ranges, the
+//! ranges of a resource are cut from one answer, in ascending order, so that the whole comes down once.
 //!
-//! Whoever wants a range is known here from before the request on, with its offset. Once a server is seen to ignore
-//! `Range`, the one with the lowest offset goes first; it reads its range and leaves the answer open for the next.
+//! Whoever wants a range is known here from before the request on, with its offset. Once a server is seen to send
+//! the whole, the one with the lowest offset goes first; it reads its range and leaves the answer open for the next.
 //! Nobody waits for more than those before it and the network: the memory for a range is taken before its [`Interest`].
 
 use std::collections::{BTreeSet, HashMap};
@@ -43,9 +43,23 @@ struct Shelf {
     changed: Notify,
 }
 
+/// What a server does about the ranges of a resource.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Ranges {
+    /// Nobody knows yet.
+    #[default]
+    Unknown,
+    /// It sends them.
+    Sent,
+    /// It sends the whole.
+    Ignored,
+    /// It fails at them, and sends the whole where none is asked for.
+    Failed,
+}
+
 #[derive(Debug, Default)]
 struct State {
-    ignores_ranges: bool,
+    ranges: Ranges,
     /// The offsets that are wanted, each with a number of its own.
     wanted: BTreeSet<(u64, u64)>,
     numbers: u64,
@@ -85,24 +99,29 @@ impl Interest {
         Self::new(Arc::clone(&self.shelf), offset)
     }
 
-    /// Tells whether the server honours `Range`.
-    pub(crate) fn learn(&self, ignores_ranges: bool) {
+    /// What the server does about ranges, as far as is known.
+    pub(crate) fn ranges(&self) -> Ranges {
+        self.shelf.lock().ranges
+    }
+
+    /// Tells what the server does about ranges.
+    pub(crate) fn learn(&self, ranges: Ranges) {
         let mut state = self.shelf.lock();
-        if state.ignores_ranges != ignores_ranges {
-            state.ignores_ranges = ignores_ranges;
+        if state.ranges != ranges {
+            state.ranges = ranges;
             state.open = None;
             self.shelf.changed.notify_waiters();
         }
     }
 
-    /// Waits for the turn at the one answer. `None`, at once, where the server honours `Range`.
+    /// Waits for the turn at the one answer. `None`, at once, where the server sends ranges.
     pub(crate) async fn turn(&self) -> Option<Turn> {
         loop {
             let mut changed = std::pin::pin!(self.shelf.changed.notified());
             changed.as_mut().enable();
             {
                 let mut state = self.shelf.lock();
-                if !state.ignores_ranges {
+                if !matches!(state.ranges, Ranges::Ignored | Ranges::Failed) {
                     return None;
                 }
                 if !state.taken && state.wanted.first() == Some(&self.place) {
@@ -166,8 +185,8 @@ mod tests {
         let shelves = Shelves::default();
         let film = resource("film");
         let (second, first) = (shelves.interest(&film, 100), shelves.interest(&film, 0));
-        assert!(matches!(turn(&second), Poll::Ready(None)), "ranges are honoured as far as is known");
-        second.learn(true);
+        assert!(matches!(turn(&second), Poll::Ready(None)), "ranges are sent as far as is known");
+        second.learn(Ranges::Ignored);
         assert!(turn(&second).is_pending());
         let Poll::Ready(Some(at_it)) = turn(&first) else {
             panic!("the first goes first")
@@ -186,7 +205,7 @@ mod tests {
     fn a_playlist_of_many_resources_is_not_remembered() {
         let shelves = Shelves::default();
         let kept = shelves.interest(&resource("kept"), 0);
-        kept.learn(true);
+        kept.learn(Ranges::Ignored);
         for number in 0..1000 {
             shelves.interest(&resource(&number.to_string()), 0);
         }

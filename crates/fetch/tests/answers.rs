@@ -253,6 +253,77 @@ async fn nothing_is_handed_on_without_proof_that_it_goes_on() {
     }
 }
 
+#[tokio::test]
+async fn pieces_of_a_range_are_of_one_version_and_begin_where_they_were_asked_for() {
+    let content = content();
+    let other: Vec<u8> = content.iter().map(|byte| !byte).collect();
+    let all = LENGTH.to_string();
+    let (from, middle, to) = (100, 60_100, 100_100);
+    let shorter = (LENGTH - 1).to_string();
+    type Case<'a> = (&'a str, Vec<Answer>, Option<&'a [u8]>);
+    let cases: Vec<Case<'_>> = vec![
+        (
+            "the same version",
+            vec![part(A, &content, from, middle, &all), part(A, &content, middle, to, &all)],
+            Some(&content),
+        ),
+        (
+            "no validator, the same length",
+            vec![part("", &content, from, middle, &all), part("", &content, middle, to, &all)],
+            Some(&content),
+        ),
+        (
+            "another version",
+            vec![
+                part(A, &content, from, middle, &all),
+                part(B, &other, middle, to, &all),
+                part(B, &other, from, to, &all),
+            ],
+            Some(&other),
+        ),
+        (
+            "another length",
+            vec![
+                part("", &content, from, middle, &all),
+                part("", &other, middle, to, &shorter),
+                part("", &other, from, to, &shorter),
+            ],
+            Some(&other),
+        ),
+        (
+            "another place",
+            vec![part(A, &content, from, middle, &all), part(A, &content, middle + 1, to, &all)],
+            None,
+        ),
+        (
+            "more than was asked for",
+            vec![part(A, &content, from, middle, &all), part(A, &content, middle, to + 1, &all)],
+            None,
+        ),
+        (
+            "the end of it",
+            vec![
+                part(A, &content, from, middle, "*"),
+                answer("416 Range Not Satisfiable\r\nContent-Length: 0\r\n", b""),
+            ],
+            None,
+        ),
+    ];
+    for (name, answers, expected) in cases {
+        let (url, _server) = server(answers);
+        let length = (to - from) as u64;
+        let range = ByteRange {
+            offset: from as u64,
+            length,
+        };
+        match (fetch(&Resource::new(Kind::Segment, url).with_range(Some(range))).await, expected) {
+            (Ok(bytes), Some(expected)) => assert!(bytes == expected[from..to], "{name}: other bytes"),
+            (Err(FetchError::Range { .. }), None) => {}
+            (result, _) => panic!("{name}: {:?}", result.map(|bytes| bytes.len())),
+        }
+    }
+}
+
 fn packed(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(bytes).unwrap();
@@ -296,6 +367,28 @@ async fn text_that_is_unpacked_on_the_way_is_begun_anew_after_a_cut() {
             !server.join().unwrap()[1].contains("range: "),
             "its offsets are those of packed bytes"
         );
+    }
+}
+
+#[tokio::test]
+async fn gzip_in_place_of_a_range_is_told_however_its_first_bytes_come() {
+    let packed = packed(&content());
+    for first in [1, 2, 3] {
+        let (head, rest) = packed.split_at(first);
+        let chunks = [
+            format!("{first:x}\r\n").as_bytes(),
+            head,
+            format!("\r\n{:x}\r\n", rest.len()).as_bytes(),
+            rest,
+            b"\r\n0\r\n\r\n",
+        ]
+        .concat();
+        for offset in [0, 100] {
+            let (url, _server) = server(vec![answer("200 OK\r\nTransfer-Encoding: chunked\r\n", &chunks)]);
+            let resource = Resource::new(Kind::Segment, url).with_range(Some(ByteRange { offset, length: 100 }));
+            let error = fetch(&resource).await.unwrap_err();
+            assert!(matches!(error, FetchError::Invalid { .. }), "{first}, {offset}: {error:?}");
+        }
     }
 }
 

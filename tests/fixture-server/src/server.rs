@@ -250,10 +250,25 @@ impl Origin {
             let length = usize::try_from(answer.body.len()).unwrap_or(usize::MAX);
             answer.body = Bytes::from(gzip::wrap(&answer.body.piece(0, length))).into();
         }
-        if !whole {
+        // Whether a range holds depends on the validator that is told.
+        for fault in &faults {
+            if let Fault::Headers(fields) = fault
+                && let Some((name, value)) = fields.iter().find(|(name, _)| name.eq_ignore_ascii_case("etag"))
+            {
+                answer.set_header(name, value);
+            }
+        }
+        let failed = faults.iter().find_map(|fault| match fault {
+            Fault::FailRange { status, over } if answer.is_part_over(request.header("range"), *over) => Some(*status),
+            _ => None,
+        });
+        if let Some(status) = failed.flatten() {
+            answer = Answer::text(status, "no such range on demand\n");
+        } else if !whole {
             answer = answer.ranged(request.header("range"), request.header("if-range"));
         }
         let mut plan = Plan::new(answer);
+        plan.hang_up = failed == Some(None);
         for fault in faults {
             spoil(&mut plan, fault);
         }
@@ -389,6 +404,7 @@ fn tagged(path: &str, mut answer: Answer) -> Answer {
 fn spoil(plan: &mut Plan, fault: Fault) {
     match fault {
         Fault::WrongContentRange { by } => plan.answer.misplace_range(by),
+        Fault::CapRange { bytes } => plan.answer.cap_range(bytes),
         Fault::Headers(fields) => {
             for (name, value) in fields {
                 plan.answer.set_header(&name, &value);
@@ -401,6 +417,6 @@ fn spoil(plan: &mut Plan, fault: Fault) {
         Fault::Reset { at } => plan.cut = Some((at, Cut::Reset)),
         Fault::HangUp => plan.hang_up = true,
         Fault::Status { .. } | Fault::Body { .. } | Fault::Redirect { .. } => {}
-        Fault::IgnoreRange | Fault::UndeclaredGzip => {}
+        Fault::IgnoreRange | Fault::FailRange { .. } | Fault::UndeclaredGzip => {}
     }
 }

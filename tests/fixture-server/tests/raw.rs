@@ -129,10 +129,18 @@ fn byte_ranges_of_the_whole_are_the_sealed_segments() {
 }
 
 #[test]
-fn ranges_are_answered_unless_they_are_ignored_or_misplaced() {
+fn ranges_are_answered_unless_they_are_ignored_misplaced_short_or_refused() {
     let server = server(vec![
         Rule::new("/s/plain-ts/1.ts", Fault::IgnoreRange),
         Rule::new("/s/plain-ts/2.ts", Fault::WrongContentRange { by: 10 }),
+        Rule::new("/s/plain-ts/3.ts", Fault::CapRange { bytes: 30 }),
+        Rule::new(
+            "/s/plain-ts/3.ts",
+            Fault::FailRange {
+                status: Some(500),
+                over: 100,
+            },
+        ),
     ]);
     let range = "Range: bytes=100-199\r\n";
     let got = get_with(server.origin(), "/s/plain-ts/0.ts", range);
@@ -142,6 +150,14 @@ fn ranges_are_answered_unless_they_are_ignored_or_misplaced() {
     assert_eq!((got.status, got.body.len()), (200, got.length()));
     let got = get_with(server.origin(), "/s/plain-ts/2.ts", range);
     assert!(got.header("content-range").unwrap().starts_with("bytes 110-209/"));
+    let got = get_with(server.origin(), "/s/plain-ts/3.ts", range);
+    assert_eq!((got.status, got.body.len()), (206, 30));
+    assert!(got.header("content-range").unwrap().starts_with("bytes 100-129/"));
+    assert_eq!(
+        get_with(server.origin(), "/s/plain-ts/3.ts", "Range: bytes=100-200\r\n").status,
+        500
+    );
+    assert_eq!(get(&server, "/s/plain-ts/3.ts").status, 200);
 }
 
 #[test]

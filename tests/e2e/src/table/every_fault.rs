@@ -99,6 +99,14 @@ fn harmless() -> Vec<Scenario> {
         ("late", vec![Fault::Delay { milliseconds: 50 }]),
         ("dripping", vec![Fault::Trickle { bytes_per_second: 200_000 }]),
         ("ignored-range", vec![Fault::IgnoreRange]),
+        ("short-range", vec![Fault::CapRange { bytes: 20_000 }]),
+        (
+            "failed-range",
+            vec![Fault::FailRange {
+                status: Some(416),
+                over: 0,
+            }],
+        ),
         ("undeclared-gzip", vec![Fault::UndeclaredGzip]),
         ("gzip-unasked", vec![Fault::UndeclaredGzip, declared]),
         ("redirect", vec![redirect]),
