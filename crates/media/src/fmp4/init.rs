@@ -15,6 +15,9 @@ const MAX_TRACKS: usize = 64;
 /// Sample entries of a track that are taken.
 const MAX_ENTRIES: usize = 64;
 
+/// Longest language tag that is taken; any in use is far shorter.
+const MAX_TAG: usize = 64;
+
 /// A track as the initialization section describes it.
 #[derive(Debug)]
 pub(crate) struct InitTrack {
@@ -87,7 +90,7 @@ fn track(trak: BoxRef<'_>, movie_timescale: u32, defaults: &[Trex]) -> Result<In
         matrix: (header.matrix != Matrix::default()).then(|| matrix(&header.matrix)),
         language: Language::new(media.language.as_bytes()),
         name,
-        language_tag: None,
+        language_tag: mdia.find("elng")?.and_then(extended_language),
         roles: Roles::default(),
         presentation_offset,
     };
@@ -118,6 +121,13 @@ fn handler(hdlr: BoxRef<'_>) -> Result<([u8; 4], Option<String>), Error> {
     let name = name.split(|&byte| byte == 0).next().unwrap_or(&[]);
     let name = String::from_utf8_lossy(name).trim().to_owned();
     Ok((*handler, Some(name).filter(|name| !name.is_empty())))
+}
+
+/// The language tag that a media header has no room for (§8.4.6): letters, digits and hyphens (RFC 5646 §2.1).
+fn extended_language(elng: BoxRef<'_>) -> Option<String> {
+    let tag = elng.body.get(4..)?.split(|&byte| byte == 0).next()?;
+    let plain = tag.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
+    (plain && (1..=MAX_TAG).contains(&tag.len())).then(|| String::from_utf8_lossy(tag).into_owned())
 }
 
 fn matrix(matrix: &Matrix) -> [i32; 9] {

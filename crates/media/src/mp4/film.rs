@@ -522,7 +522,7 @@ mod tests {
             display_size: (640, 360),
             matrix: None,
             language: Language::new(b"deu"),
-            language_tag: None,
+            language_tag: Some("de-CH".into()),
             name: Some("A name".into()),
             roles: Roles::default(),
             presentation_offset,

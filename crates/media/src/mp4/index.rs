@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     sample_entry,
     time::{from_flicks, rescale, to_flicks},
-    track::TrackKind,
+    track::{Language, TrackKind},
 };
 
 /// The finest movie timescale; finer ones confuse players that keep durations in 32 bits.
@@ -251,6 +251,13 @@ fn trak(bytes: &mut Vec<u8>, track: &Track, id: u32, (group, enabled): (u16, boo
             ..Mdhd::default()
         };
         encode(bytes, &mdhd, "mdhd")?;
+        if let Some(tag) = config.language_tag.as_deref().filter(|tag| says_more(tag)) {
+            full(bytes, b"elng", 0, |bytes| {
+                bytes.extend_from_slice(tag.as_bytes());
+                bytes.push(0);
+                Ok(())
+            })?;
+        }
         let hdlr = Hdlr {
             handler: config.handler.into(),
             name: handler_name(config.kind, config.name.as_deref()),
@@ -272,6 +279,13 @@ fn trak(bytes: &mut Vec<u8>, track: &Track, id: u32, (group, enabled): (u16, boo
             nest(bytes, b"stbl", |bytes| stbl(bytes, track, layout))
         })
     })
+}
+
+/// Whether a language tag says what the three letters of the media header cannot (§8.4.6). What is no tag is not written.
+fn says_more(tag: &str) -> bool {
+    let plain = tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let bare = Language::from_bcp47(tag) != Language::UNDETERMINED && !tag.contains('-');
+    plain && (1..=64).contains(&tag.len()) && !bare && !tag.eq_ignore_ascii_case("und")
 }
 
 fn matrix([a, b, u, c, d, v, x, y, w]: [i32; 9]) -> Matrix {

@@ -259,9 +259,9 @@ const DASH: Packaging = Packaging::Fmp4("frag_keyframe+delay_moov+dash");
 
 const FMP4: &[Case] = &[
     Case {
-        name: "fmp4-h264-rotated",
+        name: "fmp4-h264-aac",
         sources: &[PICTURES, SOUND],
-        encoder: &["-c:v", "libx264", "-bf", "3", "-c:a", "aac", "-metadata:s:v", "rotate=90"],
+        encoder: &["-c:v", "libx264", "-bf", "3", "-c:a", "aac"],
         packaging: DASH,
         streams: &[("v:0", SAME), ("a:0", SAME)],
     },
@@ -349,6 +349,12 @@ pub(crate) fn encoded(name: &str) -> Option<String> {
     encode(TS_VIDEO.iter().find(|case| case.name == name).unwrap())
 }
 
+/// Any encode by its name, and how it is packaged.
+pub(crate) fn encode_named(name: &str) -> Option<(String, Packaging)> {
+    let case = TS_VIDEO.iter().chain(FMP4).find(|case| case.name == name).unwrap();
+    Some((encode(case)?, case.packaging))
+}
+
 /// The same of an encode of sound alone.
 pub(crate) fn encoded_sound(name: &str) -> Option<String> {
     encode(TS_AUDIO.iter().find(|case| case.name == name).unwrap())
@@ -397,7 +403,7 @@ pub(crate) fn encode(case: &Case) -> Option<String> {
 }
 
 /// The pieces that a playlist would have: fragmented MP4 is cut before each `moof`.
-fn pieces(packaging: Packaging, bytes: &[u8]) -> Vec<Piece> {
+pub(crate) fn pieces_of(packaging: Packaging, bytes: &[u8]) -> Vec<Piece> {
     match packaging {
         // Anywhere, as a sender of transport packets may.
         Packaging::Ts(_) => {
@@ -490,7 +496,7 @@ fn judge(case: &Case, container: Container) {
     let name = case.name;
     let Some(source) = encode(case) else { return };
     let bytes = fs::read(&source).unwrap();
-    let (file, summary) = mux_with_breaks(&[(TrackKind::Main, pieces(case.packaging, &bytes))], container, &[])
+    let (file, summary) = mux_with_breaks(&[(TrackKind::Main, pieces_of(case.packaging, &bytes))], container, &[])
         .unwrap_or_else(|error| panic!("{name}: {error}"));
     assert_eq!(summary.notes, [""; 0], "{name}");
     let folder = tempfile::tempdir().unwrap();
@@ -580,13 +586,13 @@ fn opus_alone_in_ogg() {
         judge(case, Container::Ogg);
         // Put aside in the middle, it goes on with the same page.
         let Some(source) = encode(case) else { continue };
-        let lanes = [(TrackKind::Main, pieces(case.packaging, &fs::read(&source).unwrap()))];
+        let lanes = [(TrackKind::Main, pieces_of(case.packaging, &fs::read(&source).unwrap()))];
         let made = |breaks: &[usize]| mux_with_breaks(&lanes, Container::Ogg, breaks).unwrap().0;
         let whole = made(&[]);
         assert!(made(&[1, 2]) == whole, "{}", case.name);
         assert!(whole.starts_with(b"OggS\0\x02\0\0\0\0\0\0\0\0") && !whole.windows(5).any(|bytes| bytes == b"OggS\x01"));
     }
-    let other = encode(&FMP4_TO_TS[0]).map(|source| pieces(DASH, &fs::read(source).unwrap()));
+    let other = encode(&FMP4_TO_TS[0]).map(|source| pieces_of(DASH, &fs::read(source).unwrap()));
     if let Some(pieces) = other {
         let refused = mux_with_breaks(&[(TrackKind::Main, pieces)], Container::Ogg, &[])
             .unwrap_err()

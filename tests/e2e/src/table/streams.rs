@@ -163,11 +163,14 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             asked: vec![Asked::exactly("/s/gap/2.ts", 0)],
             ..to_ts("streams/tagged-gap-is-not-asked-for", "/s/gap/index.m3u8")
         },
-        played(to_mp4(
-            "streams/alternate-audio",
-            "/s/alternate-audio/index.m3u8",
-            picture_and("main-audio-ts"),
-        )),
+        Scenario {
+            probe: vec!["TAG:language=eng", "TAG:handler_name=Main"],
+            ..played(to_mp4(
+                "streams/alternate-audio",
+                "/s/alternate-audio/index.m3u8",
+                picture_and("main-audio-ts"),
+            ))
+        },
         Scenario {
             args: vec!["--audio", "lang:de"],
             ..to_mp4(
