@@ -111,11 +111,7 @@ pub(crate) async fn attempt(
         memory.clone_from(&reader.memory);
         return receive(fetcher, resource, reader, sink, carry, turn).await;
     }
-    // Where a body is unpacked on the way, nobody knows what its bytes were on the wire.
-    let resume = memory
-        .validator
-        .clone()
-        .filter(|_| sink.received() > 0 && !coding::is_text(resource.kind));
+    let resume = memory.validator.clone().filter(|_| sink.received() > 0);
     if resume.is_none() && !memory.short && sink.restart() {
         *memory = Memory::default();
     }
@@ -331,7 +327,7 @@ async fn receive(
         }
         if !sniffed && sink.head().len() >= sniff::HEAD {
             sniffed = true;
-            if sniff::is_binary(sink.head()) && !coding::is_packed_text(sink.head()) {
+            if sniff::is_binary(sink.head()) && !coding::is_packed_text(reader.memory.coding, sink.head()) {
                 reader.head.whole = goal == Some(sink.received());
                 return Ok(reader.head);
             }

@@ -1,10 +1,9 @@
-//! The HTTP clients: one for each reach and way of transfer, so that no connection is used by a request that could
-//! not have made it.
+//! The HTTP clients: one for each reach, so that no connection is used by a request that could not have made it.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aqueduct_core::{FetchError, Kind};
+use aqueduct_core::FetchError;
 use reqwest::dns::Resolve;
 use reqwest::{Client, ClientBuilder};
 use rustls::ClientConfig;
@@ -12,7 +11,7 @@ use rustls::ClientConfig;
 use crate::address::Space;
 use crate::fetcher::Options;
 use crate::resolver::{Guard, System};
-use crate::{coding, tls};
+use crate::tls;
 
 /// The largest head of an answer over HTTP/2, in bytes (RFC 9113, 6.5.2). Over HTTP/1.1 hyper has bounds of its own.
 const HEADER_LIST_BYTES: u32 = 64 << 10;
@@ -35,11 +34,11 @@ pub(crate) struct Clients {
     by_reach: [Mutex<Current>; 4],
 }
 
-/// The clients that are in use, and how many were before.
+/// The client that is in use, and how many were before.
 #[derive(Debug, Default)]
 struct Current {
     generation: u64,
-    pair: Option<Pair>,
+    client: Option<Client>,
 }
 
 /// The connections that a request could use.
@@ -47,14 +46,6 @@ struct Current {
 pub(crate) struct Pool {
     reach: Space,
     generation: u64,
-}
-
-#[derive(Clone, Debug)]
-struct Pair {
-    /// For text: compressed.
-    text: Client,
-    /// For media: as it is, so that lengths and ranges mean what they say.
-    media: Client,
 }
 
 impl Clients {
@@ -80,7 +71,7 @@ impl Clients {
             by_reach: Default::default(),
         };
         // What cannot be used is told now, and not with the first request.
-        clients.pair(Space::Machine)?;
+        clients.get(Space::Machine)?;
         Ok(clients)
     }
 
@@ -95,9 +86,13 @@ impl Clients {
     }
 
     /// The client for a request that may connect as near as `reach`.
-    pub(crate) fn get(&self, reach: Space, kind: Kind) -> Result<(Client, Pool), FetchError> {
-        let (pair, generation) = self.pair(reach)?;
-        let client = if coding::is_text(kind) { pair.text } else { pair.media };
+    pub(crate) fn get(&self, reach: Space) -> Result<(Client, Pool), FetchError> {
+        let mut current = self.by_reach[reach as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        let generation = current.generation;
+        let client = match &current.client {
+            Some(client) => client.clone(),
+            None => current.client.insert(self.builder(reach)?.build().map_err(unusable)?).clone(),
+        };
         Ok((client, Pool { reach, generation }))
     }
 
@@ -108,30 +103,8 @@ impl Clients {
         // Requests that fell silent together want one fresh client, and not one each.
         if current.generation == pool.generation {
             current.generation += 1;
-            current.pair = None;
+            current.client = None;
         }
-    }
-
-    fn pair(&self, reach: Space) -> Result<(Pair, u64), FetchError> {
-        let mut current = self.by_reach[reach as usize].lock().unwrap_or_else(PoisonError::into_inner);
-        let pair = match &current.pair {
-            Some(pair) => pair.clone(),
-            None => {
-                let pair = Pair {
-                    text: self.builder(reach)?.build().map_err(unusable)?,
-                    media: self
-                        .builder(reach)?
-                        .no_gzip()
-                        .no_brotli()
-                        .no_zstd()
-                        .no_deflate()
-                        .build()
-                        .map_err(unusable)?,
-                };
-                current.pair.insert(pair).clone()
-            }
-        };
-        Ok((pair, current.generation))
     }
 
     fn builder(&self, reach: Space) -> Result<ClientBuilder, FetchError> {

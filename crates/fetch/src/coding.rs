@@ -1,4 +1,4 @@
-//! Bodies that come compressed though nobody asked for it, declared or not.
+//! Bodies that come compressed, asked for or not, declared or not.
 //!
 //! Each format says where it ends, so that a body cut short is told. gzip carries a checksum as well, and so proves what it is
 //! even where nobody declares it.
@@ -6,10 +6,9 @@
 use std::io::{self, Read};
 
 use aqueduct_core::{FetchError, Grant, Kind, Resource, SafeUrl};
-use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use reqwest::header::{self, HeaderMap};
 
-use crate::attempt::text;
 use crate::sniff;
 
 /// Decompressed bytes are handed on in pieces of this size.
@@ -26,8 +25,8 @@ const LARGE_WINDOW: u8 = 0x11;
 pub(crate) enum Coding {
     /// RFC 1952.
     Gzip,
-    /// RFC 1950, which HTTP calls "deflate".
-    Zlib,
+    /// RFC 1950, or its contents alone (RFC 1951), as some servers send them.
+    Deflate,
     /// RFC 7932. Its window is 16 MiB at most: the extension for larger ones is none that HTTP knows.
     Brotli,
     /// RFC 8878.
@@ -38,7 +37,7 @@ impl Coding {
     fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
-            Self::Zlib => "deflate",
+            Self::Deflate => "deflate",
             Self::Brotli => "br",
             Self::Zstd => "zstd",
         }
@@ -47,7 +46,8 @@ impl Coding {
     fn decoder(self, packed: &[u8]) -> io::Result<Box<dyn Read + Send + '_>> {
         Ok(match self {
             Self::Gzip => Box::new(MultiGzDecoder::new(packed)),
-            Self::Zlib => Box::new(ZlibDecoder::new(packed)),
+            Self::Deflate if is_zlib(packed) => Box::new(ZlibDecoder::new(packed)),
+            Self::Deflate => Box::new(DeflateDecoder::new(packed)),
             Self::Brotli if packed.first().is_some_and(|first| first & 0x7f == LARGE_WINDOW) => {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "a window of more than 16 MiB"));
             }
@@ -61,30 +61,48 @@ impl Coding {
     }
 }
 
-/// Whether something of this kind is asked for compressed, and unpacked by the client on the way.
+/// The codings that text is asked for in.
+pub(crate) const ACCEPTED: &str = "gzip, br, zstd, deflate";
+
+/// Whether something of this kind is asked for compressed.
 pub(crate) fn is_text(kind: Kind) -> bool {
     matches!(kind, Kind::Document | Kind::Playlist)
 }
 
-/// The coding that an answer declares. Pages and playlists are asked for compressed, and the client undoes that. Media is
-/// asked for as it is, and a part of something compressed is of no use.
+/// The coding that an answer declares. A part of something compressed is of no use. What is no coding at all (`utf-8`,
+/// `none`, `aws-chunked` of what is stored without) says nothing of the body.
 pub(crate) fn declared(resource: &Resource, url: &SafeUrl, headers: &HeaderMap) -> Result<Option<Coding>, FetchError> {
-    let Some(coding) = text(headers, header::CONTENT_ENCODING).map(str::trim) else {
-        return Ok(None);
-    };
     let whole = resource.range.is_none() && resource.kind != Kind::File;
-    match coding.to_ascii_lowercase().as_str() {
-        "identity" | "" => Ok(None),
-        _ if is_text(resource.kind) => Ok(None),
-        "gzip" | "x-gzip" if whole => Ok(Some(Coding::Gzip)),
-        "deflate" if whole => Ok(Some(Coding::Zlib)),
-        "br" if whole => Ok(Some(Coding::Brotli)),
-        "zstd" if whole => Ok(Some(Coding::Zstd)),
-        _ => Err(FetchError::Invalid {
-            url: url.clone(),
-            what: format!("it comes with Content-Encoding {coding}, which was not asked for"),
-        }),
+    let values = headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let mut found = None;
+    for name in values.flat_map(|value| value.split(',')).map(str::trim) {
+        let coding = match name.to_ascii_lowercase().as_str() {
+            "gzip" | "x-gzip" => Some(Coding::Gzip),
+            "deflate" => Some(Coding::Deflate),
+            "br" => Some(Coding::Brotli),
+            "zstd" => Some(Coding::Zstd),
+            // The others that IANA knows.
+            "aes128gcm" | "compress" | "dcb" | "dcz" | "exi" | "pack200-gzip" | "x-compress" => None,
+            _ => continue,
+        };
+        if coding.is_none() || found.is_some() || !whole {
+            return Err(FetchError::Invalid {
+                url: url.clone(),
+                what: format!("it comes with Content-Encoding {name}, which was not asked for"),
+            });
+        }
+        found = coding;
     }
+    Ok(found)
+}
+
+/// Whether bytes begin with a header of zlib (RFC 1950, 2.2): its method is deflate, and its first two bytes are a
+/// multiple of 31.
+fn is_zlib(bytes: &[u8]) -> bool {
+    matches!(bytes, [method, flags, ..] if method & 0x0f == 8 && u16::from_be_bytes([*method, *flags]) % 31 == 0)
 }
 
 /// How gzip with deflate in it begins (RFC 1952, 2.3.1).
@@ -95,32 +113,39 @@ pub(crate) fn is_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&GZIP_MAGIC)
 }
 
-/// Whether these first bytes are text under gzip.
-pub(crate) fn is_packed_text(head: &[u8]) -> bool {
+/// Whether these first bytes are text in the declared coding, or under gzip that nobody declares.
+pub(crate) fn is_packed_text(declared: Option<Coding>, head: &[u8]) -> bool {
+    let Some(coding) = declared.or_else(|| is_gzip(head).then_some(Coding::Gzip)) else {
+        return false;
+    };
     let mut clear = Vec::new();
-    // The head ends somewhere: an error at its end is no news, and what came before it counts.
-    let _ = MultiGzDecoder::new(head).take(sniff::HEAD as u64).read_to_end(&mut clear);
-    is_gzip(head) && !clear.is_empty() && !sniff::is_binary(&clear)
+    if let Ok(decoder) = coding.decoder(head) {
+        // The head ends somewhere: an error at its end is no news, and what came before it counts.
+        let _ = decoder.take(sniff::HEAD as u64).read_to_end(&mut clear);
+    }
+    // A coding may tell nothing before a whole block of it is here.
+    (declared.is_some() || !clear.is_empty()) && !sniff::is_binary(&clear)
 }
 
-/// Replaces a whole body by what it is without its coding: the declared one, or gzip where the body begins like that.
+/// Replaces a whole body by what it is without its coding: the declared one, and gzip where the body begins like that.
 /// What only looks like gzip, as ciphertext may, stays as it is.
 pub(crate) async fn undo(declared: Option<Coding>, url: &SafeUrl, grant: &mut Grant) -> Result<(), FetchError> {
-    let Some(coding) = declared.or_else(|| is_gzip(grant.as_slice()).then_some(Coding::Gzip)) else {
-        return Ok(());
-    };
-    let packed = grant.take();
-    match (unpack(coding, &packed, grant).await?, declared) {
-        (Ok(()), _) => Ok(()),
-        (Err(error), Some(coding)) => Err(FetchError::Invalid {
-            url: url.clone(),
-            what: format!("its Content-Encoding {} cannot be undone: {error}", coding.name()),
-        }),
-        (Err(_), None) => {
-            grant.put_back(packed);
-            Ok(())
+    if let Some(coding) = declared {
+        let packed = grant.take();
+        if let Err(error) = unpack(coding, &packed, grant).await? {
+            return Err(FetchError::Invalid {
+                url: url.clone(),
+                what: format!("its Content-Encoding {} cannot be undone: {error}", coding.name()),
+            });
         }
     }
+    if is_gzip(grant.as_slice()) {
+        let packed = grant.take();
+        if unpack(Coding::Gzip, &packed, grant).await?.is_err() {
+            grant.put_back(packed);
+        }
+    }
+    Ok(())
 }
 
 /// Unpacks a body; within, whether it is in that coding and whole.
@@ -148,7 +173,7 @@ mod tests {
 
     use aqueduct_core::Limits;
     use flate2::Compression;
-    use flate2::write::{GzEncoder, ZlibEncoder};
+    use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
     use url::Url;
 
     use super::*;
@@ -161,6 +186,12 @@ mod tests {
 
     fn zlib(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn deflate(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
     }
@@ -185,9 +216,14 @@ mod tests {
         let large_window = b"\x11\x1c\x0c\x00\x02\x23\x45\x58\x54\x4d\x33\x55\x03";
         let zstd = b"\x28\xb5\x2f\xfd\x04\x58\x39\x00\x00\x23\x45\x58\x54\x4d\x33\x55\x72\x0d\xb0\x35";
         type Case<'a> = (&'a str, Option<Coding>, &'a [u8], Option<&'a [u8]>);
-        let cases: [Case; 16] = [
+        let cases: [Case; 21] = [
             ("declared", Some(Coding::Gzip), &gzip(&clear), Some(&clear)),
-            ("declared deflate", Some(Coding::Zlib), &zlib(&clear), Some(&clear)),
+            ("declared deflate", Some(Coding::Deflate), &zlib(&clear), Some(&clear)),
+            ("bare deflate", Some(Coding::Deflate), &deflate(&clear), Some(&clear)),
+            ("bare deflate, cut short", Some(Coding::Deflate), &deflate(&clear)[..9], None),
+            ("deflate declared and plain", Some(Coding::Deflate), &clear, None),
+            ("declared, in members", Some(Coding::Gzip), &both, Some(b"one two")),
+            ("declared once, done twice", Some(Coding::Gzip), &gzip(&gzip(&clear)), Some(&clear)),
             ("undeclared", None, &gzip(&clear), Some(&clear)),
             ("in members", None, &both, Some(b"one two")),
             ("plain", None, &clear, Some(&clear)),
@@ -233,11 +269,17 @@ mod tests {
     }
 
     #[test]
-    fn text_under_gzip_is_told_by_its_head() {
-        let page = gzip("<html>".repeat(10_000).as_bytes());
-        assert!(is_packed_text(&page[..60]));
-        assert!(!is_packed_text(&gzip(&[0, 0, 0, 32, b'f', b't', b'y', b'p'])));
-        assert!(!is_packed_text(b"<html>"));
-        assert!(!is_packed_text(&[0x1f, 0x8b, 8]));
+    fn text_in_a_coding_is_told_by_its_head() {
+        let page = "<html>".repeat(10_000);
+        let film = [0, 0, 0, 32, b'f', b't', b'y', b'p'];
+        let (packed, packed_film) = (gzip(page.as_bytes()), gzip(&film));
+        for declared in [None, Some(Coding::Gzip)] {
+            assert!(is_packed_text(declared, &packed[..60]));
+            assert!(!is_packed_text(declared, &packed_film));
+        }
+        assert!(is_packed_text(Some(Coding::Deflate), &zlib(page.as_bytes())[..60]));
+        assert!(!is_packed_text(Some(Coding::Deflate), &deflate(&film)));
+        assert!(!is_packed_text(None, b"<html>"));
+        assert!(!is_packed_text(None, &GZIP_MAGIC));
     }
 }

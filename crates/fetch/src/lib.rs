@@ -45,8 +45,10 @@
 //!
 //! # Compressed bodies
 //!
-//! Pages and playlists are asked for compressed, media as it is. What comes in gzip, zlib, Brotli or Zstandard all the same is unpacked, also
-//! gzip that nobody declares: the checksum proves it, and ciphertext that only looks like it stays as it is.
+//! Pages and playlists are asked for compressed, media as it is. What comes in gzip (of any number of members), deflate
+//! (with its zlib header or without), Brotli or Zstandard all the same is unpacked, also gzip that nobody declares: the
+//! checksum proves it, and ciphertext that only looks like it stays as it is. A `Content-Encoding` that names no coding
+//! (`utf-8`, `aws-chunked`) says nothing.
 //! Limits count unpacked bytes.
 //!
 //! # Policy

@@ -11,6 +11,7 @@ use url::Url;
 use crate::address::Space;
 use crate::attempt::classify;
 use crate::clients::Pool;
+use crate::coding;
 use crate::fetcher::HttpFetcher;
 use crate::headers::{self, Hop};
 
@@ -49,8 +50,13 @@ pub(crate) async fn send(
             referrer: resource.referrer.as_ref(),
             range: range.map(|range| (range, if_range)),
         };
-        let headers = headers::of(options, &hop)?;
-        let (client, pool) = fetcher.clients.get(reach, resource.kind)?;
+        let mut headers = headers::of(options, &hop)?;
+        // Media is asked for as it is, so that lengths and ranges mean what they say.
+        if coding::is_text(resource.kind) {
+            let accepted = header::HeaderValue::from_static(coding::ACCEPTED);
+            headers.entry(header::ACCEPT_ENCODING).or_insert(accepted);
+        }
+        let (client, pool) = fetcher.clients.get(reach)?;
         let request = client.get(bare(&url)).headers(headers);
         let response = match timeout(options.timeout.saturating_add(GRACE), request.send()).await {
             Ok(Ok(response)) => response,

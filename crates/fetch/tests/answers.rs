@@ -356,17 +356,86 @@ async fn packed_and_plain_bytes_are_never_mixed() {
 }
 
 #[tokio::test]
-async fn text_that_is_unpacked_on_the_way_is_begun_anew_after_a_cut() {
+async fn packed_text_is_continued_where_its_packed_bytes_stopped() {
     let text: Vec<u8> = content().iter().map(|byte| b'0' + byte % 64).collect();
     let packed = packed(&text);
-    let fields = format!("Content-Encoding: gzip\r\n{A}");
+    let (half, all) = (packed.len() / 2, packed.len().to_string());
+    let gzip = format!("Content-Encoding: gzip\r\n{A}");
+    type Rest<'a> = (&'a str, Vec<Answer>);
     for kind in [Kind::Document, Kind::Playlist] {
-        let (url, server) = server(vec![cut(&fields, &packed, packed.len() / 2), whole(&fields, &packed)]);
-        assert!(fetch(&Resource::new(kind, url)).await.unwrap() == text, "{kind:?}: other bytes");
-        assert!(
-            !server.join().unwrap()[1].contains("range: "),
-            "its offsets are those of packed bytes"
-        );
+        let rests: Vec<Rest<'_>> = vec![
+            ("the rest", vec![part(&gzip, &packed, half, packed.len(), &all)]),
+            ("the whole", vec![whole(&gzip, &packed)]),
+            ("another coding", vec![part(A, &text, half, text.len(), "*"), whole(A, &text)]),
+        ];
+        for (name, rest) in rests {
+            let (url, server) = server(std::iter::once(cut(&gzip, &packed, half)).chain(rest).collect());
+            assert!(
+                fetch(&Resource::new(kind, url)).await.unwrap() == text,
+                "{kind:?}, {name}: other bytes"
+            );
+            assert!(server.join().unwrap()[1].contains(&format!("range: bytes={half}-\r\n")), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn text_is_asked_for_compressed_and_unpacked_whole() {
+    let text = "#EXTM3U\n".repeat(20_000).into_bytes();
+    let (first, second) = text.split_at(90_000);
+    let deflate = |bytes: &[u8]| {
+        let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let cases = [
+        ("gzip", packed(&text)),
+        ("x-gzip", [packed(first), packed(second)].concat()),
+        ("deflate", deflate(&text)),
+        ("zstd", zstd::encode_all(&*text, 1).unwrap()),
+        ("aws-chunked,gzip", packed(&text)),
+        ("identity", text.clone()),
+    ];
+    for (coding, body) in &cases {
+        for kind in [Kind::Document, Kind::Playlist] {
+            let (url, server) = server(vec![whole(&format!("Content-Encoding: {coding}\r\n"), body)]);
+            assert!(
+                fetch(&Resource::new(kind, url)).await.unwrap() == text,
+                "{kind:?}, {coding}: other bytes"
+            );
+            assert!(server.join().unwrap()[0].contains("accept-encoding: gzip, br, zstd, deflate\r\n"));
+        }
+    }
+    let (url, server) = server(vec![whole("", b"media")]);
+    fetch(&Resource::new(Kind::Segment, url)).await.unwrap();
+    assert!(!server.join().unwrap()[0].contains("accept-encoding"));
+}
+
+#[tokio::test]
+async fn what_is_no_content_coding_says_nothing_of_the_body() {
+    let content = content();
+    // Whether it is no coding, or one that nobody can undo.
+    let cases = [
+        ("utf-8", true),
+        ("none", true),
+        ("binary", true),
+        ("aws-chunked", true),
+        ("Identity", true),
+        ("", true),
+        ("compress", false),
+        ("gzip, br", false),
+    ];
+    for (coding, none) in cases {
+        let fields = format!("Content-Encoding: {coding}\r\n");
+        let range = ByteRange { offset: 100, length: 100 };
+        let answers = vec![whole(&fields, &content), part(&fields, &content, 100, 200, "*")];
+        let (url, _server) = server(answers);
+        for (range, expected) in [(None, &content[..]), (Some(range), &content[100..200])] {
+            match fetch(&Resource::new(Kind::Segment, url.clone()).with_range(range)).await {
+                Ok(bytes) => assert!(none && bytes == expected, "{coding}: other bytes"),
+                Err(error) => assert!(!none && matches!(error, FetchError::Invalid { .. }), "{coding}: {error}"),
+            }
+        }
     }
 }
 
