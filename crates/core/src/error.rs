@@ -64,7 +64,7 @@ pub enum FetchError {
         after: Duration,
     },
     /// The server answered with a status that is no success.
-    #[error("{url}: status {status}{}", status_hint(*.status))]
+    #[error("{url}: status {status}{}{}", status_hint(*.status), wait(*.retry_after))]
     Status {
         /// What was asked for.
         url: SafeUrl,
@@ -134,6 +134,14 @@ pub enum FetchError {
     /// An error of a fetcher that is not Aqueduct's own.
     #[error(transparent)]
     Other(BoxError),
+}
+
+/// What the server asks for, as the end of a message.
+fn wait(retry_after: Option<Duration>) -> String {
+    match retry_after {
+        Some(wait) if !wait.is_zero() => format!(", and it asks to wait {} s", wait.as_secs()),
+        _ => String::new(),
+    }
 }
 
 fn status_hint(status: u16) -> &'static str {
@@ -363,6 +371,31 @@ impl<P> crate::Item<P> {
         match self {
             Self::Init { info, .. } => Unit::Init(info.first_msn),
             Self::Segment { info, .. } | Self::Gap { info, .. } => Unit::Segment(info.msn),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_tells_how_long_the_server_wants_to_be_left_alone() {
+        let url = SafeUrl::from(url::Url::parse("http://host.example/").unwrap());
+        for (retry_after, message) in [
+            (None, "http://host.example/: status 429 (too many requests)"),
+            (Some(0), "http://host.example/: status 429 (too many requests)"),
+            (
+                Some(121),
+                "http://host.example/: status 429 (too many requests), and it asks to wait 121 s",
+            ),
+        ] {
+            let error = FetchError::Status {
+                url: url.clone(),
+                status: 429,
+                retry_after: retry_after.map(Duration::from_secs),
+            };
+            assert_eq!(error.to_string(), message);
         }
     }
 }
