@@ -14,6 +14,11 @@ use crate::sniff;
 /// Decompressed bytes are handed on in pieces of this size.
 const PIECE: usize = 64 << 10;
 
+/// What a body may become in any case, in bytes; beyond that, so many times what it was packed. Media hardly shrinks, and text
+/// is small: what grows more was made to fill memory.
+const GROWS_TO: usize = 32 << 20;
+const GROWS_BY: usize = 64;
+
 /// The largest window of Zstandard, as a power of two: 8 MiB, which is what HTTP allows (RFC 9659, 3).
 const ZSTD_WINDOW: u32 = 23;
 
@@ -132,7 +137,7 @@ pub(crate) fn is_packed_text(declared: Option<Coding>, head: &[u8]) -> bool {
 pub(crate) async fn undo(declared: Option<Coding>, url: &SafeUrl, grant: &mut Grant) -> Result<(), FetchError> {
     if let Some(coding) = declared {
         let packed = grant.take();
-        if let Err(error) = unpack(coding, &packed, grant).await? {
+        if let Err(error) = unpack(coding, url, &packed, grant).await? {
             return Err(FetchError::Invalid {
                 url: url.clone(),
                 what: format!("its Content-Encoding {} cannot be undone: {error}", coding.name()),
@@ -141,7 +146,7 @@ pub(crate) async fn undo(declared: Option<Coding>, url: &SafeUrl, grant: &mut Gr
     }
     if is_gzip(grant.as_slice()) {
         let packed = grant.take();
-        if unpack(Coding::Gzip, &packed, grant).await?.is_err() {
+        if unpack(Coding::Gzip, url, &packed, grant).await?.is_err() {
             grant.put_back(packed);
         }
     }
@@ -149,7 +154,8 @@ pub(crate) async fn undo(declared: Option<Coding>, url: &SafeUrl, grant: &mut Gr
 }
 
 /// Unpacks a body; within, whether it is in that coding and whole.
-async fn unpack(coding: Coding, packed: &[u8], grant: &mut Grant) -> Result<io::Result<()>, FetchError> {
+async fn unpack(coding: Coding, url: &SafeUrl, packed: &[u8], grant: &mut Grant) -> Result<io::Result<()>, FetchError> {
+    let most = packed.len().saturating_mul(GROWS_BY).max(GROWS_TO);
     let mut decoder = match coding.decoder(packed) {
         Ok(decoder) => decoder,
         Err(error) => return Ok(Err(error)),
@@ -160,6 +166,12 @@ async fn unpack(coding: Coding, packed: &[u8], grant: &mut Grant) -> Result<io::
         tokio::task::consume_budget().await;
         match decoder.read(&mut piece) {
             Ok(0) => return Ok(Ok(())),
+            Ok(length) if grant.len() + length > most => {
+                return Err(FetchError::TooLarge {
+                    url: url.clone(),
+                    limit: most as u64,
+                });
+            }
             // Over the limit is over the limit, however small it was packed.
             Ok(length) => grant.put(&piece[..length]).await?,
             Err(error) => return Ok(Err(error)),
@@ -247,7 +259,7 @@ mod tests {
 
     #[tokio::test]
     async fn others_get_their_turn_while_a_large_body_is_unpacked() {
-        let packed = gzip(&vec![0; 100 << 20]);
+        let packed = gzip(&vec![0; GROWS_TO]);
         let segment = Resource::new(Kind::Segment, Url::parse("http://host.example/").unwrap());
         let mut grant = Grant::unbudgeted(&segment, &Limits::default());
         grant.write(&packed).await.unwrap();
@@ -257,8 +269,8 @@ mod tests {
             tokio::task::yield_now().await;
             turns += 1;
         }
-        assert_eq!(unpacking.await.unwrap().unwrap(), 100 << 20);
-        assert!(turns > 5, "{turns}");
+        assert_eq!(unpacking.await.unwrap().unwrap(), GROWS_TO);
+        assert!(turns > 2, "{turns}");
     }
 
     #[tokio::test]
@@ -266,6 +278,18 @@ mod tests {
         let bomb = gzip(&vec![0; 10 << 20]);
         assert!(bomb.len() < 16 << 10);
         assert!(matches!(undone(None, &bomb).await, Err(FetchError::TooLarge { .. })));
+        // Nor where a large one would be no surprise.
+        let bomb = gzip(&vec![0; GROWS_TO + 1]);
+        let segment = Resource::new(Kind::Segment, Url::parse("http://host.example/").unwrap());
+        for declared in [None, Some(Coding::Gzip)] {
+            let mut grant = Grant::unbudgeted(&segment, &Limits::default());
+            grant.write(&bomb).await.unwrap();
+            let error = undo(declared, &segment.url, &mut grant).await.unwrap_err();
+            assert!(
+                matches!(error, FetchError::TooLarge { limit, .. } if limit == GROWS_TO as u64),
+                "{error:?}"
+            );
+        }
     }
 
     #[test]

@@ -49,7 +49,7 @@
 //! (with its zlib header or without), Brotli or Zstandard all the same is unpacked, also gzip that nobody declares: the
 //! checksum proves it, and ciphertext that only looks like it stays as it is. A `Content-Encoding` that names no coding
 //! (`utf-8`, `aws-chunked`) says nothing.
-//! Limits count unpacked bytes.
+//! Limits count unpacked bytes, and nothing becomes more than 32 MiB and 64 times what it was.
 //!
 //! # Policy
 //!
