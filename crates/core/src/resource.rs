@@ -19,6 +19,12 @@ impl SafeUrl {
         &self.0
     }
 
+    /// The name and the value of `name=value`, as a segment of a path: the value is not shown.
+    pub fn named_value(segment: &str) -> Option<(&str, &str)> {
+        let encoded = || segment.split_once("%3D").or_else(|| segment.split_once("%3d"));
+        segment.split_once('=').or_else(encoded)
+    }
+
     /// Whether both URLs share scheme, host and port.
     pub fn same_origin(&self, other: &Self) -> bool {
         self.0.origin() == other.0.origin()
@@ -50,7 +56,7 @@ impl fmt::Display for SafeUrl {
         }
         for (n, segment) in url.path().split('/').enumerate() {
             f.write_str(if n == 0 { "" } else { "/" })?;
-            match named_value(segment) {
+            match Self::named_value(segment) {
                 None => f.write_str(segment)?,
                 parameter => write_parameter(f, parameter)?,
             }
@@ -63,12 +69,6 @@ impl fmt::Display for SafeUrl {
         }
         Ok(())
     }
-}
-
-/// The name and the value of `name=value` in a path.
-fn named_value(text: &str) -> Option<(&str, &str)> {
-    let encoded = || text.split_once("%3D").or_else(|| text.split_once("%3d"));
-    text.split_once('=').or_else(encoded)
 }
 
 fn write_parameter(f: &mut fmt::Formatter<'_>, parameter: Option<(&str, &str)>) -> fmt::Result {
@@ -188,6 +188,9 @@ pub struct Resource {
     /// What tells the version of the resource that is wanted, as [`Fetched::version`](crate::Fetched::version) told
     /// it: another one is an error. The ranges of a plain file must be of one file.
     pub version: Option<Arc<str>>,
+    /// The same is to be had elsewhere ([`Resolve::elsewhere`](crate::Resolve::elsewhere)): a server that does not answer is
+    /// left soon.
+    pub redundant: bool,
 }
 
 impl Resource {
@@ -200,6 +203,7 @@ impl Resource {
             referrer: None,
             named_by: None,
             version: None,
+            redundant: false,
         }
     }
 
@@ -218,6 +222,8 @@ impl Resource {
                 Some(self.url.clone())
             },
             version: None,
+            // There is one key, wherever it is asked for.
+            redundant: self.redundant && kind != Kind::Key,
         }
     }
 
@@ -225,6 +231,13 @@ impl Resource {
     #[must_use]
     pub fn with_range(mut self, range: Option<ByteRange>) -> Self {
         self.range = range;
+        self
+    }
+
+    /// The same, which is to be had elsewhere too, or is not.
+    #[must_use]
+    pub fn redundant(mut self, redundant: bool) -> Self {
+        self.redundant = redundant;
         self
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A place in the text of a playlist.
@@ -46,8 +47,8 @@ impl Hash for SourceLine {
     fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
-/// A line of the playlist as messages show it: shortened around the place in question, and with the values of
-/// query parameters and the content of `data:` URLs masked, because they carry tokens and keys.
+/// A line of the playlist as messages show it: shortened around the place in question, and with user names, the values of
+/// parameters in queries and paths, variables and the content of `data:` URLs masked, because they carry tokens and keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Excerpt {
     text: Arc<str>,
@@ -101,40 +102,63 @@ impl fmt::Display for Excerpt {
 
 /// Replaces what may be secret, character by character so that columns stay what they are.
 fn mask(line: &str) -> impl Iterator<Item = char> + '_ {
-    let mut in_query = false;
-    let mut secret = false;
-    let mut rest = line;
-    std::iter::from_fn(move || {
-        let c = rest.chars().next()?;
-        if !secret && rest.starts_with("data:") {
-            in_query = false;
-            secret = true;
-            rest = rest.get(1..).unwrap_or_default();
-            return Some(c);
+    let defines = line.starts_with("#EXT-X-DEFINE");
+    let (mut hidden, mut in_query, mut opened) = (0..0, false, false);
+    line.char_indices().map(move |(at, c)| {
+        let (before, rest) = line.split_at(at);
+        if at >= hidden.end {
+            in_query = match c {
+                '"' | '\'' | ' ' | '\t' => false,
+                '?' => true,
+                _ => in_query,
+            };
+            let begins = before.ends_with('/') || opened && before.ends_with('"') || before.is_empty() && c != '#';
+            if let Some(secret) = secret(before, rest, in_query, begins, defines) {
+                hidden = at + secret.start..at + secret.end;
+            }
         }
-        let hidden = match c {
-            '"' | '\'' | ' ' | '\t' => {
-                in_query = false;
-                secret = false;
-                false
-            }
-            '?' if !secret => {
-                in_query = true;
-                false
-            }
-            '&' if in_query => {
-                secret = false;
-                false
-            }
-            '=' if in_query && !secret => {
-                secret = true;
-                false
-            }
-            _ => secret,
-        };
-        rest = rest.get(c.len_utf8()..).unwrap_or_default();
-        Some(if hidden { '·' } else { c })
+        opened ^= c == '"';
+        if hidden.contains(&at) { '·' } else { c }
     })
+}
+
+/// The secret part of what begins here, if it is one of the things that have one. A segment of a path `begins` here.
+fn secret(before: &str, rest: &str, in_query: bool, begins: bool, defines: bool) -> Option<Range<usize>> {
+    let until = |ends: &[char]| {
+        rest.find(|c| matches!(c, '"' | '\'' | ' ' | '\t') || ends.contains(&c))
+            .unwrap_or(rest.len())
+    };
+    let value = |end: usize| {
+        let text = &rest[..end];
+        let name = text.find('=').map(|at| at + 1);
+        name.or_else(|| ["%3D", "%3d"].iter().find_map(|equals| text.find(equals).map(|at| at + 3)))
+    };
+    if rest.starts_with("data:") {
+        return Some(1..until(&[]));
+    }
+    if defines && before.ends_with("VALUE=\"") {
+        return Some(0..rest.find('"').unwrap_or(rest.len()));
+    }
+    // A parameter without a value may be the token itself.
+    if in_query && before.ends_with(['?', '&']) {
+        let end = until(&['&']);
+        return Some(value(end).unwrap_or(0)..end);
+    }
+    if in_query {
+        return None;
+    }
+    // User name and password.
+    if before.ends_with("//")
+        && let Some(at) = rest[..until(&['/', '?', '#'])].rfind('@')
+    {
+        return Some(0..at);
+    }
+    // `name=value` between two slashes of a path.
+    if begins {
+        let end = until(&['/', '?', '#']);
+        return value(end).map(|start| start..end);
+    }
+    None
 }
 
 #[cfg(test)]
@@ -147,6 +171,13 @@ mod tests {
             ("seg.ts?token=abc&n=1#x", "seg.ts?token=···&n=···"),
             (r#"#EXT-X-KEY:URI="k?t=1",IV=0x0A"#, r#"#EXT-X-KEY:URI="k?t=·",IV=0x0A"#),
             (r#"URI="data:a;b,QQ==",X=1"#, r#"URI="d············",X=1"#),
+            (r#"URI="http://u:pw@h:99999/x",IV=zz"#, r#"URI="http://····@h:99999/x",IV=zz"#),
+            ("http://h/hdntl=abc/a?b", "http://h/hdntl=···/a?·"),
+            ("hdntl%3Dabc/a.ts", "hdntl%3D···/a.ts"),
+            (r#"URI="t=1/a?secret&b=c&",X=a"#, r#"URI="t=·/a?······&b=·&",X=a"#),
+            (r#"#EXT-X-KEY:URI="a==",A=1"#, r#"#EXT-X-KEY:URI="a=·",A=1"#),
+            (r#"#EXT-X-DEFINE:NAME="t",VALUE="a b""#, r#"#EXT-X-DEFINE:NAME="t",VALUE="···""#),
+            ("#EXT-X-DATERANGE:ID=\"é=ü\",A=1/2", "#EXT-X-DATERANGE:ID=\"é=·\",A=1/2"),
             ("#EXTINF:9.9,a = b", "#EXTINF:9.9,a = b"),
         ] {
             let excerpt = Excerpt::new(line, 0);

@@ -1,6 +1,6 @@
 //! What an output is made of, and from what: an output that was begun as one is not taken up as another.
 
-use aqueduct_core::{Changes, Given, Presentation, Track, TrackId};
+use aqueduct_core::{Changes, Given, Presentation, SafeUrl, Track, TrackId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -50,7 +50,7 @@ impl Job {
         let tracks = presentation.tracks.iter().filter(|track| tracks.contains(&track.id));
         Self {
             program: env!("CARGO_PKG_VERSION").into(),
-            input: presentation.account.documents.first().map(|document| address(&document.url)),
+            input: input(presentation),
             asked: asked(presentation),
             container: container.into(),
             salt: salt(),
@@ -128,6 +128,13 @@ impl JobTrack {
             live: track.live,
         }
     }
+}
+
+/// Where the presentation was found, if that can be asked for again as it may be told.
+fn input(presentation: &Presentation) -> Option<String> {
+    let url = &presentation.account.documents.first()?.url;
+    let told = url.url().path().split('/').all(|segment| SafeUrl::named_value(segment).is_none());
+    told.then(|| address(url))
 }
 
 /// What tells the input of a presentation from others. Unlike an [`address`] it has the query, which is often all that tells

@@ -3,6 +3,7 @@
 //! Behind a line that says what it is, a record stands behind its length and a CRC-32 of both, so that a tail that was torn off, or blocks that a power cut left
 //! empty, are noticed: reading ends at the first record that is not whole.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -247,14 +248,20 @@ impl Entry {
 }
 
 /// A URL without what may be secret or change from one day to the next: user name, query and fragment. What a `data:` URL
-/// holds is named by its digest.
+/// holds, and the value of a `name=value` in the path, is named by its digest.
 pub(crate) fn address(url: &SafeUrl) -> String {
     let url = url.url();
+    let digest = |text: &str| format!("sha256-{}", hex(&Sha256::digest(text)[..16]));
     if url.scheme() == "data" {
-        let digest = Sha256::digest(url.as_str());
-        return format!("data:sha256-{}", hex(&digest[..16]));
+        return format!("data:{}", digest(url.as_str()));
     }
+    let segments = url.path().split('/').map(|segment| match SafeUrl::named_value(segment) {
+        Some((name, value)) => Cow::Owned(format!("{name}={}", digest(value))),
+        None => Cow::Borrowed(segment),
+    });
+    let path = segments.collect::<Vec<_>>().join("/");
     let mut url = url.clone();
+    url.set_path(&path);
     url.set_query(None);
     url.set_fragment(None);
     // A URL that cannot have a user name has none.
@@ -469,6 +476,11 @@ mod tests {
                 "https://host.example:8443/a/b.ts",
             ),
             ("http://host.example/a", "http://host.example/a"),
+            // printf SECRET | sha256sum | cut -c1-32
+            (
+                "http://host.example/t=SECRET/a",
+                "http://host.example/t=sha256-0917b13a9091915d54b6336f45909539/a",
+            ),
             // printf data:text/plain,SECRET | sha256sum | cut -c1-32
             ("data:text/plain,SECRET", "data:sha256-4e1d4c18313db35241d1979e1dda5aa7"),
         ] {
