@@ -100,7 +100,8 @@ impl<R: Resolve, F: Fetch, D: Decrypt> Stages<R, F, D> {
     }
 
     fn fetch(&mut self, track: &Track, permits: Permits, named: Receiver<Item<Resource>>) -> Receiver<Item<Clear>> {
-        let (announced, to_fetch) = channel(1);
+        // As many as wait here may share a request.
+        let (announced, to_fetch) = channel(self.options.channel_items);
         let (fetched, to_decrypt) = channel(self.options.channel_items);
         let (clear, to_mux) = channel(self.options.channel_items);
         self.ahead.spawn({

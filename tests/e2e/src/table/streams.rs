@@ -1,5 +1,7 @@
 //! Kinds of streams, and what becomes of them in each container.
 
+use fixture_server::{Fault, Rule};
+
 use super::*;
 
 const LOCAL_PLAYLIST: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{{origin}}/s/plain-ts/0.ts\n\
@@ -139,6 +141,15 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             ..to_ts("streams/worst-variant-on-demand", "/s/variants/index.m3u8")
         },
         to_ts("streams/byte-ranges", "/s/byte-ranges/index.m3u8"),
+        Scenario {
+            rules: vec![Rule::new("*/all.ts", Fault::Delay { milliseconds: 40 })],
+            args: vec!["--concurrency", "1"],
+            asked: vec![Asked::at_most("/s/byte-ranges/all.ts", 2)],
+            ..to_ts(
+                "streams/byte-ranges-that-follow-each-other-share-a-request",
+                "/s/byte-ranges/index.m3u8",
+            )
+        },
         to_mp4("streams/byte-ranges-to-mp4", "/s/byte-ranges/index.m3u8", film()),
         raw("streams/fmp4-concatenation", "/s/fmp4/index.m3u8"),
         raw("streams/fmp4-byte-ranges-concatenation", "/s/fmp4-byte-ranges/index.m3u8"),
@@ -198,7 +209,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         Scenario {
             output: "out.mp4",
             outcome: Outcome::Bytes("film.mp4"),
-            rules: vec![fixture_server::Rule::new("/media/film.mp4", fixture_server::Fault::IgnoreRange)],
+            rules: vec![Rule::new("/media/film.mp4", Fault::IgnoreRange)],
             ..to_ts("streams/plain-file-without-ranges", "/media/film.mp4")
         },
         Scenario {
