@@ -165,6 +165,11 @@ impl FetchError {
         }
     }
 
+    /// Whether nothing answered: no connection, or nothing came for too long.
+    pub fn is_silence(&self) -> bool {
+        matches!(self, Self::Connect { .. } | Self::Timeout { .. })
+    }
+
     /// The HTTP status code, where that is what went wrong.
     pub fn status(&self) -> Option<u16> {
         match self {

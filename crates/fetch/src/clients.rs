@@ -1,16 +1,18 @@
 //! The HTTP clients: one for each reach, so that no connection is used by a request that could not have made it.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aqueduct_core::FetchError;
 use reqwest::dns::Resolve;
 use reqwest::{Client, ClientBuilder};
 use rustls::ClientConfig;
+use url::Url;
 
 use crate::address::Space;
 use crate::fetcher::Options;
-use crate::resolver::{Guard, System};
+use crate::resolver::{Guard, LookedUp, System};
 use crate::tls;
 
 /// The largest head of an answer over HTTP/2, in bytes (RFC 9113, 6.5.2). Over HTTP/1.1 hyper has bounds of its own.
@@ -31,6 +33,7 @@ pub(crate) struct Clients {
     resolver: Arc<dyn Resolve>,
     /// The hosts of the proxies in use. A proxy resolves the names, and its address is the one that is connected to.
     proxies: Arc<[String]>,
+    looked_up: Arc<LookedUp>,
     by_reach: [Mutex<Current>; 4],
 }
 
@@ -51,23 +54,21 @@ pub(crate) struct Pool {
 impl Clients {
     /// Clients over the system's name resolution.
     pub(crate) fn new(options: &Options) -> Result<Self, FetchError> {
-        Self::over(options, Arc::new(System))
+        Self::over(options, environment_proxies(), Arc::new(System))
     }
 
-    /// Clients over another name resolution.
-    pub(crate) fn over(options: &Options, resolver: Arc<dyn Resolve>) -> Result<Self, FetchError> {
-        if let Some(proxy) = &options.proxy {
+    /// Clients in another environment, over another name resolution.
+    pub(crate) fn over(options: &Options, environment: Vec<String>, resolver: Arc<dyn Resolve>) -> Result<Self, FetchError> {
+        let proxies = options.proxy.clone().map_or(environment, |proxy| vec![proxy]);
+        for proxy in &proxies {
             check_proxy(proxy)?;
         }
-        let proxies = match &options.proxy {
-            Some(proxy) => vec![proxy.clone()],
-            None => environment_proxies(),
-        };
         let clients = Self {
             options: options.clone(),
             tls: tls::config(&options.insecure)?,
             resolver,
             proxies: proxies.iter().map(|proxy| host(proxy)).collect(),
+            looked_up: Arc::default(),
             by_reach: Default::default(),
         };
         // What cannot be used is told now, and not with the first request.
@@ -76,8 +77,18 @@ impl Clients {
     }
 
     /// Whether requests may go through a proxy.
-    pub(crate) fn proxied(&self) -> bool {
+    fn proxied(&self) -> bool {
         !self.proxies.is_empty()
+    }
+
+    /// How near the server is whose answer came from `address`, if that can be told. Where there is a proxy, the address may be
+    /// the proxy's, but not that of a name that was looked up here.
+    pub(crate) fn space(&self, url: &Url, address: Option<SocketAddr>) -> Option<Space> {
+        if self.proxied() {
+            self.looked_up.space(url.host_str()?)
+        } else {
+            address.map(|address| Space::of(address.ip()))
+        }
     }
 
     /// Whether requests may go through a proxy on this host.
@@ -112,6 +123,7 @@ impl Clients {
         let guard = Guard {
             reach,
             proxies: Arc::clone(&self.proxies),
+            looked_up: Arc::clone(&self.looked_up),
             inner: Arc::clone(&self.resolver),
         };
         let builder = Client::builder()
@@ -172,7 +184,7 @@ fn check_proxy(proxy: &str) -> Result<(), FetchError> {
     const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
     let scheme = proxy.split_once("://").map_or("http", |(scheme, _)| scheme).to_ascii_lowercase();
     if SCHEMES.contains(&scheme.as_str()) {
-        return Ok(());
+        return reqwest::Proxy::all(proxy).map(drop).map_err(unusable);
     }
     Err(FetchError::Other(
         format!("a proxy of scheme {scheme:?} is not known: use {}", SCHEMES.join(", ")).into(),

@@ -13,10 +13,11 @@ use crate::clients::{self, Clients};
 use crate::cookies::Jar;
 use crate::credentials::Credentials;
 use crate::local::{self, LocalFile};
+use crate::outage::Outage;
 use crate::policy::Policy;
 use crate::rate::Rate;
 use crate::reader::Head;
-use crate::retry::{Outage, Retries};
+use crate::retry::Retries;
 use crate::shelf::{Interest, Ranges, Shelves};
 use crate::sink::Sink;
 
@@ -238,14 +239,20 @@ impl HttpFetcher {
             carry.interest.get_or_insert_with(|| self.shelves.interest(resource, range.offset));
         }
         carry.without_range = false;
-        let mut retries = Retries::new(&self.options, &self.outage);
+        if resource.redundant && self.outage.is_left(&resource.url) {
+            return Err(FetchError::Connect {
+                url: resource.url.clone(),
+                source: "nothing answered there a moment ago".into(),
+            });
+        }
+        let mut retries = Retries::new(&self.options, &self.outage, resource);
         let mut memory = Memory::default();
         let (mut reached, mut tried, mut tried_without_range) = (0, 0, false);
         loop {
             let before = sink.received();
             let failure = match attempt(self, resource, sink, &mut memory, carry).await {
                 Ok(head) => {
-                    self.outage.end();
+                    self.outage.end(&resource.url);
                     return Ok(head);
                 }
                 Err(failure) => failure,
@@ -263,9 +270,9 @@ impl HttpFetcher {
             let error = failure.error();
             sink.failed(&error);
             let delay = if passing {
-                retries.after(&elsewhere(resource), resource.kind, received)
+                retries.after(&elsewhere(resource), received)
             } else {
-                retries.after(&error, resource.kind, received)
+                retries.after(&error, received)
             };
             // What failed for several parts may be had for one, and what failed for a range without it.
             let together = carry.ahead > 0 && received <= before && !matches!(error, FetchError::Refused { .. });

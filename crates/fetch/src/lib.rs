@@ -102,6 +102,7 @@ mod local;
 mod missing;
 mod netrc;
 mod netscape;
+mod outage;
 mod pace;
 mod permits;
 mod policy;

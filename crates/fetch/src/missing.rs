@@ -80,7 +80,15 @@ impl<F: Fetch> OtherPlaces<'_, F> {
                 }
             }
         }
-        (item, Err(error))
+        // Nobody has it. A server that was left soon may be back, or it is the network that is gone, and comes again.
+        match resource(&item).filter(|resource| resource.redundant && error.is_silence()) {
+            Some(resource) => {
+                let alone = resource.clone().redundant(false);
+                let fetched = self.fetch.fetch(&alone, self.lender.grant_first(&alone)).await;
+                (item, fetched.map(|fetched| fetched.body))
+            }
+            None => (item, Err(error)),
+        }
     }
 }
 

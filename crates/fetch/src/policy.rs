@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -75,10 +74,9 @@ impl Policy {
         Space::of_host(by).unwrap_or_else(|| self.near().get(&by.origin()).copied().unwrap_or(Space::Public))
     }
 
-    /// Judges the address that was connected to, and learns from it how near `url` is.
-    pub(crate) fn connected(&self, named_by: Option<&SafeUrl>, url: &SafeUrl, address: IpAddr) -> Result<(), FetchError> {
-        let (space, reach) = (Space::of(address), self.reach(named_by));
-        if space > reach {
+    /// Judges the space that was connected to, and learns from it how near `url` is.
+    pub(crate) fn connected(&self, named_by: Option<&SafeUrl>, url: &SafeUrl, space: Space) -> Result<(), FetchError> {
+        if space > self.reach(named_by) {
             return Err(FetchError::Refused {
                 url: url.clone(),
                 reason: format!("it is at {space}, and a document from farther away names it; --allow-private permits it"),
@@ -232,7 +230,7 @@ mod tests {
     #[test]
     fn a_name_is_as_near_as_the_farthest_address_that_it_was_met_at() {
         let at = |policy: &Policy, named_by: Option<&str>, url: &str, address: &str| {
-            policy.connected(named_by.map(safe).as_ref(), &safe(url), address.parse().unwrap())
+            policy.connected(named_by.map(safe).as_ref(), &safe(url), Space::of(address.parse().unwrap()))
         };
         let intranet = Some("http://wiki.corp.example/page");
         let policy = allowing_private(false);

@@ -70,11 +70,8 @@ pub(crate) async fn send(
                 });
             }
         };
-        // Behind a proxy the address is the proxy's.
-        if let Some(address) = response.remote_addr()
-            && !fetcher.clients.proxied()
-        {
-            fetcher.policy.connected(named_by.as_ref(), &url, address.ip())?;
+        if let Some(space) = fetcher.clients.space(url.url(), response.remote_addr()) {
+            fetcher.policy.connected(named_by.as_ref(), &url, space)?;
         }
         options.cookies.store(url.url(), response.headers().get_all(header::SET_COOKIE));
         if !is_redirect(response.status()) {
@@ -152,7 +149,7 @@ mod tests {
             ..Options::default()
         };
         let mut fetcher = HttpFetcher::new(options).unwrap();
-        fetcher.clients = Clients::over(&fetcher.options, Arc::new(Scripted::new(answers))).unwrap();
+        fetcher.clients = Clients::over(&fetcher.options, Vec::new(), Arc::new(Scripted::new(answers))).unwrap();
         fetcher
     }
 
@@ -200,7 +197,7 @@ mod tests {
         // A page that was public when it was read, and whose own name is this machine's now.
         let moved = fetcher(&[&["127.0.0.1"]]);
         let own = Url::parse(&at("/page")).unwrap().into();
-        moved.policy.connected(None, &own, "1.1.1.1".parse().unwrap()).unwrap();
+        moved.policy.connected(None, &own, Space::Public).unwrap();
         let error = fetch(&moved, Some(&at("/page")), &at("/f")).await.unwrap_err();
         assert!(matches!(error, FetchError::Refused { .. }), "{error:?}");
         assert_eq!(server.stats().read(fixture_server::Tally::requests), 0, "nobody was asked");
@@ -215,7 +212,7 @@ mod tests {
         };
         let mut fetcher = HttpFetcher::new(options).unwrap();
         let near: &[&[&str]] = &[&["127.0.0.1"]];
-        fetcher.clients = Clients::over(&fetcher.options, Arc::new(Scripted::new(near))).unwrap();
+        fetcher.clients = Clients::over(&fetcher.options, Vec::new(), Arc::new(Scripted::new(near))).unwrap();
         for (named_by, refused) in [
             (Some("http://public.example/"), true),
             (Some("http://proxy.example:8080/"), false),
@@ -224,6 +221,26 @@ mod tests {
             let error = fetch(&fetcher, named_by, "http://proxy.example:8080/f").await.unwrap_err();
             assert_eq!(matches!(error, FetchError::Refused { .. }), refused, "{named_by:?}: {error:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_no_proxy_looks_up_is_as_near_as_without_one() {
+        let server = server();
+        let port = Url::parse(server.origin()).unwrap().port().unwrap();
+        let at = |path: &str| format!("http://near.example:{port}{path}");
+        let options = Options {
+            retries: 0,
+            ..Options::default()
+        };
+        let mut fetcher = HttpFetcher::new(options).unwrap();
+        let near: &[&[&str]] = &[&["127.0.0.1"]];
+        // It is for other addresses, as `https_proxy` names one.
+        let environment = vec!["http://proxy.example:1".into()];
+        fetcher.clients = Clients::over(&fetcher.options, environment, Arc::new(Scripted::new(near))).unwrap();
+        fetch(&fetcher, None, &at("/f")).await.unwrap();
+        fetch(&fetcher, Some(&at("/f")), &at("/f")).await.unwrap();
+        let error = fetch(&fetcher, Some("http://public.example/"), &at("/f")).await.unwrap_err();
+        assert!(matches!(error, FetchError::Refused { .. }), "{error:?}");
     }
 
     #[tokio::test]
@@ -240,7 +257,7 @@ mod tests {
             ..Options::default()
         };
         let mut fetcher = HttpFetcher::new(options).unwrap();
-        fetcher.clients = Clients::over(&fetcher.options, Arc::new(Silent)).unwrap();
+        fetcher.clients = Clients::over(&fetcher.options, Vec::new(), Arc::new(Silent)).unwrap();
         let server = Server::start(Config {
             files: [("/late".to_owned(), "x".into()), ("/stuck".to_owned(), "xyz".into())].into(),
             rules: vec![

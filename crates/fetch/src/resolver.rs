@@ -1,8 +1,9 @@
 //! Name resolution that only finds what may be connected to.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
@@ -40,12 +41,37 @@ impl fmt::Display for TooNear {
 
 impl std::error::Error for TooNear {}
 
+/// Names that are remembered, at most. Beyond that a name counts as one that was not looked up.
+const NAMES: usize = 1024;
+
+/// How near the names are that were looked up here, in lower case. Of several answers the farthest counts.
+#[derive(Debug, Default)]
+pub(crate) struct LookedUp(Mutex<HashMap<String, Space>>);
+
+impl LookedUp {
+    /// How near this name is; `None` where nobody looked it up here, but perhaps a proxy.
+    pub(crate) fn space(&self, name: &str) -> Option<Space> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
+    }
+
+    fn note(&self, name: String, space: Space) {
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = names.get_mut(&name) {
+            *known = space.min(*known);
+        } else if names.len() < NAMES {
+            names.insert(name, space);
+        }
+    }
+}
+
 /// A name resolver that leaves out addresses nearer than `reach`, so that the connection cannot go there whatever a
 /// name server answers, or answers the second time.
 pub(crate) struct Guard {
     pub(crate) reach: Space,
     /// Proxies, in lower case: the user chose them, wherever they are.
     pub(crate) proxies: Arc<[String]>,
+    /// Where it tells what it found.
+    pub(crate) looked_up: Arc<LookedUp>,
     pub(crate) inner: Arc<dyn Resolve>,
 }
 
@@ -53,7 +79,7 @@ impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
         let host = name.as_str().to_ascii_lowercase();
         let (reach, proxy) = (self.reach, self.proxies.contains(&host));
-        let found = self.inner.resolve(name);
+        let (found, looked_up) = (self.inner.resolve(name), Arc::clone(&self.looked_up));
         Box::pin(async move {
             let found: Vec<SocketAddr> = found.await?.collect();
             let spaces = found.iter().map(|found| Space::of(found.ip()));
@@ -64,6 +90,9 @@ impl Resolve for Guard {
             let within: Vec<SocketAddr> = found.into_iter().filter(|found| Space::of(found.ip()) <= reach).collect();
             if within.is_empty() {
                 return Err(TooNear { name: host, nearest }.into());
+            }
+            if let Some(farthest) = within.iter().map(|found| Space::of(found.ip())).min() {
+                looked_up.note(host, farthest);
             }
             Ok(Box::new(within.into_iter()) as Addrs)
         })
@@ -134,6 +163,7 @@ pub(crate) mod tests {
             let guard = Guard {
                 reach,
                 proxies: Arc::new([]),
+                looked_up: Arc::default(),
                 inner: Arc::new(Scripted::new(answers)),
             };
             for expected in expected {
@@ -151,9 +181,26 @@ pub(crate) mod tests {
         let guard = Guard {
             reach: Space::Public,
             proxies: Arc::new(["proxy.lan".into()]),
+            looked_up: Arc::default(),
             inner: Arc::new(Scripted::new(&[&["192.168.0.9"]])),
         };
         assert_eq!(found(&guard, "Proxy.LAN").await.unwrap(), ["192.168.0.9"]);
         found(&guard, "other.lan").await.unwrap_err();
+        assert_eq!(guard.looked_up.space("proxy.lan"), None, "what is behind it is elsewhere");
+        assert_eq!(guard.looked_up.space("other.lan"), None, "nobody went there");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_was_looked_up_is_as_near_as_its_farthest_answer() {
+        let guard = Guard {
+            reach: Space::Machine,
+            proxies: Arc::new([]),
+            looked_up: Arc::default(),
+            inner: Arc::new(Scripted::new(&[&["127.0.0.1"], &["10.0.0.1", "127.0.0.1"], &["127.0.0.1"]])),
+        };
+        for expected in [Space::Machine, Space::Private, Space::Private] {
+            found(&guard, "Name.example").await.unwrap();
+            assert_eq!(guard.looked_up.space("name.example"), Some(expected));
+        }
     }
 }

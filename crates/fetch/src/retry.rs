@@ -1,17 +1,23 @@
 //! When a failed request is tried again, and when not any more.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use aqueduct_core::{FetchError, Kind};
+use aqueduct_core::{FetchError, Kind, Resource};
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use reqwest::header::{self, HeaderMap};
-use tokio::time::Instant;
 
 use crate::fetcher::Options;
+use crate::outage::Outage;
 
 /// A `Retry-After` longer than this ends the tries: whoever waits should know.
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(120);
+
+/// A server that has answered before, and that no connection reaches any more, is waited for so long: a cable that was
+/// pulled, another network, a restart.
+const ABSENCE: Duration = Duration::from_secs(60);
+
+/// How often what is to be had elsewhere too is asked for again where nothing answers.
+const REDUNDANT: usize = 1;
 
 /// So many more bytes, and a request that failed has all its tries again.
 const PROGRESS: u64 = 256 << 10;
@@ -24,36 +30,50 @@ const MISSING: usize = 2;
 pub(crate) struct Retries<'a> {
     options: &'a Options,
     outage: &'a Outage,
+    resource: &'a Resource,
     delays: ExponentialBackoff,
     missing: usize,
+    redundant: usize,
     reached: u64,
 }
 
 impl<'a> Retries<'a> {
-    pub(crate) fn new(options: &'a Options, outage: &'a Outage) -> Self {
+    pub(crate) fn new(options: &'a Options, outage: &'a Outage, resource: &'a Resource) -> Self {
         Self {
             options,
             outage,
+            resource,
             delays: delays(options),
             missing: MISSING,
+            redundant: REDUNDANT,
             reached: 0,
         }
     }
 
-    /// How long to wait before the next try at something of this kind, of which `received` bytes are here; `None` when
-    /// `error` is final.
-    pub(crate) fn after(&mut self, error: &FetchError, kind: Kind, received: u64) -> Option<Duration> {
+    /// How long to wait before the next try, when `received` bytes are here; `None` when `error` is final.
+    pub(crate) fn after(&mut self, error: &FetchError, received: u64) -> Option<Duration> {
+        let Resource { url, kind, redundant, .. } = self.resource;
         // A long transfer that gets on, break by break, is not a failing one.
         if received >= self.reached.saturating_add(PROGRESS) {
             self.reached = received;
             self.delays = delays(self.options);
-            self.outage.end();
+            self.outage.end(url);
         }
+        let absent = matches!(error, FetchError::Connect { .. })
+            .then(|| self.outage.absent(url))
+            .flatten();
         let may_come = matches!(error.status(), Some(404 | 410)) && matches!(kind, Kind::Playlist | Kind::Init | Kind::Segment);
         if may_come {
             self.missing = self.missing.checked_sub(1)?;
         } else if !error.is_retryable() || self.outage.lasted() > self.options.give_up_after {
             return None;
+        }
+        if *redundant && error.is_silence() {
+            let Some(left) = self.redundant.checked_sub(1) else {
+                self.outage.leave(url);
+                return None;
+            };
+            self.redundant = left;
         }
         let asked = match error {
             FetchError::Status { retry_after, .. } => retry_after.unwrap_or_default(),
@@ -62,9 +82,13 @@ impl<'a> Retries<'a> {
         if asked > LONGEST_WAIT {
             return None;
         }
+        let bound = match (self.delays.next(), absent) {
+            (Some(bound), _) => bound,
+            (None, Some(absent)) if self.options.retries > 0 && absent <= ABSENCE => self.options.longest_delay,
+            _ => return None,
+        };
         // Full jitter: requests that failed together do not come back together.
-        let delay = self.delays.next()?.mul_f64(fastrand::f64());
-        Some(asked.saturating_add(delay))
+        Some(asked.saturating_add(bound.mul_f64(fastrand::f64())))
     }
 }
 
@@ -74,36 +98,6 @@ fn delays(options: &Options) -> ExponentialBackoff {
         .with_max_delay(options.longest_delay)
         .with_max_times(options.retries)
         .build()
-}
-
-/// How long nothing has succeeded, over all requests of a job.
-#[derive(Debug, Default)]
-pub(crate) struct Outage(Mutex<Option<Failing>>);
-
-#[derive(Clone, Copy, Debug)]
-struct Failing {
-    since: Instant,
-    last: Instant,
-}
-
-impl Outage {
-    /// Something succeeded.
-    pub(crate) fn end(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    /// Something failed: says since when everything does.
-    fn lasted(&self) -> Duration {
-        let now = Instant::now();
-        let mut failing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Between failures that lie far apart nothing was asked for.
-        let since = match *failing {
-            Some(before) if now - before.last <= 2 * LONGEST_WAIT => before.since,
-            _ => now,
-        };
-        *failing = Some(Failing { since, last: now });
-        now - since
-    }
 }
 
 /// `Retry-After` (RFC 9110, 10.2.3): seconds, or a date, which counts from the server's own `Date` where it tells one.
@@ -125,6 +119,10 @@ mod tests {
     use url::Url;
 
     use super::*;
+
+    fn resource(kind: Kind) -> Resource {
+        Resource::new(kind, Url::parse("http://host.example/").unwrap())
+    }
 
     fn status(status: u16, retry_after: Option<u64>) -> FetchError {
         FetchError::Status {
@@ -154,9 +152,10 @@ mod tests {
         ];
         for (name, error, kind, expected) in cases {
             let outage = Outage::default();
-            let mut retries = Retries::new(&options, &outage);
+            let resource = resource(kind);
+            let mut retries = Retries::new(&options, &outage, &resource);
             let mut tries = 0;
-            while retries.after(&error, kind, 0).is_some() {
+            while retries.after(&error, 0).is_some() {
                 tries += 1;
             }
             assert_eq!(tries, expected, "{name}");
@@ -171,14 +170,14 @@ mod tests {
             longest_delay: Duration::from_secs(2),
             ..Options::default()
         };
-        let outage = Outage::default();
+        let (outage, segment) = (Outage::default(), resource(Kind::Segment));
         let bounds = [100, 200, 400, 800, 1600, 2000, 2000, 2000].map(Duration::from_millis);
         let mut longest = [Duration::ZERO; 8];
         let mut shortest = [Duration::MAX; 8];
         for _ in 0..400 {
-            let mut retries = Retries::new(&options, &outage);
+            let mut retries = Retries::new(&options, &outage, &segment);
             for at in 0..bounds.len() {
-                let delay = retries.after(&status(503, None), Kind::Segment, 0).unwrap();
+                let delay = retries.after(&status(503, None), 0).unwrap();
                 longest[at] = longest[at].max(delay);
                 shortest[at] = shortest[at].min(delay);
             }
@@ -191,9 +190,7 @@ mod tests {
             );
             assert!(shortest[at] <= bounds[at].mul_f64(0.1), "{at}: {shortest:?}");
         }
-        let asked = Retries::new(&options, &outage)
-            .after(&status(503, Some(7)), Kind::Segment, 0)
-            .unwrap();
+        let asked = Retries::new(&options, &outage, &segment).after(&status(503, Some(7)), 0).unwrap();
         assert!(asked >= Duration::from_secs(7), "the server's wish is the least");
     }
 
@@ -203,25 +200,79 @@ mod tests {
             retries: 100,
             ..Options::default()
         };
-        let outage = Outage::default();
+        let (outage, segment) = (Outage::default(), resource(Kind::Segment));
         let error = status(503, None);
         let minute = || tokio::time::advance(Duration::from_secs(60));
         let mut minutes = 0;
-        while Retries::new(&options, &outage).after(&error, Kind::Segment, 0).is_some() {
+        while Retries::new(&options, &outage, &segment).after(&error, 0).is_some() {
             minute().await;
             minutes += 1;
         }
         assert_eq!(minutes, 11, "ten minutes without a success");
-        outage.end();
+        outage.end(&segment.url);
         assert!(
-            Retries::new(&options, &outage).after(&error, Kind::Segment, 0).is_some(),
+            Retries::new(&options, &outage, &segment).after(&error, 0).is_some(),
             "something succeeded"
         );
         tokio::time::advance(Duration::from_secs(3600)).await;
         assert!(
-            Retries::new(&options, &outage).after(&error, Kind::Segment, 0).is_some(),
+            Retries::new(&options, &outage, &segment).after(&error, 0).is_some(),
             "an hour without requests is no hour of failures"
         );
+    }
+
+    fn unreached() -> FetchError {
+        FetchError::Connect {
+            url: resource(Kind::Segment).url,
+            source: "connection refused".into(),
+        }
+    }
+
+    /// How long requests for `resource` are tried again while nothing answers, and how often.
+    async fn patience(options: &Options, outage: &Outage, resource: &Resource, error: &FetchError) -> (Duration, usize) {
+        let (begun, mut tries) = (tokio::time::Instant::now(), 0);
+        let mut retries = Retries::new(options, outage, resource);
+        while let Some(delay) = retries.after(error, 0) {
+            tries += 1;
+            tokio::time::advance(delay).await;
+        }
+        (begun.elapsed(), tries)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_answered_before_is_waited_for_a_minute() {
+        let (options, segment) = (Options::default(), resource(Kind::Segment));
+        let outage = Outage::default();
+        let (lasted, tries) = patience(&options, &outage, &segment, &unreached()).await;
+        assert!(
+            lasted < Duration::from_secs(7) && tries == options.retries,
+            "it never answered: {lasted:?}"
+        );
+        outage.end(&segment.url);
+        let (lasted, _) = patience(&options, &outage, &segment, &unreached()).await;
+        assert!(lasted >= ABSENCE && lasted <= ABSENCE + options.longest_delay, "{lasted:?}");
+        outage.end(&segment.url);
+        let (_, tries) = patience(&options, &outage, &segment, &status(503, None)).await;
+        assert_eq!(tries, options.retries, "it is there");
+        let impatient = Options { retries: 0, ..options };
+        let (_, tries) = patience(&impatient, &outage, &segment, &unreached()).await;
+        assert_eq!(tries, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_others_have_too_is_left_soon_and_not_asked_for_again() {
+        let (options, segment) = (Options::default(), resource(Kind::Segment).redundant(true));
+        let outage = Outage::default();
+        outage.end(&segment.url);
+        let (_, tries) = patience(&options, &outage, &segment, &status(503, None)).await;
+        assert_eq!((tries, outage.is_left(&segment.url)), (options.retries, false), "it is there");
+        let (_, tries) = patience(&options, &outage, &segment, &unreached()).await;
+        assert_eq!((tries, outage.is_left(&segment.url)), (REDUNDANT, true));
+        tokio::time::advance(Duration::from_secs(31)).await;
+        assert!(!outage.is_left(&segment.url), "it may be back");
+        patience(&options, &outage, &segment, &unreached()).await;
+        outage.end(&segment.url);
+        assert!(!outage.is_left(&segment.url), "it is back");
     }
 
     #[tokio::test]
@@ -230,13 +281,13 @@ mod tests {
             retries: 1,
             ..Options::default()
         };
-        let outage = Outage::default();
-        let mut retries = Retries::new(&options, &outage);
+        let (outage, file) = (Outage::default(), resource(Kind::File));
+        let mut retries = Retries::new(&options, &outage, &file);
         let error = status(503, None);
         for received in [0, 300 << 10, 600 << 10] {
-            assert!(retries.after(&error, Kind::File, received).is_some(), "{received}");
+            assert!(retries.after(&error, received).is_some(), "{received}");
         }
-        assert!(retries.after(&error, Kind::File, 610 << 10).is_none());
+        assert!(retries.after(&error, 610 << 10).is_none());
     }
 
     // RFC 9110, 10.2.3 and 5.6.7: both examples of the header, and the three forms of a date.

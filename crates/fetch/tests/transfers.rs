@@ -10,11 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_core::{
-    Budget, ByteRange, Fetch, FetchError, Fetched, Grant, Item, Kind, Lender, Limits, Progress, Resource, Sealed, SegmentInfo, Stop,
+    Budget, ByteRange, Event, Fetch, FetchError, Fetched, Grant, Item, Kind, Lender, Limits, Progress, Resource, Sealed, SegmentInfo, Stop,
     TrackId, channel,
 };
 use aqueduct_fetch::{Concurrency, HttpFetcher, OnMissing, Options, Permits, run};
 use fixture_server::{Config, Fault, Rule, Server};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use url::Url;
 
 const LENGTH: usize = 3_000_000;
@@ -202,6 +204,70 @@ async fn ranges_of_one_file_are_of_one_version() {
         fetch(&fetcher(0), &wanted("\"a\"")).await,
         Err(FetchError::Invalid { .. })
     ));
+}
+
+/// Answers one request, and leaves.
+async fn answer_once(listener: TcpListener) {
+    let (mut connection, _) = listener.accept().await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        assert!(connection.read_buf(&mut head).await.unwrap() > 0);
+    }
+    connection
+        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nmedia")
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_leaves_is_waited_for_and_one_that_was_never_there_is_not() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let segment = Resource::new(Kind::Segment, Url::parse(&format!("http://{address}/f")).unwrap());
+    let retries = 2;
+    let never = Resource::new(Kind::Segment, Url::parse("http://127.0.0.1:1/f").unwrap());
+    assert!(matches!(fetch(&fetcher(retries), &never).await, Err(FetchError::Connect { .. })));
+
+    let fetcher = fetcher(retries);
+    let (first, ()) = tokio::join!(fetch(&fetcher, &segment), answer_once(listener));
+    first.unwrap();
+    let (events, heard) = channel(16);
+    let lender = Lender {
+        budget: Budget::new(1 << 20),
+        track: TrackId::new(0),
+        limits: Limits::default(),
+        progress: Progress::with_events(events),
+    };
+    let grant = lender.grant(&segment, 0).await;
+    let back = async {
+        let mut tries = 0;
+        while tries < 3 * retries {
+            tries += usize::from(matches!(heard.recv().await.unwrap(), Event::Retry { .. }));
+        }
+        answer_once(TcpListener::bind(address).await.unwrap()).await;
+    };
+    let (again, ()) = tokio::join!(fetcher.fetch(&segment, grant), back);
+    assert_eq!(again.unwrap().body.as_slice(), b"media");
+}
+
+#[tokio::test]
+async fn what_others_have_too_is_asked_for_twice_where_nothing_answers() {
+    let fetcher = fetcher(5);
+    let dead = Resource::new(Kind::Segment, Url::parse("http://127.0.0.1:1/f").unwrap()).redundant(true);
+    for expected in [1, 0] {
+        let (events, heard) = channel(16);
+        let lender = Lender {
+            budget: Budget::new(1 << 20),
+            track: TrackId::new(0),
+            limits: Limits::default(),
+            progress: Progress::with_events(events),
+        };
+        let grant = lender.grant(&dead, 0).await;
+        assert!(matches!(fetcher.fetch(&dead, grant).await, Err(FetchError::Connect { .. })));
+        drop(lender);
+        let retries = std::iter::from_fn(|| heard.try_recv().ok()).filter(|event| matches!(event, Event::Retry { .. }));
+        assert_eq!(retries.count(), expected);
+    }
 }
 
 #[tokio::test]

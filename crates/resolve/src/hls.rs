@@ -42,6 +42,7 @@ impl Layer {
     /// Where else the same is.
     fn add_ways(&mut self, others: impl Iterator<Item = Resource>) {
         self.plan.ways = Ways::new(self.plan.ways.address(0).clone(), others);
+        self.plan.at.redundant = self.plan.ways.address(0).redundant;
     }
 }
 

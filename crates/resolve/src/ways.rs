@@ -51,6 +51,10 @@ impl Ways {
                 all.push(other);
             }
         }
+        let redundant = all.len() > 1;
+        for way in &mut all {
+            way.redundant = redundant;
+        }
         Self {
             all,
             current: AtomicUsize::new(0),
