@@ -6,7 +6,7 @@
 use std::io::{self, Read};
 
 use aqueduct_core::{FetchError, Grant, Kind, Resource, SafeUrl};
-use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use flate2::bufread::{DeflateDecoder, GzDecoder, ZlibDecoder};
 use reqwest::header::{self, HeaderMap};
 
 use crate::sniff;
@@ -50,7 +50,10 @@ impl Coding {
 
     fn decoder(self, packed: &[u8]) -> io::Result<Box<dyn Read + Send + '_>> {
         Ok(match self {
-            Self::Gzip => Box::new(MultiGzDecoder::new(packed)),
+            Self::Gzip => Box::new(Members {
+                decoder: GzDecoder::new(packed),
+                ended: 0,
+            }),
             Self::Deflate if is_zlib(packed) => Box::new(ZlibDecoder::new(packed)),
             Self::Deflate => Box::new(DeflateDecoder::new(packed)),
             Self::Brotli if packed.first().is_some_and(|first| first & 0x7f == LARGE_WINDOW) => {
@@ -63,6 +66,27 @@ impl Coding {
                 Box::new(decoder)
             }
         })
+    }
+}
+
+/// Gzip, member by member (RFC 1952, 2.2), of which there may be 2¹⁶. Zeros behind the last are padding, as `gzip` has it.
+struct Members<'a> {
+    decoder: GzDecoder<&'a [u8]>,
+    ended: u16,
+}
+
+impl Read for Members<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let length = self.decoder.read(buffer)?;
+            let rest = *self.decoder.get_ref();
+            if length > 0 || buffer.is_empty() || rest.iter().all(|byte| *byte == 0) {
+                return Ok(length);
+            }
+            let too_many = || io::Error::new(io::ErrorKind::InvalidData, "too many members");
+            self.ended = self.ended.checked_add(1).ok_or_else(too_many)?;
+            self.decoder = GzDecoder::new(rest);
+        }
     }
 }
 
@@ -223,18 +247,24 @@ mod tests {
         let last = broken.len() - 5;
         broken[last] ^= 1;
         let both = [gzip(b"one "), gzip(b"two")].concat();
+        let padded = [&*gzip(&clear), &[0; 512]].concat();
+        let followed = [&*gzip(&clear), b"more"].concat();
         // From `printf '#EXTM3U' | brotli -c`, the same with `--large_window=28`, and `printf '#EXTM3U' | zstd -c`.
         let brotli = b"\x0f\x03\x80\x23\x45\x58\x54\x4d\x33\x55\x03";
         let large_window = b"\x11\x1c\x0c\x00\x02\x23\x45\x58\x54\x4d\x33\x55\x03";
         let zstd = b"\x28\xb5\x2f\xfd\x04\x58\x39\x00\x00\x23\x45\x58\x54\x4d\x33\x55\x72\x0d\xb0\x35";
         type Case<'a> = (&'a str, Option<Coding>, &'a [u8], Option<&'a [u8]>);
-        let cases: [Case; 21] = [
+        let cases: [Case; 25] = [
             ("declared", Some(Coding::Gzip), &gzip(&clear), Some(&clear)),
             ("declared deflate", Some(Coding::Deflate), &zlib(&clear), Some(&clear)),
             ("bare deflate", Some(Coding::Deflate), &deflate(&clear), Some(&clear)),
             ("bare deflate, cut short", Some(Coding::Deflate), &deflate(&clear)[..9], None),
             ("deflate declared and plain", Some(Coding::Deflate), &clear, None),
             ("declared, in members", Some(Coding::Gzip), &both, Some(b"one two")),
+            ("padded", None, &padded, Some(&clear)),
+            ("declared and padded", Some(Coding::Gzip), &padded, Some(&clear)),
+            ("more behind it", None, &followed, Some(&followed)),
+            ("declared, and more behind it", Some(Coding::Gzip), &followed, None),
             ("declared once, done twice", Some(Coding::Gzip), &gzip(&gzip(&clear)), Some(&clear)),
             ("undeclared", None, &gzip(&clear), Some(&clear)),
             ("in members", None, &both, Some(b"one two")),
@@ -255,6 +285,17 @@ mod tests {
             let undone = undone(declared, body).await;
             assert_eq!(undone.as_deref().ok(), expected, "{name}: {undone:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn members_that_hold_nothing_come_to_an_end() {
+        let empty = gzip(b"").repeat(1 << 16);
+        assert_eq!(undone(Some(Coding::Gzip), &gzip(b"").repeat(1000)).await.unwrap(), b"");
+        let segment = Resource::new(Kind::Segment, Url::parse("http://host.example/").unwrap());
+        let mut grant = Grant::unbudgeted(&segment, &Limits::default());
+        grant.write(&[empty, gzip(b"x")].concat()).await.unwrap();
+        let error = undo(Some(Coding::Gzip), &segment.url, &mut grant).await.unwrap_err();
+        assert!(matches!(error, FetchError::Invalid { .. }), "{error:?}");
     }
 
     #[tokio::test]

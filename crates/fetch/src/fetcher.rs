@@ -25,7 +25,7 @@ use crate::sink::Sink;
 /// less is a failed try, so that nobody is fed byte by byte for ever.
 const ENOUGH: u64 = 16 << 10;
 
-/// So many tries at a range that fail, and the whole is asked for, once.
+/// So many tries in a row that fail as if the range were the cause, and the whole is asked for, once.
 const RANGE_TRIES: u32 = 3;
 
 /// So many requests for several parts together that bring nothing, and the rest of the parts are asked for one by one.
@@ -247,7 +247,7 @@ impl HttpFetcher {
         }
         let mut retries = Retries::new(&self.options, &self.outage, resource);
         let mut memory = Memory::default();
-        let (mut reached, mut tried, mut tried_without_range) = (0, 0, false);
+        let (mut reached, mut tried, mut range_tries, mut tried_without_range) = (0, 0, 0, false);
         loop {
             let before = sink.received();
             let failure = match attempt(self, resource, sink, &mut memory, carry).await {
@@ -275,8 +275,9 @@ impl HttpFetcher {
                 retries.after(&error, received)
             };
             // What failed for several parts may be had for one, and what failed for a range without it.
-            let together = carry.ahead > 0 && received <= before && !matches!(error, FetchError::Refused { .. });
+            let together = carry.ahead > 0 && received <= before && may_be_the_others(&error);
             let range = !together && !tried_without_range && may_be_the_range(carry, &error);
+            range_tries = if range { range_tries + 1 } else { 0 };
             if delay.is_none() && !together && !range {
                 return Err(error);
             }
@@ -284,7 +285,7 @@ impl HttpFetcher {
                 carry.ahead = 0;
                 carry.failed_together += 1;
             }
-            carry.without_range = range && (delay.is_none() || tried >= RANGE_TRIES);
+            carry.without_range = range && (delay.is_none() || range_tries >= RANGE_TRIES);
             tried_without_range |= carry.without_range;
             let delay = delay.unwrap_or_default();
             tracing::debug!(url = %resource.url, tried, %error, ?delay, "trying again");
@@ -335,11 +336,17 @@ impl HttpFetcher {
     }
 }
 
+/// Whether a request for several parts may have failed because of those behind the first: neither policy nor a server that
+/// asks to be left alone means them.
+fn may_be_the_others(error: &FetchError) -> bool {
+    !matches!(error, FetchError::Refused { .. } | FetchError::Status { retry_after: Some(_), .. })
+}
+
 /// Whether a request may have failed because it asked for a range, of a resource that no range came of so far.
 fn may_be_the_range(carry: &Carry, error: &FetchError) -> bool {
     let unproven = |interest: &Interest| interest.ranges() != Ranges::Sent;
     let fits = match error {
-        FetchError::Status { status, .. } => matches!(status, 400 | 405 | 416 | 500..=599),
+        FetchError::Status { status, .. } => matches!(status, 400 | 405 | 416 | 500 | 501),
         FetchError::Broken { .. } => true,
         _ => false,
     };

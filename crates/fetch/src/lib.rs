@@ -37,7 +37,7 @@
 //! An answer that holds less than was asked for is gone on from where it ends, at once if it brought 16 KiB, as long as it
 //! is the same resource by its validator or its length. A server that ignores `Range` and sends the whole is read once, by everybody who
 //! wants a range of it, in ascending order, with no memory but that of the ranges, and so is one that fails at every range
-//! of a resource (400, 405, 416, 5xx, a connection that breaks) and sends the whole when asked without; a range that lies behind what was
+//! of a resource (400, 405, 416, 500, 501, a connection that breaks) and sends the whole when asked without; a range that lies behind what was
 //! read already costs another request.
 //!
 //! [`Options::rate_limit`] bounds the bytes per second of all bodies together. It is exact over time, with a burst of a tenth of

@@ -628,13 +628,17 @@ async fn a_server_that_fails_at_ranges_sends_the_whole_about_once() {
         let sent = server.stats().read(|tally| tally.bytes_sent);
         assert!(sent <= 7 * whole, "{status:?}: {sent} bytes for a resource of {whole}");
     }
-    // One that sends ranges has just failed.
-    let failing = server(vec![Rule::new("/f", Fault::status(500)).skip(1)]);
-    let fetcher = fetcher(3);
-    fetch(&fetcher, &resource(&failing, Some((0, 10)))).await.unwrap();
-    assert!(fetch(&fetcher, &resource(&failing, Some((10, 10)))).await.is_err());
-    let without_range = |exchange: &&fixture_server::Exchange| exchange.request.header("range").is_none();
-    assert_eq!(failing.stats().read(|tally| tally.matching("/f").filter(without_range).count()), 0);
+    // Neither one that sent ranges before, nor one that has too much to do, is asked for more.
+    for (fault, spared) in [(Fault::status(500), 1), (Fault::status(503), 0), (Fault::status(404), 0)] {
+        let failing = server(vec![Rule::new("/f", fault).skip(spared)]);
+        let fetcher = fetcher(5);
+        for number in 0..2 {
+            let fetched = fetch(&fetcher, &resource(&failing, Some((10 * number, 10)))).await;
+            assert_eq!(fetched.is_ok(), number < spared);
+        }
+        let without_range = |exchange: &&fixture_server::Exchange| exchange.request.header("range").is_none();
+        assert_eq!(failing.stats().read(|tally| tally.matching("/f").filter(without_range).count()), 0);
+    }
 }
 
 #[tokio::test]
