@@ -136,11 +136,16 @@ fn scoped(origin: SafeUrl, header: &str) -> anyhow::Result<ScopedHeader> {
     let (name, value) = header
         .split_once(':')
         .context("a header without a colon: it needs a name, a colon and a value")?;
-    Ok(ScopedHeader {
+    let header = ScopedHeader {
         origin,
         name: name.trim().into(),
         value: value.trim().into(),
-    })
+    };
+    // Commands that are copied out of a browser have them.
+    if header.is_left_out() {
+        tracing::warn!("the header {} is left out: each transfer has its own", header.name);
+    }
+    Ok(header)
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {

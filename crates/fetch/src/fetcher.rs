@@ -42,6 +42,22 @@ pub struct ScopedHeader {
     pub value: String,
 }
 
+impl ScopedHeader {
+    /// Whether it is one of those that each transfer decides for itself, such as `Range`: it is not sent.
+    pub fn is_left_out(&self) -> bool {
+        const DECIDED: [&str; 7] = [
+            "connection",
+            "content-length",
+            "if-range",
+            "range",
+            "te",
+            "transfer-encoding",
+            "upgrade",
+        ];
+        DECIDED.iter().any(|decided| self.name.eq_ignore_ascii_case(decided))
+    }
+}
+
 impl fmt::Debug for ScopedHeader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} for {}", self.name, self.origin)

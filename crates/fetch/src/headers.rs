@@ -56,7 +56,16 @@ pub(crate) fn of(options: &Options, hop: &Hop<'_>) -> Result<HeaderMap, FetchErr
     let mut own = HeaderMap::new();
     for scoped in options.headers.iter().filter(|scoped| scoped.origin.same_origin(url)) {
         let name = HeaderName::try_from(&scoped.name).map_err(|_| no_header(url, &scoped.name))?;
+        if scoped.is_left_out() {
+            continue;
+        }
         own.append(name, value(url, &scoped.name, &scoped.value)?);
+    }
+    // What servers set meanwhile stands beside the user's cookies, but for those of the same names.
+    if let Some(given) = own.get(header::COOKIE)
+        && let Some(set) = fields.get(header::COOKIE)
+    {
+        own.insert(header::COOKIE, joined(given, set));
     }
     // The user's word replaces what was set above.
     for name in own.keys() {
@@ -66,6 +75,23 @@ pub(crate) fn of(options: &Options, hop: &Hop<'_>) -> Result<HeaderMap, FetchErr
         fields.append(name.clone(), value.clone());
     }
     Ok(fields)
+}
+
+/// The cookies `given`, and those of `set` that have other names.
+fn joined(given: &HeaderValue, set: &HeaderValue) -> HeaderValue {
+    const SEPARATOR: &[u8] = b"; ";
+    let pairs = |value: &HeaderValue| -> Vec<Vec<u8>> {
+        let pairs = value.as_bytes().split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        pairs.filter(|pair| !pair.is_empty()).map(<[u8]>::to_vec).collect()
+    };
+    let name = |pair: &Vec<u8>| pair.split(|byte| *byte == b'=').next().map(<[u8]>::to_vec);
+    let mut all = pairs(given);
+    let names: Vec<_> = all.iter().map(name).collect();
+    all.extend(pairs(set).into_iter().filter(|pair| !names.contains(&name(pair))));
+    // Parts of fields are a field.
+    let mut value = HeaderValue::from_bytes(&all.join(SEPARATOR)).unwrap_or_else(|_| given.clone());
+    value.set_sensitive(true);
+    value
 }
 
 /// A `Referer` that the user gave, for what the user did not: as a browser on that page sends it, but also from https
@@ -209,6 +235,54 @@ mod tests {
             value: "Bearer mine".into(),
         });
         assert_eq!(authorization(&options, "https://a:b@a.example/", None), basic("Bearer mine"));
+    }
+
+    // RFC 6265, 4.2.1: pairs with a semicolon and a space between them.
+    #[test]
+    fn cookies_of_servers_stand_beside_those_of_the_user() {
+        let url = safe("https://a.example/");
+        let hop = Hop {
+            url: &url,
+            named_by: None,
+            referrer: None,
+            range: None,
+        };
+        for (given, expected) in [
+            ("consent=1", "consent=1; c=C"),
+            ("c=mine; consent=1;", "c=mine; consent=1"),
+            (" a = b=c ; cc=1", "a = b=c; cc=1; c=C"),
+        ] {
+            let mut options = options();
+            options.headers.push(ScopedHeader {
+                origin: url.clone(),
+                name: "cookie".into(),
+                value: given.into(),
+            });
+            assert_eq!(of(&options, &hop).unwrap().get("cookie").unwrap(), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn what_the_transfer_decides_is_not_for_the_user_to_say() {
+        let url = safe("https://a.example/");
+        let mut options = Options::default();
+        for name in ["Range", "If-Range", "CONTENT-LENGTH", "Connection", "X-Mine"] {
+            options.headers.push(ScopedHeader {
+                origin: url.clone(),
+                name: name.into(),
+                value: "bytes=0-".into(),
+            });
+        }
+        let hop = Hop {
+            url: &url,
+            named_by: None,
+            referrer: None,
+            range: Some(("bytes=5-9", None)),
+        };
+        let fields = of(&options, &hop).unwrap();
+        assert_eq!(fields.len(), 2, "{fields:?}");
+        assert_eq!(fields.get("range").unwrap(), "bytes=5-9");
+        assert_eq!(fields.get("x-mine").unwrap(), "bytes=0-");
     }
 
     #[test]
