@@ -24,6 +24,8 @@
 //! ```
 
 mod coding;
+mod continuity;
+mod early;
 pub(crate) mod frames;
 mod metadata;
 mod packet;
@@ -38,6 +40,7 @@ use serde::{Deserialize, Serialize};
 
 use self::{
     coding::Coding,
+    early::{Early, Held},
     metadata::Metadata,
     packet::{Framer, PACKET, Packet},
     psi::{Programs, Sections},
@@ -107,13 +110,25 @@ struct Inner {
     chosen: Option<u16>,
     /// The PMT section in force, to see whether the next one says anything new.
     program: Vec<u8>,
+    /// What came before it is known what is in it.
+    early: Early,
     streams: Vec<Stream>,
     /// PIDs of streams that make no track.
     data: Vec<(u16, DataKind, Metadata)>,
     messages: Vec<Message>,
-    /// By track number: the role of each track, as its kind and its place among the streams of that kind.
-    roles: Vec<(TrackKind, usize)>,
+    /// By track number.
+    roles: Vec<Role>,
     clock: Option<i64>,
+}
+
+/// What a track is to its program.
+#[derive(Debug, Serialize, Deserialize)]
+struct Role {
+    kind: TrackKind,
+    /// Its place among the streams of that kind.
+    place: usize,
+    /// Whether it had a sample.
+    brought: bool,
 }
 
 impl Demuxer {
@@ -144,10 +159,14 @@ impl Demuxer {
         let Self { framer, inner } = self;
         let mut stats = std::mem::take(&mut inner.stats);
         framer.finish(&mut stats, |packet, stats| inner.packet(packet, stats, events));
+        inner.boundary(&mut stats, events);
+        stats.packets_before_pmt += inner.early.boundary();
         inner.stats = stats;
-        for stream in &mut inner.streams {
-            stream.boundary();
-        }
+    }
+
+    /// Segments are missing here, as is known already: counters need not go on.
+    pub fn gap(&mut self) {
+        self.inner.streams.iter_mut().for_each(Stream::gap);
     }
 
     /// What comes next is unrelated to what came before (RFC 8216 §4.3.2.3): access units in progress are
@@ -171,11 +190,14 @@ impl Demuxer {
             stats,
             options,
             data,
+            early,
             ..
         } = &mut self.inner;
+        stats.packets_before_pmt += early.forget();
         for (_, kind, metadata) in data {
             count(stats, *kind, metadata.abandon());
         }
+        let before = events.len();
         for stream in streams {
             let track = stream.track;
             stream.flush(&mut Sink {
@@ -185,6 +207,12 @@ impl Demuxer {
                 stats,
             });
         }
+        self.inner.note_samples(events.get(before..));
+    }
+
+    /// The kinds of the streams that a PMT promised and that brought no sample so far.
+    pub fn silent(&self) -> impl Iterator<Item = TrackKind> {
+        self.inner.roles.iter().filter(|role| !role.brought).map(|role| role.kind)
     }
 
     /// Takes the messages of what was pushed: ID3 tags in streams beside pictures and sound, whose times count as those of the
@@ -209,6 +237,7 @@ impl Inner {
         if let Some(stream) = self.streams.iter_mut().find(|stream| stream.info.pid == packet.pid) {
             let track = stream.track;
             let max_unit = self.options.max_unit_bytes;
+            let before = events.len();
             stream.packet(
                 &packet,
                 &mut self.clock,
@@ -219,6 +248,7 @@ impl Inner {
                     stats,
                 },
             );
+            self.note_samples(events.get(before..));
             return;
         }
         let Some(payload) = packet.payload.filter(|_| !packet.error && !packet.scrambled) else {
@@ -250,28 +280,78 @@ impl Inner {
             self.pmt(&packet, payload, stats, events);
         } else if packet.pid < FIRST_FREE_PID {
             // SDT, NIT and their like.
-        } else if self.programs.list().is_empty() {
-            stats.packets_before_pmt += 1;
-            self.guess_pmt(&packet, payload, stats, events);
         } else if self.program.is_empty() {
-            stats.packets_before_pmt += 1;
+            if !self.programs.list().is_empty() || !self.guess_pmt(&packet, payload, stats, events) {
+                stats.packets_before_pmt += self.early.hold(bytes);
+            }
+        } else if self.programs.list().is_empty() {
+            self.guess_pmt(&packet, payload, stats, events);
         }
     }
 
-    /// Without a PAT, what looks like a PMT and has the right CRC is one.
-    fn guess_pmt(&mut self, packet: &Packet<'_>, payload: &[u8], stats: &mut Stats, events: &mut Vec<Event>) {
+    /// A segment ends.
+    fn boundary(&mut self, stats: &mut Stats, events: &mut Vec<Event>) {
+        let before = events.len();
+        for stream in &mut self.streams {
+            let track = stream.track;
+            let max_unit = self.options.max_unit_bytes;
+            stream.boundary(
+                &mut self.clock,
+                &mut Sink {
+                    track,
+                    max_unit,
+                    events,
+                    stats,
+                },
+            );
+        }
+        self.note_samples(events.get(before..));
+    }
+
+    /// Takes what came in front of the PMT, now that it is known what is in it.
+    fn replay(&mut self, stats: &mut Stats, events: &mut Vec<Event>) {
+        for held in self.early.take() {
+            match held {
+                Held::Boundary => self.boundary(stats, events),
+                Held::Packet(packet) => {
+                    let Some(packet) = packet.first_chunk::<PACKET>() else { continue };
+                    let pid = Packet::parse(packet).pid;
+                    let is_of_use =
+                        self.streams.iter().any(|stream| stream.info.pid == pid) || self.data.iter().any(|(data, ..)| *data == pid);
+                    if is_of_use {
+                        self.packet(packet, stats, events);
+                    }
+                }
+            }
+        }
+    }
+
+    fn note_samples(&mut self, events: Option<&[Event]>) {
+        for event in events.into_iter().flatten() {
+            if let Event::Sample { track, .. } = event
+                && let Some(role) = usize::try_from(track.0).ok().and_then(|number| self.roles.get_mut(number))
+            {
+                role.brought = true;
+            }
+        }
+    }
+
+    /// Without a PAT, what looks like a PMT and has the right CRC is one. Returns whether it is.
+    fn guess_pmt(&mut self, packet: &Packet<'_>, payload: &[u8], stats: &mut Stats, events: &mut Vec<Event>) -> bool {
         let looks_like = packet.unit_start && payload.get(..2).is_some_and(|start| start == [0, 2]);
         if !looks_like {
-            return;
+            return false;
         }
         let mut found = None;
         Sections::default().push(payload, true, &mut Stats::default(), |section| found = Some(section.to_vec()));
         let found = found.filter(|section| psi::streams(section).is_some_and(|streams| !streams.is_empty()));
-        if let Some((number, section)) = found.and_then(|section| Some((psi::program_number(&section)?, section))) {
-            self.programs.guess(number, packet.pid);
-            self.chosen = Some(number);
-            self.program(section, stats, events);
-        }
+        let Some((number, section)) = found.and_then(|section| Some((psi::program_number(&section)?, section))) else {
+            return false;
+        };
+        self.programs.guess(number, packet.pid);
+        self.chosen = Some(number);
+        self.program(section, stats, events);
+        true
     }
 
     /// Takes a packet with PMTs of programs that the PAT names, and chooses one of those.
@@ -324,29 +404,35 @@ impl Inner {
             let Some((_, count)) = counts.iter_mut().find(|(counted, _)| *counted == kind) else {
                 continue;
             };
-            let role = (kind, *count);
+            let track = self.track(kind, *count);
             *count += 1;
-            let track = self.track(role);
             match old.iter().position(|stream| stream.info == info && stream.track == track) {
                 Some(at) => self.streams.push(old.swap_remove(at)),
                 None => self.streams.extend(Stream::new(info, track)),
             }
         }
+        let before = events.len();
         for mut gone in old {
             let track = gone.track;
             let max_unit = self.options.max_unit_bytes;
-            gone.flush(&mut Sink {
+            let mut sink = Sink {
                 track,
                 max_unit,
                 events,
                 stats,
-            });
+            };
+            gone.boundary(&mut self.clock, &mut sink);
+            gone.flush(&mut sink);
         }
+        self.note_samples(events.get(before..));
+        self.replay(stats, events);
     }
 
-    fn track(&mut self, role: (TrackKind, usize)) -> TrackId {
-        let number = self.roles.iter().position(|known| *known == role).unwrap_or_else(|| {
-            self.roles.push(role);
+    fn track(&mut self, kind: TrackKind, place: usize) -> TrackId {
+        let known = self.roles.iter().position(|role| role.kind == kind && role.place == place);
+        let number = known.unwrap_or_else(|| {
+            let brought = false;
+            self.roles.push(Role { kind, place, brought });
             self.roles.len() - 1
         });
         TrackId(u32::try_from(number).unwrap_or(u32::MAX))

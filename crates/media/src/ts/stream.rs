@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Stats,
     coding::Coding,
+    continuity::{Continuity, Verdict},
     frames::FrameAssembler,
     packet::Packet,
     pes::{NoHeader, PesHeader, Stamps},
@@ -114,6 +115,10 @@ impl Assembler {
     }
 }
 
+/// Payload of a transport packet: a length of video is only believed where as much is missing. Who takes something out of
+/// a stream seldom mends lengths.
+const LEAST_MISSING: usize = 184;
+
 /// Where in a PES packet the stream is.
 #[derive(Debug, Serialize, Deserialize)]
 enum Pes {
@@ -131,10 +136,9 @@ enum Pes {
 pub(super) struct Stream {
     pub(super) info: EsInfo,
     pub(super) track: TrackId,
-    counter: Option<u8>,
-    /// The counter may break at the next packet that starts a PES packet, without loss: another segment began.
-    may_break: bool,
-    duplicated: bool,
+    continuity: Continuity,
+    /// A segment ended, and no packet of the stream came since.
+    ended: bool,
     pes: Pes,
     assembler: Assembler,
 }
@@ -144,9 +148,8 @@ impl Stream {
         Some(Self {
             info,
             track,
-            counter: None,
-            may_break: false,
-            duplicated: false,
+            continuity: Continuity::default(),
+            ended: false,
             pes: Pes::Outside,
             assembler: Assembler::new(&info)?,
         })
@@ -155,42 +158,55 @@ impl Stream {
     /// Takes a packet of this stream. `clock` is the last decode time of any stream, for unrolling stamps.
     pub(super) fn packet(&mut self, packet: &Packet<'_>, clock: &mut Option<i64>, sink: &mut Sink<'_>) {
         if packet.error {
+            self.release(true, clock, sink);
             sink.stats.transport_errors += 1;
             self.lose(sink);
-            self.counter = None;
+            self.continuity.forget();
             return;
         }
-        let Some(payload) = packet.payload else {
-            // Without payload the counter stands still (§2.4.3.3).
-            if packet.discontinuity {
-                self.counter = None;
-            }
-            return;
-        };
-        if let Some(last) = self.counter.filter(|_| !packet.discontinuity) {
-            if packet.counter == last && !self.may_break && !self.duplicated {
-                // At most once, §2.4.3.3.
-                self.duplicated = true;
-                sink.stats.duplicate_packets += 1;
-                return;
-            }
-            if packet.counter != (last + 1) & 0xf && !(self.may_break && packet.unit_start) {
-                sink.stats.continuity_errors += 1;
-                self.lose(sink);
-            }
+        if packet.discontinuity {
+            self.release(true, clock, sink);
+            self.continuity.forget();
         }
-        self.counter = Some(packet.counter);
-        self.duplicated = false;
-        self.may_break = false;
-        if packet.scrambled {
+        // Without payload the counter stands still (§2.4.3.3).
+        let Some(payload) = packet.payload else { return };
+        match self.continuity.packet(packet, payload, sink.stats) {
+            Verdict::Held => self.release(false, clock, sink),
+            verdict => self.take(verdict, (packet.unit_start, packet.scrambled), payload, clock, sink),
+        }
+    }
+
+    /// Takes packets that were held, as far as it is clear what they are, or all of them.
+    fn release(&mut self, last: bool, clock: &mut Option<i64>, sink: &mut Sink<'_>) {
+        while let Some((packet, verdict)) = self.continuity.release(last, sink.stats) {
+            self.take(verdict, (packet.unit_start, packet.scrambled), &packet.payload, clock, sink);
+        }
+    }
+
+    fn take(
+        &mut self,
+        verdict: Verdict,
+        (unit_start, scrambled): (bool, bool),
+        payload: &[u8],
+        clock: &mut Option<i64>,
+        sink: &mut Sink<'_>,
+    ) {
+        match verdict {
+            Verdict::Breaks => self.lose(sink),
+            Verdict::Repeats | Verdict::Held => return,
+            Verdict::GoesOn | Verdict::Begins => {}
+        }
+        let ended = std::mem::take(&mut self.ended);
+        if scrambled {
             sink.stats.scrambled_packets += 1;
             self.lose(sink);
             return;
         }
-        if packet.unit_start {
+        if unit_start {
             if matches!(self.pes, Pes::Header(_)) {
                 sink.stats.broken_pes += 1;
             }
+            self.end_pes(ended, sink);
             self.header(payload, clock, sink);
             return;
         }
@@ -209,14 +225,22 @@ impl Stream {
     }
 
     /// A new segment begins: its packets may be counted from anywhere.
-    pub(super) fn boundary(&mut self) {
-        self.may_break = true;
+    pub(super) fn boundary(&mut self, clock: &mut Option<i64>, sink: &mut Sink<'_>) {
+        self.release(true, clock, sink);
+        self.continuity.boundary();
+        self.ended = true;
     }
 
-    /// Everything in progress is complete.
+    /// Segments are missing here.
+    pub(super) fn gap(&mut self) {
+        self.continuity.forget();
+    }
+
+    /// Everything in progress is complete; after [`boundary`](Self::boundary).
     pub(super) fn flush(&mut self, sink: &mut Sink<'_>) {
+        self.end_pes(true, sink);
         self.pes = Pes::Outside;
-        self.counter = None;
+        self.continuity.forget();
         assembler!(&mut self.assembler, it => it.flush(sink));
     }
 
@@ -230,6 +254,20 @@ impl Stream {
         assembler!(&mut self.assembler, it => it.damage(sink));
     }
 
+    /// A PES packet ends, at the end of a segment or within.
+    fn end_pes(&mut self, ended: bool, sink: &mut Sink<'_>) {
+        let Pes::Payload(missing) = self.pes else { return };
+        let is_audio = matches!(self.assembler, Assembler::Audio(_));
+        if missing == 0 || !is_audio && (!ended || missing < LEAST_MISSING) {
+            return;
+        }
+        sink.stats.short_pes += 1;
+        // The frame in progress is cut with it. A picture in part is worth more than none.
+        if is_audio {
+            self.lose(sink);
+        }
+    }
+
     fn header(&mut self, bytes: &[u8], clock: &mut Option<i64>, sink: &mut Sink<'_>) {
         match PesHeader::parse(bytes) {
             Ok(header) if header.scrambled => {
@@ -237,11 +275,6 @@ impl Stream {
                 self.pes = Pes::Outside;
             }
             Ok(header) => {
-                // The one before was cut short, and the frame in progress with it. For video it is not believed: who takes
-                // something out of a stream seldom mends lengths, and a picture in part is worth more than none.
-                if matches!((&self.pes, &self.assembler), (Pes::Payload(1..), Assembler::Audio(_))) {
-                    self.lose(sink);
-                }
                 let time = header.stamps.map(|stamps| unroll(stamps, clock));
                 let payload = bytes.get(header.len..).unwrap_or(&[]);
                 self.pes = Pes::Payload(header.payload.unwrap_or(0).saturating_sub(payload.len()));

@@ -215,7 +215,11 @@ impl<W: SampleWriter> Remux<W> {
 
     /// So much is missing.
     fn gap(&mut self, track: TrackId, duration: Duration) {
-        for number in Lane::of(&mut self.lanes, track).outputs.iter().filter_map(|output| output.number) {
+        let lane = Lane::of(&mut self.lanes, track);
+        if let Some(Source::Ts(demuxer)) = &mut lane.source {
+            demuxer.gap();
+        }
+        for number in lane.outputs.iter().filter_map(|output| output.number) {
             self.file.timeline.gap(number, duration);
         }
     }

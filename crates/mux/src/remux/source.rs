@@ -3,7 +3,7 @@
 use std::{mem, ops::Range};
 
 use aqueduct_core::MuxError;
-use aqueduct_media::{SampleData, fmp4, packed, timeline::Clock, ts};
+use aqueduct_media::{SampleData, TrackKind, fmp4, packed, timeline::Clock, ts};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -69,7 +69,16 @@ impl Source {
     /// Tells what its demuxer counted.
     pub(super) fn notes(&self, lane: &str, notes: &mut Vec<String>) {
         match self {
-            Self::Ts(demuxer) => stream_notes(demuxer.stats(), lane, notes),
+            Self::Ts(demuxer) => {
+                stream_notes(demuxer.stats(), lane, notes);
+                for (kind, what) in [
+                    (TrackKind::Video, "streams of pictures that the PMT names brought none"),
+                    (TrackKind::Audio, "streams of sound that the PMT names brought none"),
+                ] {
+                    let silent = demuxer.silent().filter(|silent| *silent == kind).count();
+                    note(notes, lane, silent as u64, what);
+                }
+            }
             Self::Packed(demuxer) => stream_notes(demuxer.stats(), lane, notes),
             Self::Fmp4(demuxer) => {
                 let stats = demuxer.stats();
@@ -135,10 +144,17 @@ fn stream_notes(stats: &ts::Stats, lane: &str, notes: &mut Vec<String>) {
         (stats.sync_losses, "losses of packet synchronisation"),
         (stats.transport_errors, "packets marked as broken"),
         (stats.continuity_errors, "breaks of continuity"),
+        (stats.wrong_counters, "packets with a wrong continuity counter"),
+        (
+            stats.boundary_breaks,
+            "breaks of continuity between segments: the end of one or the beginning of the next is missing",
+        ),
         (stats.scrambled_packets, "packets that are still scrambled"),
         (stats.other_programs, "other programs are not in the file"),
         (stats.broken_sections, "broken PAT or PMT sections"),
         (stats.broken_pes, "broken PES packets"),
+        (stats.short_pes, "PES packets cut short"),
+        (stats.packets_before_pmt, "packets before the first PMT dropped"),
         (stats.damaged_units, "damaged access units dropped"),
         (stats.oversized_units, "oversized access units dropped"),
         (stats.leading_units, "pictures before the first random access point dropped"),

@@ -533,6 +533,53 @@ fn what_cannot_go_into_the_file_is_an_error_or_a_note() {
     );
 }
 
+/// The packets of a segment for which `keep` holds, by the number of packets of their PID behind them.
+fn keep_packets(piece: &mut Piece, keep: impl Fn(u16, usize) -> bool) {
+    let Piece::Segment(bytes) = piece else {
+        panic!("MPEG-TS has no initialization section")
+    };
+    let pid = |packet: &[u8]| u16::from(packet[1] & 0x1f) << 8 | u16::from(packet[2]);
+    let mut behind = [0; 0x2000];
+    let mut kept = Vec::new();
+    for packet in bytes.chunks(188).rev() {
+        let behind = &mut behind[usize::from(pid(packet))];
+        if keep(pid(packet), *behind) {
+            kept.push(packet.to_vec());
+        }
+        *behind += 1;
+    }
+    kept.reverse();
+    *bytes = kept.concat();
+}
+
+#[test]
+fn what_segments_lack_is_told_or_had_all_the_same() {
+    const AUDIO: u16 = 0x101;
+    // Tables that come late cost nothing.
+    let mut late = folder("high-ts");
+    keep_packets(&mut late[0], |pid, _| ![0, 0x1000].contains(&pid));
+    let (file, summary) = mux(&[(TrackKind::Main, late)]).unwrap();
+    assert_eq!(summary.notes, [""; 0]);
+    judge(&file, &["v:0", "a:0"].map(|stream| (stream, bytes_of(&folder("high-ts")))));
+
+    let mut cut = folder("high-ts");
+    keep_packets(&mut cut[1], |pid, behind| pid != AUDIO || behind >= 4);
+    let (_, summary) = mux(&[(TrackKind::Main, cut)]).unwrap();
+    assert!(
+        summary
+            .notes
+            .iter()
+            .any(|note| note.starts_with("track 0: 1 breaks of continuity between segments")),
+        "{:?}",
+        summary.notes
+    );
+
+    let mut silent = folder("high-ts");
+    silent.iter_mut().for_each(|piece| keep_packets(piece, |pid, _| pid != AUDIO));
+    let (_, summary) = mux(&[(TrackKind::Main, silent)]).unwrap();
+    assert_eq!(summary.notes, ["track 0: 1 streams of sound that the PMT names brought none"]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
