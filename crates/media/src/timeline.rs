@@ -35,6 +35,10 @@ use crate::{
 /// Shifts that are remembered: tracks may be this many periods apart.
 const MAX_SHIFTS: usize = 256;
 
+const SECOND: i64 = FLICKS as i64;
+/// From where on time between samples is a hole that counts.
+const HOLE: i64 = SECOND / 2;
+
 /// How a track's time stamps count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Clock {
@@ -74,6 +78,12 @@ pub struct Stats {
     pub jumps: u64,
     /// Samples moved behind their predecessor.
     pub moved_samples: u64,
+    /// Holes in the time of a track that nothing announced and that are left as they are: over half a second from the end
+    /// of a sample to the next, or more than a second from sample to sample, and four usual steps, where samples have no
+    /// duration of their own.
+    pub holes: u64,
+    /// How long they are together.
+    pub hole_time: Duration,
 }
 
 /// The first sample of a track in a period.
@@ -138,6 +148,8 @@ struct Track {
     step: i64,
     /// Holes that were announced since the last sample.
     allowance: i64,
+    /// The same since the last hole.
+    announced: i64,
     span: Option<Span>,
 }
 
@@ -176,6 +188,7 @@ impl Timeline {
     pub fn gap(&mut self, track: usize, duration: Duration) {
         let track = self.track(track);
         track.allowance = track.allowance.saturating_add(flicks(duration));
+        track.announced = track.announced.saturating_add(flicks(duration));
     }
 
     /// Tells where tracks begin in a period, before [`place`](Self::place) sees samples of it. A caller that has
@@ -208,6 +221,7 @@ impl Timeline {
         if self.jumps(start) {
             self.jump(start, period);
         }
+        self.count_hole(start, &state, sample.duration.is_some());
 
         let state = self.track(track);
         let mut dts = sample.dts.saturating_add(state.offset);
@@ -323,6 +337,35 @@ impl Timeline {
         })
     }
 
+    /// Counts a hole in front of a sample, which goes on in the same shift as the one before it.
+    fn count_hole(&mut self, start: Start, before: &Track, has_duration: bool) {
+        let track = self.track(start.track);
+        let Some(end) = before.end.filter(|_| track.shift == before.shift) else {
+            track.announced = 0;
+            return;
+        };
+        let step = before.step;
+        // Pictures may come as seldom as they like, but as regularly.
+        let tolerance = if has_duration {
+            HOLE
+        } else {
+            HOLE.max(SECOND - step).max(4 * step)
+        };
+        let position = to_flicks(start.dts.saturating_add(track.offset), start.timescale);
+        let ahead = position.saturating_sub(end);
+        if ahead <= tolerance || (!has_duration && step <= 0) {
+            return;
+        }
+        // The last picture in front of what is missing may come behind the word of it, so that it waits for its hole. And
+        // playlists round durations.
+        let announced = std::mem::take(&mut track.announced);
+        let ahead = ahead.saturating_sub(announced);
+        if ahead > tolerance.saturating_add(announced / 2) {
+            self.stats.holes += 1;
+            self.stats.hole_time += duration(ahead);
+        }
+    }
+
     /// An unannounced jump: goes where another track went before, or starts a shift of its own.
     fn jump(&mut self, start: Start, period: u64) {
         let before = *self.track(start.track);
@@ -344,6 +387,11 @@ impl Timeline {
         let serial = self.shifts.back().map_or(0, |shift| shift.serial);
         self.adopt(start, Some((serial, period)));
     }
+}
+
+fn duration(flicks: i64) -> Duration {
+    let nanos = i128::from(flicks.max(0)) * 1_000_000_000 / i128::from(FLICKS);
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 fn flicks(duration: Duration) -> i64 {
@@ -464,7 +512,62 @@ mod tests {
         assert_eq!(place(&mut timeline, VIDEO, 0, 5 * 90_000), 5 * 90_000);
         timeline.gap(VIDEO, Duration::from_secs(60));
         assert_eq!(place(&mut timeline, VIDEO, 0, 66 * 90_000), 66 * 90_000);
-        assert_eq!(timeline.stats(), &Stats::default());
+        // From 0.04 s to 5 s; what is announced is no news.
+        let expected = Stats {
+            holes: 1,
+            hole_time: Duration::from_millis(4960),
+            ..Stats::default()
+        };
+        assert_eq!(timeline.stats(), &expected);
+    }
+
+    #[test]
+    fn holes_are_told_from_uneven_steps() {
+        // Times in milliseconds, whether samples have durations (of 40 ms), and the holes.
+        let every = |step: i64| (0..20).map(|n| n * step).collect::<Vec<_>>();
+        let cases: [(&str, Vec<i64>, bool, &[u64]); 8] = [
+            ("25 a second", every(40), false, &[]),
+            ("one in five seconds", every(5000), false, &[]),
+            ("as long as a segment of 1 s", vec![0, 40, 1120, 1160], false, &[1040]),
+            ("a picture that stands for a second", vec![0, 40, 1040, 1080, 2080], false, &[]),
+            ("a segment of 2 s, twice", vec![0, 40, 2080, 2120, 2160, 4200], false, &[2000, 2000]),
+            ("frames with a rounded stamp", vec![0, 40, 90, 500], true, &[]),
+            ("a second of frames", vec![0, 40, 1080, 1120], true, &[1000]),
+            ("running back", vec![5000, 4990, 4980, 5100], true, &[]),
+        ];
+        for (name, times, has_duration, expected) in cases {
+            let mut timeline = Timeline::default();
+            for dts in times {
+                let duration = has_duration.then_some(40);
+                let sample = Sample {
+                    dts,
+                    pts: dts,
+                    duration,
+                    sync: true,
+                    data: (),
+                };
+                timeline.place(0, 0, Clock::Absolute, 1000, sample);
+            }
+            let found = (timeline.stats().holes, timeline.stats().hole_time);
+            let time = Duration::from_millis(expected.iter().sum());
+            assert_eq!(found, (expected.len() as u64, time), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_discontinuity_and_a_closed_jump_are_no_holes() {
+        let mut timeline = Timeline::default();
+        (0..25).for_each(|n| {
+            place(&mut timeline, VIDEO, 0, n * 3600);
+            place(&mut timeline, AUDIO, 0, n * 1024);
+        });
+        // Sound ended half a second before the pictures.
+        for (period, at) in [(1, 900_000), (1, 9_000_000)] {
+            place(&mut timeline, VIDEO, period, at);
+            place(&mut timeline, AUDIO, period, at * 48 / 90);
+        }
+        assert_eq!(timeline.stats().jumps, 1);
+        assert_eq!(timeline.stats().holes, 0);
     }
 
     #[test]

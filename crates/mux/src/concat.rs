@@ -3,7 +3,7 @@
 use aqueduct_core::{Clear, Item, Mux, MuxError, Summary, TrackId, Write};
 use serde::{Deserialize, Serialize};
 
-use crate::{Container, Remaker, checkpoint, container::Media, fragments::Fragments};
+use crate::{Container, Remaker, checkpoint, container::Media, fragments::Fragments, remux::holes};
 
 /// Writes the clear bytes of one track as they come: MPEG-TS, fragmented MP4, packed audio or any plain file.
 ///
@@ -77,18 +77,22 @@ impl Mux for Concat {
     }
 
     fn finish(&mut self, _: &mut Vec<Write>) -> Result<Summary, MuxError> {
-        let (moved, jumps) = self.fragments.as_ref().map_or((0, 0), |fragments| fragments.counts());
-        if moved == 0 {
+        let Some((moved, repairs)) = self.fragments.as_deref().map(Fragments::counts) else {
             return Ok(Summary::new(Remaker::CONCATENATION));
-        }
-        let mut summary = Summary::new("concatenation on one timeline");
+        };
+        let mut summary = Summary::new(if moved == 0 {
+            Remaker::CONCATENATION
+        } else {
+            "concatenation on one timeline"
+        });
         let mut note = |count: u64, what: &str| {
-            if count > 0 {
+            if moved > 0 && count > 0 {
                 summary.notes.push(format!("file: {count} {what}"));
             }
         };
         note(moved, "segments moved in time, behind what comes before them");
-        note(jumps, "unannounced jumps of time stamps closed");
+        note(repairs.jumps, "unannounced jumps of time stamps closed");
+        summary.notes.extend(holes(repairs));
         Ok(summary)
     }
 }

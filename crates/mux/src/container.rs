@@ -132,6 +132,8 @@ enum Chosen {
 
 /// Length of a transport packet (ISO 13818-1, 2.4.3.2).
 const PACKET: usize = 188;
+/// What each begins with.
+const SYNC: u8 = 0x47;
 
 /// What media is, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -349,22 +351,34 @@ impl Auto {
                         .into(),
                 })
             }
-            Media::MpegTs if packets_end(segment) != segment.len() => {
-                broken("it ends in the middle of a transport packet: it was cut short")
-            }
+            Media::MpegTs if packet_is_cut(segment) => broken("it ends in the middle of a transport packet: it was cut short"),
             Media::IsoBmff if !boxes_fit(segment) => broken("its boxes do not add up to its length: it was cut short"),
             _ => Ok(()),
         }
     }
 }
 
-/// Where the transport packets of a segment end (ISO 13818-1, 2.4.3.2).
-fn packets_end(segment: &[u8]) -> usize {
-    let (start, stride) = ts::find_packets(segment).unwrap_or((0, PACKET));
-    let whole = (segment.len() - start) / stride * stride;
-    // The last one need not have what stands between packets.
-    let last = segment.len() - start - whole >= PACKET;
-    start + whole + if last { PACKET } else { 0 }
+/// Whether a segment ends in the middle of a transport packet (ISO 13818-1, 2.4.3.2). Bytes behind the last whole packet that do
+/// not begin with a sync byte are junk.
+fn packet_is_cut(mut segment: &[u8]) -> bool {
+    while let Some((mut at, stride)) = ts::find_packets(segment) {
+        let start = at;
+        while segment.get(at) == Some(&SYNC) && segment.len() - at >= PACKET {
+            at += stride;
+        }
+        // The last one need not have what stands between packets.
+        let Some(rest) = segment.get(at..).filter(|rest| !rest.is_empty()) else {
+            return false;
+        };
+        if at == start {
+            return false;
+        }
+        if rest.len() < PACKET {
+            return rest.first() == Some(&SYNC);
+        }
+        segment = rest;
+    }
+    false
 }
 
 /// Whether the boxes of a segment fill it (ISO 14496-12, 4.2). The last may have no size of its own.
@@ -566,8 +580,20 @@ mod tests {
             packets[at] = 0x47;
         }
         let junk = [b"junk".as_slice(), &packets].concat();
-        assert_eq!((packets_end(&packets), packets_end(&junk)), (packets.len(), junk.len()));
-        assert_ne!(packets_end(&packets[..500]), 500);
+        let cases: [(&str, &[&[u8]], bool); 9] = [
+            ("whole", &[&packets], false),
+            ("behind junk", &[&junk], false),
+            ("cut", &[&packets[..500]], true),
+            ("cut behind junk", &[&junk[..500]], true),
+            ("junk in the middle, then cut", &[&packets, b"junk", &packets[..500]], true),
+            ("junk in the middle", &[&packets, b"junk", &packets], false),
+            ("zeros behind the last", &[&packets, &[0; 300]], false),
+            ("few zeros behind the last", &[&packets, &[0; 7]], false),
+            ("text behind the last", &[&packets, b"junk: NOTHING OF USE"], false),
+        ];
+        for (name, pieces, cut) in cases {
+            assert_eq!(packet_is_cut(&pieces.concat()), cut, "{name}");
+        }
         let moof = b"\0\0\0\x0cmoof1234";
         let mdat = b"\0\0\0\x0amdat12";
         let large = b"\0\0\0\x01mdat\0\0\0\0\0\0\0\x1112345678X";

@@ -1,7 +1,7 @@
 //! Fragmented MP4 that stays as it is, on one timeline.
 
 use aqueduct_core::{MuxError, SegmentInfo};
-use aqueduct_media::timeline::{Clock, Options, Start, Timeline};
+use aqueduct_media::timeline::{self, Clock, Options, Start, Timeline};
 use aqueduct_media::{Event, TrackId, fmp4};
 
 use serde::{Deserialize, Serialize};
@@ -94,9 +94,9 @@ impl Fragments {
         }
     }
 
-    /// How many segments are not as they were, and how many jumps of their times nothing announced.
-    pub(crate) fn counts(&self) -> (u64, u64) {
-        (self.moved, self.timeline.stats().jumps)
+    /// How many segments are not as they were, and what the timeline counted.
+    pub(crate) fn counts(&self) -> (u64, &timeline::Stats) {
+        (self.moved, self.timeline.stats())
     }
 
     /// Refuses a header that cannot stand in for the one that the file has.

@@ -26,7 +26,10 @@ use crate::checkpoint;
 use crate::subtitles::Origin;
 
 pub use self::writer::{Order, SampleWriter};
-pub(crate) use self::{source::Source, writer::media};
+pub(crate) use self::{
+    source::{Source, holes},
+    writer::media,
+};
 
 /// Makes one file of its tracks: MPEG-TS with H.264 or HEVC and any of its usual audio codecs, packed audio, or fragmented
 /// MP4 with any codec. The container is the writer's.
@@ -324,6 +327,7 @@ impl<W: SampleWriter> Mux for Remux<W> {
         ] {
             note(&mut summary.notes, "file", count, what);
         }
+        summary.notes.extend(holes(file.timeline.stats()));
         drift::notes(&file.timeline, lanes, &mut summary.notes);
         file.writer.finish(writes, &mut summary.notes)?;
         Ok(summary)

@@ -3,7 +3,11 @@
 use std::{mem, ops::Range};
 
 use aqueduct_core::MuxError;
-use aqueduct_media::{SampleData, TrackKind, fmp4, packed, timeline::Clock, ts};
+use aqueduct_media::{
+    SampleData, TrackKind, fmp4, packed,
+    timeline::{self, Clock},
+    ts,
+};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -184,4 +188,10 @@ pub(super) fn note(notes: &mut Vec<String>, of: &str, count: u64, what: &str) {
     if count > 0 {
         notes.push(format!("{of}: {count} {what}"));
     }
+}
+
+/// What is told of the holes in the time of tracks.
+pub(crate) fn holes(stats: &timeline::Stats) -> Option<String> {
+    let seconds = stats.hole_time.as_secs_f64();
+    (stats.holes > 0).then(|| format!("file: {} holes in the time of tracks, {seconds:.3} s together", stats.holes))
 }

@@ -215,6 +215,26 @@ fn a_missing_segment_leaves_its_time_empty() {
 }
 
 /// Each segment of a folder of audio in MPEG-TS as packed audio, with the time stamp that its first frame has.
+#[test]
+fn a_segment_that_no_tag_says_is_missing_leaves_a_hole_that_is_counted() {
+    let mut pieces = folder("high-ts");
+    pieces.remove(2);
+    let (file, summary) = mux(&[(TrackKind::Main, pieces)]).unwrap();
+    let told: Vec<_> = summary.notes.iter().filter(|note| note.contains("holes")).collect();
+    let [note] = &told[..] else { panic!("{:?}", summary.notes) };
+    let seconds = note
+        .strip_prefix("file: 2 holes in the time of tracks, ")
+        .and_then(|rest| rest.strip_suffix(" s together"));
+    let seconds: f64 = seconds.unwrap().parse().unwrap();
+    let Some(tracks) = probe(&file) else { return };
+    let widest = tracks.iter().zip([1.0 / 24.0, 1024.0 / 48_000.0]).map(|(times, step)| {
+        let steps = times.windows(2).map(|pair| pair[1][0] - pair[0][0]);
+        steps.fold(0.0, f64::max) - step
+    });
+    let holes: f64 = widest.sum();
+    assert!((seconds - holes).abs() < 2e-3, "{seconds} s, and ffprobe says {holes}");
+}
+
 fn packed(name: &str) -> Vec<Piece> {
     let mut demuxer = aqueduct_media::ts::Demuxer::default();
     folder(name)
