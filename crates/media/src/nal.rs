@@ -167,6 +167,17 @@ pub(crate) fn has_recovery_point(messages: &[u8]) -> bool {
     }
 }
 
+/// The messages of a SEI NAL unit, without its header and emulation prevention, with their `payloadType`.
+pub(crate) fn sei_messages(mut rest: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    std::iter::from_fn(move || {
+        let (kind, after) = sei_number(rest)?;
+        let (size, after) = sei_number(after)?;
+        let payload = after.get(..size)?;
+        rest = after.get(size..)?;
+        Some((kind, payload))
+    })
+}
+
 /// A number of a SEI message header: 0xff bytes add up (ISO 14496-10 §7.3.2.3.1).
 fn sei_number(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let run = bytes.iter().take_while(|&&byte| byte == 0xff).count();

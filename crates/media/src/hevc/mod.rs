@@ -1,5 +1,6 @@
 //! HEVC: parameter sets, the `hvc1` sample entry, and what a NAL unit's first bytes tell.
 
+mod hdr;
 mod sps;
 
 use std::collections::BTreeMap;
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use mp4_atom::{Encode, Hev1, Hvc1, HvcCArray, Hvcc};
 use serde::{Deserialize, Serialize};
 
-use self::sps::Sps;
+use self::{hdr::Hdr, sps::Sps};
 use crate::{
     bits::Bits,
     nal::{Access, Look, MAX_SET, NalCodec, frame_duration, has_recovery_point, unescape},
@@ -43,6 +44,8 @@ pub(crate) struct Hevc {
     pps: BTreeMap<u32, (Bytes, u32)>,
     /// The sequence parameter set of the latest slice.
     active: Option<u32>,
+    /// Of the sequence in force.
+    hdr: Hdr,
     changed: bool,
 }
 
@@ -113,6 +116,7 @@ impl NalCodec for Hevc {
             nal_type::DELIMITER | nal_type::FILLER => false,
             nal_type::PREFIX_SEI => {
                 picture.recovery_point |= has_recovery_point(nal.get(2..).unwrap_or(&[]));
+                self.changed |= self.hdr.note(nal.get(2..).unwrap_or(&[]));
                 true
             }
             _ => true,
@@ -169,6 +173,7 @@ impl NalCodec for Hevc {
             .encode(&mut entry)
         }
         .ok()?;
+        self.hdr.append_to(&mut entry);
         Some(look.track(entry, language))
     }
 
@@ -201,6 +206,7 @@ impl Hevc {
                 if put(&mut self.sps, id, nal) {
                     // Those that are told of an older sequence have to come again.
                     self.pps.retain(|_, (_, sps)| *sps != id);
+                    self.hdr = Hdr::default();
                     self.changed = true;
                 }
             }

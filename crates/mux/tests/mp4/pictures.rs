@@ -3,10 +3,11 @@
 use std::fs;
 
 use aqueduct_core::TrackKind;
+use aqueduct_mux::Container;
 
 use crate::{
     codecs::encoded,
-    common::{Piece, mux, run, store},
+    common::{Piece, mux, mux_with_breaks, run, store},
 };
 
 /// Writes bit fields of H.264 (ISO 14496-10 §7.2).
@@ -260,4 +261,35 @@ fn a_stream_that_begins_at_an_open_gop_begins_with_its_first_whole_picture() {
     ];
     let left = packets.len() - start - leading;
     assert_eq!(run("ffprobe", &arguments).unwrap(), format!("{left},{left}\n"));
+}
+
+#[test]
+fn hdr_metadata_of_the_stream_is_in_the_sample_entry() {
+    let Some(source) = encoded("hevc-main-10-hdr") else { return };
+    let pieces = || vec![Piece::Segment(fs::read(&source).unwrap())];
+    let folder = tempfile::tempdir().unwrap();
+    for (name, container) in [("out.mp4", Container::Mp4), ("out.mkv", Container::Mkv)] {
+        let (file, _) = mux_with_breaks(&[(TrackKind::Main, pieces())], container, &[]).unwrap();
+        if container == Container::Mp4 {
+            // Green, blue, red and white as the encoder was told, the most light and the least (H.265 §D.2.28).
+            let points: [u16; 8] = [13250, 34500, 7500, 3000, 34000, 16000, 15635, 16450];
+            let points = points.map(u16::to_be_bytes).concat();
+            let mdcv = [&b"\0\0\0\x20mdcv"[..], &points, &10_000_000_u32.to_be_bytes(), &1_u32.to_be_bytes()].concat();
+            let clli = [&b"\0\0\0\x0cclli"[..], &1000_u16.to_be_bytes(), &400_u16.to_be_bytes()].concat();
+            for expected in [mdcv, clli] {
+                assert!(file.windows(expected.len()).any(|window| window == expected), "{expected:?}");
+            }
+        }
+        let path = store(&folder, name, &file);
+        let list = ["-v", "error", "-select_streams", "v:0", "-show_entries", "stream_side_data", &path];
+        let Some(told) = run("ffprobe", &list) else { return };
+        for expected in [
+            "Mastering display metadata",
+            "Content light level metadata",
+            "max_content=1000",
+            "max_average=400",
+        ] {
+            assert!(told.contains(expected), "{name}: no {expected} in {told}");
+        }
+    }
 }
