@@ -45,6 +45,8 @@ pub struct Finished {
 /// run, and a lane that is ahead waits without holding up the others. It blocks in reads and writes: give it a
 /// thread of its own (`tokio::task::spawn_blocking`).
 ///
+/// Of the tracks of `presentation` the muxer is told those that have a lane here; others go elsewhere.
+///
 /// Where [`Output::begin`] took up what an earlier run left, it goes on there: the lanes begin behind what is in the output,
 /// each with the initialization section in force, if it has one, which is not written again.
 ///
@@ -62,7 +64,9 @@ pub fn run<M: Mux>(
     progress: &Progress,
     stop: &Stop,
 ) -> Result<Finished, StageError> {
-    muxer.begin(presentation, output.is_seekable()).map_err(StageError::Begin)?;
+    let mut own = presentation.clone();
+    own.tracks.retain(|track| lanes.iter().any(|(lane, _)| *lane == track.id));
+    muxer.begin(&own, output.is_seekable()).map_err(StageError::Begin)?;
     let resumed = output.take_resumed();
     let first = lanes.first().map_or(TrackId::new(0), |(track, _)| *track);
     let mut lanes: Vec<Lane> = lanes
@@ -295,6 +299,37 @@ mod tests {
         fn finish(&mut self, _: &mut Vec<Write>) -> Result<Summary, MuxError> {
             Ok(Summary::new("tagged"))
         }
+    }
+
+    #[test]
+    fn a_muxer_is_told_of_its_own_tracks_alone() {
+        use aqueduct_core::{Track, TrackKind};
+
+        struct Told(Vec<u32>);
+
+        impl Mux for Told {
+            fn begin(&mut self, presentation: &Presentation, _: bool) -> Result<(), MuxError> {
+                self.0 = presentation.tracks.iter().map(|track| track.id.number()).collect();
+                Ok(())
+            }
+
+            fn push(&mut self, _: TrackId, _: Item<Clear>, _: &mut Vec<Write>) -> Result<(), MuxError> {
+                Ok(())
+            }
+
+            fn finish(&mut self, _: &mut Vec<Write>) -> Result<Summary, MuxError> {
+                Ok(Summary::new(format!("{:?}", self.0)))
+            }
+        }
+
+        let kinds = [TrackKind::Main, TrackKind::Subtitles, TrackKind::Audio];
+        let tracks = (0..).zip(kinds).map(|(id, kind)| Track::new(TrackId::new(id), kind, "a track"));
+        let presentation = Presentation::new(tracks.collect());
+        let (_folder, target) = target();
+        let output = Output::file(&target, false).unwrap();
+        let lanes = vec![lane(2, Vec::new()), lane(0, Vec::new())];
+        let finished = run(Told(Vec::new()), &presentation, lanes, output, &Progress::new(), &Stop::new()).unwrap();
+        assert_eq!(finished.summary.container, "[0, 2]");
     }
 
     #[test]

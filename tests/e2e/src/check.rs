@@ -200,6 +200,7 @@ fn output(scenario: &Scenario, finished: &Finished, directory: &Path) -> Result<
             ensure!(!bytes.is_empty(), "an empty file");
             if ffmpeg::installed() {
                 ffmpeg::judge(&bytes, extension, streams, references)?;
+                ffmpeg::has_only(&path, streams)?;
             }
         }
     }

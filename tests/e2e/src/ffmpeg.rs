@@ -1,10 +1,11 @@
 //! Judgement by ffprobe and ffmpeg, where they are installed.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::Reference;
 
@@ -89,6 +90,24 @@ pub(crate) fn judge(output: &[u8], extension: &str, streams: &[&str], references
     // Where the clock starts over, a track waits for the other's last packet, and sound may begin before the picture.
     let room = if continuous { 0.1 } else { 0.2 };
     ensure!((seconds - expected).abs() < room, "it lasts {seconds} s, not {expected} s");
+    Ok(())
+}
+
+/// The file has no other streams than these, and one of each at the most.
+pub(crate) fn has_only(file: &Path, streams: &[&str]) -> Result<()> {
+    let mut ffprobe = tool("ffprobe");
+    ffprobe.args(["-v", "error", "-show_entries", "stream=index,codec_type", "-of", "csv=p=0"]);
+    let output = ffprobe.arg(file).output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    // Those of a program are told twice.
+    let found: BTreeSet<&str> = text.lines().map(|line| line.trim_end_matches(',')).collect();
+    let mut left = streams.to_vec();
+    for kind in found.iter().filter_map(|line| line.split(',').nth(1)) {
+        let Some(at) = left.iter().position(|stream| kind.starts_with(stream)) else {
+            bail!("streams besides {streams:?}: {found:?}");
+        };
+        left.remove(at);
+    }
     Ok(())
 }
 

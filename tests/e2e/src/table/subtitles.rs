@@ -10,6 +10,12 @@ const CAPTIONS: &str = "#EXTM3U\n\
     #EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"cc\",NAME=\"Spanish\",LANGUAGE=\"es\",INSTREAM-ID=\"SERVICE1\"\n\
     #EXT-X-STREAM-INF:BANDWIDTH=100000,CLOSED-CAPTIONS=\"cc\"\n/s/captions/index.m3u8\n";
 
+/// Pictures, sound and text, each a stream of its own.
+const SEPARATE: &str = "#EXTM3U\n\
+    #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"sound\",NAME=\"Main\",LANGUAGE=\"en\",DEFAULT=YES,URI=\"/s/alternate-audio/r1/index.m3u8\"\n\
+    #EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"text\",NAME=\"English\",LANGUAGE=\"en\",URI=\"/s/subtitles/r0/index.m3u8\"\n\
+    #EXT-X-STREAM-INF:BANDWIDTH=190000,AUDIO=\"sound\",SUBTITLES=\"text\"\n/s/alternate-audio/v0/index.m3u8\n";
+
 pub(super) fn scenarios() -> Vec<Scenario> {
     let film = || vec![Reference::all("high-ts")];
     let fragmented = || vec![Reference::all("high-fmp4")];
@@ -49,7 +55,34 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         probe: vec!["codec_name=subrip", "TAG:language=eng", "TAG:title=English"],
         ..to_ts(name, path)
     };
+    let separate = || vec![Reference::all("video-ts"), Reference::all("main-audio-ts")];
+    let beside_streams = |name, output, container, format: &'static str, references: Option<Vec<Reference>>| Scenario {
+        args: vec!["--subs", "all", "--subs-format", format],
+        files: vec![("/separate.m3u8", SEPARATE)],
+        output,
+        cues: Some(if format == "srt" { "out.en.srt" } else { "out.en.vtt" }),
+        outcome: Outcome::Streams(container, &["v", "a"], references.clone().unwrap_or_else(separate)),
+        ..to_ts(
+            name,
+            if references.is_some() {
+                "/s/subtitles-wvtt/index.m3u8"
+            } else {
+                "/separate.m3u8"
+            },
+        )
+    };
     vec![
+        beside_streams("subtitles/beside-a-transport-stream", "out.ts", "ts", "vtt", None),
+        beside_streams("subtitles/beside-a-transport-stream-as-srt", "out.ts", "ts", "srt", None),
+        beside_streams(
+            "subtitles/beside-fragments-made-a-transport-stream",
+            "out.ts",
+            "ts",
+            "vtt",
+            Some(fragmented()),
+        ),
+        beside_streams("subtitles/beside-fragmented-mp4", "out.m4s", "mp4", "vtt", None),
+        beside_streams("subtitles/beside-matroska-of-separate-tracks", "out.mkv", "mkv", "srt", None),
         matroska("subtitles/inside-matroska", "/s/subtitles/index.m3u8", film()),
         matroska(
             "subtitles/webvtt-in-mp4-inside-matroska",
