@@ -9,6 +9,9 @@
 //!   touch it first leaves no hole.
 //! - A jump that nothing announced, back by more than [`Options::max_overlap`] or ahead by more than
 //!   [`Options::max_hole`], is taken for the start of a period. Known gaps are not: [`Timeline::gap`].
+//! - A segment that goes back by more than a sample with every track that it has is a jump too, so that what it presents
+//!   stays behind what was presented before: [`Timeline::begin`]. One track alone that overlaps is no jump: sound does
+//!   so where each segment brings the frames that prime its decoder.
 //! - Decode times of a track always grow. A sample that would be decoded before its predecessor is moved behind it.
 //!
 //! ```
@@ -29,7 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     time::{FLICKS, MPEG_HZ, MPEG_WRAP, from_flicks, to_flicks},
-    track::Sample,
+    track::{Sample, TrackKind},
 };
 
 /// Shifts that are remembered: tracks may be this many periods apart.
@@ -38,6 +41,10 @@ const MAX_SHIFTS: usize = 256;
 const SECOND: i64 = FLICKS as i64;
 /// From where on time between samples is a hole that counts.
 const HOLE: i64 = SECOND / 2;
+
+/// So far sound without pictures may overlap without being taken for a jump: two frames of HE-AAC at 44.1 kHz, which
+/// prime a decoder. Nothing of it is presented in another order than it is decoded in.
+const PRIMING: i64 = FLICKS as i64 / 10;
 
 /// How a track's time stamps count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +102,8 @@ pub struct Start {
     pub dts: i64,
     /// Ticks a second.
     pub timescale: u32,
+    /// What it is.
+    pub kind: TrackKind,
 }
 
 /// When a track is presented, in flicks of the output.
@@ -132,6 +141,8 @@ struct Shift {
     offset: i64,
     /// Where on the output it begins.
     begin: i64,
+    /// Of a jump back by less than [`Options::max_overlap`]: where what came before it ended, in the time of its source.
+    behind: Option<i64>,
 }
 
 /// Where a track is, in flicks of the output.
@@ -191,11 +202,22 @@ impl Timeline {
         track.announced = track.announced.saturating_add(flicks(duration));
     }
 
-    /// Tells where tracks begin in a period, before [`place`](Self::place) sees samples of it. A caller that has
-    /// a whole segment can do that, and then no track touches its own end. A period that has begun already is
-    /// left as it is.
+    /// Whether something of a period has come.
+    #[must_use]
+    pub fn has_begun(&self, period: u64) -> bool {
+        self.shifts.iter().any(|shift| shift.period == period)
+    }
+
+    /// Tells where tracks begin in a segment, before [`place`](Self::place) sees samples of it, and then no track touches
+    /// its own end where a period begins. A period that has begun already is left as it is, unless the segment
+    /// goes back by more than a sample with all of its tracks: then these go on together where they ended. Other tracks
+    /// of the period follow with the segment in which they are as far.
     pub fn begin(&mut self, period: u64, starts: &[Start]) {
-        if starts.is_empty() || self.shifts.iter().any(|shift| shift.period == period) {
+        if starts.is_empty() {
+            return;
+        }
+        if self.has_begun(period) {
+            self.step_back(period, starts);
             return;
         }
         self.stats.discontinuities += u64::from(!self.shifts.is_empty());
@@ -210,8 +232,11 @@ impl Timeline {
             track,
             dts: sample.dts,
             timescale,
+            kind: TrackKind::Other,
         };
-        self.begin(period, &[start]);
+        if !self.has_begun(period) {
+            self.begin(period, &[start]);
+        }
         let state = *self.track(track);
         if state.shift.is_none_or(|(_, current)| current != period) {
             self.enter(start, period, clock);
@@ -277,16 +302,110 @@ impl Timeline {
             offset = offset.max(Some(end.saturating_sub(start)));
         }
         let offset = offset.unwrap_or(0);
+        self.remember(period, offset, first.saturating_add(offset), None);
+    }
+
+    fn remember(&mut self, period: u64, offset: i64, begin: i64, behind: Option<i64>) -> Shift {
         let serial = self.shifts.back().map_or(0, |shift| shift.serial + 1);
         if self.shifts.len() == MAX_SHIFTS {
             self.shifts.pop_front();
         }
-        self.shifts.push_back(Shift {
+        let shift = Shift {
             serial,
             period,
             offset,
-            begin: first.saturating_add(offset),
-        });
+            begin,
+            behind,
+        };
+        self.shifts.push_back(shift);
+        shift
+    }
+
+    /// Closes an overlap of a segment with what came before it, for all of its tracks alike.
+    fn step_back(&mut self, period: u64, starts: &[Start]) {
+        self.catch_up(period, starts);
+        let (mut back, mut sound_alone) = (None, true);
+        for start in starts
+            .iter()
+            .filter(|start| matches!(start.kind, TrackKind::Video | TrackKind::Audio))
+        {
+            let Some(overlap) = self.overlap(period, *start) else {
+                continue;
+            };
+            if overlap > self.max_overlap || !self.goes_back(*start, overlap) {
+                return;
+            }
+            back = back.max(Some(overlap));
+            sound_alone &= start.kind == TrackKind::Audio;
+        }
+        let Some(back) = back.filter(|back| !sound_alone || *back > PRIMING) else {
+            return;
+        };
+        let own = starts.iter().filter(|start| self.overlap(period, **start).is_some());
+        let own: Vec<usize> = own.map(|start| start.track).collect();
+        let shifts = own.iter().filter_map(|track| self.shift_of(*track));
+        let Some(before) = shifts.max_by_key(|shift| shift.serial) else {
+            return;
+        };
+        let end = own.iter().filter_map(|track| self.tracks[*track].end).max().unwrap_or(0);
+        let offset = before.offset.saturating_add(back);
+        let shift = self.remember(period, offset, end, Some(end.saturating_sub(before.offset)));
+        self.stats.jumps += 1;
+        for track in own {
+            self.follow(track, shift);
+        }
+    }
+
+    /// Takes tracks to where others stepped back before them, if they have come as far.
+    fn catch_up(&mut self, period: u64, starts: &[Start]) {
+        for at in 0..self.shifts.len() {
+            let shift = self.shifts[at];
+            let Some(behind) = shift.behind.filter(|_| shift.period == period) else {
+                continue;
+            };
+            for start in starts {
+                let (Some(overlap), Some(before)) = (self.overlap(period, *start), self.shift_of(start.track)) else {
+                    continue;
+                };
+                let track = self.tracks[start.track];
+                let position = to_flicks(start.dts.saturating_add(track.offset), start.timescale);
+                let is_behind = position >= behind.saturating_add(before.offset);
+                if before.serial < shift.serial && (is_behind || self.goes_back(*start, overlap)) {
+                    self.follow(start.track, shift);
+                }
+            }
+        }
+    }
+
+    /// The shift in force for a track.
+    fn shift_of(&self, track: usize) -> Option<Shift> {
+        let (serial, _) = self.tracks.get(track)?.shift?;
+        self.shifts.iter().find(|shift| shift.serial == serial).copied()
+    }
+
+    /// By how much a track in this period would overlap its own end.
+    fn overlap(&self, period: u64, start: Start) -> Option<i64> {
+        let track = self.tracks.get(start.track)?;
+        let same = track.shift.is_some_and(|(_, current)| current == period) && track.timescale == start.timescale;
+        let position = to_flicks(start.dts.saturating_add(track.offset), start.timescale);
+        Some(track.end.filter(|_| same)?.saturating_sub(position))
+    }
+
+    /// Whether an overlap is more than a sample that comes twice, and its rounding.
+    fn goes_back(&self, start: Start, overlap: i64) -> bool {
+        let span = self.tracks.get(start.track).and_then(|track| track.span);
+        let step = span.map_or(0, |span| span.step);
+        overlap > step.saturating_add(step / 8)
+    }
+
+    /// Makes a shift the track's own. What turns of the clock add to its times stays.
+    fn follow(&mut self, track: usize, shift: Shift) {
+        let before = self.shift_of(track).map_or(shift.offset, |before| before.offset);
+        let track = &mut self.tracks[track];
+        let ticks = |offset| from_flicks(offset, track.timescale);
+        let by = ticks(shift.offset).saturating_sub(ticks(before));
+        track.offset = track.offset.saturating_add(by);
+        track.shift = Some((shift.serial, shift.period));
     }
 
     /// The track's first sample in a period whose shift is known.
@@ -447,11 +566,13 @@ mod tests {
                     track: VIDEO,
                     dts: 900_000,
                     timescale: 90_000,
+                    kind: TrackKind::Video,
                 },
                 Start {
                     track: AUDIO,
                     dts: 480_000,
                     timescale: 48_000,
+                    kind: TrackKind::Audio,
                 },
             ],
         );
@@ -578,6 +699,119 @@ mod tests {
         assert_eq!(place(&mut timeline, VIDEO, 0, 0), 3602);
         assert_eq!(place(&mut timeline, VIDEO, 0, 7200), 7200);
         assert_eq!(timeline.stats().moved_samples, 2);
+    }
+
+    /// Two seconds of a track from so many of its ticks on, as one segment: where its first and last samples are put.
+    fn segment(timeline: &mut Timeline, track: usize, dts: i64) -> [i64; 2] {
+        let count = if track == VIDEO { 50 } else { 94 };
+        let step = if track == VIDEO { 3600 } else { 1024 };
+        let placed: Vec<i64> = (0..count).map(|n| place(timeline, track, 0, dts + n * step)).collect();
+        [placed[0], placed[placed.len() - 1]]
+    }
+
+    fn begin(timeline: &mut Timeline, tracks: &[(usize, i64)]) {
+        let starts = tracks.iter().map(|&(track, dts)| Start {
+            track,
+            dts,
+            timescale: if track == VIDEO { 90_000 } else { 48_000 },
+            kind: if track == VIDEO { TrackKind::Video } else { TrackKind::Audio },
+        });
+        timeline.begin(0, &starts.collect::<Vec<_>>());
+    }
+
+    /// 94 frames of sound, in ticks of 48 kHz, and 50 pictures, in ticks of 90 kHz.
+    const SOUND: i64 = 94 * 1024;
+    const PICTURES: i64 = 50 * 3600;
+
+    #[test]
+    fn a_segment_that_goes_back_with_all_its_tracks_goes_on_behind_the_one_before() {
+        for milliseconds in [50, 500, 1000] {
+            let mut timeline = Timeline::default();
+            begin(&mut timeline, &[(VIDEO, 0), (AUDIO, 0)]);
+            segment(&mut timeline, VIDEO, 0);
+            segment(&mut timeline, AUDIO, 0);
+            let (video, sound) = (PICTURES - 90 * milliseconds, SOUND - 48 * milliseconds);
+            begin(&mut timeline, &[(VIDEO, video), (AUDIO, sound)]);
+            assert_eq!(segment(&mut timeline, VIDEO, video), [PICTURES, 2 * PICTURES - 3600]);
+            assert_eq!(segment(&mut timeline, AUDIO, sound), [SOUND, 2 * SOUND - 1024]);
+            // Nothing announces the next one, which goes on as it should.
+            begin(&mut timeline, &[(VIDEO, video + PICTURES), (AUDIO, sound + SOUND)]);
+            assert_eq!(segment(&mut timeline, VIDEO, video + PICTURES)[0], 2 * PICTURES);
+            assert_eq!((timeline.stats().jumps, timeline.stats().moved_samples), (1, 0));
+        }
+    }
+
+    #[test]
+    fn separate_streams_go_back_together_whichever_comes_first() {
+        for milliseconds in [50, 500] {
+            for order in [[VIDEO, AUDIO], [AUDIO, VIDEO]] {
+                let mut timeline = Timeline::default();
+                let source = |number, track| match (track, number) {
+                    (VIDEO, 0) | (_, 0) => 0,
+                    (VIDEO, _) => number * PICTURES - 90 * milliseconds,
+                    _ => number * SOUND - 48 * milliseconds,
+                };
+                let mut last = [0; 2];
+                for number in 0..3 {
+                    for track in order {
+                        begin(&mut timeline, &[(track, source(number, track))]);
+                        last[track] = segment(&mut timeline, track, source(number, track))[0];
+                    }
+                }
+                assert_eq!(last, [2 * PICTURES, 2 * SOUND], "{milliseconds} ms, {order:?}");
+                assert_eq!(timeline.stats().jumps, 1);
+            }
+        }
+    }
+
+    #[test]
+    fn what_primes_a_decoder_and_what_comes_twice_is_no_jump() {
+        // Each segment of sound begins with frames of the one before; its pictures go on.
+        for (frames, muxed) in [(1, true), (2, true), (2, false), (4, false)] {
+            let mut timeline = Timeline::default();
+            for number in 0..20 {
+                let (video, sound) = (number * PICTURES, number * SOUND - if number > 0 { frames * 1024 } else { 0 });
+                let starts = [(VIDEO, video), (AUDIO, sound)];
+                if muxed {
+                    begin(&mut timeline, &starts);
+                } else {
+                    starts.iter().for_each(|start| begin(&mut timeline, &[*start]));
+                }
+                assert_eq!(segment(&mut timeline, VIDEO, video)[0], video);
+                assert_eq!(segment(&mut timeline, AUDIO, sound)[1], sound + SOUND - 1024);
+            }
+            assert_eq!(timeline.stats().jumps, 0);
+        }
+        // A picture twice, with the sound or without.
+        let mut timeline = Timeline::default();
+        begin(&mut timeline, &[(VIDEO, 0)]);
+        segment(&mut timeline, VIDEO, 0);
+        begin(&mut timeline, &[(VIDEO, PICTURES - 3600)]);
+        assert_eq!(
+            segment(&mut timeline, VIDEO, PICTURES - 3600),
+            [PICTURES - 3599, 2 * PICTURES - 7200]
+        );
+        assert_eq!(timeline.stats().jumps, 0);
+    }
+
+    #[test]
+    fn many_steps_back_leave_sound_with_its_picture() {
+        let mut timeline = Timeline::default();
+        let mut ends = [0; 2];
+        for number in 0..2000 {
+            // Steps that are no whole number of ticks of 48 kHz.
+            let (video, sound) = (number * 1000, number * 1000 * 48 / 90);
+            begin(&mut timeline, &[(VIDEO, video), (AUDIO, sound)]);
+            for n in 0..3 {
+                ends[VIDEO] = place(&mut timeline, VIDEO, 0, video + n * 3600) - (video + n * 3600);
+            }
+            for n in 0..6 {
+                ends[AUDIO] = place(&mut timeline, AUDIO, 0, sound + n * 1024) - (sound + n * 1024);
+            }
+        }
+        let apart = ends[VIDEO] * 48 / 90 - ends[AUDIO];
+        assert!(apart.abs() <= 1, "{apart} ticks apart after {} jumps", timeline.stats().jumps);
+        assert!(timeline.stats().jumps > 1000);
     }
 
     proptest! {

@@ -2,7 +2,7 @@
 
 use aqueduct_core::{MuxError, SegmentInfo};
 use aqueduct_media::timeline::{self, Clock, Options, Start, Timeline};
-use aqueduct_media::{Event, TrackId, fmp4};
+use aqueduct_media::{Event, TrackId, TrackKind, fmp4};
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -138,6 +138,8 @@ impl Fragments {
                     track: number,
                     dts: sample.dts,
                     timescale,
+                    // What it is does not matter: what overlaps moves as a whole, track by track.
+                    kind: TrackKind::Other,
                 });
             }
         }

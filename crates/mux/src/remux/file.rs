@@ -97,9 +97,30 @@ impl<W: SampleWriter> File<W> {
         &mut self,
         outputs: &mut Vec<OutputTrack>,
         push: Push<'_>,
-        events: Vec<Event<D>>,
+        mut events: Vec<Event<D>>,
         writes: &mut Vec<Write>,
     ) -> Result<(), MuxError> {
+        if self.timeline.has_begun(push.period) {
+            let before = before_step_back(&mut events);
+            if !before.is_empty() {
+                self.take_segment(outputs, push, before, writes)?;
+            }
+        }
+        let last = self.take_segment(outputs, push, events, writes)?;
+        if !self.messages.is_empty() {
+            self.place_rest(outputs, last);
+        }
+        Ok(())
+    }
+
+    /// Takes what belongs to one segment, and gives what is added to the times of its last sample.
+    fn take_segment<D: Pushed>(
+        &mut self,
+        outputs: &mut Vec<OutputTrack>,
+        push: Push<'_>,
+        events: Vec<Event<D>>,
+        writes: &mut Vec<Write>,
+    ) -> Result<Option<(i64, u32)>, MuxError> {
         let period = push.period;
         for event in &events {
             if let Event::Config { track, config } = event {
@@ -108,7 +129,7 @@ impl<W: SampleWriter> File<W> {
                 self.output(outputs, push.tags, (*track, D::CLOCK), config)?;
             }
         }
-        self.begin_period(outputs, period, &events);
+        self.begin_segment(outputs, period, &events);
         let mut steps: Vec<Vec<Step<D>>> = Vec::new();
         let (mut since, mut last) = (None, None);
         for event in events {
@@ -143,42 +164,36 @@ impl<W: SampleWriter> File<W> {
                 }
             }
         }
-        if !self.messages.is_empty() {
-            self.place_rest(outputs, last);
-        }
-        self.write(&mut steps, push, writes)
+        self.write(&mut steps, push, writes)?;
+        Ok(last)
     }
 
-    /// Tells the timeline where each track of a period begins, as far as it is seen.
-    fn begin_period<D>(&mut self, outputs: &[OutputTrack], period: u64, events: &[Event<D>]) {
-        let mut timescales: Vec<_> = outputs
-            .iter()
-            .filter_map(|output| Some((output.source?, output.timescale)))
-            .collect();
+    /// Tells the timeline where each track of a segment begins.
+    fn begin_segment<D>(&mut self, outputs: &[OutputTrack], period: u64, events: &[Event<D>]) {
+        let mut configs: Vec<(TrackId, &TrackConfig)> = Vec::new();
         let mut seen = Vec::new();
         let mut starts = Vec::new();
         for event in events {
             match event {
                 Event::Config { track, config } => {
-                    timescales.retain(|(known, _)| known != track);
-                    timescales.push((*track, config.timescale));
+                    configs.retain(|(known, _)| known != track);
+                    configs.push((*track, config));
                 }
                 Event::Sample { track, sample } if !seen.contains(track) => {
                     seen.push(*track);
-                    let Some((_, timescale)) = timescales.iter().find(|(known, _)| known == track) else {
-                        continue;
+                    let config = configs.iter().find(|(known, _)| known == track).map(|(_, config)| *config);
+                    let start = match outputs.iter().find(|output| output.source == Some(*track)) {
+                        // One that the file does without does not count.
+                        Some(output) => output.number.map(|number| output.start(number, config, sample.dts)),
+                        // A track that is new to the file has no end to go on from, but may be the first to begin.
+                        None => config.map(|config| Start {
+                            track: usize::MAX,
+                            dts: sample.dts,
+                            timescale: config.timescale,
+                            kind: config.kind,
+                        }),
                     };
-                    let output = outputs.iter().find(|output| output.source == Some(*track));
-                    // A track that is new to the file has no end to go on from, but may be the first to begin. One that the
-                    // file does without does not count.
-                    let Some(number) = output.map_or(Some(usize::MAX), |output| output.number) else {
-                        continue;
-                    };
-                    starts.push(Start {
-                        track: number,
-                        dts: sample.dts,
-                        timescale: *timescale,
-                    });
+                    starts.extend(start);
                 }
                 Event::Sample { .. } => {}
             }
@@ -306,6 +321,37 @@ fn append(writes: &mut Vec<Write>, bytes: Vec<u8>) {
     if !bytes.is_empty() {
         writes.push(Write::append(bytes));
     }
+}
+
+/// Takes from the events of a push those of each track whose times run back that come before they do: a segment may bring
+/// the last access unit of the one before.
+fn before_step_back<D>(events: &mut Vec<Event<D>>) -> Vec<Event<D>> {
+    let track_of = |event: &Event<D>| match event {
+        Event::Config { track, .. } | Event::Sample { track, .. } => *track,
+    };
+    let mut last: Vec<(TrackId, i64)> = Vec::new();
+    let mut back: Vec<(TrackId, usize)> = Vec::new();
+    for (at, event) in events.iter().enumerate() {
+        let Event::Sample { track, sample } = event else { continue };
+        match last.iter_mut().find(|(known, _)| known == track) {
+            Some((_, dts)) => {
+                if sample.dts < *dts && back.iter().all(|(known, _)| known != track) {
+                    back.push((*track, at));
+                }
+                *dts = sample.dts;
+            }
+            None => last.push((*track, sample.dts)),
+        }
+    }
+    if back.is_empty() {
+        return Vec::new();
+    }
+    let (before, after): (Vec<_>, Vec<_>) = mem::take(events)
+        .into_iter()
+        .enumerate()
+        .partition(|(at, event)| back.iter().any(|(track, step)| *track == track_of(event) && at < step));
+    *events = after.into_iter().map(|(_, event)| event).collect();
+    before.into_iter().map(|(_, event)| event).collect()
 }
 
 /// The steps of track `number`.

@@ -4,7 +4,7 @@ use aqueduct_core::{TrackId, TrackKind};
 use aqueduct_media::{
     Language, Roles, Sample, TrackConfig,
     time::{rescale, to_flicks},
-    timeline::Clock,
+    timeline::{Clock, Start},
 };
 
 use serde::{Deserialize, Serialize};
@@ -137,9 +137,24 @@ impl OutputTrack {
     }
 
     pub(super) fn configure(&mut self, config: &TrackConfig) {
-        let (offset, timescale) = self.edit;
         self.timescale = config.timescale;
-        self.shift = config.presentation_offset.unwrap_or(0) - rescale(offset, timescale, config.timescale);
+        self.shift = self.shift_under(config);
+    }
+
+    fn shift_under(&self, config: &TrackConfig) -> i64 {
+        let (offset, timescale) = self.edit;
+        config.presentation_offset.unwrap_or(0) - rescale(offset, timescale, config.timescale)
+    }
+
+    /// Where a segment begins with it, which may bring another configuration.
+    pub(super) fn start(&self, number: usize, config: Option<&TrackConfig>, dts: i64) -> Start {
+        let shift = config.map_or(self.shift, |config| self.shift_under(config));
+        Start {
+            track: number,
+            dts: dts.saturating_add(shift),
+            timescale: config.map_or(self.timescale, |config| config.timescale),
+            kind: self.kind,
+        }
     }
 
     /// From when to when a sample is presented, on the clock of its source, in flicks; of one without a length at a moment.

@@ -12,6 +12,7 @@ mod common;
 mod fragments;
 mod matroska;
 mod messages;
+mod overlaps;
 mod pictures;
 mod split;
 
