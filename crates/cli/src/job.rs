@@ -127,6 +127,10 @@ impl Job<'_> {
         if args.split.is_some() {
             refuse_to_split(args, container)?;
         }
+        let holds_chapters = matches!(container, Container::Mp4 | Container::M4a | Container::Mkv | Container::Mka);
+        if args.chapters != Chapters::None && (!holds_chapters || self.path.is_none()) {
+            bail!("only a file of MP4 or Matroska holds chapters: name the output .mp4 or .mkv, or leave --chapters out");
+        }
         let main = match (early, &self.path) {
             (Some(output), _) => output,
             (None, Some(path)) => output(args, path)?,

@@ -141,6 +141,27 @@ pub struct Roles {
     pub visual_impaired: bool,
 }
 
+/// The scheme of `kind` boxes (ISO 14496-12 §8.10.4) whose values are those of DASH roles (ISO 23009-1, 5.8.5.5).
+pub(crate) const KIND_SCHEME: &str = "urn:mpeg:dash:role:2011";
+const DESCRIPTION: &str = "description";
+const CAPTION: &str = "caption";
+
+impl Roles {
+    /// What `kind` boxes of the track say, in [`KIND_SCHEME`].
+    pub(crate) fn kinds(self) -> impl Iterator<Item = &'static str> {
+        let told = [(self.visual_impaired, DESCRIPTION), (self.hearing_impaired, CAPTION)];
+        told.into_iter().filter_map(|(is_told, role)| is_told.then_some(role))
+    }
+
+    /// Takes what a `kind` box says.
+    pub(crate) fn set_kind(&mut self, scheme: &[u8], role: &[u8]) {
+        if scheme == KIND_SCHEME.as_bytes() {
+            self.visual_impaired |= role == DESCRIPTION.as_bytes();
+            self.hearing_impaired |= role == CAPTION.as_bytes();
+        }
+    }
+}
+
 /// One access unit: a picture, an audio frame, a cue.
 ///
 /// `D` is how its bytes are had: [`Bytes`] of their own, or a range within what the caller holds.

@@ -4,6 +4,7 @@ use aqueduct_core::{MuxError, Presentation, Write};
 use aqueduct_media::{Error, Sample, TrackConfig, emsg::Message, mp4::FragmentWriter};
 use serde::{Deserialize, Serialize};
 
+use crate::mp4::metadata;
 use crate::remux::{Order, SampleWriter, media};
 
 /// Writes a fragmented MP4 (ISO 14496-12 §8.8): a header with all tracks, then fragments of about a second with the
@@ -22,7 +23,8 @@ impl SampleWriter for Fmp4 {
     const ORDER: Order = Order::ByTime;
     const MESSAGES: bool = true;
 
-    fn begin(&mut self, _: &Presentation, _: bool) -> Result<(), MuxError> {
+    fn begin(&mut self, presentation: &Presentation, _: bool) -> Result<(), MuxError> {
+        self.writer.set_metadata(metadata(presentation));
         Ok(())
     }
 

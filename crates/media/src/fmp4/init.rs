@@ -91,7 +91,7 @@ fn track(trak: BoxRef<'_>, movie_timescale: u32, defaults: &[Trex]) -> Result<In
         language: Language::new(media.language.as_bytes()),
         name,
         language_tag: mdia.find("elng")?.and_then(extended_language),
-        roles: Roles::default(),
+        roles: roles(trak)?,
         presentation_offset,
     };
     let defaults = defaults.iter().find(|trex| trex.track_id == header.track_id).cloned();
@@ -105,6 +105,20 @@ fn track(trak: BoxRef<'_>, movie_timescale: u32, defaults: &[Trex]) -> Result<In
             ..Trex::default()
         }),
     })
+}
+
+/// What the `kind` boxes of a track say (§8.10.4): a scheme and a value, each up to a zero.
+fn roles(trak: BoxRef<'_>) -> Result<Roles, Error> {
+    let mut roles = Roles::default();
+    let Some(udta) = trak.find("udta")? else { return Ok(roles) };
+    // What QuickTime puts there need not be boxes to its end.
+    for kind in udta.children(0).map_while(Result::ok).filter(|found| &found.kind == b"kind") {
+        let mut texts = kind.body.get(4..).unwrap_or(&[]).split(|&byte| byte == 0);
+        if let (Some(scheme), Some(role)) = (texts.next(), texts.next()) {
+            roles.set_kind(scheme, role);
+        }
+    }
+    Ok(roles)
 }
 
 /// Handler type and name (§8.4.3). The name ends at a zero or with the box; QuickTime puts its length first.

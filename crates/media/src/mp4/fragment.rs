@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     index::{Index, full, nest, pre_roll, roll},
+    metadata::Metadata,
     writer::Track,
 };
 use crate::{
@@ -43,6 +44,7 @@ pub struct FragmentWriter {
     messages: Vec<Message>,
     /// Number of the next message that has none.
     next_message: u32,
+    metadata: Metadata,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -67,6 +69,11 @@ struct Entry {
 }
 
 impl FragmentWriter {
+    /// Sets what is told of the film as a whole. It stands in the header, so it is told before the first fragment.
+    pub fn set_metadata(&mut self, metadata: Metadata) {
+        self.metadata = metadata;
+    }
+
     /// Adds a track, and returns its number, from 0; `None` when the header has been written without it.
     pub fn add_track(&mut self, config: &TrackConfig) -> Option<usize> {
         if self.started {
@@ -250,7 +257,9 @@ impl FragmentWriter {
         };
         ftyp.encode(out).map_err(|_| Error::TooLarge("ftyp"))?;
         let tracks: Vec<&Track> = self.tracks.iter().map(|track| &track.track).collect();
-        let index = Index::of_fragments(tracks);
+        let mut udta = Vec::new();
+        self.metadata.encode(&mut udta)?;
+        let index = Index::of_fragments(tracks, self.metadata.creation_time(), &udta);
         out.extend_from_slice(&index.encode()?);
         // One that brings its first sample later counts from the beginning of the file.
         let late: Vec<i64> = self.tracks.iter().map(|track| index.origin(track.track.config.timescale)).collect();

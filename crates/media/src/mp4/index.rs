@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     sample_entry,
     time::{from_flicks, rescale, to_flicks},
-    track::{Language, TrackKind},
+    track::{KIND_SCHEME, Language, TrackKind},
 };
 
 /// The finest movie timescale; finer ones confuse players that keep durations in 32 bits.
@@ -70,8 +70,12 @@ impl<'a> Index<'a> {
     }
 
     /// The index of a file whose samples are in fragments. The tracks know the first of them.
-    pub(super) fn of_fragments(tracks: Vec<&'a Track>) -> Self {
-        Self::with(tracks, true)
+    pub(super) fn of_fragments(tracks: Vec<&'a Track>, creation_time: u64, udta: &'a [u8]) -> Self {
+        Self {
+            creation_time,
+            udta,
+            ..Self::with(tracks, true)
+        }
     }
 
     fn with(tracks: Vec<&'a Track>, fragmented: bool) -> Self {
@@ -278,6 +282,23 @@ fn trak(bytes: &mut Vec<u8>, track: &Track, id: u32, (group, enabled): (u16, boo
             encode(bytes, &dinf, "dinf")?;
             nest(bytes, b"stbl", |bytes| stbl(bytes, track, layout))
         })
+    })?;
+    let mut kinds = Vec::new();
+    for role in config.roles.kinds() {
+        full(&mut kinds, b"kind", 0, |bytes| {
+            for text in [KIND_SCHEME, role] {
+                bytes.extend_from_slice(text.as_bytes());
+                bytes.push(0);
+            }
+            Ok(())
+        })?;
+    }
+    if kinds.is_empty() {
+        return Ok(());
+    }
+    nest(bytes, b"udta", |bytes| {
+        bytes.extend_from_slice(&kinds);
+        Ok(())
     })
 }
 

@@ -59,7 +59,11 @@ impl Tags {
         config.language = self.language.unwrap_or(config.language);
         config.language_tag = self.language_tag.clone().or(config.language_tag);
         config.name = self.name.clone().or(config.name);
-        config.roles = self.roles;
+        config.roles = Roles {
+            hearing_impaired: self.roles.hearing_impaired || config.roles.hearing_impaired,
+            visual_impaired: self.roles.visual_impaired || config.roles.visual_impaired,
+            ..self.roles
+        };
         config
     }
 }

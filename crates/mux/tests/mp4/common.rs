@@ -61,6 +61,16 @@ pub(crate) fn mux_with_breaks(
 
 /// The same with muxers of a sort.
 pub(crate) fn mux_by(lanes: &[(TrackKind, Vec<Piece>)], new: impl Fn() -> Auto, breaks: &[usize]) -> Result<(Vec<u8>, Summary), MuxError> {
+    mux_told(lanes, |_| {}, new, breaks)
+}
+
+/// The same with what is told of the film.
+pub(crate) fn mux_told(
+    lanes: &[(TrackKind, Vec<Piece>)],
+    tell: impl FnOnce(&mut Presentation),
+    new: impl Fn() -> Auto,
+    breaks: &[usize],
+) -> Result<(Vec<u8>, Summary), MuxError> {
     let (mut pushes, mut states) = (0, Vec::new());
     let mut muxer = new();
     let tracks = (0..).zip(lanes).map(|(number, (kind, pieces))| {
@@ -70,7 +80,8 @@ pub(crate) fn mux_by(lanes: &[(TrackKind, Vec<Piece>)], new: impl Fn() -> Auto, 
         track.duration = Some(Duration::from_secs(2 * segments.count() as u64));
         track
     });
-    let presentation = Presentation::new(tracks.collect());
+    let mut presentation = Presentation::new(tracks.collect());
+    tell(&mut presentation);
     muxer.begin(&presentation, true)?;
     let mut file = Vec::new();
     let mut writes = Vec::new();

@@ -15,6 +15,7 @@ mod messages;
 mod overlaps;
 mod pictures;
 mod split;
+mod told;
 
 use std::{
     fs,

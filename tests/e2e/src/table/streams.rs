@@ -230,6 +230,20 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             ..to_mp4("streams/date-ranges-as-chapters", "", vec![Reference::some("high-ts", &[0, 1])])
         },
         Scenario {
+            input: Input::File("list.m3u8", DATED_PLAYLIST),
+            args: vec!["--chapters", "dateranges"],
+            exit: 2,
+            says: vec!["only a file of MP4 or Matroska holds chapters"],
+            ..fails("streams/no-chapters-in-a-transport-stream", "")
+        },
+        Scenario {
+            input: Input::File("list.m3u8", DATED_PLAYLIST),
+            output: "out.m4s",
+            probe: vec!["TAG:creation_time=2026-01-01T12:00:00.000000Z"],
+            outcome: Outcome::Streams("mp4", &["v", "a"], vec![Reference::some("high-ts", &[0, 1])]),
+            ..to_ts("streams/date-in-fragmented-mp4", "")
+        },
+        Scenario {
             input: Input::File("list.m3u8", PLAYLIST_OF_FILES),
             local: vec![("first.ts", "high-ts/0.ts"), ("second.ts", "high-ts/1.ts")],
             outcome: two(),
