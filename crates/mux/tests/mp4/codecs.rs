@@ -16,7 +16,7 @@ use std::{
 use aqueduct_core::TrackKind;
 use aqueduct_mux::{AudioCodec, Container};
 
-use crate::common::{Piece, mux_with_breaks, notice, run, store};
+use crate::common::{Piece, decode, mux_with_breaks, notice, run, store};
 
 /// What packets of a stream are compared by.
 #[derive(Clone, Copy)]
@@ -529,7 +529,7 @@ fn judge(case: &Case, container: Container) {
             }
         }
     }
-    run("ffmpeg", &["-v", "error", "-xerror", "-i", &file, "-f", "null", "-"]);
+    decode(&file);
 }
 
 /// Judges every case, and names those that failed.

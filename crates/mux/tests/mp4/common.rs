@@ -216,6 +216,24 @@ pub(crate) fn run(tool: &str, arguments: &[&str]) -> Option<String> {
     }
 }
 
+/// What ffmpeg says of itself, not of the file: it guesses how long sound without a container is, and knows one codec tag to
+/// a track.
+const TOLERATED: [&str; 2] = ["Estimating duration from bitrate", "multiple fourcc not supported"];
+
+/// ffmpeg decodes a file to its end without a word; `None` where it is not installed.
+pub(crate) fn decode(path: &str) -> Option<()> {
+    let arguments = ["-nostdin", "-v", "warning", "-xerror", "-i", path, "-f", "null", "-"];
+    let Ok(output) = Command::new("ffmpeg").args(arguments).output() else {
+        notice("ffmpeg is not installed, so nothing decoded this file");
+        return None;
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    let mut words = said.lines().filter(|line| !line.trim().is_empty());
+    let is_quiet = words.all(|line| TOLERATED.iter().any(|known| line.contains(known)));
+    assert!(output.status.success() && is_quiet, "ffmpeg, of {path}: {said}");
+    Some(())
+}
+
 /// Puts a file where the tools can read it.
 pub(crate) fn store(folder: &tempfile::TempDir, name: &str, bytes: &[u8]) -> String {
     let path = folder.path().join(name);

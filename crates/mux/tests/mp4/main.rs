@@ -26,7 +26,7 @@ use aqueduct_core::{Mux, Presentation, TrackKind};
 use aqueduct_mux::{AudioCodec, Container, Mp4Muxer};
 use proptest::prelude::*;
 
-use common::{Piece, mux, mux_with_breaks, run, store};
+use common::{Piece, decode, mux, mux_with_breaks, run, store};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixture-server/media")
@@ -132,7 +132,7 @@ fn judge_as(name: &str, file: &[u8], sources: &[(&str, Vec<u8>)]) {
             assert!(apart.abs() <= tick + 2e-6, "{expected} became {found} in {name}");
         }
     }
-    run("ffmpeg", &["-v", "error", "-xerror", "-i", &file, "-f", "null", "-"]);
+    decode(&file);
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn some(name: &str, numbers: std::ops::Range<usize>) -> Vec<Piece> {
 fn probe(file: &[u8]) -> Option<[Vec<[f64; 2]>; 2]> {
     let folder = tempfile::tempdir().unwrap();
     let path = store(&folder, "out.mp4", file);
-    run("ffmpeg", &["-v", "error", "-xerror", "-i", &path, "-f", "null", "-"])?;
+    decode(&path)?;
     Some([times(&path, "v:0")?, times(&path, "a:0")?])
 }
 
@@ -730,6 +730,6 @@ fn a_track_that_first_appears_in_the_middle_is_a_track_of_the_file() {
             expected.is_some_and(|expected| (3.9..4.2).contains(&expected)),
             "{apart} s in {name}"
         );
-        run("ffmpeg", &["-v", "error", "-xerror", "-i", &path, "-f", "null", "-"]);
+        decode(&path);
     }
 }

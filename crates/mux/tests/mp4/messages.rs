@@ -4,7 +4,7 @@ use aqueduct_core::{Summary, TrackKind};
 use aqueduct_mux::Container;
 
 use crate::{
-    common::{Piece, mux_with_breaks, run, store},
+    common::{Piece, decode, mux_with_breaks, run, store},
     folder, times,
 };
 
@@ -247,7 +247,7 @@ fn timed_id3_of_a_transport_stream_is_in_the_fragment_of_its_time() {
         }
         let path = store(&at, "out.mp4", &file);
         assert_in_their_fragments(&path, &found);
-        run("ffmpeg", &["-v", "error", "-xerror", "-i", &path, "-f", "null", "-"]);
+        decode(&path);
     }
     // What has no place for them says so.
     let (_, summary) = made(&[(TrackKind::Main, lanes())], Container::Mp4);
@@ -316,7 +316,7 @@ fn messages_of_fragmented_mp4_are_carried_over() {
     }
     let path = store(&at, "out.mp4", &file);
     assert_in_their_fragments(&path, &found);
-    run("ffmpeg", &["-v", "error", "-xerror", "-i", &path, "-f", "null", "-"]);
+    decode(&path);
 
     // As they are, where the segments are.
     let alone = [(TrackKind::Main, with_boxes("video-fmp4", 1, &boxes))];
