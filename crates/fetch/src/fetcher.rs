@@ -20,6 +20,7 @@ use crate::reader::Head;
 use crate::retry::Retries;
 use crate::shelf::{Interest, Ranges, Shelves};
 use crate::sink::Sink;
+use crate::versions::Versions;
 
 /// An answer that holds less than was asked for is gone on from at once where it brought so many bytes; one that brought
 /// less is a failed try, so that nobody is fed byte by byte for ever.
@@ -187,6 +188,7 @@ pub struct HttpFetcher {
     pub(crate) rate: Option<Rate>,
     shelves: Shelves,
     outage: Outage,
+    versions: Versions,
 }
 
 impl HttpFetcher {
@@ -203,6 +205,7 @@ impl HttpFetcher {
             rate: options.rate_limit.map(Rate::new),
             shelves: Shelves::default(),
             outage: Outage::default(),
+            versions: Versions::default(),
             options,
         })
     }
@@ -269,6 +272,12 @@ impl HttpFetcher {
             let failure = match attempt(self, resource, sink, &mut memory, carry).await {
                 Ok(head) => {
                     self.outage.end(&resource.url);
+                    if resource.range.is_some()
+                        && let Some(version) = &head.version
+                        && self.versions.is_another(&resource.url, version, head.total_length)
+                    {
+                        tracing::warn!(url = %resource.url, "it changed on the server: what is fetched may be parts of two versions");
+                    }
                     return Ok(head);
                 }
                 Err(failure) => failure,

@@ -116,6 +116,7 @@ mod shelf;
 mod sink;
 mod sniff;
 mod tls;
+mod versions;
 
 pub use cookies::Jar;
 pub use credentials::Credentials;
