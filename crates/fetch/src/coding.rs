@@ -113,9 +113,10 @@ pub(crate) fn declared(resource: &Resource, url: &SafeUrl, headers: &HeaderMap) 
             "deflate" => Some(Coding::Deflate),
             "br" => Some(Coding::Brotli),
             "zstd" => Some(Coding::Zstd),
-            // The others that IANA knows.
-            "aes128gcm" | "compress" | "dcb" | "dcz" | "exi" | "pack200-gzip" | "x-compress" => None,
-            _ => continue,
+            // Servers write these, and mean the body as it is: a transfer coding, a charset, nothing.
+            "" | "identity" | "none" | "binary" | "aws-chunked" | "chunked" => continue,
+            charset if charset.starts_with("utf-") || charset.starts_with("iso-8859-") => continue,
+            _ => None,
         };
         if coding.is_none() || found.is_some() || !whole {
             return Err(FetchError::Invalid {

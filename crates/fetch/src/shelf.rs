@@ -107,7 +107,9 @@ impl Interest {
     /// Tells what the server does about ranges.
     pub(crate) fn learn(&self, ranges: Ranges) {
         let mut state = self.shelf.lock();
-        if state.ranges != ranges {
+        // One range that failed is no news of a server that sends others.
+        let known = state.ranges == Ranges::Sent && ranges == Ranges::Failed;
+        if state.ranges != ranges && !known {
             state.ranges = ranges;
             state.open = None;
             self.shelf.changed.notify_waiters();
@@ -199,6 +201,16 @@ mod tests {
         drop(earlier);
         assert!(matches!(turn(&second), Poll::Ready(Some(_))));
         assert!(matches!(turn(&shelves.interest(&resource("other"), 0)), Poll::Ready(None)));
+    }
+
+    #[test]
+    fn a_server_that_sends_ranges_does_not_fail_at_them() {
+        let shelves = Shelves::default();
+        let interests: Vec<_> = (0..2).map(|at| shelves.interest(&resource("film"), at)).collect();
+        for (ranges, free) in [(Ranges::Sent, true), (Ranges::Failed, true), (Ranges::Ignored, false)] {
+            interests[0].learn(ranges);
+            assert_eq!(matches!(turn(&interests[1]), Poll::Ready(None)), free, "{ranges:?}");
+        }
     }
 
     #[test]
