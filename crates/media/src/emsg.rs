@@ -35,6 +35,17 @@ pub struct Message {
     pub data: Bytes,
 }
 
+/// Messages that one push may bring, and bytes that they may say: a second of film has a handful.
+pub(crate) const MOST_AT_ONCE: usize = 1024;
+const MOST_BYTES_AT_ONCE: usize = 4 << 20;
+
+/// Whether there is room for another one beside `others`.
+pub(crate) fn has_room(others: &[&[Message]], bytes: &mut usize, message: &Message) -> bool {
+    let count: usize = others.iter().map(|messages| messages.len()).sum();
+    *bytes = bytes.saturating_add(message.data.len());
+    count < MOST_AT_ONCE && *bytes <= MOST_BYTES_AT_ONCE
+}
+
 impl Message {
     /// An ID3 tag that is due at `time`, in ticks of 90 kHz.
     pub(crate) fn id3(time: i64, data: Bytes) -> Self {

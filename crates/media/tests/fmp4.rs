@@ -88,6 +88,30 @@ fn messages_beside_the_tracks_are_counted_and_no_damage() {
 }
 
 #[test]
+fn more_messages_than_anybody_sends_are_counted_and_not_kept() {
+    let message = |length: usize| {
+        let head = [
+            &[1, 0, 0, 0][..],
+            &1_u32.to_be_bytes(),
+            &[0; 16],
+            b"https://aomedia.org/emsg/ID3\0\0",
+        ]
+        .concat();
+        let body = [head, vec![0; length]].concat();
+        [&u32::try_from(body.len() + 8).unwrap().to_be_bytes()[..], b"emsg", &body].concat()
+    };
+    for (length, sent, kept) in [(3, 5000, 1024), (1 << 20, 6, 4)] {
+        let mut demuxer = Demuxer::default();
+        demuxer.keep_messages();
+        demuxer.init(&read("init.mp4"), &mut Vec::new()).unwrap();
+        let segment = [message(length).repeat(sent), read("0.m4s")].concat();
+        demuxer.segment(&segment, &mut Vec::new()).unwrap();
+        assert_eq!(demuxer.take_messages().len(), kept);
+        assert_eq!(demuxer.stats().messages, (sent - kept) as u64);
+    }
+}
+
+#[test]
 fn an_initialization_section_that_says_nothing_new_is_no_event() {
     let mut demuxer = Demuxer::default();
     let mut events = Vec::new();

@@ -33,7 +33,7 @@ pub use self::moves::Move;
 use self::run::Run;
 use crate::{
     boxes::{BoxRef, Boxes},
-    emsg::Message,
+    emsg::{Message, has_room},
     error::Error,
     time::{from_flicks, to_flicks},
     track::{Event, Sample, TrackConfig, TrackId, TrackKind},
@@ -106,6 +106,7 @@ struct Progress<'a> {
     budget: usize,
     /// Messages whose times count from the earliest presentation time of the segment.
     relative: Vec<Message>,
+    message_bytes: usize,
 }
 
 impl Progress<'_> {
@@ -166,6 +167,7 @@ impl Demuxer {
             payload: None,
             budget: 4096 + bytes.len() / 4,
             relative: Vec::new(),
+            message_bytes: 0,
         };
         let before = events.len();
         self.boxes(&mut progress, events)?;
@@ -224,11 +226,17 @@ impl Demuxer {
                     let read = self.moof(found, progress, events);
                     self.stats.broken_moofs += u64::from(read.is_err());
                 }
-                b"emsg" => match Message::parse(found).filter(|_| self.keeps_messages) {
-                    Some((message, true)) => progress.relative.push(message),
-                    Some((message, false)) => self.messages.push(message),
-                    None => self.stats.messages += 1,
-                },
+                b"emsg" => {
+                    let kept = Message::parse(found).filter(|(message, _)| {
+                        let others = [self.messages.as_slice(), progress.relative.as_slice()];
+                        self.keeps_messages && has_room(&others, &mut progress.message_bytes, message)
+                    });
+                    match kept {
+                        Some((message, true)) => progress.relative.push(message),
+                        Some((message, false)) => self.messages.push(message),
+                        None => self.stats.messages += 1,
+                    }
+                }
                 _ => {}
             }
         }

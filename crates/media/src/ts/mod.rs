@@ -47,7 +47,7 @@ use self::{
     stream::{Sink, Stream},
 };
 use crate::{
-    emsg::Message,
+    emsg::{MOST_AT_ONCE, Message},
     track::{Event, TrackId, TrackKind},
 };
 
@@ -257,8 +257,10 @@ impl Inner {
         if let Some((_, kind, metadata)) = self.data.iter_mut().find(|(pid, ..)| *pid == packet.pid) {
             if self.options.messages && *kind == DataKind::Id3 {
                 let brought = metadata.packet(&packet, payload, self.clock);
-                count(stats, *kind, brought.lost);
-                self.messages.extend(brought.message);
+                let has_room = self.messages.len() < MOST_AT_ONCE;
+                let left_out = brought.message.is_some() && !has_room;
+                count(stats, *kind, brought.lost + u64::from(left_out));
+                self.messages.extend(brought.message.filter(|_| has_room));
             } else {
                 count(stats, *kind, packet.unit_start.into());
             }

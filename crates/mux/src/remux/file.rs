@@ -73,6 +73,9 @@ impl<W: SampleWriter> File<W> {
     /// a track, in ticks.
     fn place_messages(&mut self, (added, timescale): (i64, u32), (from, until): (i64, i64)) {
         let due = |message: &Message| message.flicks() < until && from.saturating_sub(message.flicks()) < NEAR;
+        if !self.messages.iter().any(due) {
+            return;
+        }
         let (due, later): (Vec<_>, Vec<_>) = mem::take(&mut self.messages).into_iter().partition(due);
         self.messages = later;
         for mut message in due {
