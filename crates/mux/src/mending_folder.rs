@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::journal::disk::{Bytes, Disk, RealDisk, There, write_all};
+use crate::journal::disk::{Bytes, Disk, RealDisk, There, is_within, write_all};
 use crate::journal::record::hex;
 use crate::part::{file_within, paths, with_suffix};
 use crate::{OutputError, Put};
@@ -49,13 +49,18 @@ impl MendingFolder {
         })
     }
 
+    /// Where this file stands, unless that may be outside.
+    fn file(&self, name: &str) -> Option<PathBuf> {
+        file_within(&self.path, name).filter(|path| is_within(&*self.disk, &self.path, path))
+    }
+
     /// Puts `made` in the place of the file `name`, if it has this length and this SHA-256 (in hexadecimal). It blocks.
     ///
     /// # Errors
     ///
     /// [`OutputError::Io`].
     pub fn put(&mut self, name: &str, length: u64, sha256: &str, made: &[u8]) -> Result<Put, OutputError> {
-        let Some(path) = file_within(&self.path, name) else {
+        let Some(path) = self.file(name) else {
             return Ok(Put::Outside);
         };
         if matches!(self.disk.there(&path), There::Folder | There::Other) {
@@ -85,7 +90,7 @@ impl MendingFolder {
     ///
     /// [`OutputError::Io`].
     pub fn cut_off(&mut self, name: &str, length: u64) -> Result<bool, OutputError> {
-        let Some(path) = file_within(&self.path, name) else {
+        let Some(path) = self.file(name) else {
             return Ok(false);
         };
         if !matches!(self.disk.there(&path), There::File(long) if long > length) {

@@ -259,6 +259,15 @@ pub(crate) fn write_all(file: &dyn Bytes, mut offset: u64, mut bytes: &[u8]) -> 
     Ok(())
 }
 
+/// Whether nothing but folders leads from `folder` down to `path`: a link among them may lead anywhere.
+pub(crate) fn is_within(disk: &dyn Disk, folder: &Path, path: &Path) -> bool {
+    let between = path.ancestors().skip(1).take_while(|between| *between != folder);
+    path.starts_with(folder)
+        && between
+            .into_iter()
+            .all(|between| matches!(disk.there(between), There::Folder | There::Nothing))
+}
+
 /// A part of a file, from front to back.
 #[derive(Debug)]
 pub(crate) struct Span {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::names::file_within;
-use crate::journal::disk::{Bytes, Disk, There, write_all};
+use crate::journal::disk::{Bytes, Disk, There, is_within, write_all};
 use crate::journal::record::Record;
 use crate::journal::survey::{Point, Subject, records};
 use crate::journal::sync::{Media, Written};
@@ -223,7 +223,8 @@ impl Folder {
         self.written.names.push(self.path.join("name"));
         while let Some(record) = records.next()? {
             let Record::File { name, start } = record else { continue };
-            let Some(path) = file_within(&self.path, &name) else { continue };
+            let path = file_within(&self.path, &name).filter(|path| is_within(&*self.disk, &self.path, path));
+            let Some(path) = path else { continue };
             folders.extend(
                 path.parent()
                     .filter(|folder| *folder != self.path && !folders.contains(*folder))
