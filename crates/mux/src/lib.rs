@@ -77,7 +77,7 @@ pub use mkv::Mkv;
 pub use mp4::{Mp4, Mp4Muxer};
 pub use ogg::Ogg;
 pub use output::{Output, OutputError};
-pub use part::{can_go_on, file_within, find_left, paths as part_paths};
+pub use part::{can_go_on, file_within, find_left, is_untold, paths as part_paths};
 pub use refill::{RefillLane, RefillMuxer};
 pub use remake::Remaker;
 pub use remux::{Order, Remux, SampleWriter};

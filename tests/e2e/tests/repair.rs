@@ -401,8 +401,7 @@ async fn without_a_report_there_is_nothing_to_go_by() {
 #[tokio::test]
 async fn a_file_that_cannot_be_read_is_a_failure_and_not_a_wrong_command() {
     let bench = Bench::new(Vec::new());
-    // A folder opens as a file, and then cannot be read.
-    expect(&bench.run(&["verify", "."]).await, 1, "cannot be read");
+    expect(&bench.run(&["verify", "."]).await, 1, "index.m3u8");
     expect(&bench.run(&["verify", "none.mp4"]).await, 2, "none.mp4: cannot be read");
 }
 

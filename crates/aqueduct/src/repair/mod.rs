@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aqueduct_core::{Decrypt, Fetch, Mux, Presentation, Resolve, Summary, TrackId};
-use aqueduct_mux::{Account, Hls, Mp4, OutputError, Remaker, SampleWriter};
+use aqueduct_mux::{Account, Hls, Mp4, OutputError, Remaker, SampleWriter, is_untold, part_paths};
 use thiserror::Error;
 
 use self::fill::Around;
@@ -433,6 +433,17 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
     ///
     /// [`RepairError`]. What was mended until then stays.
     pub async fn repair(&self, presentation: &Presentation, damage: &Damage) -> Result<Repaired, RepairError> {
+        // What is right by the newer bytes is damage by the older report.
+        if is_untold(&damage.file) {
+            let journal = part_paths(&damage.file).1;
+            return Err(RepairError::Unfit {
+                what: format!(
+                    "{} says that a run which gave the file its name was killed before it told of it, so that the report may be older \
+                     than the file: fetch it again with --overwrite, or remove that journal if the report is right",
+                    journal.display()
+                ),
+            });
+        }
         if damage.needs_fetching() {
             damage.check_tracks(presentation)?;
         }

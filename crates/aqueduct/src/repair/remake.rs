@@ -213,6 +213,9 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
 fn refusal(damage: &Damage, lanes: &[Track], state: State) -> Option<&'static str> {
     if lanes.is_empty() {
         Some("its tracks are not there")
+    } else if !damage.is_concatenation() && (damage.report.document().program != PROGRAM || lanes.iter().any(is_streamed)) {
+        // Another version may write the same media in another way, and one stream tells nothing of its parts.
+        Some("nothing could show that it is the same film: the command that made it does it again, with --overwrite")
     } else if lanes.iter().any(|track| track.live) {
         Some("the stream is live: its window has moved on")
     } else if state.is_obstructed {
@@ -360,10 +363,6 @@ impl Proof {
         }
         if finished.tally.missing > self.missing || (self.is_right && finished.tally.missing == self.missing) {
             return Ok(Some("none of what is missing came".into()));
-        }
-        // Another version may write the same media in another way.
-        if self.report.document().program != PROGRAM || (streamed && !self.is_concatenation) {
-            return Ok(None);
         }
         let other = if streamed {
             self.other_part()?

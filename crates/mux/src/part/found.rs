@@ -135,6 +135,16 @@ pub fn can_go_on(target: &Path) -> bool {
     has_state().unwrap_or(true)
 }
 
+/// Whether a run was killed when the output at `target` had its name already, and its report may be that of an earlier one.
+pub fn is_untold(target: &Path) -> bool {
+    let (part, journal) = paths(target);
+    if !journal.symlink_metadata().is_ok_and(|there| there.is_file() && there.len() > 0) || RealDisk.there(&part) != There::Nothing {
+        return false;
+    }
+    let left = RealDisk.read(&journal).and_then(|journal| Left::of(&*journal));
+    matches!(left, Ok(Left::Journal(survey)) if survey.interrupted.is_none())
+}
+
 /// Finds what an earlier run left of `presentation` under another name: an output in `folder` with this extension, which was
 /// asked for by the same address, query included, and whose tracks come from the same addresses. Segments decide later whether it really is the same. Live streams are not looked for:
 /// one address carries one programme after the other.

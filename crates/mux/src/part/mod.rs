@@ -14,7 +14,7 @@ mod tests;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use aqueduct_core::TrackId;
@@ -30,7 +30,7 @@ use crate::journal::sync::Syncer;
 pub(crate) use self::body::Shape;
 use self::body::{Body, Folder};
 use self::found::{Found, exists, is_taken};
-pub use self::found::{can_go_on, find_left};
+pub use self::found::{can_go_on, find_left, is_untold};
 pub(crate) use self::names::with_suffix;
 pub use self::names::{file_within, paths};
 
@@ -348,14 +348,17 @@ impl Part {
     }
 
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
-        let (growing, body, length) = (self.growing.as_mut(), &mut self.body, self.length);
+        let (growing, body, length) = (self.growing.as_mut().map(Mutex::new), &mut self.body, self.length);
+        let hash = || {
+            if let Some(growing) = &growing {
+                growing.lock().unwrap_or_else(PoisonError::into_inner).hash(bytes);
+            }
+        };
         let written = std::thread::scope(|scope| {
-            if let Some(growing) = growing {
-                if bytes.len() < ASIDE {
-                    growing.hash(bytes);
-                } else {
-                    scope.spawn(|| growing.hash(bytes));
-                }
+            let aside = || std::thread::Builder::new().name("hash".into()).spawn_scoped(scope, hash);
+            // A system that has no other thread has this one.
+            if bytes.len() < ASIDE || aside().is_err() {
+                hash();
             }
             body.write(length, bytes)
         });
