@@ -1,14 +1,13 @@
-//! Progress on standard error: a line that renews itself on a terminal, plain lines elsewhere. It samples counters,
-//! so it never slows the data.
+//! Progress on standard error: a line that renews itself on a terminal, plain lines elsewhere. It samples counters on a
+//! thread of its own, so it never slows the data: a terminal that is stopped, or a pipe that nobody reads, holds up nobody else.
 
 use std::io::{IsTerminal, Write};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aqueduct::Progress;
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 /// How often a terminal is renewed, and how often a plain line is written.
 const TERMINAL: Duration = Duration::from_millis(200);
@@ -24,7 +23,8 @@ fn shown() -> std::sync::MutexGuard<'static, Option<ProgressBar>> {
 /// The display of one job; dropping it takes it away.
 pub(crate) struct Display {
     bar: Option<ProgressBar>,
-    task: Option<JoinHandle<()>>,
+    /// Its thread ends when this is dropped.
+    thread: Option<mpsc::Sender<()>>,
 }
 
 impl Display {
@@ -37,13 +37,14 @@ impl Display {
             bar
         });
         shown().clone_from(&bar);
-        let task = (!quiet).then(|| {
+        let thread = (!quiet).then(|| {
+            let (thread, ended) = mpsc::channel();
             let bar = bar.clone();
-            tokio::spawn(async move {
+            let draw = move || {
                 let mut rate = Rate::new();
                 let mut last = String::new();
-                loop {
-                    tokio::time::sleep(if terminal { TERMINAL } else { PLAIN }).await;
+                let pause = if terminal { TERMINAL } else { PLAIN };
+                while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(pause) {
                     let line = line(&progress, &mut rate);
                     match &bar {
                         Some(bar) => {
@@ -58,17 +59,19 @@ impl Display {
                         None => {}
                     }
                 }
-            })
+            };
+            if let Err(error) = std::thread::Builder::new().name("progress".into()).spawn(draw) {
+                tracing::debug!(%error, "no progress is shown");
+            }
+            thread
         });
-        Self { bar, task }
+        Self { bar, thread }
     }
 }
 
 impl Drop for Display {
     fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
+        self.thread = None;
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
