@@ -62,7 +62,7 @@ pub(crate) struct Beyond {
 /// Takes what the resolver names, leaves out what `job` has, and hands on the rest: first of all the initialization section
 /// in force, which the decrypter needs again.
 ///
-/// Units are matched by Media Sequence Number, address without query, byte range, duration and Discontinuity Sequence
+/// Units are matched by Media Sequence Number, address without query and tokens, byte range, duration and Discontinuity Sequence
 /// Number. Nothing is handed on before every track has matched: two streams are not mixed.
 ///
 /// # Errors

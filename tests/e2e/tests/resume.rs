@@ -112,6 +112,39 @@ async fn a_failure_keeps_what_was_fetched_and_another_stream_is_not_mixed_with_i
     assert!(media(&bench.path("out.ts")) == undisturbed(&args, "/s/low-ts/index.m3u8", "out.ts").await);
 }
 
+/// A playlist of the six segments of `/s/plain-ts`, below this folder.
+fn playlist_below(folder: &str) -> Fault {
+    let segments: String = (0..6).map(|msn| format!("#EXTINF:2,\n{folder}/{msn}.ts\n")).collect();
+    Fault::Body {
+        content_type: "application/vnd.apple.mpegurl".into(),
+        text: format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n{segments}#EXT-X-ENDLIST\n"),
+    }
+}
+
+#[tokio::test]
+async fn a_token_in_the_path_may_be_another_in_the_next_run_and_is_not_kept() {
+    let token = |exp: u32, hmac: &str| format!("/exp={exp}~acl=*~hmac={hmac}");
+    let (first, second) = (token(1_700_000_000, "SECRET1"), token(1_700_086_400, "SECRET2"));
+    let mut rules = vec![
+        Rule::new("/today.m3u8", playlist_below(&first)),
+        Rule::new("/tomorrow.m3u8", playlist_below(&second)),
+        Rule::new("*SECRET1*/3.ts", Fault::status(404)),
+    ];
+    rules.extend((0..6).map(|msn| {
+        let to = format!("/s/plain-ts/{msn}.ts");
+        Rule::new(format!("/exp=*/{msn}.ts"), Fault::Redirect { status: 302, to })
+    }));
+    let bench = Bench::new(rules);
+    let args = ["-o", "out.ts", "--report", "report.json"];
+    let told = |name: &str| String::from_utf8_lossy(&media(&bench.path(name))).contains("SECRET");
+    expect(&bench.fetch(&args, "/today.m3u8").await, 1, "the same command carries on");
+    assert!(!told("out.ts.part.journal") && !told("report.json"));
+    expect(&bench.fetch(&args, "/tomorrow.m3u8").await, 0, "whole");
+    assert!(!told("report.json"));
+    assert!(media(&bench.path("out.ts")) == undisturbed(&["-o", "out.ts"], "/s/plain-ts/index.m3u8", "out.ts").await);
+    assert_eq!(bench.asked("/exp=*/0.ts"), 1, "it was taken up");
+}
+
 #[tokio::test]
 async fn a_part_file_of_somebody_else_is_left_alone_unless_told_otherwise() {
     let bench = Bench::new(Vec::new());

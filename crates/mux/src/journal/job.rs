@@ -13,7 +13,7 @@ pub struct Job {
     pub(crate) program: String,
     /// What the user gave, where it is an address.
     pub input: Option<String>,
-    /// What tells it from others, its query included: the beginning of a SHA-256.
+    /// What tells it from others, its query included: the beginning of a SHA-256, behind its salt and a colon.
     pub(crate) asked: Option<String>,
     /// The wanted container.
     pub container: String,
@@ -51,12 +51,18 @@ impl Job {
         Self {
             program: env!("CARGO_PKG_VERSION").into(),
             input: input(presentation),
-            asked: asked(presentation),
+            asked: asked(presentation, &hex(&salt())),
             container: container.into(),
             salt: salt(),
             given: Vec::new(),
             tracks: tracks.map(JobTrack::of).collect(),
         }
+    }
+
+    /// Whether it was begun with the input that led to this presentation.
+    pub(crate) fn is_asked_by(&self, presentation: &Presentation) -> bool {
+        let known = self.asked.as_ref().and_then(|asked| Some((asked, asked.split_once(':')?.0)));
+        known.is_some_and(|(known, salt)| asked(presentation, salt).as_ref() == Some(known))
     }
 
     /// The same with what the user gave to decrypt with ([`Decrypt::given`](aqueduct_core::Decrypt::given)), told in the way
@@ -138,14 +144,15 @@ fn input(presentation: &Presentation) -> Option<String> {
 }
 
 /// What tells the input of a presentation from others. Unlike an [`address`] it has the query, which is often all that tells
-/// two films of one site apart, and therefore only as a digest.
-pub(crate) fn asked(presentation: &Presentation) -> Option<String> {
+/// two films of one site apart, and therefore only as a salted digest.
+fn asked(presentation: &Presentation, salt: &str) -> Option<String> {
     let mut url = presentation.account.documents.first()?.url.url().clone();
     url.set_fragment(None);
     // A URL that cannot have a user name has none.
     let _ = url.set_username("");
     let _ = url.set_password(None);
-    Some(hex(&Sha256::digest(url.as_str())[..16]))
+    let digest = Sha256::new().chain_update(salt).chain_update(url.as_str()).finalize();
+    Some(format!("{salt}:{}", hex(&digest[..16])))
 }
 
 /// Other bytes each time.

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::job::Job;
 
 /// How a journal begins, with the version of its format.
-pub(crate) const MAGIC: &[u8] = b"aqueduct journal 2\n";
+pub(crate) const MAGIC: &[u8] = b"aqueduct journal 3\n";
 /// How one of any version does.
 const ANY_VERSION: &[u8] = b"aqueduct journal ";
 /// The first record ends before this offset, in bytes: a journal whose tracks take more is none.
@@ -193,7 +193,7 @@ impl Entry {
             duration: Duration::ZERO,
             discontinuity_sequence: 0,
             encrypted: !matches!(encryption, Encryption::None),
-            key: encryption.key().map(|key| address(&key.url)),
+            key: encryption.key().map(|key| key_address(&key.url)),
             fate,
             file: None,
         }
@@ -247,16 +247,19 @@ impl Entry {
     }
 }
 
-/// A URL without what may be secret or change from one day to the next: user name, query and fragment. What a `data:` URL
-/// holds, and the value of a `name=value` in the path, is named by its digest.
+/// A URL without what may be secret or change from one day to the next: user name, query, fragment, and tokens in the path. Of any
+/// other value of a `name=value` in the path a byte of its digest stays, which tells most streams apart and is too little to find the
+/// value by. What a `data:` URL holds is named by its digest.
 pub(crate) fn address(url: &SafeUrl) -> String {
     let url = url.url();
-    let digest = |text: &str| format!("sha256-{}", hex(&Sha256::digest(text)[..16]));
     if url.scheme() == "data" {
-        return format!("data:{}", digest(url.as_str()));
+        return format!("data:sha256-{}", hex(&Sha256::digest(url.as_str())[..16]));
     }
     let segments = url.path().split('/').map(|segment| match SafeUrl::named_value(segment) {
-        Some((name, value)) => Cow::Owned(format!("{name}={}", digest(value))),
+        // The padding of what is a token as a whole.
+        Some((_, value)) if unpadded(value).is_empty() => Cow::Borrowed("*"),
+        Some((name, value)) if is_token(name, value) => Cow::Owned(format!("{name}=*")),
+        Some((name, value)) => Cow::Owned(format!("{name}=*{}", hex(&Sha256::digest(value)[..1]))),
         None => Cow::Borrowed(segment),
     });
     let path = segments.collect::<Vec<_>>().join("/");
@@ -268,6 +271,32 @@ pub(crate) fn address(url: &SafeUrl) -> String {
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.into()
+}
+
+/// Where a key was. What is one by itself is not told.
+fn key_address(url: &SafeUrl) -> String {
+    if url.url().scheme() == "data" {
+        "data:*".into()
+    } else {
+        address(url)
+    }
+}
+
+/// Whether `name=value` in a path is what lets somebody in, and not what tells one stream from another: by its name, as a list
+/// of several values (`exp=…~acl=…~hmac=…`), or by its length.
+fn is_token(name: &str, value: &str) -> bool {
+    const WHOLE: [&str; 10] = ["e", "h", "hash", "key", "md5", "s", "sid", "st", "t", "ttl"];
+    const PARTS: [&str; 9] = ["auth", "exp", "hdn", "hmac", "pass", "policy", "sess", "sig", "token"];
+    const LONG: usize = 24;
+    let name = name.to_ascii_lowercase();
+    let named = WHOLE.contains(&&*name) || PARTS.iter().any(|part| name.contains(part));
+    named || value.contains('~') || unpadded(value).contains('=') || value.len() >= LONG
+}
+
+/// What is in front of the padding of Base64.
+fn unpadded(value: &str) -> String {
+    let plain = value.replace("%3D", "=").replace("%3d", "=");
+    plain.trim_end_matches('=').into()
 }
 
 /// Bytes in lower-case hexadecimal.
@@ -476,15 +505,58 @@ mod tests {
                 "https://host.example:8443/a/b.ts",
             ),
             ("http://host.example/a", "http://host.example/a"),
-            // printf SECRET | sha256sum | cut -c1-32
+            ("http://host.example/t=SECRET/a", "http://host.example/t=*/a"),
+            ("http://host.example/token%3DSECRET/a", "http://host.example/token=*/a"),
+            ("http://host.example/U0VDUkVUMQ==/a", "http://host.example/*/a"),
+            ("http://host.example/U0VDUkVUMQ%3D%3D/a", "http://host.example/*/a"),
             (
-                "http://host.example/t=SECRET/a",
-                "http://host.example/t=sha256-0917b13a9091915d54b6336f45909539/a",
+                "http://host.example/a.ts;jsessionid=SECRET",
+                "http://host.example/a.ts;jsessionid=*",
             ),
+            (
+                "http://host.example/exp=1~acl=/x/*~hmac=SECRET/a",
+                "http://host.example/exp=*/x/*~hmac=*/a",
+            ),
+            // printf 2024-01-31 | sha256sum | cut -c1-2
+            ("http://host.example/date=2024-01-31/a", "http://host.example/date=*25/a"),
             // printf data:text/plain,SECRET | sha256sum | cut -c1-32
             ("data:text/plain,SECRET", "data:sha256-4e1d4c18313db35241d1979e1dda5aa7"),
         ] {
             assert_eq!(address(&Url::parse(url).unwrap().into()), expected);
+        }
+    }
+
+    #[test]
+    fn tokens_in_the_path_may_change_and_other_values_may_not() {
+        let difference = |then: &str, now: &str| {
+            let [then, now] = [then, now].map(|url| {
+                let resource = Resource::new(aqueduct_core::Kind::Segment, Url::parse(url).unwrap());
+                let info = SegmentInfo::new(TrackId::new(0), 7, Duration::from_secs(2), resource);
+                Entry::segment(&info, Fate::Expired)
+            });
+            then.address != now.address
+        };
+        for (then, now, differs) in [
+            (
+                "http://a.example/hls/exp=1700000000~acl=/*~hmac=0a1b/7.ts",
+                "http://a.example/hls/exp=1700086400~acl=/*~hmac=2c3d/7.ts",
+                false,
+            ),
+            (
+                "http://a.example/bcdn_token=a&expires=1/7.ts",
+                "http://a.example/bcdn_token=b&expires=2/7.ts",
+                false,
+            ),
+            ("http://a.example/U0VDUkVUMQ==/7.ts", "http://a.example/U0VDUkVUMg==/7.ts", false),
+            (
+                "http://a.example/date=2024-01-31/7.ts",
+                "http://a.example/date=2024-02-01/7.ts",
+                true,
+            ),
+            ("http://a.example/id=1/7.ts", "http://a.example/id=2/7.ts", true),
+            ("http://a.example/exp=1~hmac=a/7.ts", "http://a.example/exp=2~hmac=b/8.ts", true),
+        ] {
+            assert_eq!(difference(then, now), differs, "{then} and {now}");
         }
     }
 

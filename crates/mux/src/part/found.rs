@@ -9,7 +9,7 @@ use super::body::Shape;
 use super::names::{paths, target_of};
 use crate::OutputError;
 use crate::journal::disk::{Disk, RealDisk, There};
-use crate::journal::job::{Job, JobTrack, asked};
+use crate::journal::job::{Job, JobTrack};
 use crate::journal::survey::{Left, Survey, checkpoints};
 
 /// How many names of a folder are looked at to find what an earlier run left, and how many journals are read.
@@ -193,8 +193,7 @@ fn is_of(job: &Job, presentation: &Presentation) -> bool {
     let tracks = |track: &&Track| job.tracks.iter().any(|ours| ours.number == track.id.number());
     let known = presentation.tracks.iter().filter(tracks);
     !job.tracks.is_empty()
-        && job.asked.is_some()
-        && job.asked == asked(presentation)
+        && job.is_asked_by(presentation)
         && known.clone().count() == job.tracks.len()
         && job.tracks.iter().zip(known).all(|(ours, theirs)| same(ours, theirs))
 }
