@@ -134,7 +134,7 @@ pub(crate) fn tell(line: &str) {
         return events::note(line);
     }
     // Without standard error there is nobody to tell.
-    let _ = writeln!(crate::progress::log_writer(), "{}", printable(line));
+    let _ = writeln!(crate::words::told(), "{}", printable(line));
 }
 
 /// Tells an error, with its chain, and what a person can do next.
@@ -144,7 +144,7 @@ pub(crate) fn complain(error: &anyhow::Error, exit: Exit) {
         events::error(&format!("{error:#}"), hint, exit.code());
         return;
     }
-    let mut stderr = crate::progress::log_writer();
+    let mut stderr = crate::words::told();
     // Without standard error there is nobody to tell.
     let _ = writeln!(stderr, "error: {}", printable(&format!("{error:#}")));
     if let Some(hint) = hint {

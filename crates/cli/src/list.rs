@@ -152,5 +152,5 @@ fn offered(offer: &Offer) -> [String; 7] {
 /// The account of a search, for people.
 pub(crate) fn tell(account: &Account) {
     // Without standard error there is nobody to tell.
-    let _ = writeln!(crate::progress::log_writer(), "{}", exit::printable(&account.to_string()));
+    let _ = writeln!(crate::words::told(), "{}", exit::printable(&account.to_string()));
 }

@@ -13,6 +13,7 @@ mod report;
 mod requests;
 mod signals;
 mod verdict;
+mod words;
 
 use std::process::ExitCode;
 
@@ -44,6 +45,9 @@ fn main() -> ExitCode {
         exit::complain(&anyhow::Error::new(error).context("failed to start"), Exit::Failed);
         return Exit::Failed.into();
     }
+    if !args.json {
+        words::start();
+    }
     start_log(args.words());
     // One thread for all requests: on several, the same work takes more time of the processor, and more memory.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -56,7 +60,6 @@ fn main() -> ExitCode {
     let exit = runtime.block_on(run(&args));
     // A write to a pipe that nobody reads may block for ever.
     runtime.shutdown_background();
-    events::flush();
     exit.into()
 }
 
@@ -76,6 +79,15 @@ async fn run(args: &Args) -> Exit {
     };
     if let Some(signals) = signals {
         signals.abort();
+    }
+    let told = tokio::task::spawn_blocking(|| {
+        words::flush();
+        events::flush();
+    });
+    // Nobody may read it: one more signal ends the wait.
+    tokio::select! {
+        _ = told => {}
+        () = signals::interrupted(), if watched => {}
     }
     exit
 }
@@ -105,7 +117,7 @@ fn start_log(words: &WordArgs) {
     }
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(progress::log_writer)
+        .with_writer(words::log)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(false)
         .without_time()

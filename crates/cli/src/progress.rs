@@ -145,32 +145,14 @@ fn line(progress: &Progress, rate: &mut Rate) -> String {
     line
 }
 
-/// Where log lines go: standard error, above the progress display.
-pub(crate) fn log_writer() -> impl Write {
-    LogWriter(Vec::new())
-}
-
-/// Collects one message and writes it when it is dropped.
-struct LogWriter(Vec<u8>);
-
-impl Write for LogWriter {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Drop for LogWriter {
-    fn drop(&mut self) {
-        let write = || std::io::stderr().write_all(&self.0);
-        // Without standard error there is nobody to tell.
-        let _ = match shown().as_ref() {
-            Some(bar) => bar.suspend(write),
-            None => write(),
-        };
-    }
+/// Writes to standard error, above what is displayed.
+pub(crate) fn above(text: &[u8]) {
+    let write = || std::io::stderr().write_all(text);
+    // Whoever waits for the display must not wait for the write.
+    let bar = shown().clone();
+    // Without standard error there is nobody to tell.
+    let _ = match bar {
+        Some(bar) => bar.suspend(write),
+        None => write(),
+    };
 }

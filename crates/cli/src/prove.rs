@@ -15,7 +15,7 @@ use aqueduct::{
 use crate::args::{RepairArgs, SourceArgs, VerifyArgs};
 use crate::exit::{self, Exit};
 use crate::fetch::{Source, find};
-use crate::progress::{self, Display};
+use crate::progress::Display;
 use crate::report::{is_of_another_stream, write_report};
 use crate::verdict::{self, Done};
 
@@ -220,7 +220,7 @@ fn selection(args: &SourceArgs, asked: Option<&SelectionDocument>) -> anyhow::Re
 
 fn line(text: &str) {
     // Without standard error there is nobody to tell.
-    let _ = writeln!(progress::log_writer(), "{}", exit::printable(text));
+    let _ = writeln!(crate::words::told(), "{}", exit::printable(text));
 }
 
 /// Tells people what was found, and gives the verdict as it is called for programs.

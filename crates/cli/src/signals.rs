@@ -12,8 +12,9 @@ pub(crate) async fn watch(stop: Stop) {
     stop.abort();
 }
 
+/// Waits for a signal.
 #[cfg(unix)]
-async fn interrupted() {
+pub(crate) async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
     match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
         (Ok(mut interrupt), Ok(mut terminate)) => {
@@ -28,7 +29,7 @@ async fn interrupted() {
 }
 
 #[cfg(not(unix))]
-async fn interrupted() {
+pub(crate) async fn interrupted() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending().await
     }

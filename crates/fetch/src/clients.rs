@@ -1,5 +1,6 @@
 //! The HTTP clients: one for each reach, so that no connection is used by a request that could not have made it.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +9,7 @@ use aqueduct_core::FetchError;
 use reqwest::dns::Resolve;
 use reqwest::{Client, ClientBuilder};
 use rustls::ClientConfig;
-use url::Url;
+use url::{Origin, Url};
 
 use crate::address::Space;
 use crate::fetcher::Options;
@@ -25,8 +26,11 @@ const STREAM_WINDOW: u32 = 1 << 20;
 /// turn, must not keep those from arriving that it waits for.
 const CONNECTION_WINDOW: u32 = 512 << 20;
 
-/// Clients, made when they are first needed, and anew where one fell silent: its connections end with the last answers
-/// that are open on them.
+/// Origins that have a client of their own, at most, in one reach. Beyond that all of them begin anew.
+const OWN: usize = 64;
+
+/// Clients, made when they are first needed. An origin that fell silent gets another one, of its own: the connections to it end
+/// with the last answers that are open on them, and those to other origins are kept.
 pub(crate) struct Clients {
     options: Options,
     tls: ClientConfig,
@@ -37,9 +41,19 @@ pub(crate) struct Clients {
     by_reach: [Mutex<Current>; 4],
 }
 
-/// The client that is in use, and how many were before.
+/// The clients that are in use.
 #[derive(Debug, Default)]
 struct Current {
+    /// That of all origins that never fell silent.
+    shared: Option<Client>,
+    own: HashMap<Origin, Own>,
+    /// How many clients were given up.
+    generation: u64,
+}
+
+/// The client of an origin that fell silent.
+#[derive(Debug)]
+struct Own {
     generation: u64,
     client: Option<Client>,
 }
@@ -48,7 +62,8 @@ struct Current {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pool {
     reach: Space,
-    generation: u64,
+    /// That of the origin's own client; nothing for the one that it shares.
+    generation: Option<u64>,
 }
 
 impl Clients {
@@ -63,7 +78,7 @@ impl Clients {
         for proxy in &proxies {
             check_proxy(proxy)?;
         }
-        let clients = Self {
+        let mut clients = Self {
             options: options.clone(),
             tls: tls::config(&options.insecure)?,
             resolver,
@@ -72,7 +87,9 @@ impl Clients {
             by_reach: Default::default(),
         };
         // What cannot be used is told now, and not with the first request.
-        clients.get(Space::Machine)?;
+        let first = clients.builder(Space::Machine)?.build().map_err(unusable)?;
+        let nearest = &mut clients.by_reach[Space::Machine as usize];
+        nearest.get_mut().unwrap_or_else(PoisonError::into_inner).shared = Some(first);
         Ok(clients)
     }
 
@@ -96,26 +113,36 @@ impl Clients {
         self.proxies.iter().any(|proxy| proxy == host)
     }
 
-    /// The client for a request that may connect as near as `reach`.
-    pub(crate) fn get(&self, reach: Space) -> Result<(Client, Pool), FetchError> {
+    /// The client for a request to `url` that may connect as near as `reach`.
+    pub(crate) fn get(&self, reach: Space, url: &Url) -> Result<(Client, Pool), FetchError> {
         let mut current = self.by_reach[reach as usize].lock().unwrap_or_else(PoisonError::into_inner);
-        let generation = current.generation;
-        let client = match &current.client {
+        let Current { shared, own, .. } = &mut *current;
+        let own = if own.is_empty() { None } else { own.get_mut(&url.origin()) };
+        let generation = own.as_ref().map(|own| own.generation);
+        let place = own.map_or(shared, |own| &mut own.client);
+        let client = match place {
             Some(client) => client.clone(),
-            None => current.client.insert(self.builder(reach)?.build().map_err(unusable)?).clone(),
+            None => place.insert(self.builder(reach)?.build().map_err(unusable)?).clone(),
         };
         Ok((client, Pool { reach, generation }))
     }
 
-    /// No new request uses these connections: one of them fell silent. Over HTTP/2 the next try would share it, and over
-    /// HTTP/1.1 it might get another that died with it.
-    pub(crate) fn retire(&self, pool: Pool) {
+    /// No new request to the origin of `url` uses these connections: one of them fell silent. Over HTTP/2 the next try would
+    /// share it, and over HTTP/1.1 it might get another that died with it.
+    pub(crate) fn retire(&self, pool: Pool, url: &Url) {
         let mut current = self.by_reach[pool.reach as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        let origin = url.origin();
         // Requests that fell silent together want one fresh client, and not one each.
-        if current.generation == pool.generation {
-            current.generation += 1;
-            current.client = None;
+        if current.own.get(&origin).map(|own| own.generation) != pool.generation {
+            return;
         }
+        if current.own.len() == OWN && !current.own.contains_key(&origin) {
+            current.own.clear();
+            current.shared = None;
+        }
+        current.generation += 1;
+        let generation = current.generation;
+        current.own.insert(origin, Own { generation, client: None });
     }
 
     fn builder(&self, reach: Space) -> Result<ClientBuilder, FetchError> {

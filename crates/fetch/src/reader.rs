@@ -107,7 +107,7 @@ impl Reader {
             Ok(Ok(chunk)) => chunk,
             Ok(Err(error)) => return Err(classify(&self.head.url, error, received, self.claimed, patience)),
             Err(_) => {
-                fetcher.clients.retire(self.pool);
+                fetcher.clients.retire(self.pool, self.head.url.url());
                 return Err(FetchError::Timeout {
                     url: self.head.url.clone(),
                     phase: TimeoutPhase::Stall,

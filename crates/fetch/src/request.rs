@@ -56,13 +56,13 @@ pub(crate) async fn send(
             let accepted = header::HeaderValue::from_static(coding::ACCEPTED);
             headers.entry(header::ACCEPT_ENCODING).or_insert(accepted);
         }
-        let (client, pool) = fetcher.clients.get(reach)?;
+        let (client, pool) = fetcher.clients.get(reach, url.url())?;
         let request = client.get(bare(&url)).headers(headers);
         let response = match timeout(options.timeout.saturating_add(GRACE), request.send()).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(classify(&url, error, 0, None, options.timeout)),
             Err(_) => {
-                fetcher.clients.retire(pool);
+                fetcher.clients.retire(pool, url.url());
                 return Err(FetchError::Timeout {
                     url,
                     phase: TimeoutPhase::FirstByte,

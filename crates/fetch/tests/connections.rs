@@ -190,3 +190,16 @@ async fn a_connection_that_fell_silent_is_not_used_again() {
         assert!(begun.elapsed() < Duration::from_secs(10), "{scheme}: {:?}", begun.elapsed());
     }
 }
+
+#[tokio::test]
+async fn connections_to_others_are_kept_where_one_origin_fell_silent() {
+    let length = 300_000;
+    let (well, silent) = (server(length, Vec::new()), server(length, Vec::new()));
+    let fetcher = fetcher();
+    fetch(&fetcher, &well.tls_origin(), 0..1, length, 1, 8 << 20).await;
+    let (address, made) = relay(&silent.tls_origin(), 700_000);
+    fetch(&fetcher, &format!("https://{address}"), 0..SEGMENTS, length, 8, 8 << 20).await;
+    assert!(made.load(Ordering::SeqCst) > 1, "it fell silent");
+    fetch(&fetcher, &well.tls_origin(), 1..SEGMENTS, length, 8, 8 << 20).await;
+    assert_eq!(well.stats().read(|tally| tally.http2_connections), 1);
+}

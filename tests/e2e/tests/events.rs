@@ -1,9 +1,10 @@
-//! `--json`: every line is an event that the schema allows, and the last is the report.
+//! What is told meanwhile. With `--json` every line is an event that the schema allows, and the last is the report.
 
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
-use e2e::bench::{Bench, expect};
+use e2e::bench::{Bench, PATIENCE, expect};
+use e2e::binary;
 use e2e::schema;
 use fixture_server::{Fault, Rule};
 use serde_json::Value;
@@ -156,4 +157,51 @@ async fn a_report_or_an_event_that_is_not_as_its_schema_says_is_refused() {
     ] {
         assert!(schema::check_events(event).is_err(), "{event}");
     }
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_does_not_hold_up_the_stream() {
+    let bench = Bench::new(Vec::new());
+    let mut command = binary::command(bench.folder()).unwrap();
+    let url = bench.server.url("/s/synthetic-1000/index.m3u8");
+    // More than a pipe holds, and more than wait.
+    command.env("AQUEDUCT_LOG", "trace").args(["-o", "out.ts", &url]);
+    let child = command.spawn().unwrap();
+    let all = bench.server.stats().wait_until(|tally| {
+        let ended = tally.matching("*.ts").filter(|exchange| exchange.ended.is_some());
+        ended.count() == 1000
+    });
+    tokio::time::timeout(PATIENCE, all).await.expect("all segments are asked for");
+    let finished = binary::finish(child, PATIENCE).await.unwrap();
+    expect(&finished, 0, "log lines were left out");
+    expect(&finished, 0, "whole: 1000 segments");
+    assert_eq!(bench.names(), ["out.ts"]);
+}
+
+#[tokio::test]
+async fn a_signal_ends_what_waits_for_somebody_to_read_the_log() {
+    let bench = Bench::new(Vec::new());
+    let mut command = binary::command(bench.folder()).unwrap();
+    let url = bench.server.url("/s/synthetic-1000/index.m3u8");
+    command.env("AQUEDUCT_LOG", "trace").args(["-o", "out.ts", &url]);
+    let mut child = command.spawn().unwrap();
+    let named = async {
+        while bench.names() != ["out.ts"] {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, named).await.expect("the whole stream");
+    let stderr = child.stderr.take();
+    let ended = async {
+        loop {
+            binary::interrupt(&child).unwrap();
+            // One that came before all was done ended nothing.
+            if let Ok(ended) = tokio::time::timeout(PATIENCE / 30, child.wait()).await {
+                return ended.unwrap();
+            }
+        }
+    };
+    let ended = tokio::time::timeout(PATIENCE, ended).await.expect("it ends");
+    assert_eq!(ended.code(), Some(0));
+    drop(stderr);
 }
