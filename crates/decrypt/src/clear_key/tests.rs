@@ -1,0 +1,224 @@
+use aes::Aes128;
+use aes::cipher::{BlockModeEncrypt, KeyIvInit};
+use aqueduct_core::Kind;
+use proptest::prelude::*;
+use url::Url;
+
+use super::*;
+
+fn address() -> Resource {
+    Resource::new(Kind::Key, Url::parse("http://host.example/key").unwrap())
+}
+
+fn aes128(iv: Option<[u8; 16]>) -> Encryption {
+    let key = address();
+    Encryption::Aes128 { key, iv: iv.map(Iv) }
+}
+
+// NIST SP 800-38A, F.2.2 (CBC-AES128.Decrypt), followed by the padding block that
+// `openssl enc -aes-128-cbc` writes after the same plaintext.
+#[test]
+fn the_nist_vector_decrypts_and_its_padding_is_taken_off() {
+    let key = hex("2b7e151628aed2a6abf7158809cf4f3c");
+    let iv: [u8; 16] = hex("000102030405060708090a0b0c0d0e0f").try_into().unwrap();
+    let sealed = hex(concat!(
+        "7649abac8119b246cee98e9b12e9197d5086cb9b507219ee95db113a917678b2",
+        "73bed6b8e3c1743b7116e69e222295163ff1caa1681fac09120eca307586e1a7",
+        "8cb82807230e1321d3fae00d18cc2012"
+    ));
+    let clear = hex(concat!(
+        "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51",
+        "30c81c46a35ce411e5fbc1191a0a52eff69f2445df4f9b17ad2b417be66c3710"
+    ));
+    let opened = ClearKey::new()
+        .decrypt(&aes128(Some(iv)), &key, BytesMut::from(&sealed[..]))
+        .unwrap();
+    assert_eq!(opened, clear);
+}
+
+#[test]
+fn what_cannot_be_right_is_an_error() {
+    let mut clear_key = ClearKey::new();
+    let mut decrypt =
+        |encryption: &Encryption, key: &[u8], bytes: &[u8]| clear_key.decrypt(encryption, key, BytesMut::from(bytes)).unwrap_err();
+    let iv = Some([0; 16]);
+    assert!(matches!(
+        decrypt(&aes128(iv), &[0; 16], &[0; 15]),
+        DecryptError::Length { length: 15 }
+    ));
+    assert!(matches!(decrypt(&aes128(iv), &[0; 16], &[]), DecryptError::Length { length: 0 }));
+    assert!(matches!(decrypt(&aes128(iv), &[0; 16], &[0; 32]), DecryptError::Padding));
+    assert!(matches!(decrypt(&aes128(None), &[0; 16], &[0; 32]), DecryptError::NoIv));
+    let wrong = decrypt(&aes128(iv), b"<html>not found</html>", &[0; 32]).to_string();
+    assert_eq!(
+        wrong,
+        "key http://host.example/key: 22 bytes where a key has 16: it looks like a web page or XML, perhaps an error or a login page"
+    );
+    let other = Encryption::Other {
+        keys: [("SAMPLE-AES".to_owned(), "com.apple.streamingkeydelivery".to_owned())].into(),
+        iv: None,
+    };
+    assert!(
+        decrypt(&other, &[], &[0; 16])
+            .to_string()
+            .contains("METHOD=SAMPLE-AES KEYFORMAT=\"com.apple.streamingkeydelivery\"")
+    );
+}
+
+// printf 'clear media, 256 bits' | openssl enc -aes-256-cbc -iv 00000000000000000000000000000014 \
+//     -K 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f | xxd -p
+const SEALED_256: &str = "5a4e71ec6c87a12d671af46992de6f2000f40cd7a679b7fbf09e64d566cee6a8";
+
+#[test]
+fn a_key_of_256_bits_opens_what_openssl_sealed() {
+    let key: Vec<u8> = (0..32).collect();
+    let encryption = Encryption::Aes256 { key: address(), iv: None };
+    let opened = ClearKey::new().decrypt(&encryption.for_segment(20), &key, BytesMut::from(&hex(SEALED_256)[..]));
+    assert_eq!(opened.unwrap(), &b"clear media, 256 bits"[..]);
+}
+
+/// Two packets of MPEG-TS that end like padding, and 8 bytes of nothing: 24 blocks.
+fn ts() -> Vec<u8> {
+    let mut ts = vec![1; 4 * 188];
+    ts.iter_mut().step_by(188).for_each(|byte| *byte = 0x47);
+    ts
+}
+
+fn seal(clear: &[u8], padded: bool) -> Vec<u8> {
+    let mut sealed = clear.to_vec();
+    if padded {
+        let padding = 16 - clear.len() % 16;
+        sealed.resize(clear.len() + padding, u8::try_from(padding).unwrap());
+    }
+    let (blocks, rest) = aes::Block::slice_as_chunks_mut(&mut sealed);
+    assert!(rest.is_empty());
+    cbc::Encryptor::<Aes128>::new(&[7; 16].into(), &[0; 16].into()).encrypt_blocks(blocks);
+    sealed
+}
+
+/// Under all that the tests here use, what is decrypted stays where it is.
+#[test]
+fn bytes_are_decrypted_where_they_are() {
+    let vector = |name: &str| std::fs::read(format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let (key, iv) = (address(), Some(Iv([9; 16])));
+    for (encryption, sealed) in [
+        (aes128(Some([0; 16])), seal(&ts(), true)),
+        (Encryption::SampleAes { key: key.clone(), iv }, vector("video-sealed.ts")),
+        (Encryption::SampleAes { key: key.clone(), iv }, vector("aac-sealed.aac")),
+        (Encryption::SampleAes { key: key.clone(), iv }, vector("cbcs-video.mp4")),
+        (Encryption::SampleAesCtr { key, iv }, vector("cens-audio.mp4")),
+    ] {
+        let sealed = BytesMut::from(&sealed[..]);
+        let (before, length) = (sealed.as_ptr(), sealed.len());
+        let opened = ClearKey::new().decrypt(&encryption, &[7; 16], sealed).unwrap();
+        assert!(opened.as_ptr() == before && opened.len() <= length, "{encryption:?}");
+    }
+}
+
+#[test]
+fn a_server_that_does_not_pad_keeps_all_its_bytes_with_a_warning() {
+    let fmp4 = [&b"\0\0\0\x08styp\0\0\0\x28mdat"[..], &[3; 32]].concat();
+    for clear in [ts(), fmp4] {
+        let mut clear_key = ClearKey::new();
+        for _ in 0..3 {
+            let opened = clear_key.decrypt(&aes128(Some([0; 16])), &[7; 16], BytesMut::from(&seal(&clear, false)[..]));
+            assert_eq!(opened.unwrap(), clear);
+        }
+        let url = Some(address().url);
+        assert_eq!(clear_key.warnings(), [Warning::Unpadded { url }]);
+        let mut clear_key = ClearKey::new();
+        let opened = clear_key.decrypt(&aes128(Some([0; 16])), &[7; 16], BytesMut::from(&seal(&clear, true)[..]));
+        assert_eq!(opened.unwrap(), clear);
+        assert_eq!(clear_key.warnings(), []);
+    }
+}
+
+#[test]
+fn a_key_that_comes_as_text_is_decoded_with_a_warning() {
+    for key in ["07070707070707070707070707070707\n", "BwcHBwcHBwcHBwcHBwcHBw=="] {
+        let mut clear_key = ClearKey::new();
+        let opened = clear_key.decrypt(&aes128(Some([0; 16])), key.as_bytes(), BytesMut::from(&seal(b"media", true)[..]));
+        assert_eq!(opened.unwrap(), &b"media"[..]);
+        assert_eq!(clear_key.warnings(), [Warning::KeyAsText { url: address().url }]);
+    }
+}
+
+#[test]
+fn a_picture_is_taken_off_before_and_after_decryption() {
+    let gif = b"GIF89a\x01\0\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
+    let clear = ts();
+    let disguised = [&gif[..], &clear].concat();
+    let mut clear_key = ClearKey::new();
+    for (name, encryption, bytes) in [
+        ("in the clear", Encryption::None, disguised.clone()),
+        ("before decryption", aes128(Some([0; 16])), [&gif[..], &seal(&clear, true)].concat()),
+        ("after decryption", aes128(Some([0; 16])), seal(&disguised, true)),
+        ("not encrypted at all", aes128(Some([0; 16])), disguised),
+    ] {
+        let opened = clear_key.decrypt(&encryption, &[7; 16], BytesMut::from(&bytes[..]));
+        assert_eq!(opened.unwrap(), clear, "{name}");
+    }
+    assert_eq!(clear_key.warnings(), [Warning::Disguised { name: "GIF" }, Warning::NotEncrypted]);
+}
+
+#[test]
+fn a_key_of_the_user_goes_first_and_is_not_fetched() {
+    let mut keys = UserKeys::new();
+    keys.add("07070707070707070707070707070707").unwrap();
+    let mut clear_key = ClearKey::new().with_keys(keys.clone());
+    let other = Encryption::Other {
+        keys: [("AES-128".to_owned(), "com.example".to_owned())].into(),
+        iv: None,
+    };
+    for encryption in [aes128(Some([0; 16])), other.for_segment(0)] {
+        assert_eq!(clear_key.key(&encryption), None);
+        let opened = clear_key.decrypt(&encryption, &[], BytesMut::from(&seal(b"media", true)[..]));
+        assert_eq!(opened.unwrap(), &b"media"[..]);
+    }
+    let aes256 = Encryption::Aes256 { key: address(), iv: None };
+    assert!(clear_key.key(&aes256).is_some(), "that key is too short");
+    keys.set_iv("0").unwrap();
+    let opened = ClearKey::new()
+        .with_keys(keys)
+        .decrypt(&aes128(Some([9; 16])), &[], BytesMut::from(&seal(b"media", true)[..]));
+    assert_eq!(opened.unwrap(), &b"media"[..], "and so does the IV");
+}
+
+#[test]
+fn bytes_that_are_not_encrypted_stay_as_they_are() {
+    let clear = ClearKey::new()
+        .decrypt(&Encryption::None, &[], BytesMut::from(&b"media"[..]))
+        .unwrap();
+    assert_eq!(&clear[..], b"media");
+}
+
+proptest! {
+    #[test]
+    fn what_was_encrypted_comes_back(keys: Vec<[u8; 16]>, iv: [u8; 16], clear: Vec<u8>) {
+        let mut clear_key = ClearKey::new();
+        for key in keys.into_iter().take(4) {
+            let mut sealed = clear.clone();
+            let padding = 16 - clear.len() % 16;
+            sealed.resize(clear.len() + padding, u8::try_from(padding).unwrap());
+            let (blocks, _) = aes::Block::slice_as_chunks_mut(&mut sealed);
+            cbc::Encryptor::<Aes128>::new(&key.into(), &iv.into()).encrypt_blocks(blocks);
+            let opened = clear_key.decrypt(&aes128(Some(iv)), &key, BytesMut::from(&sealed[..])).unwrap();
+            prop_assert_eq!(&opened[..], &clear[..]);
+        }
+    }
+
+    #[test]
+    fn no_input_makes_it_panic(key: Vec<u8>, iv: Option<[u8; 16]>, sealed: Vec<u8>) {
+        let length = sealed.len();
+        if let Ok(clear) = ClearKey::new().decrypt(&aes128(iv), &key, BytesMut::from(&sealed[..])) {
+            prop_assert!(clear.len() < length);
+        }
+    }
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .collect()
+}
