@@ -79,7 +79,14 @@ impl MendingFolder {
             file.sync()?;
             self.disk.rename(&part, &path)
         };
-        written().map_err(|source| OutputError::io(&path, "cannot be written", source))?;
+        if let Err(source) = written() {
+            if matches!(self.disk.there(&part), There::File(_))
+                && let Err(error) = self.disk.remove(&part)
+            {
+                tracing::warn!(path = %part.display(), %error, "what was begun could not be removed");
+            }
+            return Err(OutputError::io(&path, "cannot be written", source));
+        }
         self.is_changed(&path);
         Ok(Put::Mended)
     }
@@ -190,6 +197,12 @@ mod tests {
                 disk.sync_names(Path::new("film/video")).unwrap();
                 disk.fail_at(operation, fault);
                 failed += u32::from(process(&disk).is_err());
+                let is_part = |name: &PathBuf| name.extension().is_some_and(|extension| extension == "part");
+                assert!(
+                    matches!(fault, Fault::Killed | Fault::PowerCut) || !disk.names().iter().any(is_part),
+                    "{fault:?} at operation {operation}: {:?}",
+                    disk.names()
+                );
                 if disk.operations() <= operation {
                     break;
                 }

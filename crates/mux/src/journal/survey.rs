@@ -50,6 +50,11 @@ impl Left {
     }
 }
 
+/// Whether it is a journal of this format, its first record whole or not.
+pub(crate) fn is_journal(journal: &dyn Bytes) -> io::Result<bool> {
+    Ok(matches!(head(journal)?, Head::Journal))
+}
+
 fn head(journal: &dyn Bytes) -> io::Result<Head> {
     let mut bytes = Vec::new();
     Span::new(journal.share()?, 0, 64).read_to_end(&mut bytes)?;
@@ -66,6 +71,8 @@ pub(crate) struct Survey {
     has_opened: bool,
     /// Bytes of the output that were safe on the disk.
     pub(crate) synced: u64,
+    /// Whether an interruption ever gave the output its final name, under which others may have put files of their own into it.
+    pub(crate) had_name: bool,
     /// The length under the final name, where an interruption gave the output that, and nothing came after.
     pub(crate) interrupted: Option<u64>,
 }
@@ -154,6 +161,7 @@ impl Survey {
             has_media: false,
             has_opened: false,
             synced: 0,
+            had_name: false,
             interrupted: None,
         };
         while let Some(record) = records.next()? {
@@ -165,7 +173,10 @@ impl Survey {
                     survey.has_opened |= entry.is_media() && entry.encrypted;
                 }
                 Record::Synced(length) => survey.synced = survey.synced.max(length),
-                Record::Interrupted(length) => survey.interrupted = Some(length),
+                Record::Interrupted(length) => {
+                    survey.interrupted = Some(length);
+                    survey.had_name = true;
+                }
                 Record::Checkpoint(_) | Record::File { .. } | Record::Rest { .. } => {}
             }
         }

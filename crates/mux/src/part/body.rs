@@ -1,7 +1,6 @@
 //! The bytes of an output that grows: in one file, or in the files of a folder.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use std::sync::Arc;
 use super::names::file_within;
 use crate::journal::disk::{Bytes, Disk, There, is_within, write_all};
 use crate::journal::record::Record;
-use crate::journal::survey::{Point, Subject, records};
+use crate::journal::survey::{Point, Subject, is_journal, records};
 use crate::journal::sync::{Media, Written};
 
 /// What an output is.
@@ -82,23 +81,23 @@ impl Body {
 
     /// Empties it. An empty file is left alone: ext4 takes truncation for a replacement, and makes closing the file wait for
     /// the allocation of all its blocks.
-    pub(super) fn clear(&mut self) -> io::Result<()> {
+    pub(super) fn clear(&mut self, journal: &dyn Bytes) -> io::Result<()> {
         match self {
             Self::File(file) if file.len()? > 0 => file.set_len(0),
             Self::File(_) => Ok(()),
-            Self::Folder(folder) => folder.clear().and_then(|()| folder.make()),
+            Self::Folder(folder) => folder.clear(journal).and_then(|()| folder.make()),
         }
     }
 
     /// Cuts it off at `point` of its journal, and makes it safe: all of it proved itself just now, unless it was `safe` before.
     /// A run that was cut off at its very end may have changed earlier bytes already, which then could not prove themselves again.
-    pub(super) fn cut(&mut self, journal: &dyn Bytes, point: Point, safe: u64, leave_others: bool) -> io::Result<()> {
+    pub(super) fn cut(&mut self, journal: &dyn Bytes, point: Point, safe: u64) -> io::Result<()> {
         match self {
             Self::File(file) => {
                 file.set_len(point.part)?;
                 file.sync()
             }
-            Self::Folder(folder) => folder.cut(journal, point, safe, leave_others),
+            Self::Folder(folder) => folder.cut(journal, point, safe),
         }
     }
 
@@ -188,26 +187,48 @@ impl Folder {
         Ok(())
     }
 
-    /// Removes all that is in it.
-    fn clear(&mut self) -> io::Result<()> {
+    /// Removes what the records of `journal` name, and the folders that are empty then. Without a journal that can be read, which
+    /// only the user lets one throw away, all that is there.
+    fn clear(&mut self, journal: &dyn Bytes) -> io::Result<()> {
         self.current = None;
         self.written = Written::default();
         if self.disk.there(&self.path) != There::Folder {
             return Ok(());
         }
-        self.disk.walk(&self.path, &mut |path, there| match there {
-            There::Folder => self.disk.remove_folder(path),
-            _ => self.disk.remove(path),
-        })
+        if !is_journal(journal)? {
+            return self.disk.walk(&self.path, &mut |path, there| match there {
+                There::Folder => self.disk.remove_folder(path),
+                _ => self.disk.remove(path),
+            });
+        }
+        let (mut records, mut folders) = (records(journal, u64::MAX)?, HashSet::new());
+        while let Some(record) = records.next()? {
+            let Record::File { name, .. } = record else { continue };
+            let Some(path) = self.own(&name) else { continue };
+            self.remove_file(&path)?;
+            let between = path.ancestors().skip(1).take_while(|folder| **folder != *self.path);
+            folders.extend(between.map(Path::to_path_buf));
+        }
+        let mut folders: Vec<_> = folders.into_iter().collect();
+        // Those within others first.
+        folders.sort_by_key(|folder| std::cmp::Reverse(folder.components().count()));
+        folders.iter().try_for_each(|folder| self.remove_empty(folder))
     }
 
-    /// Removes it with all that is in it.
-    pub(super) fn remove(&mut self) -> io::Result<()> {
-        self.clear()?;
-        match self.disk.there(&self.path) {
-            There::Folder => self.disk.remove_folder(&self.path),
+    fn remove_empty(&self, folder: &Path) -> io::Result<()> {
+        match self.disk.there(folder) {
+            There::Folder => match self.disk.remove_folder(folder) {
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+                removed => removed,
+            },
             _ => Ok(()),
         }
+    }
+
+    /// Removes it with what the records of `journal` name.
+    pub(super) fn remove(&mut self, journal: &dyn Bytes) -> io::Result<()> {
+        self.clear(journal)?;
+        self.remove_empty(&self.path)
     }
 
     /// It has another name now.
@@ -215,50 +236,27 @@ impl Folder {
         self.path = path.into();
     }
 
-    fn cut(&mut self, journal: &dyn Bytes, point: Point, safe: u64, leave_others: bool) -> io::Result<()> {
+    /// Of what stands behind `point`, only files that a record names are removed: what else is there may be somebody else's. A record
+    /// comes before its file ([`Part::begin_file`](super::Part::begin_file)); one that a power cut took all the same is written again.
+    fn cut(&mut self, journal: &dyn Bytes, point: Point, safe: u64) -> io::Result<()> {
         let mut records = records(journal, u64::MAX)?;
-        // Of each name eight bytes are kept.
-        let (hashes, mut kept) = (RandomState::new(), HashSet::new());
-        let (mut last, mut beyond, mut folders) = (None, Vec::new(), HashSet::new());
+        let mut last: Option<(PathBuf, u64)> = None;
         self.written.names.push(self.path.join("name"));
         while let Some(record) = records.next()? {
             let Record::File { name, start } = record else { continue };
-            let path = file_within(&self.path, &name).filter(|path| is_within(&*self.disk, &self.path, path));
-            let Some(path) = path else { continue };
-            folders.extend(
-                path.parent()
-                    .filter(|folder| *folder != self.path && !folders.contains(*folder))
-                    .map(Path::to_path_buf),
-            );
+            let Some(path) = self.own(&name) else { continue };
+            self.tell_folder(&path);
             if records.end() <= point.journal {
-                kept.insert(hashes.hash_one(&path));
-                self.tell_folder(&path);
                 // The one before ends here.
                 if let Some((before, _)) = last.replace((path, start))
                     && start > safe
                 {
                     self.written.files.push(before);
                 }
-            } else {
-                beyond.push(path);
+            // The files of records that come twice stand in front.
+            } else if start >= point.part && last.as_ref().is_none_or(|(last, _)| *last != path) {
+                self.remove_file(&path)?;
             }
-        }
-        let is_kept = |path: &Path| kept.contains(&hashes.hash_one(path));
-        for path in beyond.iter().filter(|path| !is_kept(path)) {
-            if matches!(self.disk.there(path), There::File(_)) {
-                self.disk.remove(path)?;
-            }
-        }
-        // A file whose record did not get to the disk stands beside others of this program. At the top stand those that the
-        // muxer begins in any case.
-        if !leave_others {
-            self.disk.walk(&self.path, &mut |path, there| {
-                let ours = path.parent().is_some_and(|folder| folders.contains(folder));
-                if there == There::Folder || !ours || is_kept(path) {
-                    return Ok(());
-                }
-                self.disk.remove(path)
-            })?;
         }
         if let Some((path, start)) = last {
             let length = point.part - start;
@@ -269,6 +267,23 @@ impl Folder {
         }
         let written = std::mem::take(&mut self.written);
         Media::Folder(Arc::clone(&self.disk)).sync(&written)
+    }
+
+    /// Where a file stands that a record names, unless that may be elsewhere.
+    fn own(&self, name: &str) -> Option<PathBuf> {
+        file_within(&self.path, name).filter(|path| is_within(&*self.disk, &self.path, path))
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        match self.disk.there(path) {
+            There::File(_) => self.disk.remove(path),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether something stands already where this file would be begun.
+    pub(super) fn has(&self, name: &str) -> Option<PathBuf> {
+        file_within(&self.path, name).filter(|path| self.disk.there(path) != There::Nothing)
     }
 
     /// Begins another file, `start` bytes behind the beginning of the output.

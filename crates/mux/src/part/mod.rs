@@ -76,6 +76,8 @@ pub(crate) struct Part {
     before: Option<(TrackId, u64)>,
     /// What stands here, until it is decided what becomes of it.
     found: Option<Found>,
+    /// The folder had its final name once: others may have put files of their own into it, which are not written over.
+    shared: bool,
     /// Where the next byte goes.
     length: u64,
     growing: Option<Growing>,
@@ -135,6 +137,7 @@ impl Part {
             resume: true,
             before: None,
             found: Some(found),
+            shared: false,
             length: 0,
             growing: None,
             safe: Safe::to(0),
@@ -177,6 +180,10 @@ impl Part {
             Some(lock) => lock.share().map_err(|source| self.journal_error(source))?,
             None => locked(&*self.disk, &self.journal, &self.path, "cannot be written")?,
         };
+        if self.shape() == Shape::Folder {
+            let left = Left::of(&*journal).map_err(|source| OutputError::io(&self.journal, "cannot be read", source))?;
+            self.shared = matches!(left, Left::Journal(survey) if survey.had_name);
+        }
         if self.resume
             && self.found.is_some_and(Found::is_something)
             && let Some(survey) = self.survey(&*journal, job)?
@@ -229,7 +236,7 @@ impl Part {
             }
             self.found = Some(Found::Part);
         }
-        let cut = self.body.cut(&*journal, point, survey.synced, interrupted);
+        let cut = self.body.cut(&*journal, point, survey.synced);
         cut.map_err(|source| OutputError::io(&self.path, "cannot be cut off", source))?;
         self.go_on(journal, point, job)?;
         Ok(Some(resumed))
@@ -238,8 +245,14 @@ impl Part {
     /// Cuts the journal back to `point`.
     fn go_on(&mut self, journal: Box<dyn Bytes>, point: Point, job: &Job) -> Result<(), OutputError> {
         let mut growing = Growing::new(journal, point.journal, point.part);
+        // The record that told of it is cut off.
+        let named = self.shared.then_some(Record::Interrupted(point.part));
+        let records: Vec<_> = named
+            .into_iter()
+            .chain([Record::Job(job.clone()), Record::Synced(point.part)])
+            .collect();
         let marked = growing
-            .append(&[Record::Job(job.clone()), Record::Synced(point.part)])
+            .append(&records)
             .and_then(|()| growing.cut_off());
         marked.map_err(|source| self.journal_error(source))?;
         self.length = point.part;
@@ -258,7 +271,7 @@ impl Part {
             }
         }
         self.body
-            .clear()
+            .clear(&*journal)
             .map_err(|source| OutputError::io(&self.path, "cannot be emptied", source))?;
         let mut growing = Growing::new(journal, 0, 0);
         growing.reset().map_err(|source| self.journal_error(source))?;
@@ -266,7 +279,11 @@ impl Part {
         // A journal that cannot be begun is removed again with the part file.
         let growing = self.growing.insert(growing);
         // Bytes in the part file imply a journal that says whose they are.
-        let begun = growing.begin(job).and_then(|()| growing.sync());
+        let named = [Record::Interrupted(0), Record::Synced(0)];
+        let begun = growing
+            .begin(job)
+            .and_then(|()| growing.append(if self.shared { &named } else { &[] }))
+            .and_then(|()| growing.sync());
         begun
             .and_then(|()| self.disk.sync_names(&self.path))
             .map_err(|source| self.journal_error(source))
@@ -335,16 +352,25 @@ impl Part {
         let Body::Folder(folder) = &mut self.body else {
             return Err(OutputError::OneFile);
         };
+        if self.shared
+            && self.replace != Replace::All
+            && let Some(path) = folder.has(name)
+        {
+            return Err(OutputError::Foreign { path });
+        }
+        // A file of which nothing tells would be taken for that of somebody else.
+        if let Some(growing) = &mut self.growing {
+            growing.begin_file(name, self.length);
+            let told = growing.append(&[]);
+            let told = told.and_then(|()| if self.shared { growing.sync() } else { Ok(()) });
+            told.map_err(|source| OutputError::io(&self.journal, "cannot be written", source))?;
+        }
         // Nobody would see what is written to a folder that has lost its name.
         let begun = folder.begin_file(name, self.length);
         begun.map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => OutputError::Gone { path: self.path.clone() },
             _ => OutputError::io(&self.path, "cannot be written", source),
-        })?;
-        if let Some(growing) = &mut self.growing {
-            growing.begin_file(name, self.length);
-        }
-        Ok(())
+        })
     }
 
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
@@ -505,7 +531,8 @@ impl Drop for Part {
         // Closed before it is removed, for systems where that matters.
         self.safe.syncer = None;
         let keep = self.found == Some(Found::Part);
-        let mut has_journal = self.growing.take().is_some() || self.found == Some(Found::Journal);
+        let growing = self.growing.take();
+        let mut has_journal = growing.is_some() || self.found == Some(Found::Journal);
         if let Some(lock) = self.lock.take() {
             // An empty one only had the lock.
             let empty = lock.len().is_ok_and(|length| length == 0);
@@ -517,8 +544,10 @@ impl Drop for Part {
             // Another process may have put a file of its own there.
             Body::File(file) if !file.is_at(&self.path) => return,
             Body::File(_) => self.disk.remove(&self.path),
-            Body::Folder(folder) if self.found.is_none() && folder.is_at(&self.path) => folder.remove(),
-            Body::Folder(_) => Ok(()),
+            Body::Folder(folder) => match &growing {
+                Some(growing) if folder.is_at(&self.path) => folder.remove(growing.journal()),
+                _ => Ok(()),
+            },
         };
         if let Err(error) = removed {
             tracing::warn!(path = %self.path.display(), %error, "what was begun could not be removed");

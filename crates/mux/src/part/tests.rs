@@ -322,3 +322,64 @@ fn an_output_that_cannot_be_begun_leaves_no_journal() {
         assert!(refused > 0, "{fault:?}");
     }
 }
+
+fn open_folder(disk: &FaultyDisk, replace: Replace) -> Part {
+    Part::open(Arc::new(disk.clone()), Path::new("film"), Shape::Folder, replace).unwrap()
+}
+
+/// Goes on with a folder, a file for each segment. How many segments it had.
+fn go_on(part: &mut Part, segments: std::ops::Range<u64>) -> Result<u64, OutputError> {
+    let resumed = part.begin(&job("HLS"))?;
+    for msn in segments {
+        part.begin_file(&format!("video/{msn:05}.ts"))?;
+        part.append(format!("segment {msn}").as_bytes())?;
+        part.record(Entry::segment(&info(msn), written()), Some(Vec::new()))?;
+    }
+    Ok(resumed.map_or(0, |resumed| resumed.tally.segments))
+}
+
+#[test]
+fn what_somebody_puts_into_an_interrupted_folder_is_never_removed_nor_written_over() {
+    let precious = |disk: &FaultyDisk, folder: &str, case: &str| {
+        for name in ["notes.txt", "video/notes.txt", "video/00007.ts"] {
+            let path = Path::new(folder).join(name);
+            assert_eq!(disk.file(&path).as_deref(), Some(&b"precious"[..]), "{case}: {name}");
+        }
+    };
+    let disk = FaultyDisk::default();
+    let mut part = open_folder(&disk, Replace::Nothing);
+    assert_eq!(go_on(&mut part, 0..3).unwrap(), 0);
+    part.begin_file("index.m3u8").unwrap();
+    part.append(b"#EXTM3U").unwrap();
+    drop(part.commit(true).unwrap());
+    for name in ["film/notes.txt", "film/video/notes.txt", "film/video/00007.ts"] {
+        disk.put(Path::new(name), b"precious");
+    }
+    for (run, had) in [("second", 3), ("third", 5)] {
+        let mut part = open_folder(&disk, Replace::Nothing);
+        assert_eq!(go_on(&mut part, had..had + 2).unwrap(), had);
+        part.begin_file("video/half.ts").unwrap();
+        part.append(b"half").unwrap();
+        // It is killed.
+        drop(part);
+        precious(&disk, "film.part", run);
+        assert!(disk.file(Path::new("film.part/index.m3u8")).is_none(), "{run}");
+    }
+    let mut part = open_folder(&disk, Replace::Nothing);
+    let refused = go_on(&mut part, 7..8).unwrap_err();
+    assert!(matches!(&refused, OutputError::Foreign { path } if path.ends_with("video/00007.ts")), "{refused}");
+    drop(part);
+    precious(&disk, "film.part", "in the way");
+    assert!(disk.file(Path::new("film.part/video/half.ts")).is_none());
+    // Begun anew, what is the program's own goes.
+    let mut part = open_folder(&disk, Replace::Nothing);
+    part.begin_anew();
+    let refused = go_on(&mut part, 0..8).unwrap_err();
+    assert!(matches!(refused, OutputError::Foreign { .. }), "{refused}");
+    drop(part);
+    precious(&disk, "film.part", "anew");
+    let mut part = open_folder(&disk, Replace::Nothing);
+    go_on(&mut part, 7..7).unwrap();
+    part.commit(false).unwrap();
+    precious(&disk, "film", "whole");
+}
