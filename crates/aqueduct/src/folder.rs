@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use aqueduct_media::check::Checked;
-use aqueduct_mux::{Hls, file_within};
+use aqueduct_mux::{Hls, file_within, leads_within};
 use aqueduct_playlist::{Context, MediaPlaylist, Playlist, parse};
 use url::Url;
 
@@ -192,6 +192,10 @@ impl Walk<'_> {
 
     fn open(&mut self, name: &str, path: &Path) -> Result<Option<(File, u64)>, VerifyError> {
         let failed = |source| VerifyError::Io { path: path.into(), source };
+        if !leads_within(self.folder, path) {
+            self.judged.problems.add(format!("{name} is reached through a link"));
+            return Ok(None);
+        }
         match path.symlink_metadata() {
             Ok(there) if there.is_file() => Ok(Some((File::open(path).map_err(failed)?, there.len()))),
             Ok(_) => {
@@ -286,6 +290,11 @@ fn surplus(folder: &Path, names: &Names, problems: &mut Found<String>) -> Result
     Ok(())
 }
 
+/// Whether a regular file stands there, and no link on the way to it.
+fn is_own(folder: &Path, path: &Path) -> bool {
+    leads_within(folder, path) && path.symlink_metadata().is_ok_and(|there| there.is_file())
+}
+
 /// What the playlists of a folder name.
 struct Playlists {
     /// The playlists, and the files that they name.
@@ -342,8 +351,8 @@ impl Playlists {
             self.wrong(format!("{FIRST} names {name:?}, which is not in the folder"));
             return Ok(None);
         };
-        if !path.symlink_metadata().is_ok_and(|there| there.is_file()) {
-            self.wrong(format!("{name} is not there"));
+        if !is_own(folder, &path) {
+            self.wrong(format!("{name} is not there, or is no regular file of the folder"));
             return Ok(None);
         }
         let mut text = Vec::new();
@@ -372,7 +381,7 @@ impl Playlists {
                     continue;
                 }
                 let path: Option<PathBuf> = file_within(folder, &file);
-                if !path.is_some_and(|path| path.symlink_metadata().is_ok_and(|there| there.is_file())) {
+                if !path.is_some_and(|path| is_own(folder, &path)) {
                     self.wrong(format!("{name} names {uri:?}, which is not there"));
                 }
                 self.names.insert(file);

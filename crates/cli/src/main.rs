@@ -68,7 +68,12 @@ async fn run(args: &Args) -> Exit {
     let stop = Stop::new();
     // To verify leaves nothing behind: a signal may simply end it.
     let watched = !matches!(args.command, Some(Command::Verify(_)));
-    let signals = watched.then(|| tokio::spawn(signals::watch(stop.clone())));
+    let kept = match args.command {
+        Some(Command::Repair(_)) => "what is mended stays so, and a file that is being made anew replaces nothing",
+        Some(_) => "nothing is left behind",
+        None => "what was fetched is finalised",
+    };
+    let signals = watched.then(|| tokio::spawn(signals::watch(stop.clone(), kept)));
     let exit = match &args.command {
         Some(Command::Verify(verify)) => prove::verify_file(verify),
         Some(Command::Repair(repair)) => prove::repair_file(repair, &stop).await,

@@ -87,12 +87,22 @@ pub(crate) async fn repair_file(args: &RepairArgs, stop: &Stop) -> Exit {
 async fn repair(args: &RepairArgs, stop: &Stop) -> anyhow::Result<(Findings, Done, Exit)> {
     let quiet = args.source.words.quiet;
     let (mut done, mut worst, mut waiting) = (Done::default(), Exit::Whole, 0);
+    tell_untold(args).await?;
     loop {
         let damage = survey(args).await?;
         if damage.is_none() {
             break;
         }
-        let (repaired, display) = mend(args, &damage, stop).await?;
+        let (mut repaired, display) = match mend(args, &damage, stop).await {
+            Ok(mended) => mended,
+            // What was done before is told all the same.
+            Err(error) if done.is_something() => {
+                worst = worst.max(exit::of(&error));
+                done.failed = Some(format!("{error:#}"));
+                break;
+            }
+            Err(error) => return Err(error),
+        };
         drop(display);
         let achieved = repaired.mended + repaired.filled + repaired.remade.count;
         if achieved > 0 {
@@ -102,6 +112,10 @@ async fn repair(args: &RepairArgs, stop: &Stop) -> anyhow::Result<(Findings, Don
             }) {
                 exit::complain(&error, Exit::Failed);
                 worst = Exit::Failed;
+                repaired.keep();
+                if repaired.account.is_some() {
+                    line("the journal is kept: the next repair writes the report");
+                }
             }
             if !quiet {
                 tell_done(&args.file, &repaired);
@@ -115,6 +129,10 @@ async fn repair(args: &RepairArgs, stop: &Stop) -> anyhow::Result<(Findings, Don
         done.left = repaired.left;
         let goes_on = repaired.waiting > waiting;
         waiting = repaired.waiting;
+        // By the older report, what is right by now is damage.
+        if worst == Exit::Failed {
+            break;
+        }
         // What could not be had may be had at another address, as long as that brings something.
         if achieved == 0 && !goes_on || done.left.is_empty() {
             break;
@@ -135,6 +153,26 @@ async fn repair(args: &RepairArgs, stop: &Stop) -> anyhow::Result<(Findings, Don
         verify(&file, report.as_ref()).context("failed to verify")
     });
     Ok((proved.await??, done, worst))
+}
+
+/// Writes the report that an earlier repair could not, or was killed before.
+async fn tell_untold(args: &RepairArgs) -> anyhow::Result<()> {
+    let (file, report) = (args.file.clone(), args.report.clone());
+    let told = tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
+        let Some(mut repaired) = Repaired::untold(&file).context("failed to repair")? else {
+            return Ok(());
+        };
+        let report = report.unwrap_or_else(|| report_beside(&file));
+        let before = FileReport::open(&report, &file).map_err(VerifyError::Report);
+        let written = before
+            .map_err(anyhow::Error::from)
+            .and_then(|before| write_report(&report, |mut out| aqueduct::write_repaired(&before, &repaired, &file, &mut out)));
+        if written.is_err() {
+            repaired.keep();
+        }
+        written.context("failed to repair: an earlier repair could not write its report")
+    });
+    told.await?
 }
 
 /// Tells what a repair did.

@@ -2,12 +2,12 @@
 
 use aqueduct::Stop;
 
-/// Turns interrupts and terminations into the two phases of `stop`.
-pub(crate) async fn watch(stop: Stop) {
+/// Turns interrupts and terminations into the two phases of `stop`, and tells what becomes of what there is: `kept`.
+pub(crate) async fn watch(stop: Stop, kept: &'static str) {
     interrupted().await;
     // Before it is told: standard error may be a pipe that nobody reads.
     stop.drain();
-    tracing::warn!("stopping: what was fetched is finalised; once more to abort");
+    tracing::warn!("stopping: {kept}; once more to abort");
     interrupted().await;
     stop.abort();
 }

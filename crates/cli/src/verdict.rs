@@ -18,6 +18,15 @@ pub(crate) struct Done {
     pub(crate) filled: u64,
     pub(crate) remade: Found<String>,
     pub(crate) left: Found<String>,
+    /// Why it ended before it had tried all.
+    pub(crate) failed: Option<String>,
+}
+
+impl Done {
+    /// Whether anything was done.
+    pub(crate) fn is_something(&self) -> bool {
+        self.mended + self.filled + self.remade.count > 0
+    }
 }
 
 /// Prints what was found, and gives the exit code: that of the verdict, unless it cannot be told.
@@ -40,6 +49,7 @@ pub(crate) fn tell(file: &Path, verdict: &str, findings: &Findings, done: Option
             "filled": done.filled,
             "remade": found(done.remade.count, &json!(done.remade.first)),
             "left": found(done.left.count, &json!(done.left.first)),
+            "failed": done.failed,
         })
     });
     print(&told, exit)

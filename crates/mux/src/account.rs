@@ -10,7 +10,7 @@ use crate::journal::disk::{Bytes, Disk, RealDisk, There, write_all};
 use crate::journal::job::Job;
 use crate::journal::record::{Entry, Fate, MAGIC, Record, hex};
 use crate::journal::survey::{self, Survey, digest};
-use crate::part::paths;
+use crate::part::{is_of_repair, is_untold, paths};
 
 /// Places that were written over after they were recorded. A muxer has a handful; beyond that all is taken for changed.
 const MAX_PATCHES: usize = 256;
@@ -173,8 +173,13 @@ impl Growing {
         self.flush()
     }
 
-    /// The bytes from `start` to `end` are others now.
-    pub(crate) fn patched(&mut self, start: u64, end: u64) {
+    /// The bytes from `start` to `end` become others.
+    pub(crate) fn patched(&mut self, start: u64, end: u64) -> io::Result<()> {
+        self.remember_patch(start, end);
+        self.append(&[Record::Patched { start, end }])
+    }
+
+    fn remember_patch(&mut self, start: u64, end: u64) {
         if self.patches.len() == MAX_PATCHES {
             self.patches = vec![(0, u64::MAX)];
         } else {
@@ -257,6 +262,49 @@ impl Account {
         let end = records.end();
         // What stands behind the last unit is cut off by the run that goes on.
         Ok(Some(Self::new(Some(Growing::new(journal, end, recorded)), file, recorded, None)))
+    }
+
+    /// What is told of the file at `target`, if a repair was killed, or could not write its report, when the file had its name
+    /// already. The journal is locked with it, and removed as that of any other.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading it, [`io::ErrorKind::WouldBlock`] among them: the repair is still at work.
+    pub fn untold(target: &Path) -> io::Result<Option<Self>> {
+        if !is_untold(target) || !is_of_repair(target) {
+            return Ok(None);
+        }
+        let (_, journal) = paths(target);
+        let (file, journal_file) = (RealDisk.change(target)?, RealDisk.read(&journal)?);
+        let mut records = survey::records(&*journal_file, u64::MAX)?;
+        let (mut recorded, mut patches) = (0, Vec::new());
+        while let Some(record) = records.next()? {
+            match record {
+                Record::Entry(Entry {
+                    fate: Fate::Written { offset, length, .. },
+                    ..
+                }) => recorded = offset.saturating_add(length),
+                Record::Patched { start, end } if patches.len() <= MAX_PATCHES => patches.push((start, end)),
+                _ => {}
+            }
+        }
+        let mut growing = Growing::new(journal_file, records.end(), recorded);
+        patches.into_iter().for_each(|(start, end)| growing.remember_patch(start, end));
+        let length = file.len()?;
+        if length < recorded {
+            return Ok(None);
+        }
+        Ok(Some(Self::new(
+            Some(growing),
+            Some(file),
+            length,
+            Some((Arc::new(RealDisk), journal)),
+        )))
+    }
+
+    /// Leaves the journal where it is, for whoever is to tell of the output later.
+    pub fn keep(&mut self) {
+        self.journal = None;
     }
 
     /// What was done.

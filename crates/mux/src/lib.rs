@@ -66,6 +66,7 @@ pub use container::{Auto, Container};
 pub use driver::{Finished, StageError, run};
 pub use fmp4::Fmp4;
 pub use hls::Hls;
+pub use journal::disk::leads_within;
 pub use journal::job::{Job, JobTrack};
 #[doc(hidden)]
 pub use journal::record::whole_records;
@@ -77,7 +78,7 @@ pub use mkv::Mkv;
 pub use mp4::{Mp4, Mp4Muxer};
 pub use ogg::Ogg;
 pub use output::{Output, OutputError};
-pub use part::{can_go_on, file_within, find_left, is_untold, paths as part_paths};
+pub use part::{can_go_on, file_within, find_left, is_of_repair, is_untold, paths as part_paths};
 pub use refill::{RefillLane, RefillMuxer};
 pub use remake::Remaker;
 pub use remux::{Order, Remux, SampleWriter};

@@ -11,7 +11,7 @@ use aqueduct_core::{
     Stop, Summary, Track, TrackId, TrackKind, Write, channel,
 };
 use aqueduct_fetch::{OnMissing, Permits};
-use aqueduct_mux::{Concat, Film, Finished, Job, Output, RefillLane, RefillMuxer, Remaker, StageError};
+use aqueduct_mux::{Concat, Film, Finished, Job, Output, OutputError, RefillLane, RefillMuxer, Remaker, StageError};
 use sha2::{Digest, Sha256};
 
 use super::matching::{Matched, Matcher};
@@ -63,15 +63,20 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         // It takes the name of the file when it is whole; nothing is lost until then.
         let (file, container) = (damage.file.clone(), damage.report.output().container.clone().unwrap_or_default());
         let tracks: Vec<TrackId> = lanes.iter().map(|track| track.id).collect();
-        let job = Job::new(presentation, &tracks, container);
+        let job = Job::new(presentation, &tracks, container).by_repair();
         let bytes = damage.report.output().bytes;
         let begun = tokio::task::spawn_blocking(move || {
-            let mut output = Output::file(&file, true)?.anew();
+            let mut output = Output::replacing(&file)?.anew();
             output.begin(&job)?;
             output.check_space(bytes)?;
             Ok(output)
         });
-        let output = begun.await.map_err(|error| Error::Panicked(error.into()))?.map_err(Error::Output)?;
+        let begun = begun.await.map_err(|error| Error::Panicked(error.into()))?;
+        if let Err(error @ OutputError::Foreign { .. }) = &begun {
+            repaired.left.add(missing(&format!("something is in its way: {error}")));
+            return Ok(());
+        }
+        let output = begun.map_err(Error::Output)?;
         let written = if damage.is_mp4() {
             let (muxer, refills) = match refills(presentation, damage).await? {
                 Ok(refills) => refills,

@@ -1,7 +1,7 @@
 //! Mending a finished file: what its report shows to be damaged or missing is fetched again, and nothing else.
 //!
-//! A damaged unit is made again and written in its place, once its new bytes have the digest of the old ones: a file is never
-//! worse than before, whatever happens meanwhile. A unit that never came is filled in where the file is a concatenation or an
+//! A damaged unit is made again and written in its place, once its new bytes have the digest of the old ones: whatever happens
+//! meanwhile, what was right stays so (a kill in the middle of that leaves the unit damaged, as it was). A unit that never came is filled in where the file is a concatenation or an
 //! MP4: it moves what stands behind it, so the file is written anew beside the old one, of which it takes the rest, and
 //! replaces it when it is whole. Where neither helps, the whole stream is fetched again, and the new file replaces the old one
 //! when it is whole and lacks nothing that the old one has. What cannot be mended is named, with the reason.
@@ -179,6 +179,36 @@ pub struct Repaired {
     pub summary: Option<Summary>,
     /// What only the whole stream mends.
     whole: Found<String>,
+}
+
+impl Repaired {
+    /// What a repair did whose new file at `file` has its name, and whose report was not written: it was killed, or could not
+    /// write it. It blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`RepairError::Busy`] where it is still at work, [`RepairError::Io`].
+    pub fn untold(file: &Path) -> Result<Option<Self>, RepairError> {
+        let account = Account::untold(file).map_err(|source| match source.kind() {
+            io::ErrorKind::WouldBlock => RepairError::Busy { path: file.into() },
+            _ => RepairError::Io {
+                path: file.into(),
+                action: "its journal cannot be read",
+                source,
+            },
+        })?;
+        Ok(account.map(|account| Self {
+            account: Some(account),
+            ..Self::default()
+        }))
+    }
+
+    /// Leaves what [`untold`](Self::untold) needs: the report could not be written.
+    pub fn keep(&mut self) {
+        if let Some(account) = &mut self.account {
+            account.keep();
+        }
+    }
 }
 
 impl Damage {

@@ -14,7 +14,7 @@ use aqueduct_core::{
     TrackKind, Write,
 };
 use aqueduct_fetch::{OnMissing, Permits};
-use aqueduct_mux::{Auto, Entries, Finished, Job, Output, OutputError, StageError, can_go_on, part_paths};
+use aqueduct_mux::{Auto, Entries, Finished, Job, Output, OutputError, StageError, can_go_on, is_of_repair, part_paths};
 use tokio::sync::Barrier;
 
 use super::matching::Matcher;
@@ -72,7 +72,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                 "it is not made by itself: the command that made it does it again, with --overwrite".into(),
             ));
         };
-        let others = can_go_on(&damage.file);
+        let others = can_go_on(&damage.file) && !is_of_repair(&damage.file);
         let counters = self.common.progress.counters();
         let before = counters.segments_written();
         let made = self.make(presentation, damage, &lanes, muxer).await;
@@ -153,7 +153,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         let file = damage.file.clone();
         let opened = tokio::task::spawn_blocking(move || Output::replacing(&file));
         let output = opened.await.map_err(panicked)?.map_err(Error::Output)?;
-        let job = begin::job(presentation, &tracks, muxer.identity(), &self.decrypter, &output);
+        let job = begin::job(presentation, &tracks, muxer.identity(), &self.decrypter, &output).by_repair();
         let (has_keys, before) = (begin::has_keys(&self.decrypter), progress.counters().bytes_written());
         let (output, mut jobs) = begin::begin(&own, job, has_keys, output, options.on_missing, &progress).await?;
         let had = progress.counters().bytes_written().saturating_sub(before);

@@ -259,7 +259,13 @@ pub(crate) fn write_all(file: &dyn Bytes, mut offset: u64, mut bytes: &[u8]) -> 
     Ok(())
 }
 
-/// Whether nothing but folders leads from `folder` down to `path`: a link among them may lead anywhere.
+/// Whether nothing but folders leads from `folder` down to `path`, on the disk of this machine: a link among them may lead
+/// anywhere.
+pub fn leads_within(folder: &Path, path: &Path) -> bool {
+    is_within(&RealDisk, folder, path)
+}
+
+/// The same on any disk.
 pub(crate) fn is_within(disk: &dyn Disk, folder: &Path, path: &Path) -> bool {
     let between = path.ancestors().skip(1).take_while(|between| *between != folder);
     path.starts_with(folder)

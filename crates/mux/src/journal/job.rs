@@ -21,6 +21,8 @@ pub struct Job {
     pub(crate) salt: [u8; 16],
     /// What the user gave to decrypt with.
     pub given: Vec<Given>,
+    /// Whether it is a repair's own: what a repair leaves of it no user began.
+    pub(crate) repair: bool,
     /// The tracks, in the order of their numbers.
     pub tracks: Vec<JobTrack>,
 }
@@ -55,6 +57,7 @@ impl Job {
             container: container.into(),
             salt: salt(),
             given: Vec::new(),
+            repair: false,
             tracks: tracks.map(JobTrack::of).collect(),
         }
     }
@@ -71,6 +74,13 @@ impl Job {
     pub fn with_given(mut self, left: Option<&Self>, given: impl FnOnce(&[u8; 16]) -> Vec<Given>) -> Self {
         self.salt = left.map_or(self.salt, |left| left.salt);
         self.given = given(&self.salt);
+        self
+    }
+
+    /// The same as a repair's own, which another repair may throw away.
+    #[must_use]
+    pub fn by_repair(mut self) -> Self {
+        self.repair = true;
         self
     }
 

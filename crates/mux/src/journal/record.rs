@@ -66,6 +66,8 @@ pub(crate) enum Record {
     File { name: String, start: u64 },
     /// Bytes at the end of a file that no unit brought, such as a playlist.
     Rest { offset: u64, length: u64, sha256: [u8; 32] },
+    /// From here on the bytes from `start` to `end` of the output may be others than the digests of their units tell.
+    Patched { start: u64, end: u64 },
 }
 
 /// One unit of a track and its fate.
@@ -451,6 +453,7 @@ mod tests {
             any::<u64>().prop_map(Record::Interrupted),
             (any::<String>(), any::<u64>()).prop_map(|(name, start)| Record::File { name, start }),
             (any::<u64>(), any::<u64>(), any::<[u8; 32]>()).prop_map(|(offset, length, sha256)| Record::Rest { offset, length, sha256 }),
+            (any::<u64>(), any::<u64>()).prop_map(|(start, end)| Record::Patched { start, end }),
         ]
     }
 

@@ -66,6 +66,8 @@ fn head(journal: &dyn Bytes) -> io::Result<Head> {
 pub(crate) struct Survey {
     /// What was done, as the last run that went on had it.
     pub(crate) job: Job,
+    /// Whether all runs that went on with it were repairs.
+    pub(crate) by_repair: bool,
     /// Whether it has a segment, and whether it has one that was encrypted.
     has_media: bool,
     has_opened: bool,
@@ -157,6 +159,7 @@ impl Survey {
             return Ok(None);
         };
         let mut survey = Self {
+            by_repair: job.repair,
             job,
             has_media: false,
             has_opened: false,
@@ -167,7 +170,10 @@ impl Survey {
         while let Some(record) = records.next()? {
             survey.interrupted = None;
             match record {
-                Record::Job(job) => survey.job = job,
+                Record::Job(job) => {
+                    survey.by_repair &= job.repair;
+                    survey.job = job;
+                }
                 Record::Entry(entry) => {
                     survey.has_media |= entry.is_media();
                     survey.has_opened |= entry.is_media() && entry.encrypted;
@@ -177,7 +183,7 @@ impl Survey {
                     survey.interrupted = Some(length);
                     survey.had_name = true;
                 }
-                Record::Checkpoint(_) | Record::File { .. } | Record::Rest { .. } => {}
+                Record::Checkpoint(_) | Record::File { .. } | Record::Rest { .. } | Record::Patched { .. } => {}
             }
         }
         Ok(Some(survey))
@@ -240,7 +246,7 @@ impl Survey {
                     }
                     true
                 }
-                Record::Entry(_) | Record::Job(_) | Record::Synced(_) | Record::Interrupted(_) => true,
+                Record::Entry(_) | Record::Job(_) | Record::Synced(_) | Record::Interrupted(_) | Record::Patched { .. } => true,
             };
             if !holds {
                 break;

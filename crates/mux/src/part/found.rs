@@ -135,6 +135,16 @@ pub fn can_go_on(target: &Path) -> bool {
     has_state().unwrap_or(true)
 }
 
+/// Whether what an earlier run left of the output at `target` is a repair's own, that no other run went on with.
+pub fn is_of_repair(target: &Path) -> bool {
+    let (_, journal) = paths(target);
+    let left = match RealDisk.there(&journal) {
+        There::File(1..) => RealDisk.read(&journal).and_then(|journal| Left::of(&*journal)),
+        _ => return false,
+    };
+    matches!(left, Ok(Left::Journal(survey)) if survey.by_repair)
+}
+
 /// Whether a run was killed when the output at `target` had its name already, and its report may be that of an earlier one.
 pub fn is_untold(target: &Path) -> bool {
     let (part, journal) = paths(target);

@@ -30,7 +30,7 @@ use crate::journal::sync::Syncer;
 pub(crate) use self::body::Shape;
 use self::body::{Body, Folder};
 use self::found::{Found, exists, is_taken};
-pub use self::found::{can_go_on, find_left, is_untold};
+pub use self::found::{can_go_on, find_left, is_of_repair, is_untold};
 pub(crate) use self::names::with_suffix;
 pub use self::names::{file_within, paths};
 
@@ -197,6 +197,8 @@ impl Part {
     fn survey(&self, journal: &dyn Bytes, job: &Job) -> Result<Option<Survey>, OutputError> {
         let left = Left::of(journal).map_err(|source| OutputError::io(&self.journal, "cannot be read", source))?;
         let path = self.path.clone();
+        // What one repair began and another cannot go on with is nobody's.
+        let own = matches!(&left, Left::Journal(survey) if survey.by_repair && job.repair);
         let refused = match left {
             Left::Journal(survey) if survey.job.program != job.program => OutputError::OtherVersion { path },
             Left::OtherVersion => OutputError::OtherVersion { path },
@@ -206,7 +208,11 @@ impl Part {
             },
             Left::Begun | Left::Torn | Left::Foreign => return Ok(None),
         };
-        if self.replace == Replace::All { Ok(None) } else { Err(refused) }
+        if own || self.replace == Replace::All {
+            Ok(None)
+        } else {
+            Err(refused)
+        }
     }
 
     /// Goes on from the last place that both files prove.
@@ -251,9 +257,7 @@ impl Part {
             .into_iter()
             .chain([Record::Job(job.clone()), Record::Synced(point.part)])
             .collect();
-        let marked = growing
-            .append(&records)
-            .and_then(|()| growing.cut_off());
+        let marked = growing.append(&records).and_then(|()| growing.cut_off());
         marked.map_err(|source| self.journal_error(source))?;
         self.length = point.part;
         self.safe = Safe::to(point.part);
@@ -413,7 +417,8 @@ impl Part {
                 }
                 self.safe.marked = recorded;
             }
-            growing.patched(offset, end);
+            let told = growing.patched(offset, end);
+            told.map_err(|source| OutputError::io(&self.journal, "cannot be written", source))?;
         }
         self.body.write(offset, bytes).map_err(self.error("cannot be written"))
     }

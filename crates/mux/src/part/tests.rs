@@ -367,7 +367,10 @@ fn what_somebody_puts_into_an_interrupted_folder_is_never_removed_nor_written_ov
     }
     let mut part = open_folder(&disk, Replace::Nothing);
     let refused = go_on(&mut part, 7..8).unwrap_err();
-    assert!(matches!(&refused, OutputError::Foreign { path } if path.ends_with("video/00007.ts")), "{refused}");
+    assert!(
+        matches!(&refused, OutputError::Foreign { path } if path.ends_with("video/00007.ts")),
+        "{refused}"
+    );
     drop(part);
     precious(&disk, "film.part", "in the way");
     assert!(disk.file(Path::new("film.part/video/half.ts")).is_none());

@@ -429,6 +429,8 @@ async fn an_interruption_leaves_the_file_as_it_is() {
     e2e::binary::interrupt(&child).unwrap();
     let ended = e2e::binary::finish(child, e2e::bench::PATIENCE).await.unwrap();
     expect(&ended, 130, "the same command carries on from there");
+    assert!(ended.stderr.contains("what is mended stays so"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("finalised"), "{}", ended.stderr);
     assert!(made.bench.read("out.mkv") == damaged, "it was touched");
     made.bench.server.set_rules(Vec::new());
     is_made_anew(&made, &made.whole, "", "after an interruption").await;
@@ -584,4 +586,26 @@ async fn a_recording_that_ended_before_its_stream_is_made_anew_to_the_end_of_tha
     assert_eq!(report["outputs"][0]["units"].as_array().unwrap().len(), 6);
     expect(&made.bench.run(&["verify", "out.mkv"]).await, 0, "sound: 6 segments");
     assert_eq!(made.names(), 2, "something was left behind: {:?}", made.bench.names());
+}
+
+// A repair began it, and no user gives it up by hand.
+#[tokio::test]
+async fn what_a_repair_left_and_nobody_can_use_does_not_stand_in_the_way_of_the_next() {
+    let made = Made::new("out.mkv", "/s/plain-ts/index.m3u8", &[]).await;
+    let damaged = made.flip(&[90_000]);
+    let other = Fault::Redirect {
+        status: 302,
+        to: "/s/low-ts/1.ts".into(),
+    };
+    made.bench.server.set_rules(vec![
+        Rule::new("/s/plain-ts/1.ts", other),
+        Rule::new("/s/plain-ts/4.ts", Fault::status(404)),
+    ]);
+    made.repair(&[], 1, "what was fetched is kept").await;
+    assert_eq!(made.names(), 4, "{:?}", made.bench.names());
+    made.bench.server.set_rules(Vec::new());
+    made.repair(&[], 1, "what is fetched now does not make the bytes that it had").await;
+    assert!(made.bench.read("out.mkv") == damaged, "it was touched");
+    assert_eq!(made.names(), 2, "what is of no use was left behind: {:?}", made.bench.names());
+    is_made_anew(&made, &made.whole, "", "after a repair that nobody can go on with").await;
 }

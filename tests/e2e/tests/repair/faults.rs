@@ -12,14 +12,20 @@ const BLOCK: usize = 512;
 
 /// Repairs where no file can be written beyond `bytes`, as on a disk that is full there: the system refuses (`EFBIG`).
 async fn repair_within(made: &Made, bytes: usize) -> Finished {
+    repair_behind(made, &format!("trap '' XFSZ; ulimit -f {}", bytes / BLOCK), &[]).await
+}
+
+/// Repairs behind what a shell does first.
+async fn repair_behind(made: &Made, script: &str, args: &[&str]) -> Finished {
     let known = binary::command(made.bench.folder()).unwrap();
     let known = known.as_std();
     let mut shell = tokio::process::Command::new("sh");
     shell
         .arg("-c")
-        .arg(format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", bytes / BLOCK))
+        .arg(format!("{script}; exec \"$0\" \"$@\""))
         .arg(known.get_program())
         .args(["repair", made.output])
+        .args(args)
         .current_dir(made.bench.folder())
         .env_clear()
         .envs(known.get_envs().filter_map(|(name, value)| Some((name, value?))))
@@ -123,5 +129,31 @@ async fn a_file_that_cannot_be_made_anew_for_want_of_room_stays_as_it_is() {
         made.repair(&[], 0, "made anew of the whole stream").await;
         made.is_whole(output);
         assert_eq!(made.names(), 2, "{output}: something was left behind: {:?}", made.bench.names());
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_report_that_cannot_be_written_is_written_by_the_next_repair() {
+    for (output, path, missing) in [
+        ("out.mp4", "/s/plain-ts/index.m3u8", "/s/plain-ts/2.ts"),
+        ("out.mp4", "/s/fmp4/index.m3u8", "/s/fmp4/0.m4s"),
+        ("out.ts", "/s/plain-ts/index.m3u8", "/s/plain-ts/2.ts"),
+    ] {
+        let undisturbed = Made::new(output, path, &[]).await;
+        let bench = Bench::new(vec![Rule::new(missing, Fault::status(404))]);
+        let made = Made::by(bench, output, path, &["--on-missing", "gap"], 3).await;
+        made.bench.server.set_rules(Vec::new());
+        // There it can be read, and nobody can put another one beside it.
+        let open = format!("exec 9<{output}.report.json");
+        let failed = repair_behind(&made, &open, &["--report", "/proc/self/fd/9"]).await;
+        expect(&failed, 1, "the next repair writes the report");
+        assert!(made.bench.read(output) == undisturbed.whole, "{output}: {}", failed.stderr);
+        assert_eq!(made.names(), 3, "{output}: the journal is gone: {:?}", made.bench.names());
+        let before = made.bench.segments();
+        made.repair(&[], 0, "sound: ").await;
+        assert_eq!(made.bench.segments(), before, "{output}: it was fetched again");
+        assert_eq!(made.names(), 2, "{output}: {:?}", made.bench.names());
+        expect(&made.bench.run(&["verify", output]).await, 0, "sound: ");
     }
 }

@@ -56,7 +56,7 @@ async fn the_report_of_a_folder_names_every_file_with_its_digest() {
 #[tokio::test]
 async fn verify_names_what_is_damaged_missing_or_surplus_in_a_folder() {
     type Damage = fn(&Path);
-    let cases: [(&str, Damage, i32, &[&str]); 8] = [
+    let cases: [(&str, Damage, i32, &[&str]); 9] = [
         ("nothing", |_| (), 0, &["film: sound: 6 segments proved by their digests"]),
         (
             "a byte of a segment",
@@ -107,6 +107,15 @@ async fn verify_names_what_is_damaged_missing_or_surplus_in_a_folder() {
             },
             1,
             &["wrong: video/00001.ts is no regular file"],
+        ),
+        (
+            "a link in the place of its folder",
+            |film| {
+                std::fs::rename(film.join("video"), film.with_file_name("elsewhere")).unwrap();
+                std::os::unix::fs::symlink("../elsewhere", film.join("video")).unwrap();
+            },
+            1,
+            &["wrong: video/00001.ts is reached through a link", "0 segments proved"],
         ),
         (
             "all of it",

@@ -96,3 +96,27 @@ async fn a_verdict_tells_why_a_file_was_made_anew() {
     made.flip(&[]);
     assert_eq!(verdict(&made.bench, &["repair", "out.mkv"]).await["repair"]["remade"]["count"], 0);
 }
+
+#[tokio::test]
+async fn what_was_mended_is_told_though_the_next_try_fails() {
+    let made = Made::new("out.ts", "/s/plain-ts/index.m3u8", &[]).await;
+    let playlist = "/s/plain-ts/index.m3u8";
+    for (json, rules) in [true, false].map(|json| {
+        let gone = Rule::new("/s/plain-ts/4.ts", Fault::status(404));
+        // The first try has the playlist, the second has not.
+        (json, vec![gone, Rule::new(playlist, Fault::status(404)).skip(1)])
+    }) {
+        made.flip(&[made.piece(0, 2).0 + 1000, made.piece(0, 4).0 + 1000]);
+        made.bench.server.set_rules(rules);
+        if json {
+            let told = verdict(&made.bench, &["repair", "out.ts"]).await;
+            let repair = &told["repair"];
+            assert_eq!((&repair["mended"], &repair["left"]["count"]), (&1.into(), &1.into()), "{told}");
+            assert!(repair["failed"].as_str().is_some_and(|why| why.contains("404")), "{told}");
+            assert_eq!((&told["damaged"]["count"], &told["exit_code"]), (&1.into(), &1.into()), "{told}");
+        } else {
+            let told = made.repair(&[], 1, "places mended: 1").await;
+            assert!(told.stderr.contains("not mended: segment 4 of track 0"), "{}", told.stderr);
+        }
+    }
+}
