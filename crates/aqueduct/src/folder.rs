@@ -32,6 +32,7 @@ pub(crate) fn verify(folder: &Path, report: Option<&FileReport>) -> Result<Findi
                 match judgement {
                     Judgement::Damaged => findings.damaged.add(unit),
                     Judgement::Missing if unit.fate != "tagged" => findings.missing.add(unit),
+                    Judgement::Proved if unit.fate == "cut" => findings.missing.add(unit),
                     _ => {}
                 }
                 Ok(())

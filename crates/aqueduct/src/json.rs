@@ -168,9 +168,9 @@ pub struct UnitDocument {
     /// Where its key was, without query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// `written`, `tagged` (a gap of the playlist's own), `expired` or `failed`.
+    /// `written`, `cut` (in part), `tagged` (a gap of the playlist's own), `expired` or `failed`.
     pub fate: String,
-    /// Why it is missing.
+    /// Why it is missing, or what it lacks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
     /// The bytes that it brought.
@@ -194,7 +194,7 @@ impl From<&Entry> for UnitDocument {
     fn from(entry: &Entry) -> Self {
         let (fate, piece) = match &entry.fate {
             Fate::Written { offset, length, .. } => (
-                "written",
+                if entry.cut.is_some() { "cut" } else { "written" },
                 Some(Piece {
                     offset: *offset,
                     length: *length,
@@ -216,7 +216,7 @@ impl From<&Entry> for UnitDocument {
             discontinuity_sequence: entry.discontinuity_sequence,
             key: entry.key.clone(),
             fate: fate.into(),
-            why: entry.fate.cause().map(|cause| cause.to_string()),
+            why: entry.as_gap().map(|gap| gap.cause.to_string()),
             piece,
             file: entry.file.as_deref().map(str::to_owned),
         }
@@ -264,7 +264,7 @@ pub fn write_repaired(before: &FileReport, repaired: &Repaired, file: &Path, out
     let anew = |number: usize| repaired.account.as_ref().filter(|_| number == before.number());
     let mut lost = 0_u64;
     for number in 0..documents.len() {
-        let mut count = |fate: &str| lost += u64::from(matches!(fate, "failed" | "expired"));
+        let mut count = |fate: &str| lost += u64::from(matches!(fate, "failed" | "expired" | "cut"));
         match anew(number) {
             Some(account) => account.entries(|entry| {
                 count(&UnitDocument::from(entry).fate);

@@ -258,7 +258,7 @@ impl Matcher {
         if let Some(what) = entry.difference(&unit).filter(|_| !within) {
             return Err(other(self.track, entry.msn, &what));
         }
-        if matches!(entry.fate, Fate::Failed(_)) && !self.gaps && matches!(item, Item::Segment { .. }) {
+        if entry.is_lacking() && !self.gaps && matches!(item, Item::Segment { .. }) {
             return Ok(Named::LeftOut(item));
         }
         if within && !self.begun {

@@ -40,7 +40,7 @@ pub struct Findings {
     pub proved: Option<u64>,
     /// Units whose bytes are others.
     pub damaged: Found<UnitDocument>,
-    /// Units that were on offer and are not in the file, as its report says.
+    /// Units that were on offer and are not in the file, or in part, as its report says.
     pub missing: Found<UnitDocument>,
     /// Whether the stream went on where the file ends, as its report says.
     pub broken_off: bool,
@@ -122,6 +122,7 @@ pub fn verify(file: &Path, report: Option<&FileReport>) -> Result<Findings, Veri
             match (judgement, &unit.piece) {
                 (Judgement::Damaged, _) => findings.damaged.add(unit),
                 (Judgement::Missing, _) if unit.fate != "tagged" => findings.missing.add(unit),
+                (Judgement::Proved, _) if unit.fate == "cut" => findings.missing.add(unit),
                 _ => {}
             }
             Ok(())

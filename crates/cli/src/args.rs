@@ -75,7 +75,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) no_resume: bool,
 
-    /// What to do about a segment that cannot be had: stop, or go on and name it
+    /// What to do about a segment that cannot be had or came cut short: stop, or go on with what there is and name it
     #[arg(long, value_enum, default_value_t = Missing::Abort)]
     pub(crate) on_missing: Missing,
 

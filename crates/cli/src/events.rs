@@ -254,6 +254,7 @@ fn described(event: &Event) -> Option<Value> {
             let fate = match gap.cause {
                 GapCause::Tagged => "tagged",
                 GapCause::Expired => "expired",
+                GapCause::Cut(_) => "cut",
                 _ => "failed",
             };
             json!({

@@ -3,8 +3,8 @@
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use aqueduct::mux::OutputError;
-use aqueduct::{Error, FetchError, Located, RepairError, ReportError, ResolveError, Unit, VerifyError};
+use aqueduct::mux::{OutputError, StageError};
+use aqueduct::{Error, FetchError, Located, MuxError, RepairError, ReportError, ResolveError, Unit, VerifyError};
 
 use crate::events;
 
@@ -177,6 +177,10 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::Fetch(Located { source, .. }) if source.status().is_some() => {
             Some("--on-missing gap goes on without the segment, and names it")
         }
+        Error::Mux(StageError::Mux(Located {
+            source: MuxError::NotWhole { .. },
+            ..
+        })) => Some("--on-missing gap goes on with what is whole of it, and names it"),
         Error::Expired { .. } => Some("--on-missing gap goes on without them, and names them"),
         Error::OtherStream { .. } => Some("choose another --output; --no-resume begins anew and gives up what is there"),
         _ => None,

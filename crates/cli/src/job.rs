@@ -10,7 +10,7 @@ use aqueduct::{
     Receiver, Report, Stop, SubtitleFormat, TrackId, TrackKind,
 };
 
-use crate::args::{Args, Captions, Chapters, SplitAt, Subtitles};
+use crate::args::{Args, Captions, Chapters, Missing, SplitAt, Subtitles};
 use crate::events::{self, Ticker};
 use crate::exit::{self, Exit, chain};
 use crate::fetch::{Source, find};
@@ -171,7 +171,8 @@ impl Job<'_> {
             .with_subtitles(coding.unwrap_or_default())
             .with_captions(captions)
             .with_chapters(args.chapters == Chapters::Dateranges)
-            .keeping_protected(args.format.map(Container::from) == Some(Container::Raw));
+            .keeping_protected(args.format.map(Container::from) == Some(Container::Raw))
+            .keeping_cut(matches!(args.on_missing, Missing::Gap));
         let outputs = Outputs {
             main: take_up.of(main),
             subtitles: subtitles.into_iter().map(|(track, output)| (track, take_up.of(output))).collect(),

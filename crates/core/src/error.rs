@@ -325,6 +325,12 @@ pub enum MuxError {
         /// What is wrong.
         what: String,
     },
+    /// A segment came cut short, or is no media at all. What is of use of it may be kept ([`Mux::take_loss`](crate::Mux::take_loss)).
+    #[error("{what}")]
+    NotWhole {
+        /// What is wrong.
+        what: String,
+    },
     /// An error of a muxer that is not Aqueduct's own.
     #[error(transparent)]
     Other(BoxError),

@@ -249,6 +249,8 @@ pub enum GapCause {
     Expired,
     /// It could not be had; the message says why.
     Failed(String),
+    /// It came cut short or damaged, and a part of it is in the output; the message says what is not.
+    Cut(String),
 }
 
 impl GapCause {
@@ -263,7 +265,7 @@ impl fmt::Display for GapCause {
         match self {
             Self::Tagged => f.write_str("marked as a gap by the playlist"),
             Self::Expired => f.write_str("left the live window before it was fetched"),
-            Self::Failed(why) => f.write_str(why),
+            Self::Failed(why) | Self::Cut(why) => f.write_str(why),
         }
     }
 }

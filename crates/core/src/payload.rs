@@ -69,6 +69,11 @@ impl Clear {
     pub fn as_slice(&self) -> &[u8] {
         &self.0.bytes
     }
+
+    /// Keeps the first `length` bytes, where there are more.
+    pub fn truncate(&mut self, length: usize) {
+        self.0.bytes.truncate(length);
+    }
 }
 
 impl AsRef<[u8]> for Clear {

@@ -279,6 +279,12 @@ pub trait Mux: Send + 'static {
     /// [`MuxError`]: media that the container cannot hold.
     fn push(&mut self, track: TrackId, item: Item<Clear>, writes: &mut Vec<Write>) -> Result<(), MuxError>;
 
+    /// Takes what the item that was pushed last lacks, where this muxer was told to go on without. Each such item is named in
+    /// the report, and the output is not whole.
+    fn take_loss(&mut self) -> Option<Loss> {
+        None
+    }
+
     /// Names what is made: what was begun under one name is not taken up under another.
     fn identity(&self) -> String {
         std::any::type_name::<Self>().into()
@@ -311,6 +317,15 @@ pub trait Mux: Send + 'static {
     ///
     /// [`MuxError`]: media that the container cannot hold.
     fn finish(&mut self, writes: &mut Vec<Write>) -> Result<Summary, MuxError>;
+}
+
+/// What a Media Segment lacks that came, but not whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// What is wrong with it, and how much of it is kept, as a fragment for people.
+    pub why: String,
+    /// Whether some of it is in the output. A segment of which nothing is of use is a gap.
+    pub kept: bool,
 }
 
 /// What a muxer made of the stream.

@@ -1,8 +1,10 @@
 //! Choosing the muxer: by the wanted container, and by what the media turns out to be.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use aqueduct_core::{Clear, Item, Mux, MuxError, Presentation, Summary, TrackId, TrackKind, Write};
+use aqueduct_core::{Clear, GapCause, Item, Loss, Mux, MuxError, Presentation, SegmentInfo, Summary, TrackId, TrackKind, Write};
 
 use aqueduct_media::cea608::Channel;
 use aqueduct_media::mkv::TextForm;
@@ -11,6 +13,7 @@ use aqueduct_media::{ProtectionWatch, packed, ts};
 
 use crate::checkpoint;
 use crate::subtitles::Watch;
+use crate::whole::{Fault, cut_box, cut_packet};
 use crate::{AudioCodec, AudioStream, Concat, Fmp4, Hls, Mkv, Mp4, Mp4Muxer, Ogg, Origin, Remux, SubtitleFormat, Subtitles, Ts};
 
 /// What kind of file is wanted.
@@ -93,6 +96,8 @@ impl Container {
             watch: Watch::default(),
             protection: Box::default(),
             keeps_protected: false,
+            keeps_cut: false,
+            loss: None,
             coding: Coding::default(),
             captions: None,
             chapters: true,
@@ -112,6 +117,9 @@ pub struct Auto {
     /// What a plain file says of encrypted media, and whether it is kept all the same.
     protection: Box<ProtectionWatch>,
     keeps_protected: bool,
+    /// Whether segments that are not whole are kept as far as they are of use, and what the last one lacks.
+    keeps_cut: bool,
+    loss: Option<Loss>,
     coding: Coding,
     captions: Option<Channel>,
     chapters: bool,
@@ -129,11 +137,6 @@ enum Chosen {
     Subtitles(Box<Subtitles>),
     Hls(Box<Hls>),
 }
-
-/// Length of a transport packet (ISO 13818-1, 2.4.3.2).
-const PACKET: usize = 188;
-/// What each begins with.
-const SYNC: u8 = 0x47;
 
 /// What media is, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,7 +182,7 @@ impl Auto {
         self.watch.origin()
     }
 
-    fn choose(&mut self, head: &[u8], subtitles: bool) -> Result<&mut Chosen, MuxError> {
+    fn choose(&mut self, head: &[u8], subtitles: bool) -> Result<(), MuxError> {
         let media = Media::of(head);
         let joined = self.joined() > 1;
         let seekable = self.begun.as_deref().is_none_or(|(_, seekable)| *seekable);
@@ -226,7 +229,7 @@ impl Auto {
         if let Some((presentation, seekable)) = self.begun.as_deref() {
             chosen.muxer().begin(presentation, *seekable)?;
         }
-        Ok(chosen)
+        Ok(())
     }
 
     /// What the Multivariant Playlist says of captions: their name and language.
@@ -277,6 +280,14 @@ impl Auto {
         self
     }
 
+    /// The same, which keeps what is whole of a segment that was cut short, and goes on without one that is no media at all
+    /// ([`Mux::take_loss`] tells). Without a word both are errors.
+    #[must_use]
+    pub fn keeping_cut(mut self, keeps: bool) -> Self {
+        self.keeps_cut = keeps;
+        self
+    }
+
     /// A muxer with the same options that has seen nothing.
     pub(crate) fn another(&self) -> Self {
         let muxer = self.container.muxer();
@@ -285,6 +296,7 @@ impl Auto {
             .with_captions(self.captions)
             .with_chapters(self.chapters)
             .keeping_protected(self.keeps_protected)
+            .keeping_cut(self.keeps_cut)
     }
 
     fn mp4(&self) -> Box<Mp4Muxer> {
@@ -310,11 +322,8 @@ impl Auto {
             .is_some_and(|(presentation, _)| presentation.tracks.iter().any(|track| track.kind == TrackKind::File))
     }
 
-    /// Whether a segment can be what it should be, and whole. A server that answers with a page or an error message,
-    /// and says 200, would otherwise leave it in the film; one that cuts a segment short and gets its length wrong
-    /// would go unnoticed.
-    fn check(&mut self, track: TrackId, segment: &[u8]) -> Result<(), MuxError> {
-        let found = Media::of(segment);
+    /// Refuses what this output can never hold.
+    fn refuse(&mut self, track: TrackId, segment: &[u8]) -> Result<(), MuxError> {
         if self.plain_file()
             && !self.keeps_protected
             && let Some(protected) = self.protection.see(segment)
@@ -323,15 +332,46 @@ impl Auto {
                 what: format!("{protected}: --key KID:KEY opens it, and without a key --format raw keeps it as it is"),
             });
         }
-        // What is no text of subtitles, their reader refuses; TTML is XML, as some pages are.
-        if self.plain_file() || matches!(self.container, Container::Subtitles(_)) {
+        if self.takes_all() || self.container == Container::Raw || !matches!(self.chosen, Some(Chosen::Concat(_))) {
             return Ok(());
         }
+        let found = Media::of(segment);
+        match self.media.iter().find(|(known, _)| *known == track) {
+            Some((_, known)) if found != *known && matches!(found, Media::MpegTs | Media::IsoBmff) => Err(MuxError::Unsupported {
+                what: "the stream changes its container here, which a concatenation cannot follow: name the output .mp4, or begin another \
+                       file there with --split changes"
+                    .into(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether segments may be anything. What is no text of subtitles, their reader refuses; TTML is XML, as some pages are.
+    fn takes_all(&self) -> bool {
+        self.plain_file() || matches!(self.container, Container::Subtitles(_))
+    }
+
+    /// What is wrong with a segment, if that is [to be left out](Self::keeping_cut). Otherwise it is an error: a server that
+    /// answers with a page or an error message, and says 200, would leave it in the film; one that cuts a segment short and gets
+    /// its length wrong would go unnoticed.
+    pub(crate) fn fault(&mut self, track: TrackId, item: &Item<Clear>) -> Result<Option<Fault>, MuxError> {
+        let Item::Segment { payload, .. } = item else { return Ok(None) };
+        match self.fault_of(track, payload.as_slice()) {
+            Some(fault) if !self.keeps_cut => Err(MuxError::NotWhole { what: fault.what().into() }),
+            fault => Ok(fault),
+        }
+    }
+
+    fn fault_of(&mut self, track: TrackId, segment: &[u8]) -> Option<Fault> {
+        if self.takes_all() {
+            return None;
+        }
+        let found = Media::of(segment);
         if found == Media::Page {
-            return Err(page());
+            return Some(Fault::Page);
         }
         if self.container == Container::Raw {
-            return Ok(());
+            return None;
         }
         let known = match self.media.iter().find(|(known, _)| *known == track) {
             Some((_, media)) => *media,
@@ -340,75 +380,45 @@ impl Auto {
                 found
             }
         };
-        let broken = |what: &str| Err(MuxError::Media { what: what.into() });
         match found {
             // A stream may change its kind at a discontinuity, but not to nothing known, and not where nobody looks into it.
-            Media::Other if known != Media::Other => broken("it is not media of any known kind, as the segments before it are"),
-            Media::MpegTs | Media::IsoBmff if found != known && matches!(self.chosen, Some(Chosen::Concat(_))) => {
-                Err(MuxError::Unsupported {
-                    what: "the stream changes its container here, which a concatenation cannot follow: name the output .mp4, or begin \
-                           another file there with --split changes"
-                        .into(),
-                })
-            }
-            Media::MpegTs if packet_is_cut(segment) => broken("it ends in the middle of a transport packet: it was cut short"),
-            Media::IsoBmff if !boxes_fit(segment) => broken("its boxes do not add up to its length: it was cut short"),
-            _ => Ok(()),
+            Media::Other if known != Media::Other => Some(Fault::Unknown),
+            Media::MpegTs => cut_packet(segment).map(Fault::Packet),
+            Media::IsoBmff => cut_box(segment).map(Fault::Box),
+            _ => None,
         }
+    }
+
+    /// Leaves of a segment what is of use: the samples that are whole where they are taken out one by one, and what stands for
+    /// itself otherwise.
+    fn trim(&mut self, item: Item<Clear>, fault: Fault) -> Item<Clear> {
+        let Item::Segment { info, mut payload } = item else { return item };
+        let length = payload.as_slice().len();
+        let as_it_is = matches!(self.chosen, Some(Chosen::Concat(_) | Chosen::Hls(_)));
+        let kept = fault.kept(length, !as_it_is);
+        let loss = fault.loss(kept, length);
+        payload.truncate(kept);
+        let item = match &loss {
+            Loss { kept: true, .. } => Item::Segment { info, payload },
+            Loss { why, .. } => gap(info, why.clone()),
+        };
+        self.loss = Some(loss);
+        item
     }
 }
 
-/// Whether a segment ends in the middle of a transport packet (ISO 13818-1, 2.4.3.2). Bytes behind the last whole packet that do
-/// not begin with a sync byte are junk.
-fn packet_is_cut(mut segment: &[u8]) -> bool {
-    while let Some((mut at, stride)) = ts::find_packets(segment) {
-        let start = at;
-        while segment.get(at) == Some(&SYNC) && segment.len() - at >= PACKET {
-            at += stride;
-        }
-        // The last one need not have what stands between packets.
-        let Some(rest) = segment.get(at..).filter(|rest| !rest.is_empty()) else {
-            return false;
-        };
-        if at == start {
-            return false;
-        }
-        if rest.len() < PACKET {
-            return rest.first() == Some(&SYNC);
-        }
-        segment = rest;
+/// What stands for a segment of which nothing is of use.
+pub(crate) fn gap(info: Arc<SegmentInfo>, why: String) -> Item<Clear> {
+    Item::Gap {
+        info,
+        segments: 1,
+        cause: GapCause::Failed(why),
     }
-    false
-}
-
-/// Whether the boxes of a segment fill it (ISO 14496-12, 4.2). The last may have no size of its own.
-fn boxes_fit(segment: &[u8]) -> bool {
-    let mut rest = segment;
-    while !rest.is_empty() {
-        let Some(header) = rest.first_chunk::<4>() else { return false };
-        let size = match u32::from_be_bytes(*header) {
-            0 => return true,
-            1 => rest
-                .get(8..16)
-                .and_then(|large| large.try_into().ok())
-                .map_or(0, u64::from_be_bytes),
-            size => size.into(),
-        };
-        match usize::try_from(size)
-            .ok()
-            .filter(|size| *size >= 8)
-            .and_then(|size| rest.get(size..))
-        {
-            Some(next) => rest = next,
-            None => return false,
-        }
-    }
-    true
 }
 
 fn page() -> MuxError {
     MuxError::Media {
-        what: "it is a web page, not media: the server may want a Referer, a cookie or a fresh address".into(),
+        what: Fault::Page.what().into(),
     }
 }
 
@@ -424,6 +434,19 @@ impl Chosen {
             Self::Ogg(muxer) => &mut **muxer,
             Self::Subtitles(muxer) => &mut **muxer,
             Self::Hls(muxer) => &mut **muxer,
+        }
+    }
+
+    /// The segment that was pushed last ends in the middle.
+    fn cut(&mut self, track: TrackId) {
+        match self {
+            Self::Concat(_) | Self::Subtitles(_) | Self::Hls(_) => {}
+            Self::Mp4(muxer) => muxer.cut(track),
+            Self::Fmp4(muxer) => muxer.cut(track),
+            Self::Mkv(muxer) => muxer.cut(track),
+            Self::Ts(muxer) => muxer.cut(track),
+            Self::Audio(muxer) => muxer.cut(track),
+            Self::Ogg(muxer) => muxer.cut(track),
         }
     }
 
@@ -485,15 +508,31 @@ impl Mux for Auto {
         if let Item::Segment { payload, .. } = &item
             && !subtitles
         {
-            self.check(track, payload.as_slice())?;
+            self.refuse(track, payload.as_slice())?;
         }
-        let chosen = match (&mut self.chosen, &item) {
-            (Some(chosen), _) => chosen,
+        let fault = if subtitles { None } else { self.fault(track, &item)? };
+        let of_use = fault.is_none_or(Fault::is_of_use);
+        match (&self.chosen, &item) {
+            (Some(_), _) => {}
             // Nothing is lost: the driver names every gap, and there is no media yet that it would stand in.
-            (None, Item::Gap { .. }) => return Ok(()),
-            (None, Item::Init { payload, .. } | Item::Segment { payload, .. }) => self.choose(payload.as_slice(), subtitles)?,
+            (None, Item::Init { payload, .. } | Item::Segment { payload, .. }) if of_use => self.choose(payload.as_slice(), subtitles)?,
+            (None, _) => {}
+        }
+        let item = match fault {
+            Some(fault) => self.trim(item, fault),
+            None => item,
         };
-        chosen.muxer().push(track, item, writes)
+        let Some(chosen) = &mut self.chosen else { return Ok(()) };
+        let is_cut = fault.is_some() && matches!(item, Item::Segment { .. });
+        chosen.muxer().push(track, item, writes)?;
+        if is_cut {
+            chosen.cut(track);
+        }
+        Ok(())
+    }
+
+    fn take_loss(&mut self) -> Option<Loss> {
+        self.loss.take()
     }
 
     fn identity(&self) -> String {
@@ -570,43 +609,6 @@ mod tests {
         ];
         for (number, one) in made.iter().enumerate() {
             assert!(!made[..number].contains(one), "{one}");
-        }
-    }
-
-    #[test]
-    fn a_segment_that_is_cut_short_is_noticed() {
-        let mut packets = [0xff; PACKET * 3];
-        for at in [0, PACKET, 2 * PACKET] {
-            packets[at] = 0x47;
-        }
-        let junk = [b"junk".as_slice(), &packets].concat();
-        let cases: [(&str, &[&[u8]], bool); 9] = [
-            ("whole", &[&packets], false),
-            ("behind junk", &[&junk], false),
-            ("cut", &[&packets[..500]], true),
-            ("cut behind junk", &[&junk[..500]], true),
-            ("junk in the middle, then cut", &[&packets, b"junk", &packets[..500]], true),
-            ("junk in the middle", &[&packets, b"junk", &packets], false),
-            ("zeros behind the last", &[&packets, &[0; 300]], false),
-            ("few zeros behind the last", &[&packets, &[0; 7]], false),
-            ("text behind the last", &[&packets, b"junk: NOTHING OF USE"], false),
-        ];
-        for (name, pieces, cut) in cases {
-            assert_eq!(packet_is_cut(&pieces.concat()), cut, "{name}");
-        }
-        let moof = b"\0\0\0\x0cmoof1234";
-        let mdat = b"\0\0\0\x0amdat12";
-        let large = b"\0\0\0\x01mdat\0\0\0\0\0\0\0\x1112345678X";
-        let cases: [(&[&[u8]], bool); 6] = [
-            (&[moof, mdat], true),
-            (&[moof, large.split_at(17).0], true),
-            (&[moof, b"\0\0\0\0mdat to the end"], true),
-            (&[moof, &mdat[..9]], false),
-            (&[&moof[..6]], false),
-            (&[moof, b"\0\0\0\x04mdat"], false),
-        ];
-        for (boxes, whole) in cases {
-            assert_eq!(boxes_fit(&boxes.concat()), whole, "{boxes:?}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! The stage: one muxer, the lanes of its tracks, and the output.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_core::{
@@ -98,7 +99,7 @@ pub fn run<M: Mux>(
         }
         lane.position = lane.position.saturating_add(item.duration());
         let (track, unit, duration) = (lane.track, item.unit(), item.duration());
-        let entry = output.is_journaled().then(|| entry(&item));
+        let mut entry = output.is_journaled().then(|| entry(&item));
         let payload = match &item {
             Item::Segment { payload, .. } | Item::Init { payload, .. } => payload.as_slice().len(),
             Item::Gap { info, segments, cause } => {
@@ -106,25 +107,44 @@ pub fn run<M: Mux>(
                 0
             }
         };
-        let written = if let Item::Segment { info, .. } = &item {
-            Some(info.msn)
+        let mut written = if let Item::Segment { info, .. } = &item {
+            Some(Arc::clone(info))
         } else {
             None
         };
         muxer
             .push(track, item, &mut writes)
             .map_err(|source| StageError::Mux(Located::new(track, unit, source)))?;
+        if let Some(loss) = muxer.take_loss()
+            && let Some(info) = &written
+        {
+            let cause = if loss.kept {
+                GapCause::Cut(loss.why)
+            } else {
+                GapCause::Failed(loss.why)
+            };
+            missing(&mut tally, info, 1, &cause, progress);
+            if let Some(entry) = &mut entry {
+                match cause {
+                    GapCause::Cut(why) => entry.cut = Some(why),
+                    cause => *entry = Entry::gap(info, 1, &cause),
+                }
+            }
+            if !loss.kept {
+                written = None;
+            }
+        }
         flush(&mut output, &mut writes, progress)?;
         if let Some(entry) = entry {
             let state = pace.checkpoint(&mut muxer, payload);
             output.record(entry, state)?;
         }
-        if let Some(msn) = written {
+        if let Some(info) = written {
             tally.segments += 1;
             progress.counters().finished_segment(duration);
             progress.tell(Event::Written {
                 track,
-                msn,
+                msn: info.msn,
                 bytes: payload as u64,
             });
         }
@@ -243,8 +263,6 @@ fn missing(tally: &mut Tally, info: &SegmentInfo, segments: u64, cause: &GapCaus
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use aqueduct_core::{Data, Encryption, InitId, InitInfo, Kind, Resource, Sealed, channel};
     use url::Url;
 

@@ -58,6 +58,7 @@ mod remux;
 mod split;
 mod subtitles;
 mod ts;
+mod whole;
 
 pub use account::Account;
 pub use audio::{AudioCodec, AudioStream};

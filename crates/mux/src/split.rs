@@ -5,9 +5,9 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aqueduct_core::{Clear, InitInfo, Item, Mux, MuxError, Presentation, Sealed, Summary, TrackId, Write, WriteAt};
+use aqueduct_core::{Clear, InitInfo, Item, Loss, Mux, MuxError, Presentation, Sealed, Summary, TrackId, Write, WriteAt};
 
-use crate::{Auto, changes::Changes};
+use crate::{Auto, changes::Changes, container::gap};
 
 /// So many segments of a track wait at most for the other tracks to come to the same discontinuity, and so many bytes of
 /// all tracks. A track may have ended.
@@ -39,6 +39,8 @@ pub struct Split {
     files: u32,
     /// Whether the file at hand has a segment.
     begun: bool,
+    /// What the segment lacks that was pushed last.
+    loss: Option<Loss>,
     summary: Summary,
 }
 
@@ -81,6 +83,7 @@ impl Split {
             changes: Vec::new(),
             files: 0,
             begun: false,
+            loss: None,
             summary: Summary::default(),
         }
     }
@@ -138,7 +141,9 @@ impl Split {
                 self.muxer.push(track, init, writes)?;
             }
         }
-        self.muxer.push(track, item, writes)
+        self.muxer.push(track, item, writes)?;
+        self.muxer.take_loss();
+        Ok(())
     }
 
     /// The part that an item is of.
@@ -243,7 +248,26 @@ impl Mux for Split {
         format!("{} by {by}", self.muxer.identity())
     }
 
+    fn take_loss(&mut self) -> Option<Loss> {
+        self.loss.take()
+    }
+
     fn push(&mut self, track: TrackId, item: Item<Clear>, writes: &mut Vec<Write>) -> Result<(), MuxError> {
+        // It may wait, and is told of now.
+        let fault = self.muxer.fault(track, &item)?;
+        let item = match (fault, item) {
+            (Some(fault), Item::Segment { info, payload }) => {
+                let length = payload.as_slice().len();
+                let loss = fault.loss(fault.kept(length, true), length);
+                self.loss = Some(loss.clone());
+                if fault.is_of_use() {
+                    Item::Segment { info, payload }
+                } else {
+                    gap(info, loss.why)
+                }
+            }
+            (_, item) => item,
+        };
         let part = self.part_of(track, &item);
         let first = self.part;
         let lane = self.lane(track);

@@ -5,6 +5,8 @@
 
 #[path = "repair/anew.rs"]
 mod anew;
+#[path = "repair/cut.rs"]
+mod cut;
 #[path = "repair/faults.rs"]
 mod faults;
 #[path = "repair/folders.rs"]

@@ -54,7 +54,7 @@ impl Body {
         }
     }
 
-    fn part(&self, part: Range<u64>) -> Self {
+    pub(crate) fn part(&self, part: Range<u64>) -> Self {
         match self {
             Self::Bytes(bytes) => {
                 let at = |offset| usize::try_from(offset).expect("inside a body that is in memory");

@@ -53,6 +53,11 @@ pub enum Fault {
     },
     /// Header fields added to the answer, or replaced: `ETag`, `Set-Cookie`, a misleading `Content-Type`.
     Headers(Vec<(String, String)>),
+    /// The resource ends after so many bytes, and the answer tells of no more: it was stored cut short.
+    Shorten {
+        /// Bytes of it that there are.
+        at: u64,
+    },
     /// A gzip body that no `Content-Encoding` declares; ranges are ignored.
     UndeclaredGzip,
     /// The answer waits this long before its first byte.

@@ -250,6 +250,13 @@ impl Origin {
             let length = usize::try_from(answer.body.len()).unwrap_or(usize::MAX);
             answer.body = Bytes::from(gzip::wrap(&answer.body.piece(0, length))).into();
         }
+        for fault in &faults {
+            if let Fault::Shorten { at } = fault
+                && *at < answer.body.len()
+            {
+                answer.body = answer.body.part(0..*at);
+            }
+        }
         // Whether a range holds depends on the validator that is told.
         for fault in &faults {
             if let Fault::Headers(fields) = fault
@@ -417,6 +424,6 @@ fn spoil(plan: &mut Plan, fault: Fault) {
         Fault::Reset { at } => plan.cut = Some((at, Cut::Reset)),
         Fault::HangUp => plan.hang_up = true,
         Fault::Status { .. } | Fault::Body { .. } | Fault::Redirect { .. } => {}
-        Fault::IgnoreRange | Fault::FailRange { .. } | Fault::UndeclaredGzip => {}
+        Fault::IgnoreRange | Fault::FailRange { .. } | Fault::Shorten { .. } | Fault::UndeclaredGzip => {}
     }
 }

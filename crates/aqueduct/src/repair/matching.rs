@@ -149,6 +149,7 @@ fn entry(unit: &UnitDocument) -> Entry {
             Some(_) => WRITTEN,
             None => Fate::Failed(String::new()),
         },
+        cut: None,
         file: None,
     }
 }

@@ -94,6 +94,8 @@ pub struct Damage {
     lacks: Arc<Lacks>,
     damaged: u64,
     missing: u64,
+    /// Those of the missing segments that are there in part.
+    cut: u64,
     tail: Tail,
     length: u64,
     /// Files of a folder that were appended to, and how long they were.
@@ -245,6 +247,7 @@ impl Damage {
             mut needs,
             damaged,
             missing,
+            cut,
             lanes,
             context,
             around,
@@ -270,6 +273,7 @@ impl Damage {
             longer: judged.longer,
             damaged,
             missing,
+            cut,
             length,
         })
     }
@@ -286,7 +290,7 @@ impl Damage {
 
     /// Whether something has to be fetched.
     pub fn needs_fetching(&self) -> bool {
-        !self.needs.is_empty() || self.tail == Tail::Damaged
+        !self.needs.is_empty() || self.cut > 0 || self.tail == Tail::Damaged
     }
 
     /// Whether it lacks segments and is as it was otherwise.
@@ -373,6 +377,7 @@ struct Survey {
     lacks: Lacks,
     damaged: u64,
     missing: u64,
+    cut: u64,
     lanes: BTreeMap<u32, Lane>,
     /// Segments since the last that brought bytes: their place and track, and what they need in front.
     held: Vec<(u64, u32, Option<u64>)>,
@@ -401,6 +406,7 @@ impl Survey {
             lacks: Lacks::default(),
             damaged: 0,
             missing: 0,
+            cut: 0,
             lanes: BTreeMap::new(),
             held: Vec::new(),
             context: !matches!(output.form.as_deref(), Some(Remaker::CONCATENATION | Hls::CONTAINER)),
@@ -424,6 +430,12 @@ impl Survey {
             }
             return;
         };
+        if unit.fate == "cut" {
+            self.cut += 1;
+            self.missing = self.missing.saturating_add(1);
+            self.lacks.segments.push((unit.track, unit.msn, 1));
+            self.lacks.first.get_or_insert(number);
+        }
         let front = lane.last.filter(|_| self.context && !lane.sections);
         if unit.init {
             lane.sections = true;
@@ -479,6 +491,9 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         }
         let mut repaired = Repaired::default();
         self.mend(presentation, damage, &mut repaired).await?;
+        if damage.cut > 0 {
+            repaired.whole.add(format!("segments that are there in part: {}", damage.cut));
+        }
         if damage.is_folder() {
             damage.refuse(&mut repaired);
             return Ok(repaired);

@@ -164,6 +164,22 @@ impl Demuxer {
         inner.stats = stats;
     }
 
+    /// The segment that was pushed last was cut short: pictures in progress are not whole, and are dropped. Sound tells its length.
+    pub fn cut(&mut self) {
+        let Inner {
+            streams, stats, options, ..
+        } = &mut self.inner;
+        for stream in streams {
+            let track = stream.track;
+            stream.cut(&mut Sink {
+                track,
+                max_unit: options.max_unit_bytes,
+                events: &mut Vec::new(),
+                stats,
+            });
+        }
+    }
+
     /// Segments are missing here, as is known already: counters need not go on.
     pub fn gap(&mut self) {
         self.inner.streams.iter_mut().for_each(Stream::gap);

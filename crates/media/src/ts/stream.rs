@@ -231,6 +231,13 @@ impl Stream {
         self.ended = true;
     }
 
+    /// The segment that ended was cut short.
+    pub(super) fn cut(&mut self, sink: &mut Sink<'_>) {
+        if !matches!(self.assembler, Assembler::Audio(_)) {
+            self.lose(sink);
+        }
+    }
+
     /// Segments are missing here.
     pub(super) fn gap(&mut self) {
         self.continuity.forget();

@@ -97,6 +97,8 @@ pub struct Entry {
     pub key: Option<String>,
     /// What became of it.
     pub fate: Fate,
+    /// What it lacks, of one that is in the output in part.
+    pub cut: Option<String>,
     /// The file that has it, in an output of several. In the journal it is told once for all that the file has.
     #[serde(skip)]
     pub file: Option<Arc<str>>,
@@ -197,6 +199,7 @@ impl Entry {
             encrypted: !matches!(encryption, Encryption::None),
             key: encryption.key().map(|key| key_address(&key.url)),
             fate,
+            cut: None,
             file: None,
         }
     }
@@ -214,9 +217,15 @@ impl Entry {
         }
     }
 
+    /// Whether another try may bring more of it.
+    pub fn is_lacking(&self) -> bool {
+        self.cut.is_some() || matches!(self.fate, Fate::Failed(_))
+    }
+
     /// The same as a gap of its own.
     pub fn as_gap(&self) -> Option<Gap> {
-        self.fate.cause().map(|cause| Gap {
+        let cause = self.fate.cause().or_else(|| self.cut.clone().map(GapCause::Cut));
+        cause.map(|cause| Gap {
             track: TrackId::new(self.track),
             first_msn: self.msn,
             segments: self.segments,
@@ -441,6 +450,7 @@ mod tests {
                 length: 9,
                 sha256,
             },
+            cut: None,
             file: None,
         })
     }

@@ -4,7 +4,7 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::time::Duration;
 
-use aqueduct_core::{ByteRange, Changes, Gap, TrackId};
+use aqueduct_core::{ByteRange, Changes, Gap, GapCause, TrackId};
 use sha2::{Digest, Sha256};
 
 use super::disk::{Bytes, Disk, Span, There};
@@ -230,9 +230,10 @@ impl Survey {
                 }
                 Record::Entry(Entry {
                     fate: Fate::Written { offset, length, sha256 },
+                    cut,
                     ..
                 }) => {
-                    failed = false;
+                    failed = cut.is_some();
                     proof.holds(offset, length, sha256, self.synced)?
                 }
                 Record::Rest { offset, length, sha256 } => proof.holds(offset, length, sha256, self.synced)?,
@@ -278,17 +279,19 @@ pub struct Tally {
     pub segments: u64,
     /// Segments that are not in the output, those that the playlist itself declares missing included.
     pub absent: u64,
-    /// Segments that were on offer and are missing.
+    /// Segments that were on offer and are missing, or are there in part.
     pub missing: u64,
     /// The gaps, in the order of the output; of a stream that is full of them, the first 10,000.
     pub gaps: Vec<Gap>,
 }
 
 impl Tally {
-    /// Counts a missing segment, together with its neighbours where they share its cause.
+    /// Counts a missing segment, together with its neighbours where they share its cause. One that is there in part is missing,
+    /// and not absent.
     pub(crate) fn miss(&mut self, new: Gap) {
         // What a live window leaps over is the server's claim.
-        self.absent = self.absent.saturating_add(new.segments);
+        let absent = if matches!(new.cause, GapCause::Cut(_)) { 0 } else { new.segments };
+        self.absent = self.absent.saturating_add(absent);
         self.missing = self.missing.saturating_add(if new.cause.was_on_offer() { new.segments } else { 0 });
         if let Some(gap) = self.gaps.iter_mut().rev().find(|gap| gap.track == new.track)
             && gap.cause == new.cause
@@ -373,13 +376,13 @@ impl Resumed {
             return;
         }
         lane.position = lane.position.saturating_add(entry.playing_time());
-        match entry.as_gap() {
-            Some(gap) => self.tally.miss(gap),
-            None => {
-                lane.segments += 1;
-                lane.written = lane.written.saturating_add(entry.duration);
-                self.tally.segments += 1;
-            }
+        if entry.is_media() {
+            lane.segments += 1;
+            lane.written = lane.written.saturating_add(entry.duration);
+            self.tally.segments += 1;
+        }
+        if let Some(gap) = entry.as_gap() {
+            self.tally.miss(gap);
         }
     }
 }

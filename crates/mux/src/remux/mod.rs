@@ -216,6 +216,13 @@ impl<W: SampleWriter> Remux<W> {
         }
     }
 
+    /// The segment of a track that was pushed last ends in the middle, so that its last picture does too.
+    pub(crate) fn cut(&mut self, track: TrackId) {
+        if let Some(Source::Ts(demuxer)) = &mut Lane::of(&mut self.lanes, track).source {
+            demuxer.cut();
+        }
+    }
+
     /// So much is missing.
     fn gap(&mut self, track: TrackId, duration: Duration) {
         let lane = Lane::of(&mut self.lanes, track);

@@ -111,7 +111,7 @@ pub(crate) fn mux_told(
 }
 
 /// What a lane brings in its turn, if it brings something.
-fn item(number: u32, at: usize, piece: Option<&Piece>, period: &mut u64) -> Option<Item<Clear>> {
+pub(crate) fn item(number: u32, at: usize, piece: Option<&Piece>, period: &mut u64) -> Option<Item<Clear>> {
     let segment = Arc::new(info(number, at as u64, *period));
     Some(match piece? {
         Piece::Init(bytes) => Item::Init {
@@ -174,7 +174,7 @@ pub(crate) fn files(mut muxer: impl Mux, lanes: &[(TrackKind, Vec<Piece>)], turn
     (files, summary)
 }
 
-fn write(file: &mut Vec<u8>, writes: &mut Vec<aqueduct_core::Write>) {
+pub(crate) fn write(file: &mut Vec<u8>, writes: &mut Vec<aqueduct_core::Write>) {
     for write in writes.drain(..) {
         let bytes = write.data.as_slice();
         match write.at {

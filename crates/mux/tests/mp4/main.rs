@@ -9,6 +9,7 @@ mod carried;
 mod changes;
 mod codecs;
 mod common;
+mod cut;
 mod fragments;
 mod matroska;
 mod messages;

@@ -337,10 +337,7 @@ fn messages_that_wait_have_bounds_in_number_and_in_bytes() {
         ];
         let (file, summary) = mux_with_breaks(&lanes, Container::Fmp4, &[]).unwrap();
         assert_eq!(messages(&file).len(), kept);
-        let note = format!(
-            "file: {} messages beside the tracks (emsg) are not in the file: too many at a time",
-            boxes.len() - kept
-        );
-        assert_eq!(summary.notes, [note]);
+        let note = format!("{} messages beside the tracks (emsg) are not in the file", boxes.len() - kept);
+        assert!(matches!(&summary.notes[..], [told] if told.contains(&note)), "{:?}", summary.notes);
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Repairs a file that is to be made anew, and demands that it be the one of an undisturbed run.
-async fn is_made_anew(made: &Made, undisturbed: &[u8], says: &str, name: &str) {
+pub(super) async fn is_made_anew(made: &Made, undisturbed: &[u8], says: &str, name: &str) {
     let finished = made.bench.run(&["repair", made.output]).await;
     assert_eq!(finished.code, Some(0), "{name}: {}", finished.stderr);
     assert!(

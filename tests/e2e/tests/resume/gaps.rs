@@ -94,6 +94,31 @@ async fn a_segment_that_was_left_out_is_asked_for_again_when_gaps_are_not_wanted
 }
 
 #[tokio::test]
+async fn a_segment_that_is_there_in_part_is_asked_for_again_when_gaps_are_not_wanted() {
+    let part = || Rule::new("*/1.ts", Fault::Shorten { at: 30_000 });
+    let bench = Bench::new(vec![part(), Rule::new("*/4.ts", Fault::Stall { at: 100 })]);
+    let args = ["-o", "out.ts", "--on-missing"];
+    let mut child = bench.start(&[&args[..], &["gap"]].concat(), PLAYLIST);
+    let all = Reference::some("high-ts", &[0, 1, 2, 3]).bytes().unwrap();
+    let lost = Reference::some("high-ts", &[1]).bytes().unwrap().len() - 30_000 / 188 * 188;
+    let written = async {
+        while std::fs::read(bench.path("out.ts.part")).map_or(0, |bytes| bytes.len()) < all.len() - lost {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, written).await.unwrap();
+    child.kill().await.unwrap();
+    bench.server.set_rules(vec![part()]);
+    let again = bench.fetch(&[&args[..], &["abort"]].concat(), PLAYLIST).await;
+    expect(&again, 1, "cut short");
+    bench.server.set_rules(Vec::new());
+    let again = bench.fetch(&[&args[..], &["abort"]].concat(), PLAYLIST).await;
+    expect(&again, 0, "whole");
+    assert!(media(&bench.path("out.ts")) == Reference::all("high-ts").bytes().unwrap());
+    assert_eq!(bench.asked("*/0.ts"), 1);
+}
+
+#[tokio::test]
 async fn segments_that_were_left_out_at_the_very_end_are_tried_again_in_any_case() {
     let bench = Bench::new(vec![
         Rule::new("*/3.ts", Fault::status(404)),

@@ -1,0 +1,38 @@
+//! Segments that came cut short and are in the file in part.
+
+use super::*;
+
+#[tokio::test]
+async fn what_is_there_in_part_is_told_and_made_anew_once_it_is_whole() {
+    for (output, path, segment, at) in [
+        ("out.mp4", "/s/plain-ts/index.m3u8", "/s/plain-ts/2.ts", 30_000),
+        ("out.ts", "/s/plain-ts/index.m3u8", "/s/plain-ts/2.ts", 30_000),
+        ("out.mkv", "/s/fmp4/index.m3u8", "/s/fmp4/2.m4s", 20_000),
+    ] {
+        let name = format!("{path} to {output}");
+        let undisturbed = Made::new(output, path, &[]).await;
+        let rule = || vec![Rule::new(segment, Fault::Shorten { at })];
+        let refused = Bench::new(rule()).fetch(&["-o", output], path).await;
+        expect(&refused, 1, "cut short");
+        let made = Made::by(Bench::new(rule()), output, path, &["--on-missing", "gap"], 3).await;
+        assert_eq!(made.report["outcome"], "gaps", "{name}");
+        let fates: Vec<_> = made
+            .units()
+            .iter()
+            .filter(|unit| unit.get("init").is_none())
+            .map(|unit| &unit["fate"])
+            .collect();
+        assert_eq!(fates, ["written", "written", "cut", "written", "written", "written"], "{name}");
+        let why = made.units().iter().find_map(|unit| unit["why"].as_str()).unwrap();
+        assert!(why.contains("cut short") && why.contains("kept"), "{name}: {why}");
+        let (_, length) = made.piece(0, 2);
+        assert!(length > 10_000, "{name}: {length} bytes are kept");
+        expect(&made.bench.run(&["verify", output]).await, 3, "segment 2 of track 0");
+        // It still comes like that.
+        let repaired = made.bench.run(&["repair", output]).await;
+        assert_ne!(repaired.code, Some(0), "{name}: {}", repaired.stderr);
+        made.is_whole(&name);
+        made.bench.server.set_rules(Vec::new());
+        anew::is_made_anew(&made, &undisturbed.whole, "there in part: 1", &name).await;
+    }
+}
