@@ -149,6 +149,7 @@ fn status_hint(status: u16) -> &'static str {
         401 => " (unauthorized: it wants credentials)",
         403 => " (forbidden: it may want a Referer, a cookie or a fresh address)",
         404 => " (not found)",
+        407 => " (the proxy wants a user name and a password that it knows)",
         410 => " (gone)",
         429 => " (too many requests)",
         _ => "",

@@ -377,6 +377,20 @@ pub(crate) fn classify(url: &SafeUrl, error: reqwest::Error, received: u64, clai
             url,
         };
     }
+    match sources(&error).find_map(turned_away) {
+        Some(Gate::Http) => {
+            return FetchError::Status {
+                url,
+                status: StatusCode::PROXY_AUTHENTICATION_REQUIRED.as_u16(),
+                retry_after: None,
+            };
+        }
+        Some(Gate::Socks) => {
+            let what = "the proxy wants a user name and a password that it knows".into();
+            return FetchError::Invalid { url, what };
+        }
+        None => {}
+    }
     if error.is_timeout() {
         let phase = if error.is_connect() {
             TimeoutPhase::Connect
@@ -403,6 +417,23 @@ pub(crate) fn classify(url: &SafeUrl, error: reqwest::Error, received: u64, clai
             received,
             source: error.into(),
         },
+    }
+}
+
+/// A proxy that lets nobody in whom it does not know.
+enum Gate {
+    Http,
+    Socks,
+}
+
+/// Whether a proxy wants other credentials. The HTTP library tells it by its words alone: its types are not to be had.
+fn turned_away(error: &(dyn std::error::Error + 'static)) -> Option<Gate> {
+    match error.to_string().as_str() {
+        "tunnel error: proxy authorization required" => Some(Gate::Http),
+        "SOCKS error: credentials not accepted"
+        | "SOCKS error: server does not support user/pass authentication"
+        | "SOCKS error: server implements authentication incorrectly" => Some(Gate::Socks),
+        _ => None,
     }
 }
 
