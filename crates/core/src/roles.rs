@@ -149,7 +149,8 @@ pub struct Fetched {
     pub total_length: Option<u64>,
     /// Whether the server says that it serves byte ranges.
     pub accepts_ranges: bool,
-    /// What tells this version of the resource from others: its `ETag`, or its `Last-Modified`.
+    /// What tells this version of the resource from others: its `ETag`, its `Last-Modified`, or
+    /// its length where it has neither.
     pub version: Option<Arc<str>>,
     /// Whether `body` is all that was asked for. Only a [`Kind::Document`](crate::Kind::Document) that turned
     /// out to be media may be cut.

@@ -1,5 +1,6 @@
 //! One try at one resource: the checks on the answer, and its body.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use aqueduct_core::{FetchError, Kind, Resource, SafeUrl, TimeoutPhase};
@@ -27,13 +28,19 @@ pub(crate) struct Memory {
     /// Length of the whole resource, in bytes.
     total: Option<u64>,
     /// The coding that its bytes are in.
-    coding: Option<Coding>,
+    pub(crate) coding: Option<Coding>,
     /// The last answer held less than was asked for, by its own word: what goes on there need not be proven by more than
     /// its length.
     pub(crate) short: bool,
 }
 
 impl Memory {
+    /// What tells this version of the resource: its validator, or at least its length where there is none.
+    fn version(&self) -> Option<Cow<'_, str>> {
+        let validator = self.validator.as_deref().map(Cow::from);
+        validator.or_else(|| self.total.map(|total| format!("{total} bytes").into()))
+    }
+
     /// Whether what was received of this goes on with `answer`: by what proves that nothing changed, or at least by
     /// the length, where there is no proof.
     fn goes_on_with(&self, answer: &Self) -> bool {
@@ -53,6 +60,8 @@ pub(crate) struct Carry {
     pub(crate) failed_together: usize,
     /// Whether to ask for the whole, though a range is wanted.
     pub(crate) without_range: bool,
+    /// Whether to ask for it without a coding, though it may be text.
+    pub(crate) as_it_is: bool,
     /// An answer that goes on where this part begins.
     pub(crate) open: Option<Reader>,
     /// That this part is wanted, if it is a range.
@@ -107,7 +116,7 @@ pub(crate) async fn attempt(
         None => carry.open.take(),
     };
     if let Some(reader) = open.filter(|reader| serves(reader, resource)) {
-        check_version(resource, &reader.head.url, reader.memory.validator.as_deref())?;
+        check_version(resource, &reader.head.url, &reader.memory)?;
         memory.clone_from(&reader.memory);
         return receive(fetcher, resource, reader, sink, carry, turn).await;
     }
@@ -117,7 +126,8 @@ pub(crate) async fn attempt(
     }
     let received = sink.received();
     let range = range::header(resource.range, received, carry.ahead).filter(|_| !without_range);
-    let reply = send(fetcher, resource, range.as_deref(), resume.as_deref()).await?;
+    let coded = coding::is_text(resource.kind) && !carry.as_it_is;
+    let reply = send(fetcher, resource, coded, range.as_deref(), resume.as_deref()).await?;
     let url = reply.url.clone();
     let status = reply.response.status();
     let headers = reply.response.headers();
@@ -154,7 +164,7 @@ pub(crate) async fn attempt(
         total: whole_length,
         short: false,
     };
-    check_version(resource, &url, answer.validator.as_deref())?;
+    check_version(resource, &url, &answer)?;
     let (start, claimed) = if partial {
         if range.is_none() {
             let what = "partial answer to a request for the whole".into();
@@ -188,7 +198,7 @@ pub(crate) async fn attempt(
     let head = Head {
         content_type: text(headers, header::CONTENT_TYPE).map(Into::into),
         total_length: memory.total,
-        version: memory.validator.as_deref().map(Into::into),
+        version: memory.version().map(|version| version.as_ref().into()),
         accepts_ranges: partial || text(headers, header::ACCEPT_RANGES).is_some_and(|value| value.trim() == "bytes"),
         whole: true,
         url,
@@ -207,12 +217,16 @@ pub(crate) async fn attempt(
             .and_then(|turn| turn.open.take())
             .filter(|open| serves(open, resource))
         {
-            check_version(resource, &open.head.url, open.memory.validator.as_deref())?;
+            check_version(resource, &open.head.url, &open.memory)?;
             reader = open;
             memory.clone_from(&reader.memory);
         }
     }
-    let head = receive(fetcher, resource, reader, sink, carry, turn).await?;
+    let mut head = receive(fetcher, resource, reader, sink, carry, turn).await?;
+    if coding.is_some() {
+        // All this is said of the packed bytes.
+        (head.total_length, head.accepts_ranges, head.version) = (None, false, None);
+    }
     if let Sink::Whole(grant) = sink
         && resource.range.is_none()
         && head.whole
@@ -232,9 +246,9 @@ fn serves(reader: &Reader, resource: &Resource) -> bool {
 }
 
 /// Checks that the resource is the version that is wanted.
-fn check_version(resource: &Resource, url: &SafeUrl, version: Option<&str>) -> Result<(), Failure> {
+fn check_version(resource: &Resource, url: &SafeUrl, memory: &Memory) -> Result<(), Failure> {
     match &resource.version {
-        Some(wanted) if version.is_some_and(|version| *version != **wanted) => Err(Failure::OtherVersion(FetchError::Invalid {
+        Some(wanted) if memory.version().is_some_and(|version| version != **wanted) => Err(Failure::OtherVersion(FetchError::Invalid {
             url: url.clone(),
             what: "it changed on the server while it was fetched".into(),
         })),

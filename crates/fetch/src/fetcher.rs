@@ -24,7 +24,7 @@ use crate::versions::Versions;
 
 /// An answer that holds less than was asked for is gone on from at once where it brought so many bytes; one that brought
 /// less is a failed try, so that nobody is fed byte by byte for ever.
-const ENOUGH: u64 = 16 << 10;
+const ENOUGH: u64 = 1 << 10;
 
 /// So many tries in a row that fail as if the range were the cause, and the whole is asked for, once.
 const RANGE_TRIES: u32 = 3;
@@ -272,6 +272,12 @@ impl HttpFetcher {
             let failure = match attempt(self, resource, sink, &mut memory, carry).await {
                 Ok(head) => {
                     self.outage.end(&resource.url);
+                    // It is no text, which alone is asked for in a coding.
+                    if !head.whole && memory.coding.is_some() && !carry.as_it_is && sink.restart() {
+                        carry.as_it_is = true;
+                        memory = Memory::default();
+                        continue;
+                    }
                     if resource.range.is_some()
                         && let Some(version) = &head.version
                         && self.versions.is_another(&resource.url, version, head.total_length)

@@ -34,7 +34,7 @@
 //!
 //! Ranges of one resource that follow each other, up to 1 MiB together, share a request where they wait for one;
 //! each leaves with a payload of its own. A request for several that brings nothing is tried again for the first alone.
-//! An answer that holds less than was asked for is gone on from where it ends, at once if it brought 16 KiB, as long as it
+//! An answer that holds less than was asked for is gone on from where it ends, at once if it brought 1 KiB, as long as it
 //! is the same resource by its validator or its length. A server that ignores `Range` and sends the whole is read once, by everybody who
 //! wants a range of it, in ascending order, with no memory but that of the ranges, and so is one that fails at every range
 //! of a resource (400, 405, 416, 500, 501, a connection that breaks) and sends the whole when asked without; a range that lies behind what was
@@ -45,7 +45,7 @@
 //!
 //! # Compressed bodies
 //!
-//! Pages and playlists are asked for compressed, media as it is. What comes in gzip (of any number of members), deflate
+//! Pages and playlists are asked for compressed, media as it is; what turns out to be a film is asked for again as it is. What comes in gzip (of any number of members), deflate
 //! (with its zlib header or without), Brotli or Zstandard all the same is unpacked, also gzip that nobody declares: the
 //! checksum proves it, and ciphertext that only looks like it stays as it is. A `Content-Encoding` that names no coding
 //! (`utf-8`, `aws-chunked`) says nothing.

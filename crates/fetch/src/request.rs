@@ -26,10 +26,12 @@ pub(crate) struct Answer {
     pub(crate) pool: Pool,
 }
 
-/// Sends the request, with these values of `Range` and `If-Range`, and follows redirects under the same rules.
+/// Sends the request, with these values of `Range` and `If-Range`, and follows redirects under the same rules. `coded` says
+/// whether the answer may come in a content coding.
 pub(crate) async fn send(
     fetcher: &HttpFetcher,
     resource: &Resource,
+    coded: bool,
     range: Option<&str>,
     if_range: Option<&str>,
 ) -> Result<Answer, FetchError> {
@@ -51,11 +53,10 @@ pub(crate) async fn send(
             range: range.map(|range| (range, if_range)),
         };
         let mut headers = headers::of(options, &hop)?;
-        // Media is asked for as it is, so that lengths and ranges mean what they say.
-        if coding::is_text(resource.kind) {
-            let accepted = header::HeaderValue::from_static(coding::ACCEPTED);
-            headers.entry(header::ACCEPT_ENCODING).or_insert(accepted);
-        }
+        // Media is asked for as it is, so that lengths and ranges mean what they say. Nothing would leave that to the server
+        // (RFC 9110, 12.5.3).
+        let accepted = header::HeaderValue::from_static(if coded { coding::ACCEPTED } else { "identity" });
+        headers.entry(header::ACCEPT_ENCODING).or_insert(accepted);
         let (client, pool) = fetcher.clients.get(reach, url.url())?;
         let request = client.get(bare(&url)).headers(headers);
         let response = match timeout(options.timeout.saturating_add(GRACE), request.send()).await {

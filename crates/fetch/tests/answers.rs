@@ -408,7 +408,7 @@ async fn text_is_asked_for_compressed_and_unpacked_whole() {
     }
     let (url, server) = server(vec![whole("", b"media")]);
     fetch(&Resource::new(Kind::Segment, url)).await.unwrap();
-    assert!(!server.join().unwrap()[0].contains("accept-encoding"));
+    assert!(server.join().unwrap()[0].contains("accept-encoding: identity\r\n"));
 }
 
 #[tokio::test]
@@ -510,5 +510,55 @@ async fn a_redirect_may_name_its_target_in_any_bytes() {
         assert_eq!(fetch(&Resource::new(Kind::Segment, url)).await.unwrap(), b"x");
         let asked = server.join().unwrap();
         assert!(asked.starts_with(line), "{asked}");
+    }
+}
+
+#[tokio::test]
+async fn a_film_that_comes_packed_as_pages_may_is_asked_for_again_as_it_is() {
+    let mut film = content();
+    film[..8].copy_from_slice(b"\0\0\0\x20ftyp");
+    let packed = packed(&film);
+    let gzipped = "Content-Encoding: gzip\r\nAccept-Ranges: bytes\r\nETag: \"a-gzip\"\r\n";
+    let plain = "Accept-Ranges: bytes\r\nETag: \"a\"\r\n";
+    type Case<'a> = (Answer, Option<u64>, bool, Option<&'a str>);
+    let cases: [Case<'_>; 2] = [
+        (whole(plain, &film), Some(LENGTH as u64), true, Some("\"a\"")),
+        // What is said of packed bytes is said of nothing else.
+        (whole(gzipped, &packed), None, false, None),
+    ];
+    for (second, length, ranges, version) in cases {
+        let (url, server) = server(vec![whole(gzipped, &packed), second]);
+        let document = Resource::new(Kind::Document, url);
+        let fetched = fetcher()
+            .fetch(&document, Grant::unbudgeted(&document, &Limits::default()))
+            .await
+            .unwrap();
+        assert!(!fetched.whole, "its beginning tells what it is");
+        assert_eq!((fetched.total_length, fetched.accepts_ranges), (length, ranges));
+        assert_eq!(fetched.version.as_deref(), version);
+        let asked = server.join().unwrap();
+        let codings = [
+            asked[0].contains("accept-encoding: gzip, br"),
+            asked[1].contains("accept-encoding: identity\r\n"),
+        ];
+        assert_eq!(codings, [true, true]);
+    }
+}
+
+#[tokio::test]
+async fn ranges_of_one_file_without_a_validator_are_of_one_length() {
+    let content = content();
+    for (version, good) in [("2500000 bytes", true), ("2499999 bytes", false)] {
+        let again = || part("", &content, 100, 200, "2500000");
+        let (url, server) = server(if good { vec![again()] } else { (0..5).map(|_| again()).collect() });
+        let wanted = Resource {
+            version: Some(version.into()),
+            ..Resource::new(Kind::Segment, url).with_range(Some(ByteRange { offset: 100, length: 100 }))
+        };
+        match fetch(&wanted).await {
+            Ok(bytes) => assert!(good && bytes == content[100..200]),
+            Err(error) => assert!(!good && matches!(error, FetchError::Invalid { .. }), "{error:?}"),
+        }
+        server.join().unwrap();
     }
 }

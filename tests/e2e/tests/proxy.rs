@@ -23,8 +23,11 @@ struct Proxy {
     told: Arc<Mutex<Vec<String>>>,
 }
 
+/// Serves a connection, given the two origins.
+type Serve = fn(TcpStream, [String; 2], &Mutex<Vec<String>>) -> Option<()>;
+
 impl Proxy {
-    fn start(bench: &Bench, serve: fn(TcpStream, [String; 2], &Mutex<Vec<String>>) -> Option<()>) -> Self {
+    fn start(bench: &Bench, serve: Serve) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let told = Arc::new(Mutex::new(Vec::new()));
