@@ -126,7 +126,10 @@ impl RequestArgs {
                 .join(".netrc"),
             None => return Ok(None),
         };
-        let netrc = Netrc::parse(&read(&path)?).with_context(|| path.display().to_string())?;
+        let (netrc, wrong) = Netrc::parse(&read(&path)?).with_context(|| path.display().to_string())?;
+        for line in wrong {
+            tracing::warn!(file = %path.display(), "{line}");
+        }
         Ok(Some(netrc))
     }
 }

@@ -142,7 +142,9 @@ mod tests {
             header(&origin, "X-Token", "H"),
             header(&safe("https://api.example:8443"), "X-Other", "F"),
         ];
-        let netrc = Netrc::parse(b"machine a.example login u password p machine b.example login evil password evil").unwrap();
+        let netrc = Netrc::parse(b"machine a.example login u password p machine b.example login evil password evil")
+            .unwrap()
+            .0;
         options.credentials.extend(netrc.credentials(&origin));
         options
             .cookies

@@ -6,7 +6,7 @@ use aqueduct_core::SafeUrl;
 
 use crate::credentials::Credentials;
 
-/// A `.netrc` that cannot be read. The word is not repeated: it may be a password.
+/// A line of a `.netrc` that cannot be read. The word is not repeated: it may be a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetrcError {
     /// The number of the line, from 1.
@@ -26,7 +26,8 @@ impl std::error::Error for NetrcError {}
 /// The entries of a `.netrc`, in order.
 ///
 /// It knows `machine`, `default`, `login`, `password`, `account` (which HTTP has no use for) and `macdef`, words in
-/// quotation marks with `\"`, `\\`, `\n`, `\r` and `\t` in them, and lines that begin with `#`, as curl does.
+/// quotation marks with `\"`, `\\`, `\n`, `\r` and `\t` in them, and lines that begin with `#`, as curl does. Other words, such as
+/// the `port` of other programs, are passed over.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Netrc {
     entries: Vec<Entry>,
@@ -41,46 +42,74 @@ struct Entry {
 }
 
 impl Netrc {
-    /// Reads the text of a `.netrc`.
+    /// Reads the text of a `.netrc`; gives the lines with it that were passed over in part.
     ///
     /// # Errors
     ///
-    /// [`NetrcError`] names the first line that cannot be read.
-    pub fn parse(text: &[u8]) -> Result<Self, NetrcError> {
-        let text = std::str::from_utf8(text).map_err(|error| NetrcError {
-            line: 1 + text[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count(),
-            what: "it is not UTF-8",
-        })?;
+    /// The first line that cannot be read, where no entry can.
+    pub fn parse(text: &[u8]) -> Result<(Self, Vec<NetrcError>), NetrcError> {
+        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+        let mut wrong = Vec::new();
+        if let Err(error) = std::str::from_utf8(text) {
+            wrong.push(NetrcError {
+                line: 1 + text[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count(),
+                what: "it is not UTF-8",
+            });
+        }
+        let text = String::from_utf8_lossy(text);
         let mut words = Words {
-            rest: text,
+            rest: &text,
             line: 1,
             fresh: true,
         };
         let mut entries: Vec<Entry> = Vec::new();
-        while let Some(word) = words.next()? {
-            let wrong = |what| NetrcError { line: words.line, what };
-            match word.as_str() {
+        while let Some(word) = words.next() {
+            let line = words.line;
+            let what = match word.to_ascii_lowercase().as_str() {
                 "machine" => {
-                    let host = words.value("machine without a name")?;
-                    entries.push(Entry {
+                    let host = words.next();
+                    let what = host.is_none().then_some("machine without a name");
+                    entries.extend(host.map(|host| Entry {
                         machine: Some(host),
                         ..Entry::default()
-                    });
+                    }));
+                    what
                 }
-                "default" => entries.push(Entry::default()),
-                "macdef" => words.skip_macro(),
-                "login" | "password" | "account" => {
-                    let entry = entries.last_mut().ok_or_else(|| wrong("it comes before any machine"))?;
-                    match word.as_str() {
-                        "login" => entry.login = Some(words.value("login without a name")?),
-                        "password" => entry.password = Some(words.value("password without a word")?),
-                        _ => drop(words.value("account without a name")?),
+                "default" => {
+                    entries.push(Entry::default());
+                    None
+                }
+                "macdef" => {
+                    words.skip_macro();
+                    None
+                }
+                word @ ("login" | "password" | "account") => {
+                    let value = words.next();
+                    let what = match (&value, entries.last()) {
+                        (None, _) => Some("its last word has no value"),
+                        (_, None) => Some("it comes before any machine"),
+                        _ => None,
+                    };
+                    if let (Some(value), Some(entry)) = (value, entries.last_mut()) {
+                        match word {
+                            "login" => entry.login = Some(value),
+                            "password" => entry.password = Some(value),
+                            _ => {}
+                        }
                     }
+                    what
                 }
-                _ => return Err(wrong("a word that is not known here; one with a space in it needs quotation marks")),
+                _ => Some("a word that is not known here is passed over; a value with a space in it needs quotation marks"),
+            };
+            let told = |known: &NetrcError| known.line == line;
+            if let Some(what) = what.filter(|_| !wrong.iter().any(told)) {
+                wrong.push(NetrcError { line, what });
             }
         }
-        Ok(Self { entries })
+        match wrong.first() {
+            Some(first) if entries.is_empty() => Err(first.clone()),
+            _ => Ok((Self { entries }, wrong)),
+        }
     }
 
     /// What the file has for the host of a URL: the first machine of that name, or the default before it. A user
@@ -119,37 +148,41 @@ struct Words<'a> {
 }
 
 impl Words<'_> {
-    fn next(&mut self) -> Result<Option<String>, NetrcError> {
+    fn next(&mut self) -> Option<String> {
         loop {
             match self.rest.chars().next() {
-                None => return Ok(None),
+                None => return None,
                 Some('\n') => self.end_line(1),
                 Some('#') if self.fresh => {
                     let end = self.rest.find('\n').unwrap_or(self.rest.len());
                     self.rest = &self.rest[end..];
                 }
                 Some(blank) if blank.is_ascii_whitespace() => self.rest = &self.rest[1..],
-                Some('"') => return self.quoted().map(Some),
-                Some(_) => {
+                Some(first) => {
                     self.fresh = false;
+                    // Where the marks are not closed they are a part of the word, as they were before curl knew them.
+                    if first == '"'
+                        && let Some(word) = self.quoted()
+                    {
+                        return Some(word);
+                    }
                     let end = self.rest.find(|next: char| next.is_ascii_whitespace()).unwrap_or(self.rest.len());
                     let (word, rest) = self.rest.split_at(end);
                     self.rest = rest;
-                    return Ok(Some(word.into()));
+                    return Some(word.into());
                 }
             }
         }
     }
 
-    fn quoted(&mut self) -> Result<String, NetrcError> {
-        self.fresh = false;
+    fn quoted(&mut self) -> Option<String> {
         let mut word = String::new();
         let mut characters = self.rest.char_indices().skip(1);
         while let Some((at, character)) = characters.next() {
             match character {
                 '"' => {
                     self.rest = &self.rest[at + 1..];
-                    return Ok(word);
+                    return Some(word);
                 }
                 '\n' => break,
                 '\\' => match characters.next() {
@@ -162,15 +195,7 @@ impl Words<'_> {
                 other => word.push(other),
             }
         }
-        Err(NetrcError {
-            line: self.line,
-            what: "quotation marks that are not closed",
-        })
-    }
-
-    fn value(&mut self, missing: &'static str) -> Result<String, NetrcError> {
-        let line = self.line;
-        self.next()?.ok_or(NetrcError { line, what: missing })
+        None
     }
 
     /// A macro ends with an empty line, or with the text.
@@ -203,7 +228,10 @@ mod tests {
     use super::*;
 
     fn found(text: &str, url: &str) -> Option<(String, String)> {
-        let credentials = Netrc::parse(text.as_bytes()).unwrap().credentials(&Url::parse(url).unwrap().into());
+        let credentials = Netrc::parse(text.as_bytes())
+            .unwrap()
+            .0
+            .credentials(&Url::parse(url).unwrap().into());
         credentials.map(|found| (found.user, found.password))
     }
 
@@ -241,14 +269,88 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named_by_its_line_and_not_repeated() {
+    fn what_other_programs_write_is_passed_over_and_the_rest_is_read() {
+        let (a, b) = ("https://a.example/", "https://b.example/");
+        let of_b = Some(("y", "q"));
+        type Case<'a> = (&'a str, &'a str, Option<(&'a str, &'a str)>, Option<(usize, &'a str)>);
+        let cases: [Case<'_>; 13] = [
+            // Emacs, in its authinfo; a comment behind values; words in capitals; Windows.
+            (
+                "machine a.example port 443 login x password p",
+                a,
+                Some(("x", "p")),
+                Some((1, "not known")),
+            ),
+            (
+                "machine a.example login x password p # mine",
+                a,
+                Some(("x", "p")),
+                Some((1, "not known")),
+            ),
+            ("MACHINE a.example LOGIN x PASSWORD p", a, Some(("x", "p")), None),
+            (
+                "\u{feff}machine a.example\r\nlogin x\r\n\r\npassword p\r\n",
+                a,
+                Some(("x", "p")),
+                None,
+            ),
+            ("machine a.example login x password \"p", a, Some(("x", "\"p")), None),
+            ("machine a.example login x password p\"p\"", a, Some(("x", "p\"p\"")), None),
+            ("machine a.example login x account z password p", a, Some(("x", "p")), None),
+            (
+                "default login x password p macdef m\nmachine b.example\n\nmachine b.example login y password q",
+                b,
+                Some(("x", "p")),
+                None,
+            ),
+            (
+                "machine a login x password two SECRET words\nmachine b.example login y password q",
+                b,
+                of_b,
+                Some((1, "not known")),
+            ),
+            (
+                "login SECRET machine b.example login y password q",
+                b,
+                of_b,
+                Some((1, "before any machine")),
+            ),
+            (
+                "machine b.example login y password q\nmachine",
+                b,
+                of_b,
+                Some((2, "without a name")),
+            ),
+            ("machine b.example password q login y password", b, of_b, Some((1, "has no value"))),
+            (
+                "machine b.example login y password q\n\nmachine a login \"SECRET\nand more",
+                b,
+                of_b,
+                Some((4, "not known")),
+            ),
+        ];
+        for (text, url, expected, wrong) in cases {
+            let expected = expected.map(|(user, password)| (user.to_owned(), password.to_owned()));
+            assert_eq!(found(text, url), expected, "{text:?}");
+            let (_, told) = Netrc::parse(text.as_bytes()).unwrap();
+            assert_eq!(
+                told.first().map(|first| first.line),
+                wrong.map(|(line, _)| line),
+                "{text:?}: {told:?}"
+            );
+            let all = format!("{told:?}");
+            assert!(wrong.is_none_or(|(_, what)| all.contains(what)) && !all.contains("SECRET"), "{all}");
+        }
+        let latin = b"machine b.example login y password q machine a.example login x password \xff";
+        assert_eq!(Netrc::parse(latin).unwrap().1[0].what, "it is not UTF-8");
+    }
+
+    #[test]
+    fn what_is_no_netrc_is_refused_and_not_repeated() {
         for (text, line, what) in [
-            ("machine a.example\nlogin x password SECRET and more", 2, "not known"),
-            ("login x", 1, "before any machine"),
+            ("{\"a.example\": \"SECRET\"}", 1, "not known"),
+            ("\nlogin SECRET", 2, "before any machine"),
             ("\n\nmachine", 3, "without a name"),
-            ("machine a login", 1, "without a name"),
-            ("machine a login x password \"SECRET\nmachine b", 1, "not closed"),
-            ("machine a login x password \"SECRET\\", 1, "not closed"),
         ] {
             let error = Netrc::parse(text.as_bytes()).unwrap_err();
             let told = error.to_string();
@@ -257,8 +359,7 @@ mod tests {
                 "{text:?}: {told}"
             );
         }
-        assert_eq!(Netrc::parse(b"machine a\nlogin \xff").unwrap_err().line, 2);
-        let netrc = Netrc::parse(b"machine a login x password SECRET").unwrap();
+        let (netrc, _) = Netrc::parse(b"machine a login x password SECRET").unwrap();
         assert_eq!(format!("{netrc:?}"), "Netrc of 1 entries");
     }
 

@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|bytes: &[u8]| {
     let lines = bytes.iter().filter(|byte| **byte == b'\n').count() + 1;
     match Netrc::parse(bytes) {
-        Ok(netrc) => {
+        Ok((netrc, _)) => {
             for url in ["https://a.example/", "https://ben@a.example/", "http://[::1]/"] {
                 let Ok(url) = url::Url::parse(url) else { return };
                 if let Some(found) = netrc.credentials(&url.clone().into()) {

@@ -264,7 +264,18 @@ fn secrets() -> Vec<Scenario> {
             ..across("policy/netrc-in-the-home-folder")
         },
         Scenario {
-            given: vec![("netrc", "machine 127.0.0.1 login u password two FILE words\n")],
+            given: vec![(
+                "netrc",
+                "machine a.example login u password two WORDS\nmachine 127.0.0.1 port 1 login u password FILE\n",
+            )],
+            args: vec!["--netrc-file", "netrc"],
+            says: vec!["netrc", "line 1: a word that is not known here", "line 2"],
+            asked: only_first("authorization", in_file),
+            hides: vec!["WORDS", "FILE"],
+            ..across("policy/netrc-with-words-of-others")
+        },
+        Scenario {
+            given: vec![("netrc", "{\"127.0.0.1\": \"FILE\"}\n")],
             args: vec!["--netrc-file", "netrc"],
             exit: 2,
             outcome: Outcome::Nothing,
