@@ -70,6 +70,11 @@ impl Clear {
         &self.0.bytes
     }
 
+    /// The same, to be changed in place.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut self.0.bytes
+    }
+
     /// Keeps the first `length` bytes, where there are more.
     pub fn truncate(&mut self, length: usize) {
         self.0.bytes.truncate(length);

@@ -218,6 +218,7 @@ impl Timeline {
         }
         if self.has_begun(period) {
             self.step_back(period, starts);
+            self.jump_together(period, starts);
             return;
         }
         self.stats.discontinuities += u64::from(!self.shifts.is_empty());
@@ -353,6 +354,34 @@ impl Timeline {
         self.stats.jumps += 1;
         for track in own {
             self.follow(track, shift);
+        }
+    }
+
+    /// A jump that all tracks of a segment make is one for all of them, so that none leaves a hole for the sake of another.
+    fn jump_together(&mut self, period: u64, starts: &[Start]) {
+        let own = starts.iter().filter(|start| self.overlap(period, **start).is_some());
+        let own: Vec<Start> = own.copied().collect();
+        if own.len() < 2 || !own.iter().all(|start| self.jumps(*start)) {
+            return;
+        }
+        let current = own
+            .iter()
+            .filter_map(|start| self.shift_of(start.track))
+            .map(|shift| shift.serial)
+            .max();
+        if self
+            .shifts
+            .iter()
+            .any(|shift| shift.period == period && Some(shift.serial) > current)
+        {
+            // Others went before.
+            return;
+        }
+        self.stats.jumps += 1;
+        self.shift_by_starts(period, &own);
+        let serial = self.shifts.back().map_or(0, |shift| shift.serial);
+        for start in own {
+            self.adopt(start, Some((serial, period)));
         }
     }
 

@@ -1,17 +1,30 @@
 //! Plain concatenation: initialization sections and clear segments, one after the other.
 
 use aqueduct_core::{Clear, Item, Mux, MuxError, Summary, TrackId, Write};
+use aqueduct_media::ts::Restamper;
 use serde::{Deserialize, Serialize};
 
 use crate::{Container, Remaker, checkpoint, container::Media, fragments::Fragments, remux::holes};
 
 /// Writes the clear bytes of one track as they come: MPEG-TS, fragmented MP4, packed audio or any plain file.
 ///
-/// Nothing is copied. What the segments hold is not looked at, unless it is one [of fragments](Self::of_fragments).
+/// Nothing is copied. What the segments hold is not looked at, unless it is one [of fragments](Self::of_fragments) or
+/// [of transport packets](Self::of_transport).
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Concat {
     track: Option<TrackId>,
-    fragments: Option<Box<Fragments>>,
+    line: Line,
+    /// Segments that are not as they were.
+    moved: u64,
+}
+
+/// What puts the segments on one timeline.
+#[derive(Debug, Default, Serialize, Deserialize)]
+enum Line {
+    #[default]
+    Untouched,
+    Fragments(Box<Fragments>),
+    Transport(Box<Restamper>),
 }
 
 impl Concat {
@@ -25,8 +38,18 @@ impl Concat {
     #[must_use]
     pub fn of_fragments() -> Self {
         Self {
-            track: None,
-            fragments: Some(Box::default()),
+            line: Line::Fragments(Box::default()),
+            ..Self::default()
+        }
+    }
+
+    /// One of MPEG-TS, which has one timeline: where times start over, those in the packets go on instead, and so do continuity
+    /// counters. Up to there, segments stay as they are.
+    #[must_use]
+    pub fn of_transport() -> Self {
+        Self {
+            line: Line::Transport(Box::default()),
+            ..Self::default()
         }
     }
 
@@ -34,10 +57,13 @@ impl Concat {
     /// ([`Mux::identity`] of the [`Container`]'s muxer).
     #[must_use]
     pub fn like(wanted: &str, head: &[u8]) -> Self {
-        if Media::of(head) == Media::IsoBmff && !wanted.starts_with(&Container::Raw.muxer().identity()) {
-            Self::of_fragments()
-        } else {
-            Self::new()
+        if wanted.starts_with(&Container::Raw.muxer().identity()) {
+            return Self::new();
+        }
+        match Media::of(head) {
+            Media::IsoBmff => Self::of_fragments(),
+            Media::MpegTs => Self::of_transport(),
+            _ => Self::new(),
         }
     }
 }
@@ -50,19 +76,26 @@ impl Mux for Concat {
             });
         }
         let duration = item.duration();
-        match (&mut self.fragments, item) {
-            (Some(fragments), Item::Init { payload, .. }) => {
+        match (&mut self.line, item) {
+            (Line::Fragments(fragments), Item::Init { payload, .. }) => {
                 if fragments.init(payload.as_slice())? {
                     writes.push(Write::append(payload));
                 }
             }
-            (Some(fragments), Item::Segment { info, payload }) => {
+            (Line::Fragments(fragments), Item::Segment { info, payload }) => {
                 let moved = fragments.segment(&info, payload.as_slice())?;
+                self.moved += u64::from(moved.is_some());
                 writes.push(moved.map_or_else(|| Write::append(payload), Write::append));
             }
-            (Some(fragments), Item::Gap { .. }) => fragments.gap(duration),
-            (None, Item::Init { payload, .. } | Item::Segment { payload, .. }) => writes.push(Write::append(payload)),
-            (None, Item::Gap { .. }) => {}
+            (Line::Transport(packets), Item::Segment { info, mut payload }) => {
+                let changed = packets.segment(info.discontinuity_sequence, payload.as_mut_slice());
+                self.moved += u64::from(changed);
+                writes.push(Write::append(payload));
+            }
+            (_, Item::Init { payload, .. } | Item::Segment { payload, .. }) => writes.push(Write::append(payload)),
+            (Line::Fragments(fragments), Item::Gap { .. }) => fragments.gap(duration),
+            (Line::Transport(packets), Item::Gap { .. }) => packets.gap(duration),
+            (Line::Untouched, Item::Gap { .. }) => {}
         }
         Ok(())
     }
@@ -77,20 +110,22 @@ impl Mux for Concat {
     }
 
     fn finish(&mut self, _: &mut Vec<Write>) -> Result<Summary, MuxError> {
-        let Some((moved, repairs)) = self.fragments.as_deref().map(Fragments::counts) else {
-            return Ok(Summary::new(Remaker::CONCATENATION));
+        let repairs = match &self.line {
+            Line::Untouched => return Ok(Summary::new(Remaker::CONCATENATION)),
+            Line::Fragments(fragments) => fragments.stats(),
+            Line::Transport(packets) => packets.stats(),
         };
-        let mut summary = Summary::new(if moved == 0 {
+        let mut summary = Summary::new(if self.moved == 0 {
             Remaker::CONCATENATION
         } else {
             "concatenation on one timeline"
         });
         let mut note = |count: u64, what: &str| {
-            if moved > 0 && count > 0 {
+            if self.moved > 0 && count > 0 {
                 summary.notes.push(format!("file: {count} {what}"));
             }
         };
-        note(moved, "segments moved in time, behind what comes before them");
+        note(self.moved, "segments moved in time, behind what comes before them");
         note(repairs.jumps, "unannounced jumps of time stamps closed");
         summary.notes.extend(holes(repairs));
         Ok(summary)

@@ -202,6 +202,7 @@ impl Auto {
             (_, Media::Page) if !self.plain_file() => return Err(page()),
             // A plain file has its container already.
             (Container::AsIs, Media::IsoBmff) if !self.plain_file() => Chosen::Concat(Concat::of_fragments()),
+            (Container::AsIs, Media::MpegTs) if !self.plain_file() => Chosen::Concat(Concat::of_transport()),
             (Container::Raw | Container::AsIs, _) => Chosen::Concat(Concat::new()),
             (Container::Hls, _) => Chosen::Hls(Box::default()),
             (container, _) if self.plain_file() && container.keeps(media) => Chosen::Concat(Concat::new()),
@@ -210,7 +211,7 @@ impl Auto {
                     what: "the segments are neither MPEG-TS, fragmented MP4 nor packed audio; --format raw keeps them as they are".into(),
                 });
             }
-            (Container::Ts, Media::MpegTs) if !joined => Chosen::Concat(Concat::new()),
+            (Container::Ts, Media::MpegTs) if !joined => Chosen::Concat(Concat::of_transport()),
             (Container::Fmp4, Media::IsoBmff) if !joined => Chosen::Concat(Concat::of_fragments()),
             (Container::Ts, _) => Chosen::Ts(Box::default()),
             // One pass without going back, as a pipe needs it.

@@ -21,7 +21,6 @@ pub(crate) struct Fragments {
     begun: bool,
     timescales: Vec<(TrackId, u32)>,
     timeline: Timeline,
-    moved: u64,
 }
 
 impl Default for Fragments {
@@ -34,7 +33,6 @@ impl Default for Fragments {
             begun: false,
             timescales: Vec::new(),
             timeline: Timeline::new(&options),
-            moved: 0,
         }
     }
 }
@@ -81,7 +79,6 @@ impl Fragments {
         if self.demuxer.move_times(&mut segment, &moves).map_err(media)? == 0 {
             return Ok(None);
         }
-        self.moved += 1;
         Ok(Some(segment))
     }
 
@@ -94,9 +91,9 @@ impl Fragments {
         }
     }
 
-    /// How many segments are not as they were, and what the timeline counted.
-    pub(crate) fn counts(&self) -> (u64, &timeline::Stats) {
-        (self.moved, self.timeline.stats())
+    /// What the timeline counted.
+    pub(crate) fn stats(&self) -> &timeline::Stats {
+        self.timeline.stats()
     }
 
     /// Refuses a header that cannot stand in for the one that the file has.

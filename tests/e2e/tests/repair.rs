@@ -102,7 +102,7 @@ async fn damaged_segments_are_fetched_again_and_nothing_else() {
             &[4_294_967_295, 4_294_967_297],
             2,
         ),
-        ("out.ts", "/s/discontinuity/index.m3u8", &[], 0, &[0, 3, 5], 3),
+        ("out.raw", "/s/discontinuity/index.m3u8", &[], 0, &[0, 3, 5], 3),
         ("out.raw", "/s/plain-ts/index.m3u8", &[], 0, &[0, 1, 2, 3, 4, 5], 6),
         ("out.m4s", "/s/fmp4/index.m3u8", &[], 0, &[0, 5], 2),
         ("out.m4s", "/s/aes-fmp4-init/index.m3u8", &[], 0, &[3], 1),

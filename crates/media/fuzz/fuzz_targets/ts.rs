@@ -1,11 +1,12 @@
-//! Transport streams from anybody: no panic, no access unit over the limit, and an MP4 of whatever came out.
+//! Transport streams from anybody: no panic, no access unit over the limit, and an MP4 of whatever came out; and the same packets on
+//! one timeline.
 #![no_main]
 
 use aqueduct_media::{
     Event, TrackId,
     mp4::{Options, Writer},
     timeline::{Clock, Timeline},
-    ts::{self, Demuxer},
+    ts::{self, Demuxer, Restamper},
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -51,4 +52,9 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     writer.finish().expect("small tables");
+
+    let (mut restamper, mut bytes) = (Restamper::default(), bytes.to_vec());
+    for (number, piece) in bytes.chunks_mut(size).enumerate() {
+        restamper.segment(number as u64 / 2, piece);
+    }
 });

@@ -31,6 +31,7 @@ mod metadata;
 mod packet;
 mod pes;
 mod psi;
+mod restamp;
 mod stats;
 pub(crate) mod stream;
 mod video;
@@ -54,6 +55,7 @@ use crate::{
 pub use self::{
     coding::DataKind,
     packet::find_packets,
+    restamp::Restamper,
     stats::Stats,
     write::{WriteStats, Writer},
 };

@@ -300,7 +300,7 @@ impl Stream {
     }
 }
 
-fn unroll(stamps: Stamps, clock: &mut Option<i64>) -> Time {
+pub(super) fn unroll(stamps: Stamps, clock: &mut Option<i64>) -> Time {
     let first = i64::try_from(stamps.dts).unwrap_or(0);
     let dts = unwrap_33(stamps.dts, clock.unwrap_or(first));
     *clock = Some(dts);

@@ -17,6 +17,7 @@ mod overlaps;
 mod pictures;
 mod split;
 mod told;
+mod transport;
 
 use std::{
     fs,

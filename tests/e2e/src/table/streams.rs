@@ -159,9 +159,14 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             "/s/fmp4/index.m3u8",
             vec![Reference::all("high-fmp4")],
         )),
+        transport(
+            "streams/discontinuity-to-ts-runs-on",
+            "/s/discontinuity/index.m3u8",
+            vec![reordered()],
+        ),
         Scenario {
             outcome: Outcome::Concatenation(reordered()),
-            ..to_ts("streams/discontinuity", "/s/discontinuity/index.m3u8")
+            ..raw("streams/discontinuity-as-it-is", "/s/discontinuity/index.m3u8")
         },
         played(to_mp4(
             "streams/discontinuity-to-mp4-runs-on",

@@ -27,6 +27,7 @@ async fn what_is_damaged_beyond_mending_is_made_anew() {
     for (output, path, args) in [
         ("out.ts", "/s/fmp4/index.m3u8", none),
         ("out.ts", "/s/alternate-audio/index.m3u8", none),
+        ("out.ts", "/s/discontinuity/index.m3u8", none),
         ("out.m4s", "/s/plain-ts/index.m3u8", none),
         ("out.m4s", "/s/alternate-audio-fmp4/index.m3u8", none),
         ("out.mkv", "/s/plain-ts/index.m3u8", none),
