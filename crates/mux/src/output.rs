@@ -1,6 +1,5 @@
 //! Where the output goes: a part file beside the target, renamed when it is whole, or standard output.
 
-use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -125,11 +124,13 @@ pub struct Output {
 enum Destination {
     Part(Box<Part>),
     Files(Box<Files>),
-    #[cfg(unix)]
-    Stdout(File, u64),
-    #[cfg(not(unix))]
-    Stdout(io::Stdout, u64),
+    Stdout(Stdout, u64),
 }
+
+#[cfg(unix)]
+type Stdout = std::fs::File;
+#[cfg(not(unix))]
+type Stdout = io::Stdout;
 
 impl Output {
     /// An output that will stand at `target`. It grows as a part file beside it (`film.mp4.part`), which this process
@@ -366,13 +367,13 @@ impl Output {
 
 /// Standard output without the buffer that looks for line ends.
 #[cfg(unix)]
-fn stdout() -> io::Result<File> {
+fn stdout() -> io::Result<Stdout> {
     use std::os::fd::AsFd;
-    io::stdout().as_fd().try_clone_to_owned().map(File::from)
+    io::stdout().as_fd().try_clone_to_owned().map(Stdout::from)
 }
 
 #[cfg(not(unix))]
-fn stdout() -> io::Result<io::Stdout> {
+fn stdout() -> io::Result<Stdout> {
     Ok(io::stdout())
 }
 
