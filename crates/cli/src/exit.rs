@@ -71,6 +71,7 @@ impl Exit {
                     | OutputError::FolderExists { .. }
                     | OutputError::Foreign { .. }
                     | OutputError::Special { .. }
+                    | OutputError::NoFolder { .. }
                     | OutputError::OtherStream { .. }
                     | OutputError::OtherVersion { .. },
                 ),
@@ -256,6 +257,11 @@ mod tests {
             (
                 "an output that is there",
                 Error::Output(OutputError::Exists { path: path() }).into(),
+                2,
+            ),
+            (
+                "an output in a folder that is not there",
+                Error::Output(OutputError::NoFolder { path: path() }).into(),
                 2,
             ),
             (

@@ -43,6 +43,12 @@ pub enum OutputError {
         /// What stands there.
         path: PathBuf,
     },
+    /// The folder that the output goes to is not there.
+    #[error("{}: its folder is not there: make it first, or choose another", .path.display())]
+    NoFolder {
+        /// What was to be created.
+        path: PathBuf,
+    },
     /// What stands where the part file goes is not of this program, as far as one can tell.
     #[error("{} is there already, and nothing says that it is of this program; remove it, or replace it with --overwrite", .path.display())]
     Foreign {
@@ -506,6 +512,9 @@ mod tests {
     #[test]
     fn a_missing_folder_is_an_error_that_names_the_file() {
         let error = Output::file(Path::new("/nonexistent/film.ts"), false).unwrap_err();
-        assert_eq!(error.to_string(), "/nonexistent/film.ts.part: cannot be created");
+        assert_eq!(
+            error.to_string(),
+            "/nonexistent/film.ts.part: its folder is not there: make it first, or choose another"
+        );
     }
 }

@@ -133,6 +133,11 @@ fn file_url(path: &std::path::Path) -> Result<SafeUrl, ResolveError> {
             what: "the input is no address that can be used: it needs http, https, file or data, and a host".into(),
         });
     }
+    if path.as_os_str().is_empty() {
+        return Err(ResolveError::Input {
+            what: "the input is empty: it is an address (http, https), a file, or - for standard input".into(),
+        });
+    }
     let unusable = |why: String| ResolveError::Input {
         what: format!("{}: {why}", path.display()),
     };

@@ -113,9 +113,9 @@ impl Part {
         let (mut found, ours) = found::look(&*disk, target, shape, replace)?;
         let interrupted = matches!(found, Found::Interrupted(_));
         let (body, lock) = match shape {
-            Shape::File => (Body::File(locked(&*disk, &path, &path, "cannot be created")?), None),
+            Shape::File => (Body::File(created(&*disk, &path, &path)?), None),
             Shape::Folder => {
-                let lock = locked(&*disk, &journal, &path, "cannot be created")?;
+                let lock = created(&*disk, &journal, &path)?;
                 let folder = Folder::at(&disk, if interrupted { target } else { &path });
                 (Body::Folder(folder), Some(lock))
             }
@@ -568,5 +568,12 @@ fn locked(disk: &dyn Disk, path: &Path, part: &Path, action: &'static str) -> Re
     disk.open(path).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => OutputError::Busy { path: part.into() },
         _ => OutputError::io(path, action, error),
+    })
+}
+
+fn created(disk: &dyn Disk, path: &Path, part: &Path) -> Result<Box<dyn Bytes>, OutputError> {
+    locked(disk, path, part, "cannot be created").map_err(|error| match error {
+        OutputError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => OutputError::NoFolder { path: part.into() },
+        error => error,
     })
 }
