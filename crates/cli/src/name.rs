@@ -56,13 +56,9 @@ pub(crate) fn of(presentation: &Presentation, number: Option<usize>, format: Opt
 pub(crate) fn safe(text: &str) -> String {
     let (mut name, mut decomposed) = (String::new(), 0);
     // The composed form, which is the same name everywhere.
-    for character in text.nfc() {
+    for character in text.chars().filter(|character| !is_left_out(*character)).nfc() {
         let character = match character {
             '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|' => '_',
-            // Direction marks and marks without width make a name look like another one.
-            '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => continue,
-            // Not characters, and refused by some file systems.
-            '\u{fdd0}'..='\u{fdef}' | '\u{fffe}' | '\u{ffff}' => continue,
             other if other.is_control() || other.is_whitespace() => ' ',
             other => other,
         };
@@ -77,9 +73,20 @@ pub(crate) fn safe(text: &str) -> String {
     }
     let name = name.trim_matches(|edge| matches!(edge, ' ' | '.'));
     if is_device(name) || name.starts_with('-') {
-        format!("_{name}")
+        // It may be too long by that.
+        safe(&format!("_{name}"))
     } else {
         name.to_owned()
+    }
+}
+
+fn is_left_out(character: char) -> bool {
+    match character {
+        // Direction marks and marks without width make a name look like another one.
+        '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => true,
+        // Not characters, and refused by some file systems.
+        '\u{fdd0}'..='\u{fdef}' | '\u{fffe}' | '\u{ffff}' => true,
+        _ => false,
     }
 }
 
@@ -143,6 +150,7 @@ mod tests {
             ("nul .x", "_nul .x"),
             ("a film. ", "a film"),
             ("cafe\u{301}", "café"),
+            ("cafe\u{200b}\u{301}", "café"),
             ("in\u{200b}visible", "invisible"),
             ("comma", "comma"),
             ("-rf", "_-rf"),
@@ -152,6 +160,8 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(safe(text), expected, "{text:?}");
         }
+        let (option, longest) = (format!("-{}", "a".repeat(LONGEST)), "a".repeat(LONGEST - 2));
+        assert_eq!(safe(&option), format!("_-{longest}"), "the mark in front counts");
     }
 
     #[test]
@@ -184,10 +194,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_name_is_one_that_every_system_takes(text in "\\PC{0,300}|[ -~\\x00-\\x1f./\\\\:]{0,40}|(?i:com|lpt|con|nul|prn|aux)[0-9¹²³$]?[. ]{0,2}") {
+        fn a_name_is_one_that_every_system_takes(text in "\\PC{0,300}|[ -~\\x00-\\x1f./\\\\:]{0,40}|(?i:com|lpt|con|nul|prn|aux)[0-9¹²³$]?[. ]{0,2}|-?(a\u{200b}?\u{301}){0,80}") {
             let name = safe(&text);
             prop_assert!(!name.chars().any(|character| character.is_control() || "/\\:*?\"<>|".contains(character)), "{name:?}");
-            prop_assert!(name.len() <= LONGEST + 1 && name.nfd().map(char::len_utf16).sum::<usize>() <= LONGEST + 1, "{name:?}");
+            prop_assert!(name.len() <= LONGEST && name.nfd().map(char::len_utf16).sum::<usize>() <= LONGEST, "{name:?}");
             prop_assert!(name.trim_matches(|edge| matches!(edge, ' ' | '.')) == name, "{name:?}");
             prop_assert!(!is_device(&name) && !name.starts_with('-'), "{name:?}");
             let is_one = Path::new(&name).components().count() <= 1;
