@@ -55,6 +55,12 @@ pub enum ReportError {
         /// The report.
         path: PathBuf,
     },
+    /// It is of an output that was split, whose files are not mended.
+    #[error("{}: it is of an output that was split into several files, which are not mended: the command that made them does it again, with --overwrite", .path.display())]
+    Split {
+        /// The report.
+        path: PathBuf,
+    },
     /// It is of other files.
     #[error("{}: it tells nothing of {file:?}", .path.display())]
     OtherFile {
@@ -101,6 +107,13 @@ pub fn report_beside(file: &Path) -> PathBuf {
 }
 
 impl FileReport {
+    /// The name of `file` among those of an output that was split, if it was.
+    pub(crate) fn split(&self, file: &Path) -> Option<&str> {
+        let name = file.file_name()?.to_string_lossy();
+        let files = self.output().files.iter();
+        files.map(String::as_str).find(|known| *known == name).filter(|_| !file.is_dir())
+    }
+
     /// Reads what `report` says of `file`. A file that was renamed since is still that of a report with one output.
     ///
     /// # Errors
@@ -121,10 +134,10 @@ impl FileReport {
         let document = document?;
         let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let outputs = &document.outputs;
-        let number = outputs
-            .iter()
-            .position(|output| output.file.as_ref() == Some(&name))
-            .or((outputs.len() == 1).then_some(0));
+        let is_meant = |output: &OutputDocument<Units>| output.file.as_ref() == Some(&name) || output.files.contains(&name);
+        // Of several files one that was renamed may be any.
+        let is_alone = outputs.len() == 1 && (outputs[0].files.is_empty() || file.is_dir());
+        let number = outputs.iter().position(is_meant).or(is_alone.then_some(0));
         match number {
             Some(number) => Ok(Self {
                 path: report.into(),

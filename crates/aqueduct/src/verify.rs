@@ -163,7 +163,8 @@ pub(crate) struct Judged {
     pub(crate) problems: Found<String>,
 }
 
-/// Hands each unit of the report to `each`, with its number and what its bytes show.
+/// Hands each unit of the report to `each`, with its number and what its bytes show. Of an output that was split, those of the file,
+/// and what is missing behind them.
 pub(crate) fn judge(
     mut file: &File,
     path: &Path,
@@ -174,12 +175,27 @@ pub(crate) fn judge(
     let length = file.metadata().map_err(failed)?.len();
     let output = report.output();
     let mut judged = Judged::default();
-    if length != output.bytes {
-        let what = format!("it has {length} bytes, and had {} when it was written", output.bytes);
-        judged.problems.add(what);
+    let own = report.split(path);
+    let length_is = |written: u64, judged: &mut Judged| {
+        if length != written {
+            let what = format!("it has {length} bytes, and had {written} when it was written");
+            judged.problems.add(what);
+        }
+    };
+    if own.is_none() {
+        length_is(output.bytes, &mut judged);
     }
     let (mut number, mut end) = (0, 0);
+    // The file that the units at hand are of.
+    let mut at = output.files.first().cloned();
     report.units::<VerifyError>(|unit| {
+        if unit.piece.is_some() && unit.file.is_some() {
+            at.clone_from(&unit.file);
+        }
+        if own.is_some() && own != at.as_deref() {
+            number += 1;
+            return Ok(true);
+        }
         let judgement = match &unit.piece {
             None => Judgement::Missing,
             Some(piece) => {
@@ -199,15 +215,25 @@ pub(crate) fn judge(
         Ok(true)
     })?;
     judged.tail = true;
-    if let Some(tail) = &output.tail {
+    let rests = output.rests.iter().filter(|rest| Some(rest.file.as_str()) == own);
+    let rests = rests.map(|rest| Piece {
+        offset: rest.offset,
+        length: rest.length,
+        sha256: rest.sha256.clone(),
+    });
+    for tail in output.tail.iter().cloned().chain(rests) {
         follows(tail.offset, end, &mut judged);
         end = tail.offset.saturating_add(tail.length);
-        judged.tail = is_there(&mut file, length, tail).map_err(failed)?;
-        if !judged.tail {
+        if !is_there(&mut file, length, &tail).map_err(failed)? {
+            judged.tail = false;
             judged.problems.add("what stands behind the last segment was changed".into());
         }
     }
-    follows(output.bytes, end, &mut judged);
+    if own.is_some() {
+        length_is(end, &mut judged);
+    } else {
+        follows(output.bytes, end, &mut judged);
+    }
     Ok(judged)
 }
 

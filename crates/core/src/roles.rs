@@ -293,7 +293,7 @@ pub trait Mux: Send + 'static {
 
     /// Appends to `state` what [`restore`](Mux::restore) needs in order to go on from here in another process: what changed
     /// since the last call that returned `true`, so that the parts together grow no faster than the output. `false` when
-    /// this muxer cannot be taken up again: an output that was cut off is then begun anew.
+    /// it cannot be taken up from here: an output that was cut off goes on from an earlier place then, or is begun anew.
     fn checkpoint(&mut self, state: &mut Vec<u8>) -> bool {
         let _ = state;
         false

@@ -179,6 +179,22 @@ impl Growing {
         self.append(&[Record::Patched { start, end }])
     }
 
+    /// Reads from the journal what became others in earlier runs.
+    pub(crate) fn recall_patches(&mut self) -> io::Result<()> {
+        let mut records = survey::records(&*self.journal, self.end)?;
+        while let Some(record) = records.next()? {
+            if let Record::Patched { start, end } = record {
+                self.remember_patch(start, end);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_patched(&self, start: u64, length: u64) -> bool {
+        let end = start.saturating_add(length);
+        self.patches.iter().any(|(from, to)| *from < end && start < *to)
+    }
+
     fn remember_patch(&mut self, start: u64, end: u64) {
         if self.patches.len() == MAX_PATCHES {
             self.patches = vec![(0, u64::MAX)];
@@ -217,11 +233,10 @@ impl Account {
         }
     }
 
-    /// What is told of several files, of which no journal was kept.
-    pub(crate) fn of_files(files: Vec<PathBuf>, length: u64) -> Self {
-        let mut account = Self::new(None, None, length, None);
-        account.files = files;
-        account
+    /// The same of an output that was split into these files, in the order of their numbers.
+    pub(crate) fn of_files(mut self, files: Vec<PathBuf>) -> Self {
+        self.files = files;
+        self
     }
 
     /// The files of an output that was split; none of any other.
@@ -277,19 +292,18 @@ impl Account {
         let (_, journal) = paths(target);
         let (file, journal_file) = (RealDisk.change(target)?, RealDisk.read(&journal)?);
         let mut records = survey::records(&*journal_file, u64::MAX)?;
-        let (mut recorded, mut patches) = (0, Vec::new());
+        let mut recorded = 0;
         while let Some(record) = records.next()? {
-            match record {
-                Record::Entry(Entry {
-                    fate: Fate::Written { offset, length, .. },
-                    ..
-                }) => recorded = offset.saturating_add(length),
-                Record::Patched { start, end } if patches.len() <= MAX_PATCHES => patches.push((start, end)),
-                _ => {}
+            if let Record::Entry(Entry {
+                fate: Fate::Written { offset, length, .. },
+                ..
+            }) = record
+            {
+                recorded = offset.saturating_add(length);
             }
         }
         let mut growing = Growing::new(journal_file, records.end(), recorded);
-        patches.into_iter().for_each(|(start, end)| growing.remember_patch(start, end));
+        growing.recall_patches()?;
         let length = file.len()?;
         if length < recorded {
             return Ok(None);
@@ -333,28 +347,42 @@ impl Account {
         let Some(growing) = &self.growing else { return Ok(()) };
         let mut records = survey::records(&*growing.journal, growing.end)?;
         let mut file = None;
+        let mut number = 0;
         while let Some(record) = records.next()? {
             let mut entry = match record {
                 Record::Entry(entry) => entry,
                 Record::File { name, start } => {
-                    file = Some((Arc::<str>::from(name), start));
+                    file = Some((Arc::<str>::from(self.name(number, name)), start, self.files.get(number)));
+                    number += 1;
                     continue;
                 }
                 _ => continue,
             };
-            if let (Fate::Written { offset, .. }, Some((name, start))) = (&mut entry.fate, &file) {
-                *offset = offset.saturating_sub(*start);
-                entry.file = Some(Arc::clone(name));
-            }
-            if let (Fate::Written { offset, length, sha256 }, Some(file)) = (&mut entry.fate, &self.file) {
-                let end = offset.saturating_add(*length);
-                if growing.patches.iter().any(|(from, to)| *from < end && *offset < *to) {
-                    *sha256 = digest(&**file, *offset, *length)?;
+            if let Fate::Written { offset, length, sha256 } = &mut entry.fate {
+                let is_patched = growing.is_patched(*offset, *length);
+                match (&file, &self.file) {
+                    (Some((name, start, path)), _) => {
+                        *offset = offset.saturating_sub(*start);
+                        entry.file = Some(Arc::clone(name));
+                        if let Some(path) = path.filter(|_| is_patched) {
+                            *sha256 = digest(&*RealDisk.read(path)?, *offset, *length)?;
+                        }
+                    }
+                    (None, Some(file)) if is_patched => *sha256 = digest(&**file, *offset, *length)?,
+                    (None, _) => {}
                 }
             }
             each(&entry)?;
         }
         Ok(())
+    }
+
+    /// How the file with this number, counted from 0, is told of.
+    fn name(&self, number: usize, name: String) -> String {
+        match self.files.get(number).and_then(|path| path.file_name()) {
+            Some(name) => name.to_string_lossy().into_owned(),
+            None => name,
+        }
     }
 
     /// What no unit brought to the files of an output of several, playlists say: the file, where it begins there, its length,
@@ -366,13 +394,25 @@ impl Account {
     pub fn rests(&self) -> io::Result<Vec<(String, u64, u64, String)>> {
         let Some(growing) = &self.growing else { return Ok(Vec::new()) };
         let mut records = survey::records(&*growing.journal, growing.end)?;
-        let (mut file, mut rests) = ((String::new(), 0), Vec::new());
+        let (mut file, mut rests) = ((String::new(), 0, None), Vec::new());
+        let mut number = 0;
         while let Some(record) = records.next()? {
             match record {
-                Record::File { name, start } => file = (name, start),
-                Record::Rest { offset, length, sha256 } => {
-                    let (name, start) = &file;
-                    rests.push((name.clone(), offset.saturating_sub(*start), length, hex(&sha256)));
+                Record::File { name, start } => {
+                    file = (self.name(number, name), start, self.files.get(number));
+                    number += 1;
+                }
+                Record::Rest {
+                    offset,
+                    length,
+                    mut sha256,
+                } => {
+                    let (name, start, path) = &file;
+                    let from = offset.saturating_sub(*start);
+                    if let Some(path) = path.filter(|_| growing.is_patched(offset, length)) {
+                        sha256 = digest(&*RealDisk.read(path)?, from, length)?;
+                    }
+                    rests.push((name.clone(), from, length, hex(&sha256)));
                 }
                 _ => {}
             }

@@ -60,6 +60,43 @@ impl Mux for Holding {
     }
 }
 
+/// The same in numbered files, each with some of the units, and with a count in its front.
+#[derive(Default)]
+struct Splitting {
+    muxer: Holding,
+    files: u32,
+}
+
+impl Mux for Splitting {
+    fn push(&mut self, track: TrackId, item: Item<Clear>, writes: &mut Vec<Write>) -> Result<(), MuxError> {
+        if self.files == 0 || self.muxer.count == 7 {
+            if self.files > 0 {
+                self.muxer.finish(writes)?;
+            }
+            self.files += 1;
+            self.muxer = Holding::default();
+            writes.push(Write {
+                at: WriteAt::File(format!("{:03}", self.files).into()),
+                data: Vec::new().into(),
+            });
+        }
+        self.muxer.push(track, item, writes)
+    }
+
+    fn checkpoint(&mut self, state: &mut Vec<u8>) -> bool {
+        checkpoint::save(&(&self.muxer.held, self.muxer.count, self.files), state)
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), MuxError> {
+        (self.muxer.held, self.muxer.count, self.files) = checkpoint::read(state)?;
+        Ok(())
+    }
+
+    fn finish(&mut self, writes: &mut Vec<Write>) -> Result<Summary, MuxError> {
+        self.muxer.finish(writes)
+    }
+}
+
 fn item(track: u32, msn: u64) -> Item<Clear> {
     let resource = Resource::new(Kind::Segment, Url::parse(&format!("http://host.example/{msn}")).unwrap());
     let info = SegmentInfo::new(TrackId::new(track), msn, Duration::from_secs(2 + u64::from(track)), resource);
@@ -98,6 +135,7 @@ fn process_in_place_of(disk: &FaultyDisk, shape: Shape, replace: Replace) -> Res
     match shape {
         Shape::File => with(disk, shape, replace, Holding::default()),
         Shape::Folder => with(disk, shape, replace, Container::Hls.muxer()),
+        Shape::Numbered => with(disk, shape, replace, Splitting::default()),
     }
 }
 
@@ -126,13 +164,22 @@ fn content(disk: &FaultyDisk) -> BTreeMap<PathBuf, Vec<u8>> {
     names.map(|name| (name.clone(), disk.file(&name).unwrap())).collect()
 }
 
+fn is_final(path: &Path) -> bool {
+    let path = path.to_string_lossy();
+    !path.contains(".part") && !path.contains("journal")
+}
+
 fn undisturbed(shape: Shape) -> (BTreeMap<PathBuf, Vec<u8>>, u64) {
     let disk = FaultyDisk::default();
     disk.fail_at(u64::MAX, Fault::Error);
     assert_eq!(process(&disk, shape), Ok(2 * SEGMENTS));
     let files = content(&disk);
-    assert!(files.keys().all(|path| path.starts_with(TARGET)), "{:?}", files.keys());
-    let count = if shape == Shape::File { 1 } else { 2 * SEGMENTS + 3 };
+    assert!(files.keys().all(|path| is_final(path)), "{:?}", files.keys());
+    let count = match shape {
+        Shape::File => 1,
+        Shape::Folder => 2 * SEGMENTS + 3,
+        Shape::Numbered => (2 * SEGMENTS).div_ceil(7),
+    };
     assert_eq!(files.len() as u64, count, "{:?}", files.keys());
     (files, disk.operations())
 }
@@ -144,7 +191,7 @@ fn until_done(disk: &FaultyDisk, shape: Shape, fault: Fault, operation: u64, see
     disk.next_process(seed);
     let target = disk.there(Path::new(TARGET)) != There::Nothing;
     match first {
-        Ok(pushed) if disk.names().iter().all(|name| name.starts_with(TARGET)) => pushed,
+        Ok(pushed) if disk.names().iter().all(|name| is_final(name)) => pushed,
         // It had its name when the fault came; another run tidies up and says so.
         _ if target => {
             let told = process(disk, shape).unwrap_err();
@@ -157,7 +204,7 @@ fn until_done(disk: &FaultyDisk, shape: Shape, fault: Fault, operation: u64, see
 
 #[test]
 fn a_fault_at_any_operation_costs_nothing_but_time() {
-    for shape in [Shape::File, Shape::Folder] {
+    for shape in [Shape::File, Shape::Folder, Shape::Numbered] {
         let (expected, operations) = undisturbed(shape);
         assert!(operations > 60, "{operations} operations");
         for fault in [Fault::Error, Fault::Full, Fault::Short, Fault::Killed] {
@@ -172,7 +219,7 @@ fn a_fault_at_any_operation_costs_nothing_but_time() {
 
 #[test]
 fn a_power_cut_at_any_operation_loses_a_little_and_never_consistency() {
-    for (shape, seeds) in [(Shape::File, 24), (Shape::Folder, 12)] {
+    for (shape, seeds) in [(Shape::File, 24), (Shape::Folder, 12), (Shape::Numbered, 12)] {
         let (expected, operations) = undisturbed(shape);
         let (mut runs, mut pushed) = (0, 0);
         for operation in 0..operations {
@@ -182,7 +229,8 @@ fn a_power_cut_at_any_operation_loses_a_little_and_never_consistency() {
                 runs += 1;
                 assert!(
                     content(&disk) == expected,
-                    "{shape:?}, power cut at operation {operation}, seed {seed}"
+                    "{shape:?}, power cut at operation {operation}, seed {seed}: {:?}",
+                    disk.names()
                 );
             }
         }
@@ -196,7 +244,7 @@ fn a_power_cut_at_any_operation_loses_a_little_and_never_consistency() {
 
 #[test]
 fn a_killed_process_loses_nothing_that_was_recorded() {
-    for shape in [Shape::File, Shape::Folder] {
+    for shape in [Shape::File, Shape::Folder, Shape::Numbered] {
         let (_, operations) = undisturbed(shape);
         // How many operations there are differs with what the disk is asked to make safe meanwhile. Before the output has its
         // name come some at which all, or nearly all, is recorded.

@@ -1,6 +1,7 @@
 //! Changes of a track that no discontinuity announces.
 
 use aqueduct_media::{Event, TrackConfig, TrackId};
+use serde::{Deserialize, Serialize};
 use std::{mem, sync::Arc};
 
 use crate::remux::Source;
@@ -9,7 +10,7 @@ use crate::remux::Source;
 /// codec parameters that a decoder has to be set up anew for.
 ///
 /// What cannot be read here is no change: the muxer says what is wrong with it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Changes {
     source: Option<Source>,
     /// Of MPEG-TS and packed audio: the configuration in force.

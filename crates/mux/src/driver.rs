@@ -199,19 +199,16 @@ struct Pace {
     /// Bytes of media since the last checkpoint.
     media: usize,
     last: usize,
-    /// The muxer cannot be taken up again.
-    never: bool,
 }
 
 impl Pace {
     fn checkpoint<M: Mux>(&mut self, muxer: &mut M, media: usize) -> Option<Vec<u8>> {
         self.media = self.media.saturating_add(media);
-        if self.never || self.media.saturating_mul(2) < self.last {
+        if self.media.saturating_mul(2) < self.last {
             return None;
         }
         let mut state = Vec::new();
-        self.never = !muxer.checkpoint(&mut state);
-        if self.never {
+        if !muxer.checkpoint(&mut state) {
             return None;
         }
         self.media = 0;

@@ -39,7 +39,6 @@ mod checkpoint;
 mod concat;
 mod container;
 mod driver;
-mod files;
 mod fmp4;
 mod fragments;
 mod hls;

@@ -8,7 +8,6 @@ use aqueduct_core::{TrackId, Write, WriteAt};
 use thiserror::Error;
 
 use crate::account::Account;
-use crate::files::Files;
 use crate::journal::disk::RealDisk;
 use crate::journal::job::Job;
 use crate::journal::record::Entry;
@@ -129,7 +128,6 @@ pub struct Output {
 #[derive(Debug)]
 enum Destination {
     Part(Box<Part>),
-    Files(Box<Files>),
     Stdout(Stdout, u64),
 }
 
@@ -193,14 +191,15 @@ impl Output {
     }
 
     /// Files beside each other, for a muxer that numbers them ([`WriteAt::File`]): `film.001.mp4` and so on for the target
-    /// `film.mp4`. They get their names together when they are [`commit`](Output::commit)ted, and are removed when they are
-    /// given up: there is no journal.
+    /// `film.mp4`. They grow in the folder `film.mp4.part`, with a journal beside it, and get their names when they are
+    /// [`commit`](Output::commit)ted. What an earlier run left is taken up, or refused, as of a [`file`](Output::file).
     ///
     /// # Errors
     ///
-    /// [`OutputError::Exists`] when the first of them is there already, and `overwrite` is false.
+    /// [`OutputError`]: the first of them is there already and `overwrite` is false, another process writes them, or the folder
+    /// refuses.
     pub fn numbered(target: &Path, overwrite: bool) -> Result<Self, OutputError> {
-        Files::numbered(target, overwrite).map(|files| Self::to(Destination::Files(Box::new(files))))
+        Self::on(Arc::new(RealDisk), target, Shape::Numbered, Replace::all_if(overwrite))
     }
 
     /// Standard output.
@@ -237,7 +236,7 @@ impl Output {
     pub fn left(&self) -> Option<Job> {
         match &self.destination {
             Destination::Part(part) => part.left(),
-            Destination::Files(_) | Destination::Stdout(..) => None,
+            Destination::Stdout(..) => None,
         }
     }
 
@@ -267,7 +266,7 @@ impl Output {
     pub fn entries(&self, track: TrackId) -> Result<Option<Entries>, OutputError> {
         match &self.destination {
             Destination::Part(part) => part.entries(track),
-            Destination::Files(_) | Destination::Stdout(..) => Ok(None),
+            Destination::Stdout(..) => Ok(None),
         }
     }
 
@@ -279,7 +278,6 @@ impl Output {
     pub fn check_space(&self, bytes: u64) -> Result<(), OutputError> {
         match &self.destination {
             Destination::Part(part) => part.check_space(bytes),
-            Destination::Files(files) => files.check_space(bytes),
             Destination::Stdout(..) => Ok(()),
         }
     }
@@ -288,7 +286,6 @@ impl Output {
     pub fn is_seekable(&self) -> bool {
         match &self.destination {
             Destination::Part(part) => part.is_seekable(),
-            Destination::Files(_) => true,
             Destination::Stdout(..) => false,
         }
     }
@@ -305,7 +302,7 @@ impl Output {
     pub(crate) fn checkpoints<E>(&self, each: impl FnMut(&[u8]) -> Result<(), E>) -> Result<Result<(), E>, OutputError> {
         match &self.destination {
             Destination::Part(part) => part.checkpoints(each),
-            Destination::Files(_) | Destination::Stdout(..) => Ok(Ok(())),
+            Destination::Stdout(..) => Ok(Ok(())),
         }
     }
 
@@ -316,9 +313,6 @@ impl Output {
             (Destination::Part(part), WriteAt::End) => part.append(bytes),
             (Destination::Part(part), WriteAt::Offset(offset)) => part.overwrite(*offset, bytes),
             (Destination::Part(part), WriteAt::File(name)) => part.begin_file(name).and_then(|()| part.append(bytes)),
-            (Destination::Files(files), WriteAt::File(name)) => files.begin(name).and_then(|()| files.append(bytes)),
-            (Destination::Files(files), WriteAt::End) => files.append(bytes),
-            (Destination::Files(files), WriteAt::Offset(offset)) => files.overwrite(*offset, bytes),
             (Destination::Stdout(..), WriteAt::Offset(_)) => Err(OutputError::NotSeekable),
             (Destination::Stdout(..), WriteAt::File(_)) => Err(OutputError::OneFile),
             (Destination::Stdout(stdout, length), WriteAt::End) => {
@@ -334,7 +328,7 @@ impl Output {
     pub(crate) fn record(&mut self, entry: Entry, state: Option<Vec<u8>>) -> Result<(), OutputError> {
         match &mut self.destination {
             Destination::Part(part) => part.record(entry, state),
-            Destination::Files(_) | Destination::Stdout(..) => Ok(()),
+            Destination::Stdout(..) => Ok(()),
         }
     }
 
@@ -360,7 +354,6 @@ impl Output {
     fn finish(self, interrupted: bool) -> Result<Account, OutputError> {
         match self.destination {
             Destination::Part(part) => part.commit(interrupted),
-            Destination::Files(files) => files.commit(),
             Destination::Stdout(mut stdout, length) => {
                 stdout
                     .flush()
@@ -507,6 +500,44 @@ mod tests {
         ));
         assert_eq!(std::fs::read(&precious).unwrap(), b"precious");
         assert!(matches!(Output::file(folder.path(), true), Err(OutputError::Special { .. })));
+    }
+
+    #[test]
+    fn numbered_files_get_their_names_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = || {
+            let names = std::fs::read_dir(folder.path()).unwrap();
+            let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        let target = folder.path().join("film.cut.mp4");
+        let file = |name: &str| Write {
+            at: WriteAt::File(name.to_owned().into()),
+            data: Vec::new().into(),
+        };
+        let over = |offset, bytes: &[u8]| Write {
+            at: WriteAt::Offset(offset),
+            data: bytes.to_vec().into(),
+        };
+        let mut output = Output::numbered(&target, false).unwrap();
+        output.begin(&Job::new(&Presentation::default(), &[], "raw")).unwrap();
+        for (name, bytes) in [("001", b"one"), ("002", b"two")] {
+            output.write(&file(name)).unwrap();
+            output.write(&append(bytes)).unwrap();
+            output.write(&over(0, b"T")).unwrap();
+            assert!(output.write(&over(2, b"xx")).is_err());
+        }
+        assert!(names().iter().all(|name| name.contains(".part")), "{:?}", names());
+        output.commit().unwrap();
+        assert_eq!(names(), ["film.cut.001.mp4", "film.cut.002.mp4"]);
+        assert_eq!(std::fs::read(folder.path().join("film.cut.002.mp4")).unwrap(), b"Two");
+        assert!(matches!(Output::numbered(&target, false), Err(OutputError::Exists { .. })));
+        let mut again = Output::numbered(&target, true).unwrap();
+        again.begin(&Job::new(&Presentation::default(), &[], "raw")).unwrap();
+        again.write(&file("001")).unwrap();
+        drop(again);
+        assert_eq!(names(), ["film.cut.001.mp4", "film.cut.002.mp4"], "given up, it replaces nothing");
     }
 
     #[test]

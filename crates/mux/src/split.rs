@@ -5,9 +5,14 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aqueduct_core::{Clear, InitInfo, Item, Loss, Mux, MuxError, Presentation, Sealed, Summary, TrackId, Write, WriteAt};
+use aqueduct_core::{
+    Clear, Encryption, InitId, InitInfo, Item, Kind, Loss, Mux, MuxError, Presentation, Resource, Sealed, Summary, TrackId, Write, WriteAt,
+};
+use serde::{Deserialize, Serialize};
+use url::Url;
 
-use crate::{Auto, changes::Changes, container::gap};
+use crate::journal::record::address;
+use crate::{Auto, changes::Changes, checkpoint, container::gap};
 
 /// So many segments of a track wait at most for the other tracks to come to the same discontinuity, and so many bytes of
 /// all tracks. A track may have ended.
@@ -35,8 +40,9 @@ pub struct Split {
     /// Whether changes that no discontinuity announces count, and those that some track may still have to follow.
     at_changes: bool,
     changes: Vec<Part>,
-    /// Files so far.
+    /// Files so far, and muxers.
     files: u32,
+    muxers: u32,
     /// Whether the file at hand has a segment.
     begun: bool,
     /// What the segment lacks that was pushed last.
@@ -62,7 +68,7 @@ struct Lane {
 }
 
 /// What goes into one file. They follow each other in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Part {
     /// Discontinuity Sequence Number.
     period: u64,
@@ -82,6 +88,7 @@ impl Split {
             at_changes: false,
             changes: Vec::new(),
             files: 0,
+            muxers: 0,
             begun: false,
             loss: None,
             summary: Summary::default(),
@@ -221,14 +228,18 @@ impl Split {
         if !mem::take(&mut self.begun) {
             return Ok(());
         }
-        let next = self.muxer.another();
-        let mut muxer = mem::replace(&mut self.muxer, next);
-        let summary = muxer.finish(writes)?;
+        let summary = self.muxer.finish(writes)?;
         self.summary.container = summary.container;
         let number = self.files;
         let notes = summary.notes.into_iter().map(|note| format!("{number:03}: {note}"));
         self.summary.notes.extend(notes);
         self.lanes.iter_mut().for_each(|lane| lane.told = false);
+        self.next_muxer()
+    }
+
+    fn next_muxer(&mut self) -> Result<(), MuxError> {
+        self.muxers += 1;
+        self.muxer = self.muxer.another();
         self.muxer.begin(&self.presentation, self.seekable)
     }
 }
@@ -288,6 +299,32 @@ impl Mux for Split {
         self.deliver(track, item, writes)
     }
 
+    /// Not while something waits for another file.
+    fn checkpoint(&mut self, state: &mut Vec<u8>) -> bool {
+        let mut muxer = Vec::new();
+        if self.lanes.iter().any(|lane| !lane.waiting.is_empty()) || !self.muxer.checkpoint(&mut muxer) {
+            return false;
+        }
+        let lanes: Vec<_> = self.lanes.iter().map(Lane::save).collect();
+        let told = (&self.summary.container, &self.summary.notes);
+        let place = (self.files, self.muxers, self.begun, self.part, &self.changes);
+        checkpoint::save(&(place, told, lanes, muxer), state)
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), MuxError> {
+        let ((files, muxers, begun, part, changes), (container, notes), lanes, muxer) =
+            checkpoint::read::<(Place, _, Vec<SavedLane<Changes, Vec<u8>>>, Vec<u8>)>(state)?;
+        if self.muxers != muxers {
+            self.next_muxer()?;
+            self.muxers = muxers;
+        }
+        self.muxer.restore(&muxer)?;
+        (self.files, self.begun, self.part, self.changes) = (files, begun, part, changes);
+        (self.summary.container, self.summary.notes) = (container, notes);
+        self.lanes = lanes.into_iter().map(Lane::restore).collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
     fn finish(&mut self, writes: &mut Vec<Write>) -> Result<Summary, MuxError> {
         while self.lanes.iter().any(|lane| lane.segments > 0) {
             self.next_file(writes)?;
@@ -321,7 +358,50 @@ impl Split {
     }
 }
 
+/// The number of files and of muxers, whether the file at hand has a segment, what it holds, and the changes that are known.
+type Place = (u32, u32, bool, Option<Part>, Vec<Part>);
+/// The track, its initialization section, whether the file at hand has it, what changes are measured by, and how far it is.
+type SavedLane<C, B> = (u32, Option<SavedInit<B>>, bool, C, Option<Part>, Duration);
+/// The number of its first segment, where it was, and its bytes.
+type SavedInit<B> = (u64, String, B);
+
 impl Lane {
+    /// What goes on in another process. Without secrets: what was opened is not opened again.
+    fn save(&self) -> SavedLane<&Changes, &[u8]> {
+        let init = self.init.as_ref();
+        let init = init.map(|(info, bytes)| (info.first_msn, address(&info.resource.url), bytes.as_slice()));
+        (self.track.number(), init, self.told, &self.changes, self.part, self.position)
+    }
+
+    fn restore((track, init, told, changes, part, position): SavedLane<Changes, Vec<u8>>) -> Result<Self, MuxError> {
+        let track = TrackId::new(track);
+        let init = init.map(|(first_msn, address, bytes)| {
+            let url = Url::parse(&address).map_err(|_| MuxError::Unsupported {
+                what: "what an earlier run left names no address of its initialization section: --no-resume begins anew".into(),
+            })?;
+            let resource = Resource::new(Kind::Init, url);
+            let info = InitInfo {
+                track,
+                id: InitId::of(&resource),
+                first_msn,
+                encryption: Encryption::None,
+                resource,
+            };
+            Ok((Arc::new(info), bytes))
+        });
+        Ok(Self {
+            track,
+            init: init.transpose()?,
+            told,
+            changes,
+            part,
+            position,
+            waiting: VecDeque::new(),
+            bytes: 0,
+            segments: 0,
+        })
+    }
+
     /// The part that comes next.
     fn next(&self) -> Option<Part> {
         self.waiting.iter().find_map(|(part, _)| *part)

@@ -34,7 +34,45 @@ struct Shape {
     tracks: u64,
 }
 
-const SHAPES: [Shape; 6] = [
+impl Shape {
+    /// Numbered files are beside each other.
+    fn is_split(&self) -> bool {
+        self.args.contains(&"--split")
+    }
+
+    /// What it leaves in a folder: the output, or the folder with its files.
+    fn output(&self, folder: &Path) -> std::path::PathBuf {
+        if self.is_split() { folder.into() } else { folder.join(self.output) }
+    }
+
+    /// Whether it has its name, or its names.
+    fn is_there(&self, folder: &Path) -> bool {
+        let names = std::fs::read_dir(folder).unwrap();
+        let mut names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        if self.is_split() {
+            let split: Vec<_> = names.collect();
+            !split.is_empty() && !split.iter().any(|name| name.contains(".part"))
+        } else {
+            names.any(|name| name == self.output)
+        }
+    }
+}
+
+const SHAPES: [Shape; 8] = [
+    Shape {
+        stream: "killed-discontinuity",
+        entry: "/s/killed-discontinuity/index.m3u8",
+        output: "out.mp4",
+        args: &["--split", "discontinuity"],
+        tracks: 1,
+    },
+    Shape {
+        stream: "killed-two",
+        entry: "/s/killed-two/index.m3u8",
+        output: "out.mkv",
+        args: &["--split", "changes"],
+        tracks: 2,
+    },
     Shape {
         stream: "killed-ts",
         entry: "/s/killed-ts/index.m3u8",
@@ -156,6 +194,11 @@ fn config() -> Config {
     config.streams.insert("killed-ts".into(), of("high-ts"));
     config.streams.insert("killed-fmp4".into(), of("high-fmp4"));
     config.streams.insert("killed-two".into(), two);
+    let discontinuity = Stream {
+        repeat: 4,
+        ..config.streams["discontinuity"].clone()
+    };
+    config.streams.insert("killed-discontinuity".into(), discontinuity);
     config.streams.insert("killed-captions".into(), of("captions-ts"));
     let subtitles = Stream {
         repeat: 4,
@@ -216,7 +259,7 @@ async fn undisturbed(shape: Shape) -> (Vec<u8>, u64) {
     let folder = tempfile::tempdir().unwrap();
     let finished = binary::finish(start(shape, &server, folder.path()), PATIENCE).await.unwrap();
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
-    (digest(&folder.path().join(shape.output)), sent(&server).0)
+    (digest(&shape.output(folder.path())), sent(&server).0)
 }
 
 fn random(seed: u64, round: u64) -> u64 {
@@ -248,7 +291,6 @@ async fn one(seed: u64, shape: Shape, expected: (Vec<u8>, u64)) {
     let (expected, total) = expected;
     let server = Server::start(config()).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let target = folder.path().join(shape.output);
     let place = format!("seed {seed}, {}", shape.stream);
     // Some are killed more than once, and some at the very end.
     let kills = if seed.is_multiple_of(5) { 3 } else { 1 };
@@ -257,11 +299,11 @@ async fn one(seed: u64, shape: Shape, expected: (Vec<u8>, u64)) {
     for round in 0..kills {
         at += random(seed, round) % (total.saturating_sub(at) + 1);
         killed += u64::from(kill_at(shape, &server, folder.path(), at).await);
-        if target.exists() {
+        if shape.is_there(folder.path()) {
             break;
         }
     }
-    if !target.exists() {
+    if !shape.is_there(folder.path()) {
         let again = binary::finish(start(shape, &server, folder.path()), PATIENCE).await.unwrap();
         assert_eq!(again.code, Some(0), "{place}: {}", again.stderr);
     } else {
@@ -270,14 +312,18 @@ async fn one(seed: u64, shape: Shape, expected: (Vec<u8>, u64)) {
         assert_eq!(again.code, Some(2), "{place}: {}", again.stderr);
     }
     assert!(
-        digest(&target) == expected,
+        digest(&shape.output(folder.path())) == expected,
         "{place}: killed at {at} of {total} bytes, the outputs differ"
     );
     let left: Vec<_> = std::fs::read_dir(folder.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
         .collect();
-    assert_eq!(left, [shape.output], "{place}");
+    if shape.is_split() {
+        assert!(left.len() > 1 || shape.stream == "killed-two", "{place}: {left:?}");
+    } else {
+        assert_eq!(left, [shape.output], "{place}");
+    }
     let (bytes, largest) = sent(&server);
     let twice = bytes.saturating_sub(total);
     // In flight are what the budget holds, and the oldest segment of each track, which it never refuses; one is being written.

@@ -15,6 +15,8 @@ mod names;
 mod plain;
 #[path = "resume/shapes.rs"]
 mod shapes;
+#[path = "resume/splits.rs"]
+mod splits;
 
 use std::path::Path;
 

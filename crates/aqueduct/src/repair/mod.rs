@@ -221,6 +221,10 @@ impl Damage {
     /// [`VerifyError`]. A report that does not account for every byte once is refused: it could lead to writing one segment
     /// over another.
     pub fn of(file: &Path, report: FileReport) -> Result<Self, VerifyError> {
+        if report.split(file).is_some() {
+            let path = report.path().into();
+            return Err(ReportError::Split { path }.into());
+        }
         let mut survey = Survey::of(&report);
         let see = |number, unit: UnitDocument, judgement| {
             survey.see(number, &unit, judgement);

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::disk::{Bytes, Disk, Span, There};
 use super::job::Job;
 use super::record::{Entry, Fate, Head, MAGIC, MOST_JOB, Record, Records};
-use crate::part::file_within;
+use crate::part::{file_within, numbered};
 
 /// Gaps that are kept one by one for the report; beyond that only their number is.
 const GAPS_KEPT: usize = 10_000;
@@ -91,8 +91,8 @@ pub(crate) struct Point {
 pub(crate) enum Subject<'a> {
     /// One file.
     File(&'a dyn Bytes),
-    /// The files of a folder.
-    Folder(&'a dyn Disk, &'a Path),
+    /// The files of a folder, or where they are not there any more, of the target of numbered ones.
+    Folder(&'a dyn Disk, &'a Path, Option<&'a Path>),
 }
 
 /// Goes through what a journal is of, from front to back.
@@ -124,12 +124,17 @@ impl<'a> Proof<'a> {
 
     /// Goes on to another file. Whether it is there, and the one before it has no more bytes than were told.
     fn begin_file(&mut self, name: &str, start: u64) -> io::Result<bool> {
-        let Subject::Folder(disk, folder) = self.subject else {
+        let Subject::Folder(disk, folder, target) = self.subject else {
             return Ok(false);
         };
         let complete = self.file.is_none() || self.start.checked_add(self.length) == Some(start);
         let path = file_within(folder, name).filter(|_| complete && start == self.end);
-        let Some(path) = path else { return Ok(false) };
+        let Some(mut path) = path else { return Ok(false) };
+        if disk.there(&path) == There::Nothing
+            && let Some(named) = target.and_then(|target| numbered(target, name))
+        {
+            path = named;
+        }
         let There::File(length) = disk.there(&path) else { return Ok(false) };
         self.file = Some(disk.read(&path)?);
         (self.start, self.length) = (start, length);

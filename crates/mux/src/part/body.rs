@@ -5,10 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::names::file_within;
+use super::names::{file_within, numbered};
+use crate::OutputError;
 use crate::journal::disk::{Bytes, Disk, There, is_within, write_all};
 use crate::journal::record::Record;
-use crate::journal::survey::{Point, Subject, is_journal, records};
+use crate::journal::survey::{Point, Subject, digest, is_journal, records};
 use crate::journal::sync::{Media, Written};
 
 /// What an output is.
@@ -17,6 +18,9 @@ pub(crate) enum Shape {
     File,
     /// The muxer names the files in it. They stand one behind the other in the order in which they were begun.
     Folder,
+    /// The muxer numbers the files. They grow in a folder, and each gets a name of its own beside the target when all is whole:
+    /// `film.001.mp4` and so on.
+    Numbered,
 }
 
 /// Where the bytes are.
@@ -31,6 +35,8 @@ pub(super) enum Body {
 pub(super) struct Folder {
     disk: Arc<dyn Disk>,
     path: PathBuf,
+    /// The target of numbered files.
+    target: Option<PathBuf>,
     /// Tells it from another one of that name.
     identity: Option<(u64, u64)>,
     current: Option<Current>,
@@ -53,7 +59,16 @@ impl Body {
     pub(super) fn shape(&self) -> Shape {
         match self {
             Self::File(_) => Shape::File,
+            Self::Folder(Folder { target: Some(_), .. }) => Shape::Numbered,
             Self::Folder(_) => Shape::Folder,
+        }
+    }
+
+    /// Where in the output that begins to which the muxer counts its offsets.
+    pub(super) fn start(&self) -> u64 {
+        match self {
+            Self::File(_) => 0,
+            Self::Folder(folder) => folder.current.as_ref().map_or(0, |current| current.start),
         }
     }
 
@@ -72,10 +87,11 @@ impl Body {
         }
     }
 
-    pub(super) fn subject(&self) -> Subject<'_> {
+    /// What its journal is of. Numbered files that are `named` may have their final names.
+    pub(super) fn subject(&self, named: bool) -> Subject<'_> {
         match self {
             Self::File(file) => Subject::File(&**file),
-            Self::Folder(folder) => Subject::Folder(&*folder.disk, &folder.path),
+            Self::Folder(folder) => Subject::Folder(&*folder.disk, &folder.path, folder.target.as_deref().filter(|_| named)),
         }
     }
 
@@ -155,14 +171,19 @@ impl Body {
 }
 
 impl Folder {
-    pub(super) fn at(disk: &Arc<dyn Disk>, path: &Path) -> Self {
+    pub(super) fn at(disk: &Arc<dyn Disk>, path: &Path, target: Option<&Path>) -> Self {
         Self {
+            target: target.map(Path::to_path_buf),
             disk: Arc::clone(disk),
             path: path.into(),
             identity: disk.identity(path),
             current: None,
             written: Written::default(),
         }
+    }
+
+    pub(super) fn is_numbered(&self) -> bool {
+        self.target.is_some()
     }
 
     pub(super) fn is_at(&self, path: &Path) -> bool {
@@ -263,6 +284,14 @@ impl Folder {
             if self.disk.there(&path) != There::File(length) {
                 self.disk.open(&path)?.set_len(length)?;
             }
+            if self.target.is_some() {
+                self.current = Some(Current {
+                    file: self.disk.open(&path)?,
+                    path: path.clone(),
+                    start,
+                    is_told: false,
+                });
+            }
             self.written.files.push(path);
         }
         let written = std::mem::take(&mut self.written);
@@ -279,6 +308,63 @@ impl Folder {
             There::File(_) => self.disk.remove(path),
             _ => Ok(()),
         }
+    }
+
+    /// Takes back numbered files that have their final names.
+    pub(super) fn gather(&mut self, journal: &dyn Bytes) -> io::Result<()> {
+        let Some(target) = self.target.clone() else { return Ok(()) };
+        self.make()?;
+        let mut records = records(journal, u64::MAX)?;
+        while let Some(record) = records.next()? {
+            let Record::File { name, .. } = record else { continue };
+            let (Some(path), Some(named)) = (self.own(&name), numbered(&target, &name)) else {
+                continue;
+            };
+            match (self.disk.there(&path), self.disk.there(&named)) {
+                (There::Nothing, There::File(_)) => self.disk.rename(&named, &path)?,
+                // A power cut left both names of it.
+                (There::File(length), There::File(same)) if length == same => {
+                    let sha256 = |path| digest(&*self.disk.read(path)?, 0, length);
+                    if sha256(&path)? == sha256(&named)? {
+                        self.disk.remove(&named)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.written.names.push(target);
+        Ok(())
+    }
+
+    /// Gives numbered files their final names, and says which these are. One that is there is replaced where it may be.
+    pub(super) fn give_names(&mut self, replace: bool) -> Result<Vec<PathBuf>, OutputError> {
+        let Some(target) = self.target.clone() else { return Ok(Vec::new()) };
+        self.current = None;
+        let mut found = Vec::new();
+        let listed = self.disk.walk(&self.path, &mut |path, there| {
+            let name = path.strip_prefix(&self.path).ok().and_then(Path::to_str);
+            if let (There::File(_), Some(named)) = (there, name.and_then(|name| numbered(&target, name))) {
+                found.push((path.to_path_buf(), named));
+            }
+            Ok(())
+        });
+        listed.map_err(|source| OutputError::io(&self.path, "cannot be read", source))?;
+        found.sort_by_key(|(path, _)| (path.as_os_str().len(), path.clone()));
+        for (_, named) in &found {
+            match self.disk.there(named) {
+                There::Nothing => {}
+                There::File(_) if replace => {}
+                There::File(_) => return Err(OutputError::Exists { path: named.clone() }),
+                There::Folder | There::Link | There::Other => return Err(OutputError::Special { path: named.clone() }),
+            }
+        }
+        for (path, named) in &found {
+            let renamed = self.disk.rename(path, named);
+            renamed.map_err(|source| OutputError::io(path, "cannot be renamed to its final name", source))?;
+        }
+        self.remove_empty(&self.path)
+            .map_err(|source| OutputError::io(&self.path, "cannot be removed", source))?;
+        Ok(found.into_iter().map(|(_, named)| named).collect())
     }
 
     /// Whether something stands already where this file would be begun.

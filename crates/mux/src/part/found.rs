@@ -6,7 +6,7 @@ use aqueduct_core::{Presentation, Track};
 
 use super::Replace;
 use super::body::Shape;
-use super::names::{paths, target_of};
+use super::names::{first, paths, target_of};
 use crate::OutputError;
 use crate::journal::disk::{Disk, RealDisk, There};
 use crate::journal::job::{Job, JobTrack};
@@ -39,11 +39,14 @@ impl Found {
 /// Looks at what stands at the target and beside it. Only a journal whose output is finished is removed. With it comes whether
 /// what stands there is of this program, as far as the journal tells.
 pub(super) fn look(disk: &dyn Disk, target: &Path, shape: Shape, replace: Replace) -> Result<(Found, bool), OutputError> {
+    if shape == Shape::Numbered {
+        return look_for_numbered(disk, target, replace);
+    }
     let (part, journal) = paths(target);
     // What stands there may be a link that somebody laid to another file; a pipe or a device would be replaced by a file.
     let fits = |there| match shape {
         Shape::File => matches!(there, There::Nothing | There::File(_)),
-        Shape::Folder => matches!(there, There::Nothing | There::Folder),
+        Shape::Folder | Shape::Numbered => matches!(there, There::Nothing | There::Folder),
     };
     if !fits(disk.there(&part)) {
         return Err(in_the_way(shape, &part));
@@ -94,11 +97,49 @@ pub(super) fn look(disk: &dyn Disk, target: &Path, shape: Shape, replace: Replac
     })
 }
 
+/// The same for numbered files, which grow in a folder.
+fn look_for_numbered(disk: &dyn Disk, target: &Path, replace: Replace) -> Result<(Found, bool), OutputError> {
+    let (part, journal) = paths(target);
+    if !matches!(disk.there(&part), There::Nothing | There::Folder) {
+        return Err(in_the_way(Shape::Numbered, &part));
+    }
+    if !matches!(disk.there(&journal), There::Nothing | There::File(_)) {
+        return Err(OutputError::Special { path: journal });
+    }
+    let left = match disk.there(&journal) {
+        There::File(1..) => disk.read(&journal).and_then(|file| Left::of(&*file)),
+        _ => Ok(Left::Torn),
+    };
+    let left = left.map_err(|source| OutputError::io(&journal, "cannot be read", source))?;
+    if matches!(left, Left::Foreign) && replace != Replace::All {
+        return Err(OutputError::Foreign { path: journal });
+    }
+    if let Left::Journal(Survey {
+        interrupted: Some(length), ..
+    }) = left
+    {
+        return Ok((Found::Interrupted(length), true));
+    }
+    let first = first(target);
+    match disk.there(&first) {
+        There::Nothing => {}
+        There::File(_) if replace >= Replace::Target => {}
+        There::File(_) => return Err(OutputError::Exists { path: first }),
+        There::Folder | There::Link | There::Other => return Err(OutputError::Special { path: first }),
+    }
+    let ours = matches!(left, Left::Journal(_) | Left::Begun | Left::OtherVersion);
+    Ok(match (disk.there(&part) == There::Nothing, ours) {
+        (false, _) => (Found::Part, ours),
+        (true, true) => (Found::Journal, ours),
+        (true, false) => (Found::Nothing, ours),
+    })
+}
+
 /// What stands at the path is of another kind than the output.
 fn in_the_way(shape: Shape, path: &Path) -> OutputError {
     match shape {
         Shape::File => OutputError::Special { path: path.into() },
-        Shape::Folder => OutputError::FolderExists { path: path.into() },
+        Shape::Folder | Shape::Numbered => OutputError::FolderExists { path: path.into() },
     }
 }
 
@@ -107,12 +148,17 @@ pub(super) fn exists(shape: Shape, target: &Path) -> OutputError {
     match shape {
         Shape::File => OutputError::Exists { path: target.into() },
         Shape::Folder => OutputError::FolderExists { path: target.into() },
+        Shape::Numbered => OutputError::Exists { path: first(target) },
     }
 }
 
 /// Whether something has the name of the target that is not to be replaced. No folder ever is.
 pub(super) fn is_taken(disk: &dyn Disk, target: &Path, shape: Shape, replace: Replace) -> bool {
-    (replace == Replace::Nothing || shape == Shape::Folder) && disk.there(target) != There::Nothing
+    let first = match shape {
+        Shape::File | Shape::Folder => target.to_path_buf(),
+        Shape::Numbered => first(target),
+    };
+    (replace == Replace::Nothing || shape == Shape::Folder) && disk.there(&first) != There::Nothing
 }
 
 /// Whether an earlier run left something of the output at `target` that can be taken up. What is not of this program, or of

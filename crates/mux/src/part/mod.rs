@@ -31,8 +31,8 @@ pub(crate) use self::body::Shape;
 use self::body::{Body, Folder};
 use self::found::{Found, exists, is_taken};
 pub use self::found::{can_go_on, find_left, is_of_repair, is_untold};
-pub(crate) use self::names::with_suffix;
 pub use self::names::{file_within, paths};
+pub(crate) use self::names::{numbered, with_suffix};
 
 /// So many bytes are hashed on a thread of their own while they are written: either takes longer than to start it.
 const ASIDE: usize = 256 << 10;
@@ -78,6 +78,8 @@ pub(crate) struct Part {
     found: Option<Found>,
     /// The folder had its final name once: others may have put files of their own into it, which are not written over.
     shared: bool,
+    /// Earlier bytes of the file at hand were written over.
+    patched: bool,
     /// Where the next byte goes.
     length: u64,
     growing: Option<Growing>,
@@ -116,8 +118,12 @@ impl Part {
             Shape::File => (Body::File(created(&*disk, &path, &path)?), None),
             Shape::Folder => {
                 let lock = created(&*disk, &journal, &path)?;
-                let folder = Folder::at(&disk, if interrupted { target } else { &path });
+                let folder = Folder::at(&disk, if interrupted { target } else { &path }, None);
                 (Body::Folder(folder), Some(lock))
+            }
+            Shape::Numbered => {
+                let lock = created(&*disk, &journal, &path)?;
+                (Body::Folder(Folder::at(&disk, &path, Some(target))), Some(lock))
             }
         };
         // The process that held the lock may have given the output its final name, or removed it, in the meantime.
@@ -138,6 +144,7 @@ impl Part {
             before: None,
             found: Some(found),
             shared: false,
+            patched: false,
             length: 0,
             growing: None,
             safe: Safe::to(0),
@@ -222,7 +229,7 @@ impl Part {
             Body::File(_) if interrupted => Some(locked(&*self.disk, &self.target, &self.target, "cannot be opened")?),
             _ => None,
         };
-        let subject = finished.as_deref().map_or_else(|| self.body.subject(), Subject::File);
+        let subject = finished.as_deref().map_or_else(|| self.body.subject(interrupted), Subject::File);
         let point = survey
             .point(&*journal, subject, self.before)
             .map_err(|source| OutputError::io(&self.path, "cannot be read", source))?;
@@ -232,11 +239,13 @@ impl Part {
         };
         let resumed = Resumed::of(&*journal, point).map_err(|source| OutputError::io(&self.journal, "cannot be read", source))?;
         if interrupted {
-            self.disk
-                .rename(&self.target, &self.path)
-                .map_err(|source| OutputError::io(&self.target, "cannot be taken up again", source))?;
+            let taken = match &mut self.body {
+                Body::Folder(folder) if folder.is_numbered() => folder.gather(&*journal),
+                _ => self.disk.rename(&self.target, &self.path),
+            };
+            taken.map_err(|source| OutputError::io(&self.target, "cannot be taken up again", source))?;
             match (&mut self.body, finished) {
-                (Body::Folder(folder), _) => folder.is_renamed(&self.path),
+                (Body::Folder(folder), _) if !folder.is_numbered() => folder.is_renamed(&self.path),
                 (body, Some(file)) => *body = Body::File(file),
                 _ => {}
             }
@@ -251,6 +260,7 @@ impl Part {
     /// Cuts the journal back to `point`.
     fn go_on(&mut self, journal: Box<dyn Bytes>, point: Point, job: &Job) -> Result<(), OutputError> {
         let mut growing = Growing::new(journal, point.journal, point.part);
+        growing.recall_patches().map_err(|source| self.journal_error(source))?;
         // The record that told of it is cut off.
         let named = self.shared.then_some(Record::Interrupted(point.part));
         let records: Vec<_> = named
@@ -311,7 +321,7 @@ impl Part {
 
     /// Whether earlier bytes can be changed.
     pub(crate) fn is_seekable(&self) -> bool {
-        self.shape() == Shape::File
+        self.shape() != Shape::Folder
     }
 
     pub(crate) fn is_journaled(&self) -> bool {
@@ -362,6 +372,13 @@ impl Part {
         {
             return Err(OutputError::Foreign { path });
         }
+        // What comes behind would prove what was recorded, and not what was written over that.
+        if std::mem::take(&mut self.patched) {
+            self.body.sync().map_err(|source| OutputError::io(&self.path, UNSAFE, source))?;
+        }
+        let Body::Folder(folder) = &mut self.body else {
+            return Err(OutputError::OneFile);
+        };
         // A file of which nothing tells would be taken for that of somebody else.
         if let Some(growing) = &mut self.growing {
             growing.begin_file(name, self.length);
@@ -397,11 +414,12 @@ impl Part {
         Ok(())
     }
 
-    /// Writes over earlier bytes. What was recorded cannot prove itself any more after that, so it is made safe first.
+    /// Writes over earlier bytes of the file at hand. What was recorded cannot prove itself any more after that, so it is made safe first.
     pub(crate) fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> Result<(), OutputError> {
         if !self.is_seekable() {
             return Err(OutputError::NotSeekable);
         }
+        let offset = offset.saturating_add(self.body.start());
         let end = offset.saturating_add(bytes.len() as u64);
         if end > self.length {
             let source = io::Error::other("the muxer writes over bytes that are not there yet");
@@ -420,6 +438,7 @@ impl Part {
             let told = growing.patched(offset, end);
             told.map_err(|source| OutputError::io(&self.journal, "cannot be written", source))?;
         }
+        self.patched = true;
         self.body.write(offset, bytes).map_err(self.error("cannot be written"))
     }
 
@@ -484,20 +503,29 @@ impl Part {
         }
         self.end_syncer()?;
         let length = self.length;
-        if let Some(growing) = self.growing.as_mut().filter(|_| self.body.shape() == Shape::Folder) {
+        let shape = self.shape();
+        if let Some(growing) = self.growing.as_mut().filter(|_| shape != Shape::File) {
             growing.end_file(length);
             growing
                 .append(&[])
                 .map_err(|source| OutputError::io(&self.journal, "cannot be written", source))?;
         }
         self.body.sync().map_err(self.error(UNSAFE))?;
-        if let Some(growing) = self.growing.as_mut().filter(|_| interrupted) {
+        // Numbered files get their names one by one: whoever is killed meanwhile takes them back.
+        let is_marked = interrupted || shape == Shape::Numbered;
+        if let Some(growing) = self.growing.as_mut().filter(|_| is_marked) {
             let marked = growing.append(&[Record::Interrupted(length)]).and_then(|()| growing.sync());
             marked.map_err(|source| self.journal_error(source))?;
         }
-        self.disk
-            .rename(&self.path, &self.target)
-            .map_err(self.error("cannot be renamed to its final name"))?;
+        let replace = self.replace != Replace::Nothing;
+        let files = match &mut self.body {
+            Body::Folder(folder) if folder.is_numbered() => folder.give_names(replace)?,
+            _ => {
+                let renamed = self.disk.rename(&self.path, &self.target);
+                renamed.map_err(self.error("cannot be renamed to its final name"))?;
+                Vec::new()
+            }
+        };
         self.committed = true;
         self.disk
             .sync_names(&self.target)
@@ -510,7 +538,7 @@ impl Part {
             .transpose()
             .map_err(|source| OutputError::io(&self.target, "cannot be read", source))?;
         let remove = (!interrupted).then(|| (Arc::clone(&self.disk), self.journal.clone()));
-        Ok(Account::new(self.growing.take(), file, length, remove))
+        Ok(Account::new(self.growing.take(), file, length, remove).of_files(files))
     }
 
     /// Waits for what is being made safe.

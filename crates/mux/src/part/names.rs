@@ -51,6 +51,26 @@ pub fn file_within(folder: &Path, name: &str) -> Option<PathBuf> {
         .then(|| parts().fold(folder.to_path_buf(), |path, part| path.join(part)))
 }
 
+/// `film.mp4` with a number: `film.001.mp4`. `None` for what is no number.
+pub(crate) fn numbered(target: &Path, number: &str) -> Option<PathBuf> {
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let mut name = OsString::from(target.file_stem().unwrap_or_default());
+    name.push(".");
+    name.push(number);
+    if let Some(extension) = target.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    Some(target.with_file_name(name))
+}
+
+/// The first of these files.
+pub(super) fn first(target: &Path) -> PathBuf {
+    numbered(target, "001").unwrap_or_else(|| target.into())
+}
+
 /// The path with more behind its name.
 pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
