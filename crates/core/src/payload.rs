@@ -75,6 +75,11 @@ impl Clear {
         &mut self.0.bytes
     }
 
+    /// Puts bytes behind these.
+    pub fn append(&mut self, bytes: &[u8]) {
+        self.0.bytes.extend_from_slice(bytes);
+    }
+
     /// Keeps the first `length` bytes, where there are more.
     pub fn truncate(&mut self, length: usize) {
         self.0.bytes.truncate(length);

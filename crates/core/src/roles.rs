@@ -214,13 +214,18 @@ pub trait Decrypt: Clone + Send + 'static {
         self.decrypt(&Encryption::None, &[], bytes)
     }
 
-    /// The last piece of a plain file came.
+    /// Whether some of the pieces so far is held back.
+    fn holds_back(&self) -> bool {
+        false
+    }
+
+    /// The last piece of a plain file came: gives what was held back.
     ///
     /// # Errors
     ///
     /// [`DecryptError::Media`], when something is held back that is not there whole.
-    fn end_of_file(&mut self) -> Result<(), DecryptError> {
-        Ok(())
+    fn end_of_file(&mut self) -> Result<BytesMut, DecryptError> {
+        Ok(BytesMut::new())
     }
 }
 

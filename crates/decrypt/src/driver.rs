@@ -60,6 +60,8 @@ pub async fn run_file<D: Decrypt>(
 ) -> Result<(), Located<DecryptError>> {
     let work = async {
         let mut last = None;
+        // What waits for the rest of the file, if that is with the decrypter.
+        let mut held: Option<Item<Clear>> = None;
         while let Ok(item) = inlet.recv().await {
             let (track, unit) = (item.track(), item.unit());
             last = Some(track);
@@ -78,18 +80,36 @@ pub async fn run_file<D: Decrypt>(
                     payload: open(payload)?,
                 },
             };
-            if outlet.send(item).await.is_err() {
-                return Ok(());
+            let before = held.take();
+            let now = if decrypter.holds_back() {
+                held = Some(item);
+                None
+            } else {
+                Some(item)
+            };
+            for item in before.into_iter().chain(now) {
+                if outlet.send(item).await.is_err() {
+                    return Ok(());
+                }
             }
         }
-        match last {
-            // What was stopped is not whole, and somebody else says so.
-            Some(track) if !stop.is_draining() => {
-                let ended = decrypter.end_of_file();
-                ended.map_err(|source| Located::new(track, Unit::Track, source))
+        let mut ended = Ok(());
+        // What was stopped is not whole, and somebody else says so.
+        if let Some(track) = last.filter(|_| !stop.is_draining()) {
+            match decrypter.end_of_file() {
+                Ok(rest) => {
+                    if let Some(Item::Init { payload, .. } | Item::Segment { payload, .. }) = &mut held {
+                        payload.append(&rest);
+                    }
+                }
+                Err(source) => ended = Err(Located::new(track, Unit::Track, source)),
             }
-            _ => Ok(()),
         }
+        if let Some(item) = held {
+            // Nobody who went away waits for it.
+            let _ = outlet.send(item).await;
+        }
+        ended
     };
     tokio::select! {
         () = stop.aborted() => Ok(()),

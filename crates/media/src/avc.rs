@@ -4,7 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use h264_reader::{
-    nal::sps::{FrameMbsFlags, SeqParameterSet},
+    Context,
+    nal::{
+        pps::PicParameterSet,
+        sps::{FrameMbsFlags, SeqParameterSet},
+    },
     rbsp::BitReader,
 };
 use mp4_atom::{Avc1, Avc3, Avcc, AvccExt, Encode};
@@ -45,6 +49,7 @@ pub(crate) struct Avc {
     /// The sequence parameter set of the latest slice.
     active: Option<u32>,
     changed: bool,
+    broken: u64,
 }
 
 /// What a sequence parameter set says of how slice headers are written (ISO 14496-10 §7.3.3).
@@ -164,6 +169,10 @@ impl NalCodec for Avc {
         std::mem::take(&mut self.changed)
     }
 
+    fn take_broken(&mut self) -> u64 {
+        std::mem::take(&mut self.broken)
+    }
+
     fn config(&self, in_band: bool, language: Language) -> Option<TrackConfig> {
         let first = self.active_sps()?;
         if self.pps.is_empty() {
@@ -264,7 +273,12 @@ impl Avc {
         if self.sps.get(&id).is_some_and(|(known, _)| known == nal) {
             return;
         }
-        let syntax = parse_sps(nal).map(|sps| SliceSyntax {
+        let parsed = parse_sps(nal);
+        if parsed.is_none() && self.sps.values().any(|(_, syntax)| syntax.is_some()) {
+            self.broken += 1;
+            return;
+        }
+        let syntax = parsed.map(|sps| SliceSyntax {
             frame_num_bits: sps.log2_max_frame_num_minus4 + 4,
             has_fields: !matches!(sps.frame_mbs_flags, FrameMbsFlags::Frames),
             separate_planes: sps.chroma_info.separate_colour_plane_flag,
@@ -287,11 +301,25 @@ impl Avc {
         if !room || nal.len() > MAX_SET {
             return;
         }
+        if self.pps.get(&id).is_some_and(|(known, _)| known != nal) && !self.is_pps(nal, sps) {
+            self.broken += 1;
+            return;
+        }
         self.fresh.insert(id);
         if self.pps.get(&id).is_none_or(|(known, _)| known != nal) {
             self.pps.insert(id, (Bytes::copy_from_slice(nal), sps));
             self.changed = true;
         }
+    }
+
+    /// Whether a picture parameter set can be read to its end, given the sequence parameter set that it names.
+    fn is_pps(&self, nal: &[u8], sps: u32) -> bool {
+        let Some(sps) = self.sps.get(&sps).and_then(|(set, _)| parse_sps(set)) else {
+            return false;
+        };
+        let mut context = Context::new();
+        context.put_seq_param_set(sps);
+        h264_reader::rbsp::decode_nal(nal).is_ok_and(|rbsp| PicParameterSet::from_bits(&context, BitReader::new(&*rbsp)).is_ok())
     }
 
     /// `AVCDecoderConfigurationRecord` (ISO 14496-15 §5.3.3.1). The extension of the High profiles is set here,

@@ -41,6 +41,9 @@ pub(crate) trait NalCodec: fmt::Debug + Default + Serialize + DeserializeOwned {
     /// Whether the parameter sets that the latest slice uses say something else than at the last call.
     fn take_changed(&mut self) -> bool;
 
+    /// How many parameter sets came since the last call that cannot be right. Those that they would have replaced stay in force.
+    fn take_broken(&mut self) -> u64;
+
     /// The track that the parameter sets in force describe, in ticks of 90 kHz; `None` while one is missing or cannot
     /// be read. The sample entry's type tells whether parameter sets are in the samples too (ISO 14496-15 §5.4.2.1).
     fn config(&self, in_band: bool, language: Language) -> Option<TrackConfig>;

@@ -8,7 +8,8 @@
 //! - A new period begins where the one before ended: no track overlaps its own end, and the track that would
 //!   touch it first leaves no hole.
 //! - A jump that nothing announced, back by more than [`Options::max_overlap`] or ahead by more than
-//!   [`Options::max_hole`], is taken for the start of a period. Known gaps are not: [`Timeline::gap`].
+//!   [`Options::max_hole`], is taken for the start of a period. Known gaps are not ([`Timeline::gap`]), nor is a hole that is in a
+//!   segment by its length ([`Timeline::lasts`]), or beside media of another track.
 //! - A segment that goes back by more than a sample with every track that it has is a jump too, so that what it presents
 //!   stays behind what was presented before: [`Timeline::begin`]. One track alone that overlaps is no jump: sound does
 //!   so where each segment brings the frames that prime its decoder.
@@ -45,6 +46,9 @@ const HOLE: i64 = SECOND / 2;
 /// So far sound without pictures may overlap without being taken for a jump: two frames of HE-AAC at 44.1 kHz, which
 /// prime a decoder. Nothing of it is presented in another order than it is decoded in.
 const PRIMING: i64 = FLICKS as i64 / 10;
+
+/// So long a segment is believed to last.
+const MOST_CLAIM: i64 = 3600 * SECOND;
 
 /// How a track's time stamps count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,6 +163,10 @@ struct Track {
     step: i64,
     /// Holes that were announced since the last sample.
     allowance: i64,
+    /// How long the segment lasts that begins with the next sample, as its playlist says, and where by that the one before
+    /// ends.
+    claim: Option<i64>,
+    until: Option<i64>,
     /// The same since the last hole.
     announced: i64,
     span: Option<Span>,
@@ -200,6 +208,12 @@ impl Timeline {
         let track = self.track(track);
         track.allowance = track.allowance.saturating_add(flicks(duration));
         track.announced = track.announced.saturating_add(flicks(duration));
+    }
+
+    /// A segment of this length, as its playlist says, begins with the next sample of a track: media that it lacks leave a hole,
+    /// however long, and no jump.
+    pub fn lasts(&mut self, track: usize, duration: Duration) {
+        self.track(track).claim = Some(flicks(duration).min(MOST_CLAIM));
     }
 
     /// Whether something of a period has come.
@@ -278,6 +292,9 @@ impl Timeline {
             step,
         });
         state.last = Some(position);
+        if let Some(claim) = state.claim.take() {
+            state.until = Some(position.saturating_add(claim));
+        }
         state.allowance = 0;
         self.stats.moved_samples += u64::from(moved);
         sample
@@ -478,10 +495,15 @@ impl Timeline {
     fn jumps(&mut self, start: Start) -> bool {
         let track = *self.track(start.track);
         let position = to_flicks(start.dts.saturating_add(track.offset), start.timescale);
+        // Where a track of the same stream is, another that comes there late has not jumped.
+        let others = self.tracks.iter().enumerate();
+        let others = others.filter(|(number, other)| *number != start.track && other.shift.is_some() && other.shift == track.shift);
+        let reached = others.filter_map(|(_, other)| other.end).max();
         track.end.is_some_and(|end| {
-            let ahead = position.saturating_sub(end);
+            let due = end.max(track.until.unwrap_or(end)).max(reached.unwrap_or(end));
+            let (ahead, behind) = (position.saturating_sub(due), end.saturating_sub(position));
             let runs_back = self.max_overlap > 0 || track.last.is_none_or(|last| position <= last);
-            ahead > self.max_hole.saturating_add(track.allowance) || (-ahead > self.max_overlap && runs_back)
+            ahead > self.max_hole.saturating_add(track.allowance) || (behind > self.max_overlap && runs_back)
         })
     }
 
@@ -579,6 +601,29 @@ mod tests {
             assert_eq!(place(&mut timeline, AUDIO, 7, 67_200 + n * 1024), 67_200 + n * 1024);
         }
         assert_eq!(timeline.stats(), &Stats::default());
+    }
+
+    #[test]
+    fn what_a_segment_lacks_by_its_length_is_a_hole_and_no_jump() {
+        for (claimed, jumps, expected) in [(None, 1, 90_000), (Some(30), 0, 30 * 90_000), (Some(2), 1, 90_000)] {
+            let mut timeline = Timeline::default();
+            if let Some(claimed) = claimed {
+                timeline.lasts(VIDEO, Duration::from_secs(claimed));
+            }
+            (0..25).for_each(|n| assert_eq!(place(&mut timeline, VIDEO, 0, n * 3600), n * 3600));
+            assert_eq!(place(&mut timeline, VIDEO, 0, 30 * 90_000), expected, "{claimed:?}");
+            assert_eq!(timeline.stats().jumps, jumps, "{claimed:?}");
+            assert_eq!(timeline.stats().holes, 1 - jumps, "{claimed:?}");
+        }
+    }
+
+    #[test]
+    fn sound_that_comes_back_after_long_is_where_its_picture_is() {
+        let mut timeline = Timeline::default();
+        (0..500).for_each(|n| assert_eq!(place(&mut timeline, VIDEO, 0, n * 3600), n * 3600));
+        (0..47).for_each(|n| assert_eq!(place(&mut timeline, AUDIO, 0, n * 1024), n * 1024));
+        assert_eq!(place(&mut timeline, AUDIO, 0, 19 * 48_000), 19 * 48_000);
+        assert_eq!((timeline.stats().jumps, timeline.stats().holes), (0, 1));
     }
 
     #[test]

@@ -88,7 +88,7 @@ impl Mux for Concat {
                 writes.push(moved.map_or_else(|| Write::append(payload), Write::append));
             }
             (Line::Transport(packets), Item::Segment { info, mut payload }) => {
-                let changed = packets.segment(info.discontinuity_sequence, payload.as_mut_slice());
+                let changed = packets.segment(info.discontinuity_sequence, info.duration, payload.as_mut_slice());
                 self.moved += u64::from(changed);
                 writes.push(Write::append(payload));
             }

@@ -61,6 +61,9 @@ impl Fragments {
         self.note(&events);
         let period = info.discontinuity_sequence;
         self.begin(period, &events);
+        for number in self.timescales.iter().filter_map(|(track, _)| number(*track)) {
+            self.timeline.lasts(number, info.duration);
+        }
         let mut moves = Vec::new();
         for event in events {
             let Event::Sample { track, sample } = event else { continue };

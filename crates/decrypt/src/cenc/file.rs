@@ -4,7 +4,7 @@
 use aqueduct_core::DecryptError;
 use bytes::BytesMut;
 
-use super::boxes::Reader;
+use super::boxes::{Boxes, Reader};
 use super::fragment::Keys;
 use super::progressive::Plan;
 use super::{Fragments, Protected, unreadable};
@@ -39,18 +39,29 @@ enum Next {
 }
 
 impl Pieces {
-    /// Takes the next piece, and gives what is decrypted by now. Nothing moves in the file.
+    /// Whether some bytes wait for more.
+    pub(crate) fn holds_back(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Takes the next piece, and gives what is decrypted by now. Nothing moves in the file. Behind the `last` one, nothing may be
+    /// missing: a box may reach to the end of the file, a fragment need not have media, and bytes that are too few for a box are
+    /// none.
     pub(crate) fn next(
         &mut self,
         piece: BytesMut,
         fragments: &mut Fragments,
         protected: &mut Protected<'_>,
+        last: bool,
     ) -> Result<BytesMut, DecryptError> {
         let mut bytes = if self.held.is_empty() {
             piece
         } else {
             self.held.extend_from_slice(&piece);
-            if self.held.len() < self.wanted {
+            if self.held.len() < self.wanted && !last {
+                if self.held.len() as u64 > MOST {
+                    return Err(too_large());
+                }
                 return Ok(BytesMut::new());
             }
             std::mem::take(&mut self.held)
@@ -81,6 +92,12 @@ impl Pieces {
                     at += size;
                     self.plan = fragments.plan.take();
                 }
+                Next::Cut(_) if last => {
+                    let rest = bytes.split_off(at);
+                    at += rest.len();
+                    bytes.unsplit(end(rest, fragments, protected)?);
+                    break;
+                }
                 Next::Cut(wanted) => {
                     self.wanted = wanted;
                     break;
@@ -93,19 +110,33 @@ impl Pieces {
             return Err(unreadable("a sample of more than 64 MiB"));
         }
         self.handed_on = self.handed_on.saturating_add(at as u64);
-        Ok(bytes)
-    }
-
-    /// The last piece came.
-    pub(crate) fn end(&self) -> Result<(), DecryptError> {
-        if self.plan.as_ref().is_some_and(|plan| !plan.is_done()) {
+        if last && self.plan.as_ref().is_some_and(|plan| !plan.is_done()) {
             return Err(unreadable("samples that are not in the file: it was cut short"));
         }
-        if self.held.is_empty() {
-            return Ok(());
-        }
-        Err(unreadable("a box at the end of the file that is cut short"))
+        Ok(bytes)
     }
+}
+
+/// What stands at the end of the file and would go on if there were more.
+fn end(rest: BytesMut, fragments: &mut Fragments, protected: &mut Protected<'_>) -> Result<BytesMut, DecryptError> {
+    const LEAST: usize = 8;
+    let mut row = Boxes::new(&rest);
+    let boxes = row.by_ref().count();
+    let stray = row.rest().len();
+    if stray >= LEAST {
+        return Err(unreadable("a box at the end of the file that is cut short"));
+    }
+    if stray > 0 {
+        tracing::warn!(bytes = stray, "bytes at the end of the file that are no box are left as they are");
+    }
+    if boxes == 0 {
+        return Ok(rest);
+    }
+    fragments.decrypt(rest, protected)
+}
+
+fn too_large() -> DecryptError {
+    unreadable("a fragment (moof, mdat) or a moov box of more than 64 MiB")
 }
 
 /// What `bytes` begin with. Fragments are ours where the tracks are `protected`.
@@ -132,7 +163,11 @@ fn next(bytes: &[u8], protected: bool) -> Result<Next, DecryptError> {
         }
         length = length.saturating_add(size);
         if length > MOST {
-            return Err(unreadable("a fragment (moof, mdat) or a moov box of more than 64 MiB"));
+            // Media to the end of the file, which may be near.
+            if size == u64::MAX && &kind == b"mdat" {
+                return Ok(Next::Cut(usize::MAX));
+            }
+            return Err(too_large());
         }
         if matches!(&kind, b"moov" | b"mdat") {
             break;
@@ -179,13 +214,13 @@ mod tests {
         assert_eq!(ours(&fragment[..5], true), Next::Cut(8));
         assert_eq!(ours(b"\0\0\0\x08moof\0\0\0\x01mdat", true), Next::Cut(17));
         assert_eq!(ours(b"\0\0\0\x08moof\0\0\0\x08moof", true), Next::Ours(8));
+        assert_eq!(ours(b"\0\0\0\x08moof\0\0\0\0mdat", true), Next::Cut(usize::MAX));
         assert_eq!(ours(b"\0\0\0\x09moovx", false), Next::Ours(9));
         assert_eq!(ours(b"\0\0\0\x07free", false), Next::Passing(u64::MAX));
         assert_eq!(ours(b"\0\0\0\0mdat", true), Next::Passing(u64::MAX));
         assert_eq!(ours(b"\0\0\0\x01mdat\0\0\0\x02\0\0\0\0", true), Next::Passing(2 << 32));
         for (bytes, says) in [
             (&b"\0\0\0\0moov"[..], "64 MiB"),
-            (b"\0\0\0\x08moof\0\0\0\0mdat", "64 MiB"),
             (b"\0\0\0\x08moof\x7f\0\0\0mdat", "64 MiB"),
             (b"\0\0\0\x07free", "smaller than its header"),
             (b"\0\0\0\x01free\0\0\0\0\0\0\0\x0f", "smaller than its header"),

@@ -197,7 +197,7 @@ impl ClearKey {
     }
 
     /// A piece of a plain MP4 under keys of the user.
-    fn boxes(&mut self, bytes: BytesMut, pieces: &mut Pieces) -> Result<BytesMut, DecryptError> {
+    fn boxes(&mut self, bytes: BytesMut, pieces: &mut Pieces, last: bool) -> Result<BytesMut, DecryptError> {
         let Self {
             user,
             schedules,
@@ -215,6 +215,7 @@ impl ClearKey {
                 iv: user.iv(),
                 cipher: &mut cipher,
             },
+            last,
         )
     }
 
@@ -360,7 +361,7 @@ impl Decrypt for ClearKey {
         }
         match std::mem::take(&mut self.file) {
             File::Mp4(mut pieces) => {
-                let opened = self.boxes(bytes, &mut pieces);
+                let opened = self.boxes(bytes, &mut pieces, false);
                 self.file = File::Mp4(pieces);
                 opened
             }
@@ -380,10 +381,21 @@ impl Decrypt for ClearKey {
         }
     }
 
-    fn end_of_file(&mut self) -> Result<(), DecryptError> {
-        match &self.file {
-            File::Mp4(pieces) => pieces.end(),
-            File::ToCome | File::Other => Ok(()),
+    fn holds_back(&self) -> bool {
+        matches!(&self.file, File::Mp4(pieces) if pieces.holds_back())
+    }
+
+    fn end_of_file(&mut self) -> Result<BytesMut, DecryptError> {
+        match std::mem::take(&mut self.file) {
+            File::Mp4(mut pieces) => {
+                let rest = self.boxes(BytesMut::new(), &mut pieces, true);
+                self.file = File::Mp4(pieces);
+                rest
+            }
+            other => {
+                self.file = other;
+                Ok(BytesMut::new())
+            }
         }
     }
 }

@@ -55,6 +55,6 @@ fuzz_target!(|data: &[u8]| {
 
     let (mut restamper, mut bytes) = (Restamper::default(), bytes.to_vec());
     for (number, piece) in bytes.chunks_mut(size).enumerate() {
-        restamper.segment(number as u64 / 2, piece);
+        restamper.segment(number as u64 / 2, std::time::Duration::from_secs(2), piece);
     }
 });

@@ -47,6 +47,7 @@ pub(crate) struct Hevc {
     /// Of the sequence in force.
     hdr: Hdr,
     changed: bool,
+    broken: u64,
 }
 
 /// What is known of the access unit in progress.
@@ -137,6 +138,10 @@ impl NalCodec for Hevc {
         std::mem::take(&mut self.changed)
     }
 
+    fn take_broken(&mut self) -> u64 {
+        std::mem::take(&mut self.broken)
+    }
+
     fn config(&self, in_band: bool, language: Language) -> Option<TrackConfig> {
         let sps = Sps::parse(self.active_sps()?)?;
         if self.vps.is_empty() || self.pps.is_empty() {
@@ -199,10 +204,20 @@ impl Hevc {
                 let Some(id) = nal.get(2).map(|byte| u32::from(byte >> 4)) else {
                     return;
                 };
+                // vps_reserved_0xffff_16bits, behind layers and sub-layers.
+                if nal.get(4..6) != Some(&[0xff; 2]) && !self.vps.is_empty() {
+                    self.broken += 1;
+                    return;
+                }
                 self.changed |= put(&mut self.vps, id, nal);
             }
             nal_type::SPS => {
-                let Some(id) = Sps::parse(nal).map(|sps| sps.id) else { return };
+                let Some(id) = Sps::parse(nal).map(|sps| sps.id) else {
+                    // One of another layer (nuh_layer_id) is written differently.
+                    let is_base = nal.get(1).is_some_and(|byte| byte >> 3 == 0);
+                    self.broken += u64::from(is_base && !self.sps.is_empty());
+                    return;
+                };
                 if put(&mut self.sps, id, nal) {
                     // Those that are told of an older sequence have to come again.
                     self.pps.retain(|_, (_, sps)| *sps != id);

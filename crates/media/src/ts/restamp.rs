@@ -93,7 +93,9 @@ struct Stamped {
 
 impl Restamper {
     /// Takes the segment of a Discontinuity Sequence Number, and puts its times right in place. Whether any byte changed.
-    pub fn segment(&mut self, discontinuity_sequence: u64, bytes: &mut [u8]) -> bool {
+    ///
+    /// It lasts for `duration`, as its playlist says.
+    pub fn segment(&mut self, discontinuity_sequence: u64, duration: Duration, bytes: &mut [u8]) -> bool {
         let mut found = self.read(bytes);
         let is_new = self
             .given
@@ -102,6 +104,9 @@ impl Restamper {
         if is_new && !self.goes_on(&found) {
             self.period += 1;
             self.clock = None;
+        }
+        for stream in &self.streams {
+            self.timeline.lasts(stream.number, duration);
         }
         self.place(bytes, &mut found);
         if !self.moves {
@@ -556,8 +561,8 @@ mod tests {
         let (before, told) = (version(&first), version(&second));
         assert_eq!(before, told);
         let mut restamper = Restamper::default();
-        assert!(!restamper.segment(0, &mut first));
-        assert!(restamper.segment(1, &mut second));
+        assert!(!restamper.segment(0, Duration::ZERO, &mut first));
+        assert!(restamper.segment(1, Duration::ZERO, &mut second));
         assert_eq!(version(&second), before + 1);
         let section = &second[pmt + 5..];
         assert_eq!(psi::crc32(&section[..end + 4]), 0);
@@ -573,7 +578,7 @@ mod tests {
                 for (place, value) in &places {
                     bytes[usize::from(*place) % length] = *value;
                 }
-                restamper.segment(period, &mut bytes);
+                restamper.segment(period, Duration::from_secs(2), &mut bytes);
                 prop_assert_eq!(bytes.len(), length);
             }
         }

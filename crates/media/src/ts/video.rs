@@ -239,6 +239,7 @@ impl<C: NalCodec> VideoAssembler<C> {
         let keep = self.codec.file(&mut unit.picture, body, in_band);
         if is_slice {
             unit.has_slice = true;
+            sink.stats.broken_parameter_sets += self.codec.take_broken();
             // Parameter sets come before the slices that use them.
             let changed = self.codec.take_changed() || std::mem::take(&mut self.reconfigure);
             if changed && self.entries.len() <= MAX_ENTRIES {

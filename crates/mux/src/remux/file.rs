@@ -10,7 +10,7 @@ use aqueduct_media::{
 use bytes::Bytes;
 
 use serde::{Deserialize, Serialize};
-use std::mem;
+use std::{mem, time::Duration};
 
 use super::{
     Order, SampleWriter,
@@ -44,6 +44,8 @@ pub(super) struct Push<'a> {
     pub(super) tags: &'a Tags,
     /// Its Discontinuity Sequence Number.
     pub(super) period: u64,
+    /// How long it is, as its playlist says; zero of none.
+    pub(super) duration: Duration,
     /// Whether every other stream has shown its tracks.
     pub(super) complete: bool,
     /// Whether it is the first segment of its stream: the other streams have theirs next.
@@ -133,6 +135,13 @@ impl<W: SampleWriter> File<W> {
             }
         }
         self.begin_segment(outputs, period, &events);
+        for number in outputs
+            .iter()
+            .filter_map(|output| output.number)
+            .filter(|_| !push.duration.is_zero())
+        {
+            self.timeline.lasts(number, push.duration);
+        }
         let mut steps: Vec<Vec<Step<D>>> = Vec::new();
         let (mut since, mut last) = (None, None);
         for event in events {

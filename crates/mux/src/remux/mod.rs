@@ -104,6 +104,7 @@ impl<W: SampleWriter> Remux<W> {
         let push = Push {
             tags: &lane.tags,
             period: lane.period.unwrap_or(0),
+            duration: Duration::ZERO,
             complete,
             first: false,
             bytes: &[],
@@ -125,6 +126,7 @@ impl<W: SampleWriter> Remux<W> {
         let push = Push {
             tags: &lane.tags,
             period: lane.period.unwrap_or(0),
+            duration: Duration::ZERO,
             complete,
             first: lane.period.is_none(),
             bytes,
@@ -159,6 +161,7 @@ impl<W: SampleWriter> Remux<W> {
         let push = Push {
             tags,
             period,
+            duration: info.duration,
             complete,
             first,
             bytes,
@@ -171,7 +174,16 @@ impl<W: SampleWriter> Remux<W> {
                     // What is still in progress belongs to the period before.
                     demuxer.discontinuity(&mut events);
                     file.expect(demuxer.take_messages());
-                    file.take(&mut lane.outputs, Push { period, ..push }, mem::take(&mut events), writes)?;
+                    file.take(
+                        &mut lane.outputs,
+                        Push {
+                            period,
+                            duration: Duration::ZERO,
+                            ..push
+                        },
+                        mem::take(&mut events),
+                        writes,
+                    )?;
                 }
                 demuxer.push(bytes, &mut events);
                 demuxer.boundary(&mut events);

@@ -11,6 +11,7 @@ mod codecs;
 mod common;
 mod cut;
 mod fragments;
+mod garbage;
 mod matroska;
 mod messages;
 mod overlaps;
