@@ -139,6 +139,11 @@ fn scoped(origin: SafeUrl, header: &str) -> anyhow::Result<ScopedHeader> {
     let (name, value) = header
         .split_once(':')
         .context("a header without a colon: it needs a name, a colon and a value")?;
+    let token = |byte: u8| byte.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}".contains(&byte);
+    if name.trim().is_empty() || !name.trim().bytes().all(token) {
+        // It may be the value of a header whose name was forgotten.
+        bail!("a header with a name that is none (RFC 9110, 5.1)");
+    }
     let header = ScopedHeader {
         origin,
         name: name.trim().into(),

@@ -19,8 +19,13 @@ impl SafeUrl {
         &self.0
     }
 
-    /// The name and the value of `name=value`, as a segment of a path: the value is not shown.
+    /// The name and the value of `name=value`, as a segment of a path: the value is not shown. A JSON Web Token (RFC 7519), which
+    /// begins with `{"` in Base64, is a name without a value, and not shown either.
     pub fn named_value(segment: &str) -> Option<(&str, &str)> {
+        const JWT_BYTES: usize = 24;
+        if segment.starts_with("eyJ") && segment.len() >= JWT_BYTES {
+            return Some((segment, ""));
+        }
         let encoded = || segment.split_once("%3D").or_else(|| segment.split_once("%3d"));
         segment.split_once('=').or_else(encoded)
     }
@@ -208,7 +213,7 @@ impl Resource {
     }
 
     /// Something that this resource names: it is `named_by` this one and sends the same `Referer`. What a `data:` URL
-    /// holds was written by whoever named that.
+    /// holds was written by whoever named that; one in `named_by` was given by the user.
     #[must_use]
     pub fn names(&self, kind: Kind, url: impl Into<SafeUrl>) -> Self {
         Self {
@@ -216,10 +221,9 @@ impl Resource {
             range: None,
             kind,
             referrer: self.referrer.clone(),
-            named_by: if self.url.url().scheme() == "data" {
-                self.named_by.clone()
-            } else {
-                Some(self.url.clone())
+            named_by: match &self.named_by {
+                Some(by) if self.url.url().scheme() == "data" => Some(by.clone()),
+                _ => Some(self.url.clone()),
             },
             version: None,
             // There is one key, wherever it is asked for.
@@ -281,6 +285,11 @@ mod tests {
             (
                 "https://host.example/U0VDUkVUMQ%3D%3D/a?U0VDUkVUMQ%3D%3D&x%3Dabc&U0VDUkVU%3D=",
                 "https://host.example/…/a?…&…&…",
+            ),
+            // The example of RFC 7519, 3.1.
+            (
+                "https://host.example/eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UifQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk/a.ts",
+                "https://host.example/…/a.ts",
             ),
             ("http://host.example/?c2VjcmV0", "http://host.example/?…"),
             ("http://host.example/?U0VDUkVUMQ==", "http://host.example/?…"),

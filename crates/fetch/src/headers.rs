@@ -107,12 +107,13 @@ fn value(url: &SafeUrl, name: &str, value: &str) -> Result<HeaderValue, FetchErr
     HeaderValue::try_from(value).map_err(|_| no_header(url, name))
 }
 
-/// The value is left out: it may be a secret.
+/// The value is left out: it may be a secret. So is what can be no name: it may be a value whose name was forgotten.
 fn no_header(url: &SafeUrl, name: &str) -> FetchError {
-    FetchError::Invalid {
-        url: url.clone(),
-        what: format!("{name:?} is no HTTP header"),
-    }
+    let what = match HeaderName::try_from(name) {
+        Ok(name) => format!("the value of {name:?} is none that a header may have"),
+        Err(_) => "a header has a name that is none".into(),
+    };
+    FetchError::Invalid { url: url.clone(), what }
 }
 
 #[cfg(test)]
@@ -328,7 +329,11 @@ mod tests {
             range: None,
         };
         let told = of(&options, &hop).unwrap_err().to_string();
-        assert!(told.contains("X-Token") && !told.contains("SECRET"), "{told}");
+        assert!(told.contains("x-token") && !told.contains("SECRET"), "{told}");
+        options.headers[0].name = "Bearer SECRET".into();
+        let told = of(&options, &hop).unwrap_err().to_string();
+        assert!(!told.contains("SECRET"), "{told}");
+        options.headers.clear();
         options.proxy = Some("http://me:SECRET@proxy.example:3128".into());
         options.referer = Some("https://page.example/watch?token=SECRET".into());
         let told = format!("{options:?}");

@@ -65,8 +65,10 @@ impl LocalFile {
         let io = |source| FetchError::File { url: url.clone(), source };
         let path = url.url().to_file_path().map_err(|()| refused("not the address of a local file"))?;
         if let Some(by) = &resource.named_by {
-            if by.url().scheme() != "file" {
-                return Err(refused("a remote document names a local file"));
+            match by.url().scheme() {
+                "file" => {}
+                "data" => return Err(refused("a text without a folder names a local file")),
+                _ => return Err(refused("a remote document names a local file")),
             }
             let root = policy.local_root.as_deref().ok_or_else(|| refused("no local folder is open"))?;
             if !is_below(&path, root).map_err(io)? {
@@ -182,6 +184,15 @@ mod tests {
         assert!(matches!(LocalFile::open(&policy, &above), Err(FetchError::Refused { .. })));
         let remote = Resource::new(Kind::Playlist, Url::parse("http://host.example/").unwrap()).names(Kind::Segment, url("a.ts"));
         assert!(matches!(LocalFile::open(&policy, &remote), Err(FetchError::Refused { .. })));
+        // Text that the user gives has no folder, wherever it came from.
+        let text = Resource::new(Kind::Document, Url::parse("data:,%23EXTM3U").unwrap());
+        for text in [
+            text.names(Kind::Segment, url("a.ts")),
+            text.names(Kind::Playlist, url("list.m3u8")).names(Kind::Key, url("a.ts")),
+        ] {
+            let allowed = text.named_by.as_ref().is_some_and(|by| by.url().scheme() == "file");
+            assert_eq!(LocalFile::open(&policy, &text).is_ok(), allowed, "{:?}", text.named_by);
+        }
         let beyond = list
             .names(Kind::Segment, url("a.ts"))
             .with_range(Some(ByteRange { offset: 2, length: 5 }));

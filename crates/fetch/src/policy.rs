@@ -68,7 +68,7 @@ impl Policy {
         let Some(by) = named_by.map(SafeUrl::url) else {
             return Space::Machine;
         };
-        if self.allow_private || by.scheme() == "file" {
+        if self.allow_private || matches!(by.scheme(), "file" | "data") {
             return Space::Machine;
         }
         Space::of_host(by).unwrap_or_else(|| self.near().get(&by.origin()).copied().unwrap_or(Space::Public))

@@ -523,6 +523,10 @@ mod tests {
             ("http://host.example/U0VDUkVUMQ==/a", "http://host.example/*/a"),
             ("http://host.example/U0VDUkVUMQ%3D%3D/a", "http://host.example/*/a"),
             (
+                "http://host.example/eyJhbGciOiJIUzI1NiJ9.SECRET.SECRET/a",
+                "http://host.example/*/a",
+            ),
+            (
                 "http://host.example/a.ts;jsessionid=SECRET",
                 "http://host.example/a.ts;jsessionid=*",
             ),

@@ -108,6 +108,24 @@ fn addresses() -> Vec<Scenario> {
             ..refused("policy/private-addresses-on-request", list!("", "http://127.0.0.1/s/plain-ts/0.ts"))
         },
         Scenario {
+            name: "policy/text-on-standard-input-names-a-file",
+            input: Input::Stdin(list!("", "file:///etc/hostname")),
+            outcome: Outcome::Nothing,
+            exit: 5,
+            says: vec!["a text without a folder names a local file"],
+            ..Scenario::default()
+        },
+        Scenario {
+            name: "policy/text-in-a-data-url-names-a-file",
+            input: Input::Url(
+                "data:application/vnd.apple.mpegurl,%23EXTM3U%0A%23EXT-X-TARGETDURATION:2%0A%23EXTINF:2,%0Afile:///etc/hostname%0A%23EXT-X-ENDLIST%0A",
+            ),
+            outcome: Outcome::Nothing,
+            exit: 5,
+            says: vec!["a text without a folder names a local file"],
+            ..Scenario::default()
+        },
+        Scenario {
             name: "policy/local-playlist-names-any-address",
             input: Input::File("list.m3u8", list!("", "{{origin}}/s/plain-ts/0.ts")),
             outcome: Outcome::Concatenation(Reference::some("high-ts", &[0])),
@@ -365,6 +383,13 @@ fn secrets() -> Vec<Scenario> {
             outcome: Outcome::Nothing,
             hides: vec!["SECRET"],
             ..across("policy/no-secret-is-told-of-a-header-without-a-colon")
+        },
+        Scenario {
+            args: vec!["-H", "Bearer SECRET:SECRET"],
+            exit: 2,
+            outcome: Outcome::Nothing,
+            hides: vec!["SECRET"],
+            ..across("policy/no-secret-is-told-of-a-header-without-a-name")
         },
         Scenario {
             args: vec!["--proxy", "http://user:SECRET@[broken"],
