@@ -199,6 +199,34 @@ impl Hls {
         Some((lane, name))
     }
 
+    /// Notes a unit that is in the folder already, by so many bytes in a file of this name, or that is missing: the playlists tell of
+    /// it, and nothing is written.
+    pub fn note_known<P>(&mut self, track: TrackId, item: &Item<P>, known: Option<(u64, &str)>) {
+        let extension = |name: &str| name.rsplit_once('.').map(|(_, extension)| extension.to_owned()).unwrap_or_default();
+        let told = match (item, known) {
+            (Item::Init { .. }, Some((_, name))) => Told::Init {
+                extension: extension(name),
+            },
+            (Item::Init { .. }, None) => return,
+            (Item::Segment { info, .. }, Some((bytes, name))) => Told::Segment {
+                place: Place::of(info),
+                bytes,
+                extension: extension(name),
+            },
+            (Item::Segment { info, .. }, None) => Told::Gap {
+                place: Place::of(info),
+                segments: 1,
+            },
+            (Item::Gap { info, segments, .. }, _) => Told::Gap {
+                place: Place::of(info),
+                segments: *segments,
+            },
+        };
+        if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.id == track) {
+            lane.note(&told);
+        }
+    }
+
     pub(crate) fn mark_saved(&mut self) {
         self.told.clear();
     }

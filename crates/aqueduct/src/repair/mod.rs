@@ -9,6 +9,7 @@
 mod fill;
 mod matching;
 mod mend;
+mod playlists;
 mod remake;
 
 use std::collections::BTreeMap;
@@ -350,8 +351,8 @@ impl Damage {
         Ok(())
     }
 
-    /// Names what a folder does not get in a repair: playlists, and what they would have to name.
-    fn refuse(&self, repaired: &mut Repaired) {
+    /// Names what a folder does not get in a repair: `playlists` that are not there, and what they would have to name.
+    fn refuse(&self, playlists: bool, repaired: &mut Repaired) {
         let again = "only the whole stream makes it whole, fetched again under another name";
         for what in std::mem::take(&mut repaired.whole).first {
             repaired.left.add(format!("{what}: {again}"));
@@ -363,8 +364,9 @@ impl Damage {
             );
             repaired.left.add(what);
         }
-        if self.tail == Tail::Damaged {
-            repaired.left.add(format!("a playlist is damaged or gone: {again}"));
+        if !playlists {
+            let what = "a playlist is damaged or gone, and the stream as it is now does not make what it was";
+            repaired.left.add(format!("{what}: {again}"));
         }
     }
 
@@ -499,7 +501,8 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             repaired.whole.add(format!("segments that are there in part: {}", damage.cut));
         }
         if damage.is_folder() {
-            damage.refuse(&mut repaired);
+            let playlists = damage.tail == Tail::Sound || self.put_playlists(presentation, damage, &mut repaired).await?;
+            damage.refuse(playlists, &mut repaired);
             return Ok(repaired);
         }
         let state = State {

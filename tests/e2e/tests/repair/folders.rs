@@ -202,6 +202,52 @@ async fn repair_fetches_the_files_of_a_folder_that_are_damaged_or_gone_and_no_ot
 }
 
 #[tokio::test]
+async fn playlists_that_are_damaged_or_gone_are_made_again_without_a_segment() {
+    for (path, lost) in [
+        ("/s/plain-ts/index.m3u8", None),
+        ("/s/plain-ts/index.m3u8", Some("*/2.ts")),
+        ("/s/plain-ts/index.m3u8", Some("*/0.ts")),
+        ("/s/gap/index.m3u8", None),
+        ("/s/discontinuity/index.m3u8", None),
+        ("/s/alternate-audio-fmp4/index.m3u8", None),
+        ("/s/aes-rotation-sequence-iv/index.m3u8", None),
+        ("/s/variants/index.m3u8", None),
+    ] {
+        let place = format!("{path} without {lost:?}");
+        let rules = lost.map(|lost| Rule::new(lost, Fault::status(404))).into_iter().collect();
+        let code = if lost.is_some() { 3 } else { 0 };
+        let bench = made(path, rules, code).await;
+        bench.server.set_rules(Vec::new());
+        let whole = tree(&bench.path("film"));
+        let playlists: Vec<_> = whole
+            .iter()
+            .filter(|(name, _)| name.ends_with(".m3u8"))
+            .map(|(name, _)| name)
+            .collect();
+        let before = bench.segments();
+        for (number, name) in playlists.iter().enumerate() {
+            let name = format!("film/{name}");
+            if number == 0 {
+                std::fs::remove_file(bench.path(&name)).unwrap();
+            } else {
+                bench.write(&name, b"#EXTM3U\n");
+            }
+        }
+        let repaired = bench.run(&["repair", "film"]).await;
+        expect(&repaired, code, &format!("places mended: {}", playlists.len()));
+        assert!(tree(&bench.path("film")) == whole, "{place}: {}", repaired.stderr);
+        assert_eq!(bench.segments(), before, "{place}: {}", repaired.stderr);
+        assert_eq!(bench.names(), ["film", REPORT], "{place}");
+    }
+    // Those of another stream are others.
+    let bench = made("/s/plain-ts/index.m3u8", Vec::new(), 0).await;
+    bench.write("film/index.m3u8", b"#EXTM3U\n");
+    let url = bench.server.url("/s/low-ts/index.m3u8");
+    expect(&bench.run(&["repair", "film", &url]).await, 2, "another stream");
+    assert_eq!(bench.read("film/index.m3u8"), b"#EXTM3U\n");
+}
+
+#[tokio::test]
 async fn what_a_repair_does_not_give_to_a_folder_is_named() {
     let bench = made("/s/plain-ts/index.m3u8", vec![Rule::new("*/2.ts", Fault::status(404))], 3).await;
     bench.server.set_rules(Vec::new());
@@ -213,9 +259,6 @@ async fn what_a_repair_does_not_give_to_a_folder_is_named() {
         "not mended: missing segments: 1: the playlists of a folder are not written anew",
     );
     expect(&bench.run(&["verify", "film"]).await, 3, "missing: segment 2 of track 0");
-    bench.write("film/video/index.m3u8", b"#EXTM3U\n");
-    let changed = bench.run(&["repair", "film"]).await;
-    expect(&changed, 1, "not mended: a playlist is damaged or gone");
     // Another stream does not mend it.
     let bench = made("/s/plain-ts/index.m3u8", Vec::new(), 0).await;
     bench.write("film/video/00004.ts", b"something else");
