@@ -100,6 +100,7 @@ fn harmless() -> Vec<Scenario> {
         ("dripping", vec![Fault::Trickle { bytes_per_second: 200_000 }]),
         ("ignored-range", vec![Fault::IgnoreRange]),
         ("short-range", vec![Fault::CapRange { bytes: 20_000 }]),
+        ("tiny-range", vec![Fault::CapRange { bytes: 1500 }]),
         (
             "failed-range",
             vec![Fault::FailRange {

@@ -437,6 +437,37 @@ fn cookies() -> Vec<Scenario> {
             asked: vec![Asked::exactly("*", 0)],
             ..without("policy/cookies-that-are-none", "{\"session\": \"SECRET\"}\n")
         },
+        // The address of one host sets them, for another host and for itself; its name is another host.
+        Scenario {
+            args: vec!["--insecure", "localhost", "--retries", "0", "--cookie-jar", "jar.txt"],
+            leaves: vec![("jar.txt", "127.0.0.1\tFALSE\t/\tFALSE\t0\tsession\t42\n")],
+            rules: vec![
+                Rule::new(
+                    "/p/cookie/v/index.m3u8",
+                    Fault::Headers(vec![("Set-Cookie".into(), "session=42; Domain=localhost".into())]),
+                ),
+                Rule::new(
+                    "/p/cookie/v/index.m3u8",
+                    Fault::Headers(vec![("Set-Cookie".into(), "session=42; Path=/".into())]),
+                ),
+                Rule::new(
+                    "/p/cookie/v/index.m3u8",
+                    Fault::Redirect {
+                        status: 302,
+                        to: "{{tls-name}}/p/cookie/v/index.m3u8".into(),
+                    },
+                )
+                .times(1),
+            ],
+            exit: 1,
+            outcome: Outcome::Nothing,
+            says: vec!["403"],
+            asked: vec![
+                Asked::exactly("/p/cookie/v/index.m3u8", 1).with("host", "localhost"),
+                Asked::exactly("*", 0).with("cookie", ""),
+            ],
+            ..to_ts("policy/cookies-do-not-follow-a-redirect", "/p/cookie/v/index.m3u8")
+        },
         Scenario {
             args: vec!["--cookie-jar", "jar.txt"],
             leaves: vec![(
