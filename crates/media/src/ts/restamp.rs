@@ -96,7 +96,7 @@ impl Restamper {
     ///
     /// It lasts for `duration`, as its playlist says.
     pub fn segment(&mut self, discontinuity_sequence: u64, duration: Duration, bytes: &mut [u8]) -> bool {
-        let mut found = self.read(bytes);
+        let (mut found, counters) = self.read(bytes);
         let is_new = self
             .given
             .replace(discontinuity_sequence)
@@ -110,7 +110,9 @@ impl Restamper {
         }
         self.place(bytes, &mut found);
         if !self.moves {
-            self.count(bytes);
+            for (pid, counter) in (0..NULL_PID).zip(counters).filter(|(_, counter)| *counter != NO_COUNTER) {
+                self.counted(pid, counter);
+            }
             return false;
         }
         self.write(bytes, &found)
@@ -129,19 +131,30 @@ impl Restamper {
         self.timeline.stats()
     }
 
-    /// Finds PES packets with their times, and takes note of the tables on the way.
-    fn read(&mut self, bytes: &[u8]) -> Vec<Stamped> {
-        let mut found = Vec::new();
+    /// Finds PES packets with their times, and takes note of the tables on the way. Also gives the last counter of each PID.
+    fn read(&mut self, bytes: &[u8]) -> (Vec<Stamped>, Vec<u8>) {
+        let (mut found, mut counters) = (Vec::new(), vec![NO_COUNTER; usize::from(NULL_PID) + 1]);
         for (at, packet) in packets(bytes) {
+            let pid = pid(packet);
+            if let Some(counter) = counters.get_mut(usize::from(pid)) {
+                *counter = packet[3] & 0xf;
+            }
+            let is_table = self.is_table(pid);
+            if packet[1] & 0x40 == 0 && !is_table {
+                continue;
+            }
             let parsed = Packet::parse(packet);
             let Some(payload) = parsed.payload.filter(|_| !parsed.error && !parsed.scrambled) else {
                 continue;
             };
-            if parsed.pid == PAT_PID || self.programs.list().iter().any(|program| program.pid == parsed.pid) {
+            if is_table {
                 self.table(&parsed, payload);
+                if parsed.unit_start {
+                    self.version(&mut packet.clone());
+                }
                 continue;
             }
-            if !parsed.unit_start || payload.first_chunk() != Some(&[0, 0, 1]) {
+            if payload.first_chunk() != Some(&[0, 0, 1]) {
                 continue;
             }
             let Ok(header) = PesHeader::parse(payload) else { continue };
@@ -149,7 +162,7 @@ impl Restamper {
             found.push(Stamped {
                 packet: at,
                 header: at + PACKET - payload.len(),
-                pid: parsed.pid,
+                pid,
                 stamps,
                 has_dts: payload.get(7).is_some_and(|flags| flags >> 6 == 3) && header.len >= 19,
                 stream: None,
@@ -161,7 +174,7 @@ impl Restamper {
         for stamped in &mut found {
             stamped.stream = self.streams.iter().position(|stream| stream.info.pid == stamped.pid);
         }
-        found
+        (found, counters)
     }
 
     fn table(&mut self, packet: &Packet<'_>, payload: &[u8]) {
@@ -280,24 +293,6 @@ impl Restamper {
                 stamped.by = by;
                 (stamped.pts, stamped.dts) = (time.pts.saturating_add(by), time.dts.saturating_add(by));
             }
-        }
-    }
-
-    /// Takes note of the counters and tables of a segment that stays as it is.
-    fn count(&mut self, bytes: &[u8]) {
-        let mut last = vec![NO_COUNTER; usize::from(NULL_PID) + 1];
-        for (_, packet) in packets(bytes) {
-            let pid = pid(packet);
-            if let Some(last) = last.get_mut(usize::from(pid)) {
-                *last = packet[3] & 0xf;
-            }
-            if packet[1] & 0x40 != 0 && self.is_table(pid) {
-                let mut same = *packet;
-                self.version(&mut same);
-            }
-        }
-        for (pid, counter) in (0..NULL_PID).zip(last).filter(|(_, counter)| *counter != NO_COUNTER) {
-            self.counted(pid, counter);
         }
     }
 
