@@ -262,6 +262,16 @@ pub fn write_failure(error: &str, files: &[&Path], command: &Command, out: &mut 
 pub fn write_repaired(before: &FileReport, repaired: &Repaired, file: &Path, out: &mut impl Write) -> io::Result<()> {
     let documents = &before.document().outputs;
     let anew = |number: usize| repaired.account.as_ref().filter(|_| number == before.number());
+    let folder = repaired.anew.as_ref();
+    // A unit of a folder that never came, and has come by now.
+    let come = |unit: &mut UnitDocument, place: u64| {
+        if let Some((piece, file)) = folder.and_then(|anew| anew.units.get(&place)) {
+            unit.fate = "written".into();
+            unit.why = None;
+            unit.piece = Some(piece.clone());
+            unit.file = Some(file.clone());
+        }
+    };
     let mut lost = 0_u64;
     for number in 0..documents.len() {
         let mut count = |fate: &str| lost += u64::from(matches!(fate, "failed" | "expired" | "cut"));
@@ -270,10 +280,15 @@ pub fn write_repaired(before: &FileReport, repaired: &Repaired, file: &Path, out
                 count(&UnitDocument::from(entry).fate);
                 Ok(())
             })?,
-            None => before.units_of::<Unreadable>(number, |unit| {
-                count(&unit.fate);
-                Ok(true)
-            })?,
+            None => {
+                let mut place = 0;
+                before.units_of::<Unreadable>(number, |mut unit| {
+                    come(&mut unit, place);
+                    place += 1;
+                    count(&unit.fate);
+                    Ok(true)
+                })?;
+            }
         }
     }
     let outcome = match before.document().outcome.as_str() {
@@ -315,9 +330,20 @@ pub fn write_repaired(before: &FileReport, repaired: &Repaired, file: &Path, out
             output(account, Some(file), Some(summary), out)?;
             continue;
         }
-        open_list(document, "units", out)?;
+        let mut document = document.clone();
+        if let Some(anew) = folder.filter(|_| number == before.number()) {
+            let sum = |rests: &[RestDocument]| rests.iter().map(|rest| rest.length).sum::<u64>();
+            let came: u64 = anew.units.values().map(|(piece, _)| piece.length).sum();
+            document.bytes = document.bytes.saturating_add(came).saturating_add(sum(&anew.rests));
+            document.bytes = document.bytes.saturating_sub(sum(&document.rests));
+            document.rests.clone_from(&anew.rests);
+        }
+        open_list(&document, "units", out)?;
         let mut count = 0;
-        before.units_of::<Unreadable>(number, |unit| {
+        before.units_of::<Unreadable>(number, |mut unit| {
+            if number == before.number() {
+                come(&mut unit, count as u64);
+            }
             separate(count, out)?;
             count += 1;
             serde_json::to_writer(&mut *out, &unit).map_err(io::Error::from)?;

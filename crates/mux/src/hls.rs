@@ -227,6 +227,19 @@ impl Hls {
         }
     }
 
+    /// Notes a segment that was missing and came, and gives the name of its file in the folder; `None` where it is of no kind that HLS
+    /// has.
+    pub fn note_filled(&mut self, track: TrackId, info: &SegmentInfo, bytes: &[u8]) -> Option<String> {
+        let told = Told::Segment {
+            place: Place::of(info),
+            bytes: bytes.len() as u64,
+            extension: extension(bytes)?.into(),
+        };
+        let lane = self.lanes.iter_mut().find(|lane| lane.id == track)?;
+        let name = lane.note(&told);
+        Some(format!("{}/{name}", lane.folder))
+    }
+
     pub(crate) fn mark_saved(&mut self) {
         self.told.clear();
     }

@@ -69,7 +69,25 @@ impl MendingFolder {
         if made.len() as u64 != length || hex(&Sha256::digest(made)) != sha256 {
             return Ok(Put::Other);
         }
-        let part = with_suffix(&path, ".part");
+        self.write(&path, made).map(|()| Put::Mended)
+    }
+
+    /// Puts `made` in the place of the file `name`, whatever it had. `false` where that may be outside of the folder, or is no place
+    /// for a file. It blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`OutputError::Io`].
+    pub fn replace(&mut self, name: &str, made: &[u8]) -> Result<bool, OutputError> {
+        match self.file(name) {
+            Some(path) if !matches!(self.disk.there(&path), There::Folder | There::Other) => self.write(&path, made).map(|()| true),
+            _ => Ok(false),
+        }
+    }
+
+    /// Writes a file under another name, and gives it its own.
+    fn write(&mut self, path: &Path, made: &[u8]) -> Result<(), OutputError> {
+        let part = with_suffix(path, ".part");
         let written = || -> io::Result<()> {
             let folders: Vec<&Path> = path.ancestors().skip(1).take_while(|folder| **folder != *self.path).collect();
             folders.into_iter().rev().try_for_each(|folder| self.disk.make_folder(folder))?;
@@ -77,7 +95,7 @@ impl MendingFolder {
             file.set_len(0)?;
             write_all(&*file, 0, made)?;
             file.sync()?;
-            self.disk.rename(&part, &path)
+            self.disk.rename(&part, path)
         };
         if let Err(source) = written() {
             if matches!(self.disk.there(&part), There::File(_))
@@ -85,10 +103,10 @@ impl MendingFolder {
             {
                 tracing::warn!(path = %part.display(), %error, "what was begun could not be removed");
             }
-            return Err(OutputError::io(&path, "cannot be written", source));
+            return Err(OutputError::io(path, "cannot be written", source));
         }
-        self.is_changed(&path);
-        Ok(Put::Mended)
+        self.is_changed(path);
+        Ok(())
     }
 
     /// Cuts off what was appended to a file that had so many bytes. `true` if there was something.

@@ -23,6 +23,7 @@ use aqueduct_mux::{Account, Hls, Mp4, OutputError, Remaker, SampleWriter, is_unt
 use thiserror::Error;
 
 use self::fill::Around;
+pub(crate) use self::playlists::Anew;
 use crate::verify::{Judgement, judge};
 use crate::{Error, FileReport, Found, Pipeline, ReportError, UnitDocument, VerifyError, folder};
 
@@ -180,6 +181,8 @@ pub struct Repaired {
     pub account: Option<Account>,
     /// What its muxer says, where it was made anew.
     pub summary: Option<Summary>,
+    /// What is told anew of a folder that has more than it had.
+    pub(crate) anew: Option<Anew>,
     /// What only the whole stream mends.
     whole: Found<String>,
 }
@@ -351,15 +354,16 @@ impl Damage {
         Ok(())
     }
 
-    /// Names what a folder does not get in a repair: `playlists` that are not there, and what they would have to name.
-    fn refuse(&self, playlists: bool, repaired: &mut Repaired) {
+    /// Names what a folder does not get in a repair: playlists, unless all `playlists` are there, and what is missing, unless it was
+    /// `asked` for.
+    fn refuse(&self, playlists: bool, asked: bool, repaired: &mut Repaired) {
         let again = "only the whole stream makes it whole, fetched again under another name";
         for what in std::mem::take(&mut repaired.whole).first {
             repaired.left.add(format!("{what}: {again}"));
         }
-        if self.missing > 0 {
+        if self.missing > 0 && !asked {
             let what = format!(
-                "missing segments: {}: the playlists of a folder are not written anew: {again}",
+                "missing segments: {}: the rest of the folder is not sound, or the stream is live, and its window has moved on: {again}",
                 self.missing
             );
             repaired.left.add(what);
@@ -501,8 +505,8 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             repaired.whole.add(format!("segments that are there in part: {}", damage.cut));
         }
         if damage.is_folder() {
-            let playlists = damage.tail == Tail::Sound || self.put_playlists(presentation, damage, &mut repaired).await?;
-            damage.refuse(playlists, &mut repaired);
+            let (playlists, asked) = self.complete_folder(presentation, damage, &mut repaired).await?;
+            damage.refuse(playlists, asked, &mut repaired);
             return Ok(repaired);
         }
         let state = State {

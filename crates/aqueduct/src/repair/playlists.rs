@@ -1,119 +1,250 @@
-//! Putting the playlists of a folder in their places again: they are made of what the stream and the report tell of its units,
-//! without fetching any of these.
+//! Completing a folder: its playlists are made again of what the stream and the report tell of its units, without fetching any of
+//! these; segments that never came are fetched, and the playlists name them then.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use aqueduct_core::{Decrypt, Fetch, Item, Mux, Presentation, Receiver, Resolve, Resource, Sender, Stop, TrackId, WriteAt};
+use aqueduct_core::{Clear, Decrypt, Fetch, Item, Mux, Presentation, Receiver, Resolve, Resource, Sender, Stop, TrackId, WriteAt};
 use aqueduct_fetch::{OnMissing, Permits};
 use aqueduct_mux::{Hls, MendingFolder, Put, file_within, leads_within};
+use sha2::{Digest, Sha256};
 
 use super::matching::{Matched, Matcher};
-use super::{Damage, RepairError, Repaired};
+use super::{Damage, RepairError, Repaired, Tail};
+use crate::error::numbers;
 use crate::resume::Beyond;
-use crate::{Error, Pipeline, RestDocument};
+use crate::verify::hex;
+use crate::{Error, Found, Piece, Pipeline, RestDocument};
 
-/// A unit, and if the folder has it, how many bytes in which file.
-type Known = (Item<Resource>, Option<(u64, String)>);
-/// A playlist by its name.
-type Text = (Arc<str>, Vec<u8>);
+/// A unit as the stream names it.
+struct Named {
+    item: Item<Resource>,
+    /// How many bytes the folder has of it, and in which file.
+    known: Option<(u64, String)>,
+    /// Its place among the units of the report, where it never came: it is fetched.
+    lacking: Option<u64>,
+}
+
+/// What became of a folder.
+#[derive(Default)]
+struct Completed {
+    mended: u64,
+    /// All playlists are as they should be.
+    whole: bool,
+    anew: Option<Anew>,
+    left: Found<String>,
+}
+
+/// What a report is to tell of a folder that has more than it had.
+#[derive(Debug, Default)]
+pub(crate) struct Anew {
+    /// Segments that came, by their places among the units of the report.
+    pub(crate) units: std::collections::BTreeMap<u64, (Piece, String)>,
+    pub(crate) rests: Vec<RestDocument>,
+}
 
 impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
-    /// Puts damaged playlists in their places again, if what is made now is what they were. Whether all of them are there then.
-    pub(super) async fn put_playlists(
+    /// Fetches the segments of a folder that never came, if the rest of it is sound, and puts playlists that are others in their
+    /// places. Whether all playlists are as they should be then, and whether what is missing was asked for.
+    pub(super) async fn complete_folder(
         &self,
         presentation: &Presentation,
         damage: &Damage,
         repaired: &mut Repaired,
-    ) -> Result<bool, RepairError> {
+    ) -> Result<(bool, bool), RepairError> {
         let mut own = presentation.clone();
         own.tracks.retain(|track| damage.is_lane(track.id));
+        let is_sound = repaired.left.is_empty() && repaired.whole.is_empty();
+        // What a window moved on without is told of as one.
+        let fills = damage.missing > 0 && is_sound && damage.lacks.segments.iter().all(|(_, _, segments)| *segments == 1);
+        if damage.tail == Tail::Sound && !fills {
+            return Ok((true, false));
+        }
         if own.tracks.is_empty() || own.tracks.iter().any(|track| track.live) {
-            return Ok(false);
+            return Ok((damage.tail == Tail::Sound, false));
         }
         let mut stages = self.stages(OnMissing::Gap);
-        let (mut lanes, mut unused) = (Vec::new(), Vec::new());
+        let mut lanes = Vec::new();
         let permits = Permits::split(self.common.options.concurrency, own.tracks.len());
         for (track, permits) in own.tracks.iter().zip(permits) {
             let matcher = Matcher::new(&damage.report, track.id, track.live).await?;
-            let (telling, told) = aqueduct_core::channel(64);
+            let (telling, told) = aqueduct_core::channel(1);
             let expected = track.segments.unwrap_or_default();
-            // Nothing is handed on to be fetched.
-            unused.push(stages.spawn_through(track, permits, |items, outlet, stop| {
-                tell(matcher, expected, items, telling, outlet, stop)
-            }));
-            lanes.push((track.id, told));
+            let fetched = stages.spawn_through(track, permits, |items, outlet, stop| {
+                tell(matcher, fills, expected, items, telling, outlet, stop)
+            });
+            lanes.push((track.id, told, fetched));
         }
         let (folder, rests) = (damage.file.clone(), damage.report.output().rests.clone());
-        let sink = tokio::task::spawn_blocking(move || make(&own, lanes).and_then(|made| put(&folder, &rests, &made)));
-        let (mended, whole) = self.join(stages, sink).await?;
-        drop(unused);
-        repaired.mended += mended;
-        Ok(whole)
+        let sink = tokio::task::spawn_blocking(move || complete(&own, lanes, &folder, &rests));
+        let completed = self.join(stages, sink).await?;
+        repaired.mended += completed.mended;
+        repaired.filled += completed.anew.as_ref().map_or(0, |anew| anew.units.len() as u64);
+        repaired.anew = completed.anew;
+        repaired.left.append(completed.left, |left| left);
+        Ok((completed.whole, fills))
     }
 }
 
-/// The stage that tells what each unit is that the stream has.
+/// The stage that tells what each unit is, and hands on those that never came.
 async fn tell(
     mut matcher: Matcher,
+    fills: bool,
     expected: u64,
     items: Receiver<Item<Resource>>,
-    telling: Sender<Known>,
-    unused: Sender<Item<Resource>>,
+    telling: Sender<Option<Named>>,
+    outlet: Sender<Item<Resource>>,
     stop: Stop,
 ) -> Result<Beyond, Error> {
-    let mut came = 0;
+    let (mut came, mut section) = (0, None);
     while let Ok(item) = items.recv().await {
         came += match &item {
             Item::Init { .. } => 0,
             Item::Segment { .. } => 1,
             Item::Gap { segments, .. } => *segments,
         };
-        let known = match matcher.find(&item, |_, _| {}).await? {
-            Matched::Unit(_, unit) => unit.piece.map(|piece| piece.length).zip(unit.file),
-            Matched::New => None,
+        let (number, known) = match matcher.find(&item, |_, _| {}).await? {
+            Matched::Unit(number, unit) => (Some(number), unit.piece.map(|piece| piece.length).zip(unit.file)),
+            Matched::New => (None, None),
         };
-        if telling.send((item, known)).await.is_err() {
+        let is_lacking = fills && known.is_none() && matches!(item, Item::Segment { .. });
+        let lacking = number.filter(|_| is_lacking);
+        // First to the fetcher: whoever is told of it waits for what it brings.
+        let out = match (&item, lacking) {
+            (Item::Init { .. }, _) => {
+                section = Some(item.clone());
+                Vec::new()
+            }
+            (_, Some(_)) => section.take().into_iter().chain([item.clone()]).collect(),
+            _ => Vec::new(),
+        };
+        for item in out {
+            if outlet.send(item).await.is_err() {
+                return Ok(Beyond::default());
+            }
+        }
+        if telling.send(Some(Named { item, known, lacking })).await.is_err() {
             return Ok(Beyond::default());
         }
     }
-    drop(unused);
     if stop.is_draining() {
         return Ok(Beyond::default());
     }
     if came != expected {
         return Err(Error::Lost { came, expected });
     }
-    matcher.finish().map(|()| Beyond::default())
+    matcher.finish()?;
+    // Without a reader there is nobody to tell.
+    let _ = telling.send(None).await;
+    Ok(Beyond::default())
 }
 
-/// The playlists of a folder with these units, by their names.
-fn make(presentation: &Presentation, lanes: Vec<(TrackId, Receiver<Known>)>) -> Result<Vec<Text>, RepairError> {
+/// A playlist by its name.
+type Text = (Arc<str>, Vec<u8>);
+/// A track, what its stream names, `None` behind the last, and what is fetched of that.
+type Lane = (TrackId, Receiver<Option<Named>>, Receiver<Item<Clear>>);
+
+/// Puts what comes into the folder, and then the playlists. It blocks.
+fn complete(own: &Presentation, lanes: Vec<Lane>, folder: &Path, rests: &[RestDocument]) -> Result<Completed, RepairError> {
     let unfit = |error: &aqueduct_core::MuxError| RepairError::Unfit { what: error.to_string() };
     let mut muxer = Hls::default();
-    muxer.begin(presentation, true).map_err(|error| unfit(&error))?;
-    for (track, told) in lanes {
-        while let Ok((item, known)) = told.recv_blocking() {
-            muxer.note_known(track, &item, known.as_ref().map(|(bytes, file)| (*bytes, file.as_str())));
+    muxer.begin(own, true).map_err(|error| unfit(&error))?;
+    let mut mending = MendingFolder::open(folder)?;
+    let (mut completed, mut anew) = (Completed::default(), Anew::default());
+    for (track, named, fetched) in lanes {
+        loop {
+            let Named { item, known, lacking } = match named.recv_blocking() {
+                Ok(Some(named)) => named,
+                Ok(None) => break,
+                // A stage failed, and says why.
+                Err(_) => return Err(Error::Stopped.into()),
+            };
+            let came = lacking.map(|number| fetch(&fetched).map(|came| (number, came))).transpose()?;
+            match (came, &item) {
+                (Some((number, Ok(payload))), Item::Segment { info, .. }) => {
+                    let bytes = payload.as_slice();
+                    let name = muxer.note_filled(track, info, bytes);
+                    let Some(name) = name.filter(|_| !bytes.is_empty()) else {
+                        let what = format!("segment {} of {track} is of no kind that HLS has", info.msn);
+                        return Err(RepairError::Unfit { what });
+                    };
+                    if !mending.replace(&name, bytes)? {
+                        return Err(RepairError::Unfit {
+                            what: format!("{name} cannot stand in the folder"),
+                        });
+                    }
+                    anew.units.insert(number, (piece(bytes), name));
+                }
+                (Some((_, Err(why))), Item::Segment { info, .. }) => {
+                    completed.left.add(format!("{} of {track}: {why}", numbers(info.msn, 1)));
+                    muxer.note_known(track, &item, None);
+                }
+                _ => muxer.note_known(track, &item, known.as_ref().map(|(bytes, file)| (*bytes, file.as_str()))),
+            }
         }
     }
     let mut writes = Vec::new();
     muxer.finish(&mut writes).map_err(|error| unfit(&error))?;
-    let named = writes.into_iter().filter_map(|write| match write.at {
-        WriteAt::File(name) => Some((Arc::from(&*name), write.data.as_slice().to_vec())),
-        _ => None,
-    });
-    Ok(named.collect())
+    let made: Vec<Text> = writes
+        .into_iter()
+        .filter_map(|write| match write.at {
+            WriteAt::File(name) => Some((Arc::from(&*name), write.data.as_slice().to_vec())),
+            _ => None,
+        })
+        .collect();
+    completed.whole = true;
+    if anew.units.is_empty() {
+        put(&mut mending, folder, rests, &made, &mut completed)?;
+    } else {
+        for (name, text) in &made {
+            completed.whole &= mending.replace(name, text)?;
+            let Piece { offset, length, sha256 } = piece(text);
+            anew.rests.push(RestDocument {
+                file: name.to_string(),
+                offset,
+                length,
+                sha256,
+            });
+        }
+        completed.anew = Some(anew);
+    }
+    mending.finish()?;
+    Ok(completed)
 }
 
-/// Puts those that are others in their places. How many these were, and whether all are right now.
-fn put(folder: &Path, rests: &[RestDocument], made: &[Text]) -> Result<(u64, bool), RepairError> {
-    let mut mending = MendingFolder::open(folder)?;
-    let (mut mended, mut whole) = (0, true);
+/// What is fetched next; or why it is missing still.
+fn fetch(fetched: &Receiver<Item<Clear>>) -> Result<Result<Clear, String>, RepairError> {
+    loop {
+        match fetched.recv_blocking() {
+            Ok(Item::Segment { payload, .. }) => return Ok(Ok(payload)),
+            Ok(Item::Gap { cause, .. }) => return Ok(Err(cause.to_string())),
+            Ok(Item::Init { .. }) => {}
+            // A stage failed, and says why.
+            Err(_) => return Err(Error::Stopped.into()),
+        }
+    }
+}
+
+fn piece(bytes: &[u8]) -> Piece {
+    Piece {
+        offset: 0,
+        length: bytes.len() as u64,
+        sha256: hex(&Sha256::digest(bytes)),
+    }
+}
+
+/// Puts playlists that are others than they were in their places.
+fn put(
+    mending: &mut MendingFolder,
+    folder: &Path,
+    rests: &[RestDocument],
+    made: &[Text],
+    completed: &mut Completed,
+) -> Result<(), RepairError> {
     for rest in rests {
         let made = made.iter().find(|(name, _)| **name == *rest.file);
         let Some((_, text)) = made.filter(|_| rest.offset == 0) else {
-            whole = false;
+            completed.whole = false;
             continue;
         };
         let path = file_within(folder, &rest.file).filter(|path| leads_within(folder, path));
@@ -123,10 +254,9 @@ fn put(folder: &Path, rests: &[RestDocument], made: &[Text]) -> Result<(u64, boo
             continue;
         }
         match mending.put(&rest.file, rest.length, &rest.sha256, text)? {
-            Put::Mended => mended += 1,
-            _ => whole = false,
+            Put::Mended => completed.mended += 1,
+            _ => completed.whole = false,
         }
     }
-    mending.finish()?;
-    Ok((mended, whole))
+    Ok(())
 }
