@@ -10,6 +10,8 @@ use super::{Stats, packet::Packet};
 
 /// Packets that a break is judged by.
 const WINDOW: usize = 16;
+/// Boundaries in a row at which a counter went on that are no accident.
+const PROOF: u64 = 4;
 /// Fewer steps than these do not show that a stream is not counted at all.
 const LEAST_STEPS: usize = 8;
 
@@ -29,6 +31,8 @@ pub(super) enum Verdict {
     GoesOn,
     /// It is the first of a segment and begins a PES packet; the one before may have ended anywhere.
     Begins,
+    /// The same, and packets are missing in front of it, as this stream is counted across segments.
+    BeginsBehindLoss,
     /// Packets are missing in front of it.
     Breaks,
     /// The same packet again.
@@ -62,6 +66,9 @@ struct Boundaries {
     before: Option<u8>,
     /// Boundaries at which it went on, or started over where it did the last time.
     regular: u64,
+    /// How many of these came before the first that was not.
+    proved: u64,
+    is_odd: bool,
     /// Those at which it did neither, which count once as many are regular: a packager may start anywhere.
     odd: u64,
 }
@@ -71,18 +78,23 @@ impl Boundaries {
         self.before = self.first.take().or(self.before);
     }
 
-    /// The first packet of a segment comes.
-    fn begin(&mut self, last: Option<u8>, counter: u8, stats: &mut Stats) {
+    /// The first packet of a segment comes. Whether it is sure that packets are missing in front of it.
+    fn begin(&mut self, last: Option<u8>, counter: u8, stats: &mut Stats) -> bool {
         self.first = Some(counter);
-        let Some(last) = last else { return };
+        let Some(last) = last else { return false };
+        let mut is_sure = false;
         if counter == next(last) || Some(counter) == self.before {
             self.regular += 1;
+            self.proved += u64::from(!self.is_odd);
         } else if counter != 0 {
             self.odd += 1;
+            self.is_odd = true;
+            is_sure = self.proved >= PROOF;
         }
         if self.regular >= self.odd {
             stats.boundary_breaks += std::mem::take(&mut self.odd);
         }
+        is_sure
     }
 }
 
@@ -98,16 +110,18 @@ impl Continuity {
             self.count_again(packet.counter, stats);
             return Verdict::GoesOn;
         }
+        let mut behind_loss = false;
         if begins {
             // Within a PES packet a break is one like any other.
             let last = self.counter.filter(|_| packet.unit_start);
-            self.boundaries.begin(last, packet.counter, stats);
+            behind_loss = self.boundaries.begin(last, packet.counter, stats);
         } else if self.counter.is_none() {
             self.boundaries.first.get_or_insert(packet.counter);
         }
         let verdict = match self.counter {
             None => Verdict::GoesOn,
             Some(last) if packet.counter == next(last) => Verdict::GoesOn,
+            Some(_) if begins && packet.unit_start && behind_loss => Verdict::BeginsBehindLoss,
             Some(_) if begins && packet.unit_start => Verdict::Begins,
             // At most once, §2.4.3.3.
             Some(last) if packet.counter == last && !begins && !self.duplicated && self.last == payload => {

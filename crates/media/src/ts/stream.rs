@@ -193,6 +193,8 @@ impl Stream {
     ) {
         match verdict {
             Verdict::Breaks => self.lose(sink),
+            // The picture in progress lacks its end. Sound tells by its length.
+            Verdict::BeginsBehindLoss => self.cut(sink),
             Verdict::Repeats | Verdict::Held => return,
             Verdict::GoesOn | Verdict::Begins => {}
         }

@@ -310,6 +310,29 @@ fn a_segment_that_lacks_its_end_is_counted_where_counters_go_on() {
 }
 
 #[test]
+fn a_picture_that_a_segment_cuts_short_is_dropped_where_counters_have_always_gone_on() {
+    for (cut, is_dropped) in [(4, true), (1, false)] {
+        let mut damaged = segments();
+        let packets: Vec<_> = damaged[cut].chunks(PACKET).map(<[u8]>::to_vec).collect();
+        let begins = |packet: &[u8]| packet[1] & 0x40 != 0;
+        // From the middle of a picture on, video is gone, by no multiple of 16 packets.
+        let video: Vec<usize> = (0..packets.len()).filter(|at| pid(&packets[*at]) == VIDEO_PID).collect();
+        let is_middle = |at: &usize| !begins(&packets[video[*at]]) && !(video.len() - at).is_multiple_of(16);
+        let from = video[(0..video.len()).rev().find(is_middle).unwrap()];
+        let is_gone = |at: usize| at >= from && pid(&packets[at]) == VIDEO_PID;
+        let whole = (0..packets.len()).filter(|at| is_gone(*at) && begins(&packets[*at])).count();
+        damaged[cut] = (0..packets.len())
+            .filter(|at| !is_gone(*at))
+            .flat_map(|at| packets[at].clone())
+            .collect();
+        let found = demux_all(&damaged);
+        assert_eq!(found.stats.boundary_breaks, 1, "segment {cut}");
+        assert_eq!(found.stats.damaged_units, u64::from(is_dropped), "segment {cut}");
+        assert_eq!(found.video.len(), PICTURES - whole - usize::from(is_dropped), "segment {cut}");
+    }
+}
+
+#[test]
 fn a_pes_packet_that_a_segment_cuts_short_is_counted_by_its_length() {
     // Counters start over, so that the length alone can tell: the last packet of sound goes, then the last three of them.
     let stream = counted(&segments(), |_, within, _| within);
