@@ -76,6 +76,30 @@ const TS_VIDEO: &[Case] = &[
         streams: &[("v:0", H264), ("a:0", AAC)],
     },
     Case {
+        name: "h264-pyramid-across-the-wrap",
+        sources: &[PICTURES, SOUND],
+        encoder: &[
+            "-c:v",
+            "libx264",
+            "-x264-params",
+            "bframes=5:b-pyramid=normal:ref=4:keyint=24:b-adapt=0",
+            "-c:a",
+            "aac",
+            // 2^33 ticks are 95443.7 s.
+            "-output_ts_offset",
+            "95442",
+        ],
+        packaging: TS,
+        streams: &[("v:0", H264), ("a:0", AAC)],
+    },
+    Case {
+        name: "h264-variable-rate",
+        sources: &["testsrc2=s=128x96:r=25:d=1.4,select=not(mod(n\\,3))+not(mod(n\\,7))"],
+        encoder: &["-c:v", "libx264", "-vsync", "vfr", "-bf", "2"],
+        packaging: TS,
+        streams: &[("v:0", H264)],
+    },
+    Case {
         name: "h264-interlaced",
         sources: &["testsrc2=s=128x96:r=50:d=1.4,tinterlace=interleave_top,fieldorder=tff"],
         encoder: &["-c:v", "libx264", "-flags", "+ildct+ilme", "-x264-params", "tff=1:keyint=12"],
