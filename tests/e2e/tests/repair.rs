@@ -461,20 +461,20 @@ async fn a_report_cannot_lead_a_repair_outside_of_its_file() {
 
 #[tokio::test]
 async fn a_repair_that_is_killed_leaves_nothing_worse_than_before() {
-    let made = Made::new("out.ts", "/s/long/index.m3u8", &[]).await;
+    let made = Made::new("out.raw", "/s/long/index.m3u8", &[]).await;
     let places: Vec<usize> = (0..100).map(|msn| made.piece(0, msn).0 + 5000).collect();
     let damaged = made.flip(&places);
     made.bench.server.add_rule(Rule::new("*.ts", Fault::Delay { milliseconds: 20 }));
     let before = made.bench.segments();
     let mut command = e2e::binary::command(made.bench.folder()).unwrap();
-    let mut child = command.args(["repair", "out.ts", "--concurrency", "2"]).spawn().unwrap();
+    let mut child = command.args(["repair", "out.raw", "--concurrency", "2"]).spawn().unwrap();
     made.bench
         .server
         .stats()
         .wait_until(|tally| tally.count("*.ts") >= before + 30)
         .await;
     child.kill().await.unwrap();
-    let now = made.bench.read("out.ts");
+    let now = made.bench.read("out.raw");
     let others = now.iter().zip(&damaged).zip(&made.whole);
     assert!(others.clone().all(|((now, damaged), whole)| now == damaged || now == whole));
     let mended = now != damaged;
