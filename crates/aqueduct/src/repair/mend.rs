@@ -120,7 +120,11 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                     done = match ended.map_err(|error| RepairError::Run(panicked(error))) {
                         Ok(Ok(ended)) => Some(Some(ended)),
                         Ok(Err(error)) => {
-                            failed.get_or_insert(error.into());
+                            match error.into() {
+                                // A stage had it stop, and says why.
+                                RepairError::Run(Error::Stopped) => {}
+                                error => drop(failed.get_or_insert(error)),
+                            }
                             Some(None)
                         }
                         Err(error) => {
