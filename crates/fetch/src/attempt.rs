@@ -245,15 +245,29 @@ fn serves(reader: &Reader, resource: &Resource) -> bool {
     })
 }
 
-/// Checks that the resource is the version that is wanted.
+/// Checks that the resource is the version that is wanted, by what both answers tell: not every server of an origin sends a
+/// validator, or the same kind of one.
 fn check_version(resource: &Resource, url: &SafeUrl, memory: &Memory) -> Result<(), Failure> {
-    match &resource.version {
-        Some(wanted) if memory.version().is_some_and(|version| version != **wanted) => Err(Failure::OtherVersion(FetchError::Invalid {
+    let is_tag = |validator: &str| validator.starts_with('"');
+    let is_another = resource.version.as_deref().is_some_and(|wanted| match length_of(wanted) {
+        Some(length) => memory.total.is_some_and(|total| total != length),
+        None => {
+            let validator = memory.validator.as_deref();
+            validator.is_some_and(|validator| is_tag(validator) == is_tag(wanted) && validator != wanted)
+        }
+    });
+    if is_another {
+        return Err(Failure::OtherVersion(FetchError::Invalid {
             url: url.clone(),
             what: "it changed on the server while it was fetched".into(),
-        })),
-        _ => Ok(()),
+        }));
     }
+    Ok(())
+}
+
+/// The length that stands for a version without a validator.
+fn length_of(version: &str) -> Option<u64> {
+    version.strip_suffix(" bytes")?.parse().ok()
 }
 
 /// The resource is no longer the one that was begun.
@@ -465,4 +479,42 @@ fn validator(headers: &HeaderMap) -> Option<String> {
         .filter(|etag| etag.starts_with('"'))
         .or_else(|| text(headers, header::LAST_MODIFIED))
         .map(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use aqueduct_core::Kind;
+    use url::Url;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_another_by_what_both_answers_tell() {
+        for (wanted, validator, total, is_another) in [
+            (Some("\"a\""), Some("\"a\""), Some(5), false),
+            (Some("\"a\""), Some("\"b\""), Some(5), true),
+            (Some("\"a\""), None, Some(5), false),
+            (Some("5 bytes"), Some("\"a\""), Some(5), false),
+            (Some("5 bytes"), Some("\"a\""), Some(6), true),
+            (Some("5 bytes"), None, None, false),
+            (Some("Thu, 01 Jan 1970 00:00:00 GMT"), Some("\"a\""), Some(5), false),
+            (
+                Some("Thu, 01 Jan 1970 00:00:00 GMT"),
+                Some("Thu, 01 Jan 1970 00:00:01 GMT"),
+                Some(5),
+                true,
+            ),
+            (None, Some("\"a\""), Some(5), false),
+        ] {
+            let mut resource = Resource::new(Kind::Segment, Url::parse("http://host.example/a").unwrap());
+            resource.version = wanted.map(Into::into);
+            let memory = Memory {
+                validator: validator.map(str::to_owned),
+                total,
+                ..Memory::default()
+            };
+            let checked = check_version(&resource, &resource.url, &memory);
+            assert_eq!(checked.is_err(), is_another, "{wanted:?}, then {validator:?} and {total:?}");
+        }
+    }
 }
