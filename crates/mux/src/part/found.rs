@@ -1,16 +1,18 @@
 //! What an earlier run, or somebody else, left where an output is to stand.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use aqueduct_core::{Presentation, Track};
 
 use super::Replace;
 use super::body::Shape;
-use super::names::{first, paths, target_of};
+use super::names::{first, numbered, paths, target_of};
 use crate::OutputError;
 use crate::journal::disk::{Disk, RealDisk, There};
 use crate::journal::job::{Job, JobTrack};
-use crate::journal::survey::{Left, Survey, checkpoints};
+use crate::journal::record::Record;
+use crate::journal::survey::{Left, Survey, checkpoints, records};
 
 /// How many names of a folder are looked at to find what an earlier run left, and how many journals are read.
 const MOST_NAMES: usize = 10_000;
@@ -118,7 +120,13 @@ fn look_for_numbered(disk: &dyn Disk, target: &Path, replace: Replace) -> Result
         interrupted: Some(length), ..
     }) = left
     {
-        return Ok((Found::Interrupted(length), true));
+        let named = named(disk, target, length).map_err(|source| OutputError::io(&journal, "cannot be read", source))?;
+        if let Some((path, _)) = named.iter().find(|(_, changed)| *changed).filter(|_| replace != Replace::All) {
+            return Err(OutputError::Exists { path: path.clone() });
+        }
+        if !named.is_empty() || disk.there(&part) != There::Nothing {
+            return Ok((Found::Interrupted(length), true));
+        }
     }
     let first = first(target);
     match disk.there(&first) {
@@ -133,6 +141,31 @@ fn look_for_numbered(disk: &dyn Disk, target: &Path, replace: Replace) -> Result
         (true, true) => (Found::Journal, ours),
         (true, false) => (Found::Nothing, ours),
     })
+}
+
+/// The numbered files that an interruption gave their names, as far as they are there, and whether they have another length than
+/// they were given: then they are somebody else's by now. `length` is that of all of them.
+fn named(disk: &dyn Disk, target: &Path, length: u64) -> io::Result<Vec<(PathBuf, bool)>> {
+    let journal = disk.read(&paths(target).1)?;
+    let (mut records, mut begun) = (records(&*journal, u64::MAX)?, Vec::<(String, u64)>::new());
+    while let Some(record) = records.next()? {
+        if let Record::File { name, start } = record {
+            // What was cut off since does not count.
+            while begun.last().is_some_and(|(_, before)| *before >= start) {
+                begun.pop();
+            }
+            begun.push((name, start));
+        }
+    }
+    let ends = begun.iter().skip(1).map(|(_, start)| *start).chain([length]);
+    let files = begun.iter().zip(ends).filter_map(|((name, start), end)| {
+        let path = numbered(target, name);
+        match path.as_deref().map(|path| disk.there(path)) {
+            Some(There::File(now)) => Some((path?, now != end.saturating_sub(*start))),
+            _ => None,
+        }
+    });
+    Ok(files.collect())
 }
 
 /// What stands at the path is of another kind than the output.
@@ -169,7 +202,7 @@ pub fn can_go_on(target: &Path) -> bool {
     if !journal.symlink_metadata().is_ok_and(|there| there.is_file() && there.len() > 0) {
         return false;
     }
-    let has_state = || -> std::io::Result<bool> {
+    let has_state = || -> io::Result<bool> {
         let journal = RealDisk.read(&journal)?;
         Ok(match Left::of(&*journal)? {
             Left::Journal(survey) if survey.interrupted.is_none() && RealDisk.there(&part) == There::Nothing => false,

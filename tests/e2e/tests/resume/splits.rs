@@ -108,3 +108,38 @@ async fn a_file_of_somebody_else_is_not_replaced_and_what_was_fetched_is_kept() 
     let over = [&args("film.mp4")[..4], &["--overwrite"]].concat();
     expect(&bench.fetch(&over, "/s/low-ts/index.m3u8").await, 0, "whole");
 }
+
+#[tokio::test]
+async fn what_somebody_made_of_the_files_of_an_interrupted_split_is_not_written_over() {
+    type Change<'a> = &'a dyn Fn(&Bench);
+    let path = "/s/long/index.m3u8";
+    let cases: [(&str, Change<'_>, i32, &str); 2] = [
+        (
+            "one of them is another",
+            &|bench| bench.write("film.002.ts", b"precious"),
+            2,
+            "film.002.ts is there already",
+        ),
+        (
+            "they are gone",
+            &|bench| {
+                files(bench)
+                    .iter()
+                    .for_each(|(name, _)| std::fs::remove_file(bench.path(name)).unwrap());
+            },
+            0,
+            "whole",
+        ),
+    ];
+    for (rule, change, code, says) in cases {
+        let bench = Bench::new(vec![Rule::new("*.ts", Fault::Delay { milliseconds: 20 })]);
+        let args = [&args("film.ts")[..], &["--concurrency", "2", "--buffer", "70K"]].concat();
+        expect(&bench.interrupted(&args, path, 5).await, 130, "interrupted");
+        assert!(files(&bench).len() > 2, "{:?}", bench.names());
+        change(&bench);
+        let before = files(&bench);
+        expect(&bench.fetch(&args, path).await, code, says);
+        let expected = if code == 0 { whole("film.ts", path).await } else { before };
+        assert!(files(&bench) == expected, "{rule}: {:?}", bench.names());
+    }
+}
