@@ -258,19 +258,20 @@ impl Entry {
     }
 }
 
-/// A URL without what may be secret or change from one day to the next: user name, query, fragment, and tokens in the path. Of any
-/// other value of a `name=value` in the path a byte of its digest stays, which tells most streams apart and is too little to find the
-/// value by. What a `data:` URL holds is named by its digest.
+/// A URL without what may be secret or change from one day to the next: user name, query, fragment, and in the path a token
+/// that is a list of an expiry, a scope and a MAC. Of any other value of a `name=value` in the path, and of what a `data:` URL
+/// holds, the beginning of a digest stays: it may be all that tells two streams apart.
 pub(crate) fn address(url: &SafeUrl) -> String {
     let url = url.url();
     if url.scheme() == "data" {
         return format!("data:sha256-{}", hex(&Sha256::digest(url.as_str())[..16]));
     }
+    let digest = |value: &str| hex(&Sha256::digest(value)[..16]);
     let segments = url.path().split('/').map(|segment| match SafeUrl::named_value(segment) {
-        // The padding of what is a token as a whole.
-        Some((_, value)) if unpadded(value).is_empty() => Cow::Borrowed("*"),
-        Some((name, value)) if is_token(name, value) => Cow::Owned(format!("{name}=*")),
-        Some((name, value)) => Cow::Owned(format!("{name}=*{}", hex(&Sha256::digest(value)[..1]))),
+        Some((name, _)) if is_token(segment) => Cow::Owned(format!("{name}=*")),
+        // The padding of what is a value as a whole.
+        Some((_, value)) if unpadded(value).is_empty() => Cow::Owned(format!("*{}", digest(segment))),
+        Some((name, value)) => Cow::Owned(format!("{name}=*{}", digest(value))),
         None => Cow::Borrowed(segment),
     });
     let path = segments.collect::<Vec<_>>().join("/");
@@ -293,15 +294,10 @@ fn key_address(url: &SafeUrl) -> String {
     }
 }
 
-/// Whether `name=value` in a path is what lets somebody in, and not what tells one stream from another: by its name, as a list
-/// of several values (`exp=…~acl=…~hmac=…`), or by its length.
-fn is_token(name: &str, value: &str) -> bool {
-    const WHOLE: [&str; 10] = ["e", "h", "hash", "key", "md5", "s", "sid", "st", "t", "ttl"];
-    const PARTS: [&str; 9] = ["auth", "exp", "hdn", "hmac", "pass", "policy", "sess", "sig", "token"];
-    const LONG: usize = 24;
-    let name = name.to_ascii_lowercase();
-    let named = WHOLE.contains(&&*name) || PARTS.iter().any(|part| name.contains(part));
-    named || value.contains('~') || unpadded(value).contains('=') || value.len() >= LONG
+/// Whether a part of a path is what lets somebody in and not what tells one stream from another: a list such as
+/// `exp=…~acl=…~hmac=…`, as content delivery networks lay it into paths.
+fn is_token(segment: &str) -> bool {
+    segment.contains('~') && ["exp=", "hmac="].iter().any(|part| segment.contains(part))
 }
 
 /// What is in front of the padding of Base64.
@@ -518,24 +514,39 @@ mod tests {
                 "https://host.example:8443/a/b.ts",
             ),
             ("http://host.example/a", "http://host.example/a"),
-            ("http://host.example/t=SECRET/a", "http://host.example/t=*/a"),
-            ("http://host.example/token%3DSECRET/a", "http://host.example/token=*/a"),
-            ("http://host.example/U0VDUkVUMQ==/a", "http://host.example/*/a"),
-            ("http://host.example/U0VDUkVUMQ%3D%3D/a", "http://host.example/*/a"),
+            (
+                "http://host.example/t=SECRET/a",
+                "http://host.example/t=*0917b13a9091915d54b6336f45909539/a",
+            ),
+            (
+                "http://host.example/token%3DSECRET/a",
+                "http://host.example/token=*0917b13a9091915d54b6336f45909539/a",
+            ),
+            (
+                "http://host.example/U0VDUkVUMQ==/a",
+                "http://host.example/*8fb1802b70f0380c6a9262bd0421a167/a",
+            ),
+            (
+                "http://host.example/U0VDUkVUMQ%3D%3D/a",
+                "http://host.example/*b02bc1c5750f8a56edba6bdc90fa05d0/a",
+            ),
             (
                 "http://host.example/eyJhbGciOiJIUzI1NiJ9.SECRET.SECRET/a",
-                "http://host.example/*/a",
+                "http://host.example/*630dcdb0c56a42e91f4e9d218d9da295/a",
             ),
             (
                 "http://host.example/a.ts;jsessionid=SECRET",
-                "http://host.example/a.ts;jsessionid=*",
+                "http://host.example/a.ts;jsessionid=*0917b13a9091915d54b6336f45909539",
             ),
             (
                 "http://host.example/exp=1~acl=/x/*~hmac=SECRET/a",
                 "http://host.example/exp=*/x/*~hmac=*/a",
             ),
-            // printf 2024-01-31 | sha256sum | cut -c1-2
-            ("http://host.example/date=2024-01-31/a", "http://host.example/date=*25/a"),
+            // printf 2024-01-31 | sha256sum | cut -c1-32
+            (
+                "http://host.example/date=2024-01-31/a",
+                "http://host.example/date=*253cc68f602792c897da18d783813611/a",
+            ),
             // printf data:text/plain,SECRET | sha256sum | cut -c1-32
             ("data:text/plain,SECRET", "data:sha256-4e1d4c18313db35241d1979e1dda5aa7"),
         ] {
@@ -559,12 +570,14 @@ mod tests {
                 "http://a.example/hls/exp=1700086400~acl=/*~hmac=2c3d/7.ts",
                 false,
             ),
+            ("http://a.example/U0VDUkVUMQ==/7.ts", "http://a.example/U0VDUkVUMg==/7.ts", true),
+            ("http://a.example/s=1/e=5/7.ts", "http://a.example/s=1/e=6/7.ts", true),
+            ("http://a.example/token=1/7.ts", "http://a.example/token=2/7.ts", true),
             (
-                "http://a.example/bcdn_token=a&expires=1/7.ts",
-                "http://a.example/bcdn_token=b&expires=2/7.ts",
-                false,
+                "http://a.example/id=0f8fad5b-d9cb-469f-a165-70867728950e/7.ts",
+                "http://a.example/id=7c9e6679-7425-40de-944b-e07fc1f90ae7/7.ts",
+                true,
             ),
-            ("http://a.example/U0VDUkVUMQ==/7.ts", "http://a.example/U0VDUkVUMg==/7.ts", false),
             (
                 "http://a.example/date=2024-01-31/7.ts",
                 "http://a.example/date=2024-02-01/7.ts",
