@@ -199,7 +199,16 @@ fn by_chance() -> Vec<Scenario> {
                     rule(Fault::HangUp, 4),
                     rule(Fault::Stall { at: 2_000 }, 5),
                 ],
-                args: vec!["--retries", retries, "--retry-delay", "5ms", "--timeout", "300ms"],
+                args: vec![
+                    "--retries",
+                    retries,
+                    "--retry-delay",
+                    "5ms",
+                    "--timeout",
+                    "300ms",
+                    "--format",
+                    "raw",
+                ],
                 outcome: Outcome::Concatenation(Reference::some("high-ts", &twenty_rounds)),
                 ..to_ts(named(&["every-fault/chance", share]), "/s/long/index.m3u8")
             }

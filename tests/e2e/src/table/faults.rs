@@ -79,7 +79,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
                 )
                 .percent(20, 7),
             ],
-            args: vec!["--retries", "10"],
+            args: vec!["--retries", "10", "--format", "raw"],
             outcome: Outcome::Concatenation(Reference::some("high-ts", &twenty_rounds)),
             ..to_ts("faults/every-fifth-request-refused", "/s/long/index.m3u8")
         },
@@ -88,13 +88,13 @@ pub(super) fn scenarios() -> Vec<Scenario> {
                 Rule::new("*.ts", Fault::Truncate { at: 3_000 }).percent(10, 1),
                 Rule::new("*.ts", Fault::Reset { at: 6_000 }).percent(10, 2),
             ],
-            args: vec!["--retries", "10"],
+            args: vec!["--retries", "10", "--format", "raw"],
             outcome: Outcome::Concatenation(Reference::some("high-ts", &twenty_rounds)),
             ..to_ts("faults/every-fifth-body-broken", "/s/long/index.m3u8")
         },
         Scenario {
             rules: vec![Rule::new("*.ts", Fault::Delay { milliseconds: 40 })],
-            args: vec!["--concurrency", "3"],
+            args: vec!["--concurrency", "3", "--format", "raw"],
             outcome: Outcome::Concatenation(Reference::some("high-ts", &twenty_rounds)),
             open_at_most: Some(("*", 3)),
             open_at_least: Some(("*.ts", 2)),
