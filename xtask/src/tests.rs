@@ -6,15 +6,14 @@ use anyhow::Result;
 
 use crate::run::{Runner, Tally, build_binary, cargo, has_subcommand, tests};
 
-/// The tests that need the binary.
-const END_TO_END: [&str; 5] = ["archive", "kills", "memory", "resume", "scenarios"];
+/// The tests that need the binary, as nextest's filter.
+const END_TO_END: &str = "package(e2e) & kind(test)";
 
 /// Unit and integration tests of every package, doctests, and the end-to-end scenarios.
 pub(crate) fn all() -> Result<Tally> {
     let all = if has_subcommand("nextest") {
         let mut run = nextest();
-        run.arg("-E")
-            .arg(format!("not ({})", END_TO_END.map(|test| format!("binary({test})")).join(" | ")));
+        run.args(["-E", &format!("not ({END_TO_END})")]);
         let documented = cargo(&["test", "--workspace", "--doc", "--no-fail-fast"]);
         tests("tests", Runner::Nextest, run)? + tests("doctests", Runner::Libtest, documented)?
     } else {
@@ -38,7 +37,7 @@ pub(crate) fn end_to_end(filter: Option<&str>) -> Result<Tally> {
     };
     let (runner, mut command) = if has_subcommand("nextest") {
         let mut run = nextest();
-        run.args(END_TO_END.iter().flat_map(|test| ["--test", test]));
+        run.args(["-E", END_TO_END]);
         (Runner::Nextest, run)
     } else {
         (Runner::Libtest, cargo(&["test", "--package", "e2e", "--no-fail-fast", "--"]))
