@@ -252,8 +252,16 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                         fetcher: stages.fetcher(),
                         lender: stages.lender(track),
                     };
-                    stages.spawn_through(track, permits, |named, outlet, stop| {
-                        resume::run(job, again, named, outlet, Arc::clone(&matched), stop)
+                    let (matched, all) = (Arc::clone(&matched), stop.clone());
+                    stages.spawn_through(track, permits, |named, outlet, source| async move {
+                        let open = outlet.clone();
+                        let ended = resume::run(job, again, named, outlet, matched, source).await;
+                        // A muxer that sees the lane end would complete, and so change, what is refused.
+                        if ended.is_err() {
+                            all.abort();
+                        }
+                        drop(open);
+                        ended
                     })
                 }
                 None => stages.spawn(track, permits),

@@ -9,11 +9,8 @@ use sha2::{Digest, Sha256};
 use crate::journal::disk::{Bytes, Disk, RealDisk, There, write_all};
 use crate::journal::job::Job;
 use crate::journal::record::{Entry, Fate, MAGIC, Record, hex};
-use crate::journal::survey::{self, Survey, digest};
+use crate::journal::survey::{self, Patches, Survey, digest};
 use crate::part::{is_of_repair, is_untold, paths};
-
-/// Places that were written over after they were recorded. A muxer has a handful; beyond that all is taken for changed.
-const MAX_PATCHES: usize = 256;
 
 /// A journal that is written.
 #[derive(Debug)]
@@ -29,7 +26,7 @@ pub(crate) struct Growing {
     can_go_on: bool,
     /// A checkpoint was lost: those that follow are of no use.
     broken: bool,
-    patches: Vec<(u64, u64)>,
+    patches: Patches,
     /// Files that were begun since the last record, and the ends of those before them.
     begun: Vec<Record>,
     buffer: Vec<u8>,
@@ -45,10 +42,26 @@ impl Growing {
             hasher: Sha256::new(),
             can_go_on: end > 0,
             broken: false,
-            patches: Vec::new(),
+            patches: Patches::default(),
             begun: Vec::new(),
             buffer: Vec::new(),
         }
+    }
+
+    /// A journal up to the end of its whole records.
+    fn at_end_of(journal: Box<dyn Bytes>) -> io::Result<Self> {
+        let (mut records, mut recorded) = (survey::records(&*journal, u64::MAX)?, 0);
+        while let Some(record) = records.next()? {
+            if let Record::Entry(Entry {
+                fate: Fate::Written { offset, length, .. },
+                ..
+            }) = record
+            {
+                recorded = offset.saturating_add(length);
+            }
+        }
+        let end = records.end();
+        Ok(Self::new(journal, end, recorded))
     }
 
     pub(crate) fn journal(&self) -> &dyn Bytes {
@@ -175,32 +188,14 @@ impl Growing {
 
     /// The bytes from `start` to `end` become others.
     pub(crate) fn patched(&mut self, start: u64, end: u64) -> io::Result<()> {
-        self.remember_patch(start, end);
+        self.patches.add(start, end);
         self.append(&[Record::Patched { start, end }])
     }
 
     /// Reads from the journal what became others in earlier runs.
     pub(crate) fn recall_patches(&mut self) -> io::Result<()> {
-        let mut records = survey::records(&*self.journal, self.end)?;
-        while let Some(record) = records.next()? {
-            if let Record::Patched { start, end } = record {
-                self.remember_patch(start, end);
-            }
-        }
+        self.patches = Patches::of(&*self.journal, self.end)?;
         Ok(())
-    }
-
-    fn is_patched(&self, start: u64, length: u64) -> bool {
-        let end = start.saturating_add(length);
-        self.patches.iter().any(|(from, to)| *from < end && start < *to)
-    }
-
-    fn remember_patch(&mut self, start: u64, end: u64) {
-        if self.patches.len() == MAX_PATCHES {
-            self.patches = vec![(0, u64::MAX)];
-        } else {
-            self.patches.push((start, end));
-        }
     }
 }
 
@@ -263,20 +258,10 @@ impl Account {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let mut records = survey::records(&*journal, u64::MAX)?;
-        let mut recorded = 0;
-        while let Some(record) = records.next()? {
-            if let Record::Entry(Entry {
-                fate: Fate::Written { offset, length, .. },
-                ..
-            }) = record
-            {
-                recorded = offset.saturating_add(length);
-            }
-        }
-        let end = records.end();
+        let growing = Growing::at_end_of(journal)?;
         // What stands behind the last unit is cut off by the run that goes on.
-        Ok(Some(Self::new(Some(Growing::new(journal, end, recorded)), file, recorded, None)))
+        let recorded = growing.recorded();
+        Ok(Some(Self::new(Some(growing), file, recorded, None)))
     }
 
     /// What is told of the file at `target`, if a repair was killed, or could not write its report, when the file had its name
@@ -291,21 +276,10 @@ impl Account {
         }
         let (_, journal) = paths(target);
         let (file, journal_file) = (RealDisk.change(target)?, RealDisk.read(&journal)?);
-        let mut records = survey::records(&*journal_file, u64::MAX)?;
-        let mut recorded = 0;
-        while let Some(record) = records.next()? {
-            if let Record::Entry(Entry {
-                fate: Fate::Written { offset, length, .. },
-                ..
-            }) = record
-            {
-                recorded = offset.saturating_add(length);
-            }
-        }
-        let mut growing = Growing::new(journal_file, records.end(), recorded);
+        let mut growing = Growing::at_end_of(journal_file)?;
         growing.recall_patches()?;
         let length = file.len()?;
-        if length < recorded {
+        if length < growing.recorded() {
             return Ok(None);
         }
         Ok(Some(Self::new(
@@ -359,7 +333,7 @@ impl Account {
                 _ => continue,
             };
             if let Fate::Written { offset, length, sha256 } = &mut entry.fate {
-                let is_patched = growing.is_patched(*offset, *length);
+                let is_patched = growing.patches.touch(*offset, *length);
                 match (&file, &self.file) {
                     (Some((name, start, path)), _) => {
                         *offset = offset.saturating_sub(*start);
@@ -409,7 +383,7 @@ impl Account {
                 } => {
                     let (name, start, path) = &file;
                     let from = offset.saturating_sub(*start);
-                    if let Some(path) = path.filter(|_| growing.is_patched(offset, length)) {
+                    if let Some(path) = path.filter(|_| growing.patches.touch(offset, length)) {
                         sha256 = digest(&*RealDisk.read(path)?, from, length)?;
                     }
                     rests.push((name.clone(), from, length, hex(&sha256)));

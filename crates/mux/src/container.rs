@@ -183,6 +183,15 @@ impl Auto {
     }
 
     fn choose(&mut self, head: &[u8], subtitles: bool) -> Result<(), MuxError> {
+        let chosen = self.chosen.insert(self.choice(head, subtitles)?);
+        if let Some((presentation, seekable)) = self.begun.as_deref() {
+            chosen.muxer().begin(presentation, *seekable)?;
+        }
+        Ok(())
+    }
+
+    /// What makes the container of media that begins with `head`.
+    fn choice(&self, head: &[u8], subtitles: bool) -> Result<Chosen, MuxError> {
         let media = Media::of(head);
         let joined = self.joined() > 1;
         let seekable = self.begun.as_deref().is_none_or(|(_, seekable)| *seekable);
@@ -226,11 +235,7 @@ impl Auto {
             (Container::Fmp4, _) => Chosen::Fmp4(Box::default()),
         };
         tracing::debug!(?media, container = ?self.container, "muxer chosen");
-        let chosen = self.chosen.insert(chosen);
-        if let Some((presentation, seekable)) = self.begun.as_deref() {
-            chosen.muxer().begin(presentation, *seekable)?;
-        }
-        Ok(())
+        Ok(chosen)
     }
 
     /// What the Multivariant Playlist says of captions: their name and language.
@@ -390,14 +395,22 @@ impl Auto {
         }
     }
 
+    /// What a segment with this fault lacks, and how many of its bytes are kept, by what becomes of it here: a part of its samples is of
+    /// no use where segments stay as they are.
+    pub(crate) fn loss(&self, segment: &[u8], fault: Fault) -> (Loss, usize) {
+        let stays = match &self.chosen {
+            Some(chosen) => chosen.keeps_segments(),
+            None => self.choice(segment, false).is_ok_and(|chosen| chosen.keeps_segments()),
+        };
+        let kept = fault.kept(segment.len(), !stays);
+        (fault.loss(kept, segment.len()), kept)
+    }
+
     /// Leaves of a segment what is of use: the samples that are whole where they are taken out one by one, and what stands for
     /// itself otherwise.
     fn trim(&mut self, item: Item<Clear>, fault: Fault) -> Item<Clear> {
         let Item::Segment { info, mut payload } = item else { return item };
-        let length = payload.as_slice().len();
-        let as_it_is = matches!(self.chosen, Some(Chosen::Concat(_) | Chosen::Hls(_)));
-        let kept = fault.kept(length, !as_it_is);
-        let loss = fault.loss(kept, length);
+        let (loss, kept) = self.loss(payload.as_slice(), fault);
         payload.truncate(kept);
         let item = match &loss {
             Loss { kept: true, .. } => Item::Segment { info, payload },
@@ -436,6 +449,11 @@ impl Chosen {
             Self::Subtitles(muxer) => &mut **muxer,
             Self::Hls(muxer) => &mut **muxer,
         }
+    }
+
+    /// Whether segments stay as they are, and no samples are taken out.
+    fn keeps_segments(&self) -> bool {
+        matches!(self, Self::Concat(_) | Self::Hls(_))
     }
 
     /// The segment that was pushed last ends in the middle.

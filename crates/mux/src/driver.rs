@@ -9,7 +9,8 @@ use aqueduct_core::{
 };
 use thiserror::Error;
 
-use crate::journal::record::{Entry, Fate, address};
+use crate::journal::address::address;
+use crate::journal::record::{Entry, Fate};
 use crate::{Output, OutputError, Resumed, Tally};
 
 /// Why a stream did not become an output.

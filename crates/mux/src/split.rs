@@ -11,7 +11,7 @@ use aqueduct_core::{
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::journal::record::address;
+use crate::journal::address::address;
 use crate::{Auto, changes::Changes, checkpoint, container::gap};
 
 /// So many segments of a track wait at most for the other tracks to come to the same discontinuity, and so many bytes of
@@ -268,10 +268,9 @@ impl Mux for Split {
         let fault = self.muxer.fault(track, &item)?;
         let item = match (fault, item) {
             (Some(fault), Item::Segment { info, payload }) => {
-                let length = payload.as_slice().len();
-                let loss = fault.loss(fault.kept(length, true), length);
+                let (loss, _) = self.muxer.loss(payload.as_slice(), fault);
                 self.loss = Some(loss.clone());
-                if fault.is_of_use() {
+                if loss.kept {
                     Item::Segment { info, payload }
                 } else {
                     gap(info, loss.why)

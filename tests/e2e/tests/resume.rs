@@ -20,7 +20,7 @@ mod splits;
 
 use std::path::Path;
 
-use e2e::bench::{Bench, PATIENCE, expect};
+use e2e::bench::{Bench, PATIENCE, expect, tree};
 use e2e::binary::{self, Finished};
 use fixture_server::{Config, Fault, Rule};
 
@@ -65,6 +65,38 @@ async fn after_ctrl_c_there_is_a_playable_file_and_the_same_command_goes_on_to_t
         once.fetch(&args, path).await;
         let segments = once.asked("*.ts") + once.asked("*.m4s");
         assert!(twice <= segments + 6, "{twice} requests for {segments} segments");
+    }
+}
+
+#[tokio::test]
+async fn another_stream_on_the_name_of_an_interrupted_one_changes_nothing() {
+    for shape in [
+        &["-o", "film.ts"][..],
+        &["-o", "film.mp4"],
+        &["--format", "hls", "-o", "film"],
+        &["--split", "discontinuity", "-o", "film.ts"],
+    ] {
+        let args = [shape, &["--concurrency", "2", "--buffer", "70K"]].concat();
+        let bench = Bench::new(vec![Rule::new("*.ts", Fault::Delay { milliseconds: 20 })]);
+        expect(&bench.interrupted(&args, "/s/long/index.m3u8", 5).await, 130, "interrupted");
+        let left = tree(bench.folder());
+        assert!(
+            left.len() > 1 && left.iter().all(|(name, _)| !name.contains(".part/")),
+            "{:?}",
+            bench.names()
+        );
+        for other in ["/s/plain-ts/index.m3u8", "/s/low-ts/index.m3u8"] {
+            expect(&bench.fetch(&args, other).await, 2, "another stream");
+            assert!(tree(bench.folder()) == left, "{shape:?}: {:?}", bench.names());
+        }
+        // Nor does a run that gets nothing, where a muxer has nothing to complete.
+        if shape == ["-o", "film.ts"] {
+            bench.server.set_rules(vec![Rule::new("*.ts", Fault::status(404))]);
+            expect(&bench.fetch(&args, "/s/long/index.m3u8").await, 1, "carries on");
+            assert!(tree(bench.folder()) == left, "{:?}", bench.names());
+        }
+        bench.server.set_rules(Vec::new());
+        expect(&bench.fetch(&args, "/s/long/index.m3u8").await, 0, "whole");
     }
 }
 

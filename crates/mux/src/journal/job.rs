@@ -4,7 +4,8 @@ use aqueduct_core::{Changes, Given, Presentation, SafeUrl, Track, TrackId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::record::{address, hex};
+use super::address::address;
+use super::record::hex;
 
 /// What an output is made of, without any secret: addresses have no query, user name or fragment, and keys are only told apart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

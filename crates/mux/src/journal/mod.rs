@@ -8,6 +8,7 @@
 //! An output of several files is one output all the same: the files stand one behind the other, offsets count from the
 //! beginning of the first, and a record says where each begins. Safe are then the files up to a mark, and their names.
 
+pub(crate) mod address;
 pub(crate) mod disk;
 #[cfg(test)]
 pub(crate) mod faulty;

@@ -14,6 +14,8 @@ use crate::part::{file_within, numbered};
 
 /// Gaps that are kept one by one for the report; beyond that only their number is.
 const GAPS_KEPT: usize = 10_000;
+/// Places that were written over after they were recorded. A muxer has a handful; beyond that all is taken for changed.
+const MAX_PATCHES: usize = 256;
 /// Bytes that are hashed at a time.
 const PIECE: usize = 1 << 20;
 
@@ -21,6 +23,24 @@ const PIECE: usize = 1 << 20;
 pub(crate) fn records(journal: &dyn Bytes, end: u64) -> io::Result<Records<BufReader<Span>>> {
     let span = Span::new(journal.share()?, MAGIC.len() as u64, end);
     Ok(Records::new(BufReader::with_capacity(64 << 10, span), MAGIC.len() as u64))
+}
+
+/// The files that a journal tells of up to `end`, and where in the output each begins.
+pub(crate) fn files(journal: &dyn Bytes, end: u64) -> io::Result<Vec<(String, u64)>> {
+    let (mut records, mut files) = (records(journal, end)?, Vec::<(String, u64)>::new());
+    while let Some(record) = records.next()? {
+        let Record::File { name, start } = record else { continue };
+        // What was cut off since does not count.
+        while files.last().is_some_and(|(_, before)| *before > start) {
+            files.pop();
+        }
+        let mut here = files.iter().rev().take_while(|(_, before)| *before == start);
+        if let Some(behind) = here.position(|(known, _)| *known == name) {
+            files.truncate(files.len() - 1 - behind);
+        }
+        files.push((name, start));
+    }
+    Ok(files)
 }
 
 /// What stands where a journal may be.
@@ -47,6 +67,14 @@ impl Left {
             Head::Torn => Self::Torn,
             Head::Foreign => Self::Foreign,
         })
+    }
+
+    /// The length under the final name, where an interruption gave the output that, and nothing came after.
+    pub(crate) fn interrupted(&self) -> Option<u64> {
+        match self {
+            Self::Journal(survey) => survey.interrupted,
+            _ => None,
+        }
     }
 }
 
@@ -77,6 +105,38 @@ pub(crate) struct Survey {
     pub(crate) had_name: bool,
     /// The length under the final name, where an interruption gave the output that, and nothing came after.
     pub(crate) interrupted: Option<u64>,
+}
+
+/// Bytes of an output that may be others than the digests of their units tell.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Patches(Vec<(u64, u64)>);
+
+impl Patches {
+    /// Those that a journal tells of up to `end`.
+    pub(crate) fn of(journal: &dyn Bytes, end: u64) -> io::Result<Self> {
+        let (mut records, mut patches) = (records(journal, end)?, Self::default());
+        while let Some(record) = records.next()? {
+            if let Record::Patched { start, end } = record {
+                patches.add(start, end);
+            }
+        }
+        Ok(patches)
+    }
+
+    /// The bytes from `start` to `end`.
+    pub(crate) fn add(&mut self, start: u64, end: u64) {
+        if self.0.len() == MAX_PATCHES {
+            self.0 = vec![(0, u64::MAX)];
+        } else {
+            self.0.push((start, end));
+        }
+    }
+
+    /// Whether there are some among these bytes.
+    pub(crate) fn touch(&self, start: u64, length: u64) -> bool {
+        let end = start.saturating_add(length);
+        self.0.iter().any(|(from, to)| *from < end && start < *to)
+    }
 }
 
 /// The last place from which the journal and the output can go on, as their lengths there.

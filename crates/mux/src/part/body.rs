@@ -5,11 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::found::is_free;
 use super::names::{file_within, numbered};
 use crate::OutputError;
 use crate::journal::disk::{Bytes, Disk, There, is_within, write_all};
-use crate::journal::record::Record;
-use crate::journal::survey::{Point, Subject, digest, is_journal, records};
+use crate::journal::record::{Entry, Fate, Record};
+use crate::journal::survey::{Patches, Point, Subject, digest, files, is_journal, records};
 use crate::journal::sync::{Media, Written};
 
 /// What an output is.
@@ -336,27 +337,22 @@ impl Folder {
         Ok(())
     }
 
-    /// Gives numbered files their final names, and says which these are. One that is there is replaced where it may be.
-    pub(super) fn give_names(&mut self, replace: bool) -> Result<Vec<PathBuf>, OutputError> {
+    /// Gives the numbered files that `journal` tells of up to `end` their final names, and says which these are. One that is there is
+    /// replaced where it may be. What else is in the folder is somebody's, and stays there.
+    pub(super) fn give_names(&mut self, journal: &dyn Bytes, end: u64, replace: bool) -> Result<Vec<PathBuf>, OutputError> {
         let Some(target) = self.target.clone() else { return Ok(Vec::new()) };
         self.current = None;
+        let told = files(journal, end).map_err(|source| OutputError::io(&self.path, "its journal cannot be read", source))?;
         let mut found = Vec::new();
-        let listed = self.disk.walk(&self.path, &mut |path, there| {
-            let name = path.strip_prefix(&self.path).ok().and_then(Path::to_str);
-            if let (There::File(_), Some(named)) = (there, name.and_then(|name| numbered(&target, name))) {
-                found.push((path.to_path_buf(), named));
-            }
-            Ok(())
-        });
-        listed.map_err(|source| OutputError::io(&self.path, "cannot be read", source))?;
-        found.sort_by_key(|(path, _)| (path.as_os_str().len(), path.clone()));
-        for (_, named) in &found {
-            match self.disk.there(named) {
-                There::Nothing => {}
-                There::File(_) if replace => {}
-                There::File(_) => return Err(OutputError::Exists { path: named.clone() }),
-                There::Folder | There::Link | There::Other => return Err(OutputError::Special { path: named.clone() }),
-            }
+        for (name, _) in told {
+            let own = self.own(&name).filter(|path| matches!(self.disk.there(path), There::File(_)));
+            let (Some(path), Some(named)) = (own, numbered(&target, &name)) else {
+                return Err(OutputError::Gone {
+                    path: self.path.join(name),
+                });
+            };
+            is_free(&*self.disk, &named, replace)?;
+            found.push((path, named));
         }
         for (path, named) in &found {
             let renamed = self.disk.rename(path, named);
@@ -364,7 +360,70 @@ impl Folder {
         }
         self.remove_empty(&self.path)
             .map_err(|source| OutputError::io(&self.path, "cannot be removed", source))?;
+        if self.disk.there(&self.path) != There::Nothing {
+            tracing::warn!(path = %self.path.display(), "it stays: somebody else put files into it");
+        }
         Ok(found.into_iter().map(|(_, named)| named).collect())
+    }
+
+    /// Checks that the numbered files that `journal` tells of up to `point`, and the one behind them, may get their final names.
+    pub(super) fn check_names(&self, journal: &dyn Bytes, point: Point, named: bool, replace: bool) -> Result<(), OutputError> {
+        let Some(target) = &self.target else { return Ok(()) };
+        let told = files(journal, point.journal).map_err(|source| OutputError::io(&self.path, "its journal cannot be read", source))?;
+        let next = told.last().and_then(|(name, _)| name.parse::<u64>().ok());
+        let next = next.and_then(|last| last.checked_add(1)).map(|next| format!("{next:03}"));
+        // Those that have them already are the program's own.
+        let told = told.into_iter().map(|(name, _)| name).filter(|_| !named);
+        let names = told.chain(next).filter_map(|name| numbered(target, &name));
+        names.into_iter().try_for_each(|name| is_free(&*self.disk, &name, replace))
+    }
+
+    /// The first file that is not any more what `journal` tells, of those that have bytes behind `point`: it would be cut off there, or
+    /// removed. They had their final names, and `length` bytes in all: what became of them meanwhile is somebody's.
+    pub(super) fn changed(&self, journal: &dyn Bytes, point: Point, length: u64) -> io::Result<Option<PathBuf>> {
+        let patches = Patches::of(journal, u64::MAX)?;
+        let mut records = records(journal, u64::MAX)?;
+        let is_longer = |(path, start): &(PathBuf, u64), end: u64| match self.disk.there(path) {
+            // What was cut off since does not count.
+            There::File(now) => end >= point.part.max(*start) && now != end - start,
+            _ => false,
+        };
+        let mut file = None;
+        while let Some(record) = records.next()? {
+            let (offset, length, sha256) = match record {
+                Record::File { name, start } => {
+                    let before = std::mem::replace(&mut file, self.stands(&name).map(|path| (path, start)));
+                    match before {
+                        Some(before) if is_longer(&before, start) => return Ok(Some(before.0)),
+                        _ => continue,
+                    }
+                }
+                Record::Entry(Entry {
+                    fate: Fate::Written { offset, length, sha256 },
+                    ..
+                })
+                | Record::Rest { offset, length, sha256 } => (offset, length, sha256),
+                _ => continue,
+            };
+            let Some((path, start)) = file.as_ref().filter(|_| offset >= point.part && !patches.touch(offset, length)) else {
+                continue;
+            };
+            if let There::File(_) = self.disk.there(path)
+                && digest(&*self.disk.read(path)?, offset.saturating_sub(*start), length)? != sha256
+            {
+                return Ok(Some(path.clone()));
+            }
+        }
+        Ok(file.filter(|file| is_longer(file, length)).map(|(path, _)| path))
+    }
+
+    /// Where a file stands that a record names: here, or where it has its final name.
+    fn stands(&self, name: &str) -> Option<PathBuf> {
+        let path = self.own(name)?;
+        match &self.target {
+            Some(target) if self.disk.there(&path) == There::Nothing => numbered(target, name),
+            _ => Some(path),
+        }
     }
 
     /// Whether something stands already where this file would be begun.

@@ -11,8 +11,7 @@ use super::names::{first, numbered, paths, target_of};
 use crate::OutputError;
 use crate::journal::disk::{Disk, RealDisk, There};
 use crate::journal::job::{Job, JobTrack};
-use crate::journal::record::Record;
-use crate::journal::survey::{Left, Survey, checkpoints, records};
+use crate::journal::survey::{Left, Survey, checkpoints, files};
 
 /// How many names of a folder are looked at to find what an earlier run left, and how many journals are read.
 const MOST_NAMES: usize = 10_000;
@@ -41,10 +40,8 @@ impl Found {
 /// Looks at what stands at the target and beside it. Only a journal whose output is finished is removed. With it comes whether
 /// what stands there is of this program, as far as the journal tells.
 pub(super) fn look(disk: &dyn Disk, target: &Path, shape: Shape, replace: Replace) -> Result<(Found, bool), OutputError> {
-    if shape == Shape::Numbered {
-        return look_for_numbered(disk, target, replace);
-    }
     let (part, journal) = paths(target);
+    let numbered = shape == Shape::Numbered;
     // What stands there may be a link that somebody laid to another file; a pipe or a device would be replaced by a file.
     let fits = |there| match shape {
         Shape::File => matches!(there, There::Nothing | There::File(_)),
@@ -56,7 +53,7 @@ pub(super) fn look(disk: &dyn Disk, target: &Path, shape: Shape, replace: Replac
     if !matches!(disk.there(&journal), There::Nothing | There::File(_)) {
         return Err(OutputError::Special { path: journal });
     }
-    if !fits(disk.there(target)) && (shape == Shape::Folder || disk.there(target) != There::Link) {
+    if !numbered && !fits(disk.there(target)) && (shape == Shape::Folder || disk.there(target) != There::Link) {
         return Err(in_the_way(shape, target));
     }
     let left = match disk.there(&journal) {
@@ -67,96 +64,77 @@ pub(super) fn look(disk: &dyn Disk, target: &Path, shape: Shape, replace: Replac
     if matches!(left, Left::Foreign) && replace != Replace::All {
         return Err(OutputError::Foreign { path: journal });
     }
-    let ours = matches!(left, Left::Journal(_) | Left::Begun | Left::OtherVersion);
-    let alone = disk.there(&part) == There::Nothing;
-    let interrupted = match &left {
-        Left::Journal(survey) => survey.interrupted,
-        _ => None,
+    let interrupted = if numbered {
+        look_for_numbered(disk, target, &left, replace)?
+    } else {
+        look_for_target(disk, target, shape, &left, replace)?
     };
+    let ours = matches!(left, Left::Journal(_) | Left::Begun | Left::OtherVersion);
+    let found = match (interrupted, disk.there(&part), ours) {
+        (Some(length), ..) => Found::Interrupted(length),
+        (None, There::Nothing, true) => Found::Journal,
+        (None, There::Nothing, false) => Found::Nothing,
+        (None, ..) => Found::Part,
+    };
+    Ok((found, ours))
+}
+
+/// What stands at the target: an output that was interrupted, of this length, or nothing that may not be replaced.
+fn look_for_target(disk: &dyn Disk, target: &Path, shape: Shape, left: &Left, replace: Replace) -> Result<Option<u64>, OutputError> {
+    let (part, journal) = paths(target);
+    let alone = disk.there(&part) == There::Nothing;
+    let interrupted = left.interrupted();
     match (disk.there(target), interrupted) {
         // What is to be taken up is the target itself.
         (There::File(length), Some(interrupted)) if interrupted == length && alone && replace == Replace::Target => {
-            return Err(OutputError::Exists { path: target.into() });
+            Err(OutputError::Exists { path: target.into() })
         }
-        (There::File(length), Some(interrupted)) if interrupted == length && alone => return Ok((Found::Interrupted(length), ours)),
+        (There::File(length), Some(interrupted)) if interrupted == length && alone => Ok(Some(length)),
         // What the files have, the journal proves later.
-        (There::Folder, Some(length)) if alone => return Ok((Found::Interrupted(length), ours)),
-        (There::Nothing, _) => {}
-        _ if replace >= Replace::Target && shape == Shape::File => {}
+        (There::Folder, Some(length)) if alone => Ok(Some(length)),
+        (There::Nothing, _) => Ok(None),
+        _ if replace >= Replace::Target && shape == Shape::File => Ok(None),
         _ => {
             // Left by a process that was killed when the target had its name already.
             if matches!(left, Left::Journal(_)) && interrupted.is_none() && alone {
                 disk.remove(&journal)
                     .map_err(|source| OutputError::io(&journal, "cannot be removed", source))?;
             }
-            return Err(exists(shape, target));
+            Err(exists(shape, target))
         }
     }
-    Ok(match (alone, ours) {
-        (false, _) => (Found::Part, ours),
-        (true, true) => (Found::Journal, ours),
-        (true, false) => (Found::Nothing, ours),
-    })
 }
 
 /// The same for numbered files, which grow in a folder.
-fn look_for_numbered(disk: &dyn Disk, target: &Path, replace: Replace) -> Result<(Found, bool), OutputError> {
+fn look_for_numbered(disk: &dyn Disk, target: &Path, left: &Left, replace: Replace) -> Result<Option<u64>, OutputError> {
     let (part, journal) = paths(target);
-    if !matches!(disk.there(&part), There::Nothing | There::Folder) {
-        return Err(in_the_way(Shape::Numbered, &part));
-    }
-    if !matches!(disk.there(&journal), There::Nothing | There::File(_)) {
-        return Err(OutputError::Special { path: journal });
-    }
-    let left = match disk.there(&journal) {
-        There::File(1..) => disk.read(&journal).and_then(|file| Left::of(&*file)),
-        _ => Ok(Left::Torn),
-    };
-    let left = left.map_err(|source| OutputError::io(&journal, "cannot be read", source))?;
-    if matches!(left, Left::Foreign) && replace != Replace::All {
-        return Err(OutputError::Foreign { path: journal });
-    }
-    if let Left::Journal(Survey {
-        interrupted: Some(length), ..
-    }) = left
-    {
+    if let Some(length) = left.interrupted() {
         let named = named(disk, target, length).map_err(|source| OutputError::io(&journal, "cannot be read", source))?;
         if let Some((path, _)) = named.iter().find(|(_, changed)| *changed).filter(|_| replace != Replace::All) {
             return Err(OutputError::Exists { path: path.clone() });
         }
         if !named.is_empty() || disk.there(&part) != There::Nothing {
-            return Ok((Found::Interrupted(length), true));
+            return Ok(Some(length));
         }
     }
-    let first = first(target);
-    match disk.there(&first) {
-        There::Nothing => {}
-        There::File(_) if replace >= Replace::Target => {}
-        There::File(_) => return Err(OutputError::Exists { path: first }),
-        There::Folder | There::Link | There::Other => return Err(OutputError::Special { path: first }),
+    is_free(disk, &first(target), replace >= Replace::Target).map(|()| None)
+}
+
+/// Checks that a file may get this name: nothing has it, or a file that may be replaced.
+pub(super) fn is_free(disk: &dyn Disk, path: &Path, replace: bool) -> Result<(), OutputError> {
+    match disk.there(path) {
+        There::Nothing => Ok(()),
+        There::File(_) if replace => Ok(()),
+        There::File(_) => Err(OutputError::Exists { path: path.into() }),
+        There::Folder | There::Link | There::Other => Err(OutputError::Special { path: path.into() }),
     }
-    let ours = matches!(left, Left::Journal(_) | Left::Begun | Left::OtherVersion);
-    Ok(match (disk.there(&part) == There::Nothing, ours) {
-        (false, _) => (Found::Part, ours),
-        (true, true) => (Found::Journal, ours),
-        (true, false) => (Found::Nothing, ours),
-    })
 }
 
 /// The numbered files that an interruption gave their names, as far as they are there, and whether they have another length than
 /// they were given: then they are somebody else's by now. `length` is that of all of them.
 fn named(disk: &dyn Disk, target: &Path, length: u64) -> io::Result<Vec<(PathBuf, bool)>> {
     let journal = disk.read(&paths(target).1)?;
-    let (mut records, mut begun) = (records(&*journal, u64::MAX)?, Vec::<(String, u64)>::new());
-    while let Some(record) = records.next()? {
-        if let Record::File { name, start } = record {
-            // What was cut off since does not count.
-            while begun.last().is_some_and(|(_, before)| *before >= start) {
-                begun.pop();
-            }
-            begun.push((name, start));
-        }
-    }
+    let begun = files(&*journal, u64::MAX)?;
     let ends = begun.iter().skip(1).map(|(_, start)| *start).chain([length]);
     let files = begun.iter().zip(ends).filter_map(|((name, start), end)| {
         let path = numbered(target, name);

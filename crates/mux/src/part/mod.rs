@@ -6,6 +6,7 @@
 //! and units recorded, until [`Part::commit`] gives the file its name. A part that is dropped before stays, as far as another
 //! process can go on from it.
 
+mod begin;
 mod body;
 mod found;
 mod names;
@@ -24,12 +25,13 @@ use crate::account::{Account, Growing};
 use crate::journal::disk::{Bytes, Disk};
 use crate::journal::job::Job;
 use crate::journal::record::{Entry, Record};
-use crate::journal::survey::{self, Entries, Left, Point, Resumed, Subject, Survey};
+use crate::journal::survey::{self, Entries, Survey};
 use crate::journal::sync::Syncer;
 
+use self::begin::Untouched;
 pub(crate) use self::body::Shape;
 use self::body::{Body, Folder};
-use self::found::{Found, exists, is_taken};
+use self::found::{Found, exists, is_free, is_taken};
 pub use self::found::{can_go_on, find_left, is_of_repair, is_untold};
 pub use self::names::{file_within, paths};
 pub(crate) use self::names::{numbered, with_suffix};
@@ -76,6 +78,8 @@ pub(crate) struct Part {
     before: Option<(TrackId, u64)>,
     /// What stands here, until it is decided what becomes of it.
     found: Option<Found>,
+    /// What is taken up, until something goes behind it.
+    untouched: Option<Untouched>,
     /// The folder had its final name once: others may have put files of their own into it, which are not written over.
     shared: bool,
     /// Earlier bytes of the file at hand were written over.
@@ -143,6 +147,7 @@ impl Part {
             resume: true,
             before: None,
             found: Some(found),
+            untouched: None,
             shared: false,
             patched: false,
             length: 0,
@@ -179,128 +184,6 @@ impl Part {
     pub(crate) fn left(&self) -> Option<Job> {
         let file = self.disk.read(&self.journal).ok()?;
         Survey::job(&*file).ok()?
-    }
-
-    /// Begins to keep a journal of `job`, or takes up what an earlier run did of the same job.
-    pub(crate) fn begin(&mut self, job: &Job) -> Result<Option<Resumed>, OutputError> {
-        let journal = match &self.lock {
-            Some(lock) => lock.share().map_err(|source| self.journal_error(source))?,
-            None => locked(&*self.disk, &self.journal, &self.path, "cannot be written")?,
-        };
-        if self.shape() == Shape::Folder {
-            let left = Left::of(&*journal).map_err(|source| OutputError::io(&self.journal, "cannot be read", source))?;
-            self.shared = matches!(left, Left::Journal(survey) if survey.had_name);
-        }
-        if self.resume
-            && self.found.is_some_and(Found::is_something)
-            && let Some(survey) = self.survey(&*journal, job)?
-        {
-            return self.take_up(journal, &survey, job);
-        }
-        self.begin_empty(journal, job).map(|()| None)
-    }
-
-    /// What the journal says, if it is of `job`. What is of another one is an error, unless it may be replaced.
-    fn survey(&self, journal: &dyn Bytes, job: &Job) -> Result<Option<Survey>, OutputError> {
-        let left = Left::of(journal).map_err(|source| OutputError::io(&self.journal, "cannot be read", source))?;
-        let path = self.path.clone();
-        // What one repair began and another cannot go on with is nobody's.
-        let own = matches!(&left, Left::Journal(survey) if survey.by_repair && job.repair);
-        let refused = match left {
-            Left::Journal(survey) if survey.job.program != job.program => OutputError::OtherVersion { path },
-            Left::OtherVersion => OutputError::OtherVersion { path },
-            Left::Journal(survey) => match survey.difference(job) {
-                None => return Ok(Some(survey)),
-                Some(what) => OutputError::OtherStream { path, what },
-            },
-            Left::Begun | Left::Torn | Left::Foreign => return Ok(None),
-        };
-        if own || self.replace == Replace::All {
-            Ok(None)
-        } else {
-            Err(refused)
-        }
-    }
-
-    /// Goes on from the last place that both files prove.
-    fn take_up(&mut self, journal: Box<dyn Bytes>, survey: &Survey, job: &Job) -> Result<Option<Resumed>, OutputError> {
-        let interrupted = matches!(self.found, Some(Found::Interrupted(_)));
-        let finished = match &self.body {
-            Body::File(_) if interrupted => Some(locked(&*self.disk, &self.target, &self.target, "cannot be opened")?),
-            _ => None,
-        };
-        let subject = finished.as_deref().map_or_else(|| self.body.subject(interrupted), Subject::File);
-        let point = survey
-            .point(&*journal, subject, self.before)
-            .map_err(|source| OutputError::io(&self.path, "cannot be read", source))?;
-        let Some(point) = point else {
-            tracing::info!(path = %self.path.display(), "nothing in it can be taken up");
-            return self.begin_empty(journal, job).map(|()| None);
-        };
-        let resumed = Resumed::of(&*journal, point).map_err(|source| OutputError::io(&self.journal, "cannot be read", source))?;
-        if interrupted {
-            let taken = match &mut self.body {
-                Body::Folder(folder) if folder.is_numbered() => folder.gather(&*journal),
-                _ => self.disk.rename(&self.target, &self.path),
-            };
-            taken.map_err(|source| OutputError::io(&self.target, "cannot be taken up again", source))?;
-            match (&mut self.body, finished) {
-                (Body::Folder(folder), _) if !folder.is_numbered() => folder.is_renamed(&self.path),
-                (body, Some(file)) => *body = Body::File(file),
-                _ => {}
-            }
-            self.found = Some(Found::Part);
-        }
-        let cut = self.body.cut(&*journal, point, survey.synced);
-        cut.map_err(|source| OutputError::io(&self.path, "cannot be cut off", source))?;
-        self.go_on(journal, point, job)?;
-        Ok(Some(resumed))
-    }
-
-    /// Cuts the journal back to `point`.
-    fn go_on(&mut self, journal: Box<dyn Bytes>, point: Point, job: &Job) -> Result<(), OutputError> {
-        let mut growing = Growing::new(journal, point.journal, point.part);
-        growing.recall_patches().map_err(|source| self.journal_error(source))?;
-        // The record that told of it is cut off.
-        let named = self.shared.then_some(Record::Interrupted(point.part));
-        let records: Vec<_> = named
-            .into_iter()
-            .chain([Record::Job(job.clone()), Record::Synced(point.part)])
-            .collect();
-        let marked = growing.append(&records).and_then(|()| growing.cut_off());
-        marked.map_err(|source| self.journal_error(source))?;
-        self.length = point.part;
-        self.safe = Safe::to(point.part);
-        self.found = None;
-        self.growing = Some(growing);
-        Ok(())
-    }
-
-    /// Throws away what is there.
-    fn begin_empty(&mut self, journal: Box<dyn Bytes>, job: &Job) -> Result<(), OutputError> {
-        if matches!(self.found, Some(Found::Interrupted(_))) {
-            let shape = self.body.shape();
-            if self.replace != Replace::All || shape == Shape::Folder {
-                return Err(exists(shape, &self.target));
-            }
-        }
-        self.body
-            .clear(&*journal)
-            .map_err(|source| OutputError::io(&self.path, "cannot be emptied", source))?;
-        let mut growing = Growing::new(journal, 0, 0);
-        growing.reset().map_err(|source| self.journal_error(source))?;
-        self.found = None;
-        // A journal that cannot be begun is removed again with the part file.
-        let growing = self.growing.insert(growing);
-        // Bytes in the part file imply a journal that says whose they are.
-        let named = [Record::Interrupted(0), Record::Synced(0)];
-        let begun = growing
-            .begin(job)
-            .and_then(|()| growing.append(if self.shared { &named } else { &[] }))
-            .and_then(|()| growing.sync());
-        begun
-            .and_then(|()| self.disk.sync_names(&self.path))
-            .map_err(|source| self.journal_error(source))
     }
 }
 
@@ -363,6 +246,16 @@ impl Part {
 impl Part {
     /// Begins another file of a folder.
     pub(crate) fn begin_file(&mut self, name: &str) -> Result<(), OutputError> {
+        if self.shape() == Shape::File {
+            return Err(OutputError::OneFile);
+        }
+        // Told as soon as it is known, and not when all of it came.
+        if self.shape() == Shape::Numbered
+            && let Some(named) = numbered(&self.target, name)
+        {
+            is_free(&*self.disk, &named, self.replace != Replace::Nothing)?;
+        }
+        self.settle()?;
         let Body::Folder(folder) = &mut self.body else {
             return Err(OutputError::OneFile);
         };
@@ -395,6 +288,7 @@ impl Part {
     }
 
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
+        self.settle()?;
         let (growing, body, length) = (self.growing.as_mut().map(Mutex::new), &mut self.body, self.length);
         let hash = || {
             if let Some(growing) = &growing {
@@ -419,6 +313,7 @@ impl Part {
         if !self.is_seekable() {
             return Err(OutputError::NotSeekable);
         }
+        self.settle()?;
         let offset = offset.saturating_add(self.body.start());
         let end = offset.saturating_add(bytes.len() as u64);
         if end > self.length {
@@ -444,6 +339,7 @@ impl Part {
 
     /// Records a unit with the bytes that were appended since the last one, and what the muxer needs to go on from here.
     pub(crate) fn record(&mut self, entry: Entry, state: Option<Vec<u8>>) -> Result<(), OutputError> {
+        self.settle()?;
         let Some(growing) = &mut self.growing else { return Ok(()) };
         if let Err(source) = growing.record(entry, state, self.length) {
             return Err(self.journal_error(source));
@@ -497,6 +393,7 @@ impl Part {
 impl Part {
     /// Gives the file its final name. After an interruption the journal stays, so that it can be taken up again.
     pub(crate) fn commit(mut self, interrupted: bool) -> Result<Account, OutputError> {
+        self.settle()?;
         self.check_name()?;
         if is_taken(&*self.disk, &self.target, self.shape(), self.replace) {
             return Err(exists(self.shape(), &self.target));
@@ -519,7 +416,10 @@ impl Part {
         }
         let replace = self.replace != Replace::Nothing;
         let files = match &mut self.body {
-            Body::Folder(folder) if folder.is_numbered() => folder.give_names(replace)?,
+            Body::Folder(folder) if folder.is_numbered() => match &self.growing {
+                Some(growing) => folder.give_names(growing.journal(), growing.end(), replace)?,
+                None => Vec::new(),
+            },
             _ => {
                 let renamed = self.disk.rename(&self.path, &self.target);
                 renamed.map_err(self.error("cannot be renamed to its final name"))?;
@@ -557,14 +457,14 @@ impl Part {
 impl Drop for Part {
     /// Keeps what can be taken up again, and removes what cannot.
     fn drop(&mut self) {
-        let worth = self.growing.as_ref().is_some_and(Growing::can_go_on);
-        if self.committed || worth {
+        // What was taken up and not touched stays as it is.
+        let growing = self.growing.take().filter(|_| self.untouched.is_none());
+        if self.committed || growing.as_ref().is_some_and(Growing::can_go_on) {
             return;
         }
         // Closed before it is removed, for systems where that matters.
         self.safe.syncer = None;
         let keep = self.found == Some(Found::Part);
-        let growing = self.growing.take();
         let mut has_journal = growing.is_some() || self.found == Some(Found::Journal);
         if let Some(lock) = self.lock.take() {
             // An empty one only had the lock.

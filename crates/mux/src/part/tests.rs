@@ -4,6 +4,7 @@ use aqueduct_core::{Changes, Given, Kind, Presentation, Resource, SegmentInfo, T
 
 use super::*;
 use crate::Fate;
+use crate::journal::disk::Disk as _;
 use crate::journal::faulty::{Fault, FaultyDisk};
 use crate::journal::record::MAGIC;
 
@@ -233,8 +234,12 @@ fn a_key_counts_from_where_it_was_used() {
         (entry.init, entry.encrypted) = (!used, true);
         part.record(entry, Some(Vec::new())).unwrap();
         drop(part);
-        assert_eq!(open(&disk).unwrap().begin(&given(&then)).is_ok(), goes_on, "{case}");
+        let mut second = open(&disk).unwrap();
+        assert_eq!(second.begin(&given(&then)).is_ok(), goes_on, "{case}");
         if goes_on {
+            let gap = Entry::gap(&info(1), 1, &aqueduct_core::GapCause::Tagged);
+            second.record(gap, None).unwrap();
+            drop(second);
             // A third run is measured by the second.
             let mut third = then.clone();
             if let Some((_, value)) = third.last_mut() {
@@ -303,7 +308,8 @@ fn what_could_not_be_had_at_the_end_is_tried_again_and_no_more_than_that() {
     before.begin_before(TrackId::new(0), 2);
     let resumed = before.begin(&job).unwrap().unwrap();
     assert_eq!((resumed.tally.segments, resumed.tally.missing, resumed.bytes), (2, 0, 8));
-    assert_eq!(file(&disk, PART), b"one.two.");
+    before.append(b"six.").unwrap();
+    assert_eq!(file(&disk, PART), b"one.two.six.");
 }
 
 #[test]
@@ -385,4 +391,154 @@ fn what_somebody_puts_into_an_interrupted_folder_is_never_removed_nor_written_ov
     go_on(&mut part, 7..7).unwrap();
     part.commit(false).unwrap();
     precious(&disk, "film", "whole");
+}
+
+fn open_numbered(disk: &FaultyDisk, replace: Replace) -> Result<Part, OutputError> {
+    Part::open(Arc::new(disk.clone()), Path::new(TARGET), Shape::Numbered, replace)
+}
+
+/// Goes on with numbered files, one for each segment. How many segments there were.
+fn split(part: &mut Part, segments: std::ops::Range<u64>) -> Result<u64, OutputError> {
+    let resumed = part.begin(&job("Ts by discontinuity"))?;
+    for msn in segments {
+        part.begin_file(&format!("{:03}", msn + 1))?;
+        part.append(format!("segment {msn}").as_bytes())?;
+        part.record(Entry::segment(&info(msn), written()), Some(Vec::new()))?;
+    }
+    Ok(resumed.map_or(0, |resumed| resumed.tally.segments))
+}
+
+/// All that is on the disk.
+fn all(disk: &FaultyDisk) -> Vec<(PathBuf, Vec<u8>)> {
+    let names = disk.names().into_iter();
+    names.map(|path| (path.clone(), disk.file(&path).unwrap())).collect()
+}
+
+#[test]
+fn only_files_that_the_journal_tells_of_get_final_names() {
+    let disk = FaultyDisk::default();
+    let mut part = open_numbered(&disk, Replace::Nothing).unwrap();
+    split(&mut part, 0..2).unwrap();
+    disk.put(Path::new("film.ts.part/042"), b"precious");
+    let account = part.commit(false).unwrap();
+    assert_eq!(account.files(), [Path::new("film.001.ts"), Path::new("film.002.ts")]);
+    drop(account);
+    let left: Vec<_> = disk.names();
+    let expected = ["film.001.ts", "film.002.ts", "film.ts.part/042"];
+    assert_eq!(left, expected.map(PathBuf::from));
+    assert_eq!(file(&disk, "film.ts.part/042"), b"precious");
+}
+
+#[test]
+fn a_numbered_file_that_is_gone_is_told() {
+    let disk = FaultyDisk::default();
+    let mut part = open_numbered(&disk, Replace::Nothing).unwrap();
+    split(&mut part, 0..2).unwrap();
+    disk.remove(Path::new("film.ts.part/001")).unwrap();
+    part.commit(false).unwrap_err();
+    assert!(disk.file(Path::new("film.002.ts")).is_none());
+}
+
+#[test]
+fn a_name_that_is_taken_is_told_when_its_file_would_be_begun() {
+    let disk = FaultyDisk::default();
+    disk.put(Path::new("film.003.ts"), b"precious");
+    let mut part = open_numbered(&disk, Replace::Nothing).unwrap();
+    let refused = split(&mut part, 0..4).unwrap_err();
+    assert!(
+        matches!(&refused, OutputError::Exists { path } if path == Path::new("film.003.ts")),
+        "{refused}"
+    );
+    drop(part);
+    // And of what is left, before anything is begun.
+    for name in ["film.002.ts", "film.003.ts"] {
+        disk.put(Path::new(name), b"precious");
+        let before = all(&disk);
+        let refused = split(&mut open_numbered(&disk, Replace::Nothing).unwrap(), 2..2).unwrap_err();
+        assert!(matches!(&refused, OutputError::Exists { .. }), "{refused}");
+        assert_eq!(all(&disk), before);
+        disk.remove(Path::new(name)).unwrap();
+    }
+    let mut part = open_numbered(&disk, Replace::Nothing).unwrap();
+    assert_eq!(split(&mut part, 2..4).unwrap(), 2);
+    part.commit(false).unwrap();
+    assert_eq!(disk.names().len(), 4);
+}
+
+#[test]
+fn what_is_taken_up_stays_as_it_is_until_something_goes_behind_it() {
+    for shape in [Shape::File, Shape::Folder, Shape::Numbered] {
+        for interrupted in [true, false] {
+            let disk = FaultyDisk::default();
+            let open = || Part::open(Arc::new(disk.clone()), Path::new(TARGET), shape, Replace::Nothing).unwrap();
+            let fill = |part: &mut Part, msn: u64| {
+                if shape != Shape::File {
+                    part.begin_file(&format!("{:03}", msn + 1)).unwrap();
+                }
+                part.append(b"segment").unwrap();
+                part.record(Entry::segment(&info(msn), written()), Some(Vec::new())).unwrap();
+            };
+            let mut part = open();
+            part.begin(&job("any")).unwrap();
+            (0..3).for_each(|msn| fill(&mut part, msn));
+            // What is behind the last unit is cut off later.
+            if shape == Shape::Folder {
+                part.begin_file("index.m3u8").unwrap();
+            }
+            part.append(b"an index").unwrap();
+            if interrupted {
+                drop(part.commit(true).unwrap());
+            } else {
+                drop(part);
+            }
+            let before = all(&disk);
+            let mut refused = open();
+            assert_eq!(refused.begin(&job("any")).unwrap().unwrap().tally.segments, 3);
+            assert!(refused.entries(TrackId::new(0)).unwrap().unwrap().next().unwrap().is_some());
+            drop(refused);
+            assert_eq!(all(&disk), before, "{shape:?} {interrupted}");
+            let mut part = open();
+            part.begin(&job("any")).unwrap();
+            fill(&mut part, 3);
+            drop(part.commit(false).unwrap());
+            let whole = FaultyDisk::default();
+            let mut part = Part::open(Arc::new(whole.clone()), Path::new(TARGET), shape, Replace::Nothing).unwrap();
+            part.begin(&job("any")).unwrap();
+            (0..4).for_each(|msn| fill(&mut part, msn));
+            drop(part.commit(false).unwrap());
+            assert_eq!(all(&disk), all(&whole), "{shape:?} {interrupted}");
+        }
+    }
+}
+
+#[test]
+fn what_somebody_made_of_an_interrupted_output_is_neither_removed_nor_cut_off() {
+    for (name, bytes) in [
+        ("film/index.m3u8", &b"precious"[..]),
+        ("film/index.m3u8", b"#EXTM3u"),
+        ("film/video/00002.ts", b"precious"),
+        ("film/video/00002.ts", b"segment 2 and more"),
+    ] {
+        let disk = FaultyDisk::default();
+        let mut part = open_folder(&disk, Replace::Nothing);
+        go_on(&mut part, 0..3).unwrap();
+        part.begin_file("index.m3u8").unwrap();
+        part.append(b"#EXTM3U").unwrap();
+        drop(part.commit(true).unwrap());
+        disk.put(Path::new(name), bytes);
+        let before = all(&disk);
+        let refused = go_on(&mut open_folder(&disk, Replace::Nothing), 3..4);
+        let told = matches!(&refused, Err(OutputError::Foreign { path }) if path == Path::new(name));
+        assert!(told, "{name}: {refused:?}");
+        assert_eq!(all(&disk), before, "{name}");
+        let mut part = open_folder(&disk, Replace::All);
+        assert!(go_on(&mut part, 3..4).unwrap() >= 2, "{name}");
+    }
+    // One that was removed is fetched again.
+    let disk = FaultyDisk::default();
+    let mut part = open_folder(&disk, Replace::Nothing);
+    go_on(&mut part, 0..3).unwrap();
+    drop(part.commit(true).unwrap());
+    disk.remove(Path::new("film/video/00001.ts")).unwrap();
+    assert_eq!(go_on(&mut open_folder(&disk, Replace::Nothing), 1..3).unwrap(), 1);
 }

@@ -127,7 +127,25 @@ fn what_is_no_media_is_a_gap() {
 fn a_segment_that_waits_for_its_file_is_told_when_it_comes() {
     let mut pieces = cut("high-ts", 2, 0.5);
     pieces[4] = Piece::Segment(b"<html>".to_vec());
-    let mut muxer = Split::new(Container::Mp4.muxer().keeping_cut(true)).at_changes(true);
+    assert_eq!(told(Container::Mp4, &pieces), [None, None, Some(true), None, Some(false), None]);
+}
+
+// Its only fragment lacks media, and as it is it is of no use. Samples can be taken out of it.
+#[test]
+fn what_a_split_keeps_of_a_segment_is_told_by_what_makes_its_files() {
+    for number in [1, 3] {
+        let pieces = cut("high-fmp4", number, 0.5);
+        for (container, kept) in [(Container::Fmp4, false), (Container::Mp4, true), (Container::Ts, true)] {
+            let mut expected = vec![None; pieces.len()];
+            expected[number] = Some(kept);
+            assert_eq!(told(container, &pieces), expected, "{container:?} without all of {number}");
+        }
+    }
+}
+
+/// Whether a split keeps something of each piece that lacks something.
+fn told(container: Container, pieces: &[Piece]) -> Vec<Option<bool>> {
+    let mut muxer = Split::new(container.muxer().keeping_cut(true)).at_changes(true);
     let track = Track::new(TrackId::new(0), TrackKind::Main, "Name");
     muxer.begin(&Presentation::new(vec![track]), true).unwrap();
     let told = pieces.iter().enumerate().map(|(at, piece)| {
@@ -135,5 +153,5 @@ fn a_segment_that_waits_for_its_file_is_told_when_it_comes() {
         muxer.push(TrackId::new(0), item, &mut Vec::new()).unwrap();
         muxer.take_loss().map(|loss| loss.kept)
     });
-    assert_eq!(told.collect::<Vec<_>>(), [None, None, Some(true), None, Some(false), None]);
+    told.collect()
 }

@@ -1,7 +1,5 @@
 //! The same of a folder of segments.
 
-use e2e::bench::tree;
-
 use super::*;
 
 const PLAYLIST: &str = "/s/plain-ts/index.m3u8";

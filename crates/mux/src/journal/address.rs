@@ -1,0 +1,143 @@
+//! Addresses as a journal and a report tell them: without secrets, and the same from one day to the next.
+
+use std::borrow::Cow;
+
+use aqueduct_core::SafeUrl;
+use sha2::{Digest, Sha256};
+
+use super::record::hex;
+
+/// A URL without what may be secret or change from one day to the next: user name, query, fragment, and in the path a token
+/// that is a list of an expiry, a scope and a MAC. Of any other value of a `name=value` in the path, and of what a `data:` URL
+/// holds, the beginning of a digest stays: it may be all that tells two streams apart.
+pub(crate) fn address(url: &SafeUrl) -> String {
+    let url = url.url();
+    if url.scheme() == "data" {
+        return format!("data:sha256-{}", hex(&Sha256::digest(url.as_str())[..16]));
+    }
+    let digest = |value: &str| hex(&Sha256::digest(value)[..16]);
+    let segments = url.path().split('/').map(|segment| match SafeUrl::named_value(segment) {
+        Some((name, _)) if is_token(segment) => Cow::Owned(format!("{name}=*")),
+        // The padding of what is a value as a whole.
+        Some((_, value)) if unpadded(value).is_empty() => Cow::Owned(format!("*{}", digest(segment))),
+        Some((name, value)) => Cow::Owned(format!("{name}=*{}", digest(value))),
+        None => Cow::Borrowed(segment),
+    });
+    let path = segments.collect::<Vec<_>>().join("/");
+    let mut url = url.clone();
+    url.set_path(&path);
+    url.set_query(None);
+    url.set_fragment(None);
+    // A URL that cannot have a user name has none.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.into()
+}
+
+/// Where a key was. What is one by itself is not told.
+pub(super) fn key_address(url: &SafeUrl) -> String {
+    if url.url().scheme() == "data" {
+        "data:*".into()
+    } else {
+        address(url)
+    }
+}
+
+/// Whether a part of a path is what lets somebody in and not what tells one stream from another: a list such as
+/// `exp=…~acl=…~hmac=…`, as content delivery networks lay it into paths.
+fn is_token(segment: &str) -> bool {
+    segment.contains('~') && ["exp=", "hmac="].iter().any(|part| segment.contains(part))
+}
+
+/// What is in front of the padding of Base64.
+fn unpadded(value: &str) -> String {
+    let plain = value.replace("%3D", "=").replace("%3d", "=");
+    plain.trim_end_matches('=').into()
+}
+
+#[cfg(test)]
+mod tests {
+    use url::Url;
+
+    use super::*;
+
+    #[test]
+    fn an_address_holds_no_secret() {
+        for (url, expected) in [
+            (
+                "https://me:pass@host.example:8443/a/b.ts?token=SECRET#f",
+                "https://host.example:8443/a/b.ts",
+            ),
+            ("http://host.example/a", "http://host.example/a"),
+            (
+                "http://host.example/t=SECRET/a",
+                "http://host.example/t=*0917b13a9091915d54b6336f45909539/a",
+            ),
+            (
+                "http://host.example/token%3DSECRET/a",
+                "http://host.example/token=*0917b13a9091915d54b6336f45909539/a",
+            ),
+            (
+                "http://host.example/U0VDUkVUMQ==/a",
+                "http://host.example/*8fb1802b70f0380c6a9262bd0421a167/a",
+            ),
+            (
+                "http://host.example/U0VDUkVUMQ%3D%3D/a",
+                "http://host.example/*b02bc1c5750f8a56edba6bdc90fa05d0/a",
+            ),
+            (
+                "http://host.example/eyJhbGciOiJIUzI1NiJ9.SECRET.SECRET/a",
+                "http://host.example/*630dcdb0c56a42e91f4e9d218d9da295/a",
+            ),
+            (
+                "http://host.example/a.ts;jsessionid=SECRET",
+                "http://host.example/a.ts;jsessionid=*0917b13a9091915d54b6336f45909539",
+            ),
+            (
+                "http://host.example/exp=1~acl=/x/*~hmac=SECRET/a",
+                "http://host.example/exp=*/x/*~hmac=*/a",
+            ),
+            // printf 2024-01-31 | sha256sum | cut -c1-32
+            (
+                "http://host.example/date=2024-01-31/a",
+                "http://host.example/date=*253cc68f602792c897da18d783813611/a",
+            ),
+            // printf data:text/plain,SECRET | sha256sum | cut -c1-32
+            ("data:text/plain,SECRET", "data:sha256-4e1d4c18313db35241d1979e1dda5aa7"),
+        ] {
+            assert_eq!(address(&Url::parse(url).unwrap().into()), expected);
+        }
+    }
+
+    #[test]
+    fn tokens_in_the_path_may_change_and_other_values_may_not() {
+        let difference = |then: &str, now: &str| {
+            let [then, now] = [then, now].map(|url| address(&Url::parse(url).unwrap().into()));
+            then != now
+        };
+        for (then, now, differs) in [
+            (
+                "http://a.example/hls/exp=1700000000~acl=/*~hmac=0a1b/7.ts",
+                "http://a.example/hls/exp=1700086400~acl=/*~hmac=2c3d/7.ts",
+                false,
+            ),
+            ("http://a.example/U0VDUkVUMQ==/7.ts", "http://a.example/U0VDUkVUMg==/7.ts", true),
+            ("http://a.example/s=1/e=5/7.ts", "http://a.example/s=1/e=6/7.ts", true),
+            ("http://a.example/token=1/7.ts", "http://a.example/token=2/7.ts", true),
+            (
+                "http://a.example/id=0f8fad5b-d9cb-469f-a165-70867728950e/7.ts",
+                "http://a.example/id=7c9e6679-7425-40de-944b-e07fc1f90ae7/7.ts",
+                true,
+            ),
+            (
+                "http://a.example/date=2024-01-31/7.ts",
+                "http://a.example/date=2024-02-01/7.ts",
+                true,
+            ),
+            ("http://a.example/id=1/7.ts", "http://a.example/id=2/7.ts", true),
+            ("http://a.example/exp=1~hmac=a/7.ts", "http://a.example/exp=2~hmac=b/8.ts", true),
+        ] {
+            assert_eq!(difference(then, now), differs, "{then} and {now}");
+        }
+    }
+}
