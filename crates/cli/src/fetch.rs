@@ -13,7 +13,7 @@ use crate::args::{Args, Pick, SourceArgs};
 use crate::exit::{self, Exit, tell};
 use crate::job::{self, Job};
 use crate::report::{give_up, stand_apart};
-use crate::{list, name};
+use crate::{aside, list, name};
 
 /// Fetches all inputs, one after the other. The worst end is the exit code.
 pub(crate) async fn all(args: &Args, stop: &Stop) -> Exit {
@@ -127,8 +127,11 @@ async fn one(
 ) -> anyhow::Result<Exit> {
     let target = Target::of(args)?;
     args.keys.decrypter()?;
-    if let (Target::File(path), Some(report)) = (&target, &args.report) {
-        stand_apart(report, path)?;
+    if let Some(report) = &args.report {
+        aside::check(report).context("--report")?;
+        if let Target::File(path) = &target {
+            stand_apart(report, path)?;
+        }
     }
     // Refused before anything is asked for, where the name is known already.
     let mut early = match &target {

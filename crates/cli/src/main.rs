@@ -1,6 +1,7 @@
 //! The `aqueduct` command: arguments, signals, progress and exit codes around the library.
 
 mod args;
+mod aside;
 mod events;
 mod exit;
 mod fetch;

@@ -1,14 +1,14 @@
 //! How a run is told: the report file, and the last lines on standard error.
 
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use aqueduct::mux::OutputError;
 use aqueduct::{Error, Outcome, Report, SelectionDocument};
-use tempfile::NamedTempFile;
 
 use crate::args::{Args, Pick};
+use crate::aside::{self, Readers};
 use crate::events;
 use crate::exit::{self, Exit, chain, tell};
 
@@ -92,17 +92,9 @@ pub(crate) fn stand_apart(report: &Path, target: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a report to `path`. It has its name when it is whole.
+/// Writes a report to `path`.
 pub(crate) fn write_report(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> anyhow::Result<()> {
-    let told = || format!("failed to write the report {}", path.display());
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut out = BufWriter::new(NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).with_context(told)?);
-    write(&mut out).with_context(told)?;
-    let file = out.into_inner().map_err(std::io::IntoInnerError::into_error).with_context(told)?;
-    // A power cut leaves the one before, or this one.
-    file.as_file().sync_data().with_context(told)?;
-    file.persist(path).with_context(told)?;
-    Ok(())
+    aside::write(path, Readers::Usual, write).with_context(|| format!("failed to write the report {}", path.display()))
 }
 
 /// Whether what is written to `file` would be in the way of the output at `target`, or of what grows beside it.

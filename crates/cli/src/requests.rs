@@ -1,6 +1,6 @@
 //! Options for what requests carry and whom they trust.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use aqueduct::SafeUrl;
 use aqueduct::fetch::{Credentials, Jar, Netrc, Options, ScopedHeader};
 use url::Url;
 
+use crate::aside::{self, Readers};
 use crate::exit::{self, Exit};
 
 /// The largest file of cookies or passwords, in bytes.
@@ -52,6 +53,9 @@ pub(crate) struct RequestArgs {
 impl RequestArgs {
     /// The jar that all inputs share, with the cookies that the user brings along.
     pub(crate) fn jar(&self) -> anyhow::Result<Arc<Jar>> {
+        if let Some(path) = &self.cookie_jar {
+            aside::check(path).context("--cookie-jar")?;
+        }
         let jar = Jar::new();
         if let Some(path) = &self.cookies {
             let text = read(path)?;
@@ -74,18 +78,11 @@ impl RequestArgs {
         }
     }
 
-    /// Writes the cookies where the user wants them: whole or not at all, and for the user alone to read.
+    /// Writes the cookies where the user wants them.
     fn keep(&self, jar: &Jar) -> anyhow::Result<()> {
         let Some(path) = &self.cookie_jar else { return Ok(()) };
-        let write = || {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
-            file.write_all(jar.to_netscape().as_bytes())?;
-            file.as_file().sync_all()?;
-            file.persist(path)?;
-            anyhow::Ok(())
-        };
-        write().with_context(|| format!("{}: the cookies cannot be written", path.display()))
+        aside::write(path, Readers::User, |out| out.write_all(jar.to_netscape().as_bytes()))
+            .with_context(|| format!("{}: the cookies cannot be written", path.display()))
     }
 
     /// Puts headers and credentials into the options of the fetcher, each for its origin. `origin` is the input's.

@@ -64,6 +64,22 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             ..plain("command-line/unknown-option")
         },
         Scenario {
+            args: vec!["--report", "nowhere/report.json"],
+            exit: 2,
+            outcome: Outcome::Nothing,
+            says: vec!["--report", "nowhere/report.json", "folder"],
+            asked: vec![Asked::exactly("*", 0)],
+            ..plain("command-line/a-report-that-could-not-be-written")
+        },
+        Scenario {
+            args: vec!["--cookie-jar", "nowhere/cookies.txt"],
+            exit: 2,
+            outcome: Outcome::Nothing,
+            says: vec!["--cookie-jar", "nowhere/cookies.txt", "folder"],
+            asked: vec![Asked::exactly("*", 0)],
+            ..plain("command-line/cookies-that-could-not-be-written")
+        },
+        Scenario {
             args: vec!["--on-missing", "perhaps"],
             exit: 2,
             outcome: Outcome::Nothing,
