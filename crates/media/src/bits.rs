@@ -83,12 +83,28 @@ impl<'a> Bits<'a> {
 /// what is `so_far`.
 pub(crate) fn crc32(so_far: u32, bytes: &[u8]) -> u32 {
     bytes.iter().fold(so_far, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte) << 24, |crc, _| {
-            let shifted = crc << 1;
-            if crc >> 31 == 1 { shifted ^ 0x04c1_1db7 } else { shifted }
-        })
+        let [first, ..] = crc.to_be_bytes();
+        crc << 8 ^ CRC32[usize::from(first ^ byte)]
     })
 }
+
+/// What a byte in front of zeros leaves.
+const CRC32: [u32; 256] = {
+    let mut table = [0; 256];
+    let (mut at, mut byte) = (0, 0_u32);
+    while at < table.len() {
+        let mut crc = byte << 24;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc >> 31 == 1 { crc << 1 ^ 0x04c1_1db7 } else { crc << 1 };
+            bit += 1;
+        }
+        table[at] = crc;
+        at += 1;
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {

@@ -20,6 +20,12 @@ pub fn rescale(ticks: i64, from: u32, to: u32) -> i64 {
     if from == 0 {
         return 0;
     }
+    // Nearly all that there is, and a tenth of the time of what follows.
+    if let Some(product) = ticks.checked_mul(to.into())
+        && let Some(rounded) = product.checked_add(i64::from(from / 2) * product.signum())
+    {
+        return rounded / i64::from(from);
+    }
     let product = i128::from(ticks) * i128::from(to);
     let half = i128::from(from / 2) * product.signum();
     let quotient = (product + half) / i128::from(from);
@@ -87,5 +93,16 @@ mod tests {
         assert_eq!(rescale(i64::MAX, 1, 2), i64::MAX);
         assert_eq!(rescale(i64::MIN, 1, 2), i64::MIN);
         assert_eq!(rescale(1, 0, 2), 0);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_short_way_gives_the_same(ticks: i64, shift in 0..64_u32, from in 1..u32::MAX, to: u32) {
+            let ticks = ticks >> shift;
+            let exact = i128::from(ticks) * i128::from(to);
+            let rounded = (exact + i128::from(from / 2) * exact.signum()) / i128::from(from);
+            let expected = rounded.clamp(i64::MIN.into(), i64::MAX.into());
+            proptest::prop_assert_eq!(i128::from(rescale(ticks, from, to)), if from == to { ticks.into() } else { expected });
+        }
     }
 }

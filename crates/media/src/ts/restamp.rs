@@ -1,76 +1,71 @@
 //! One timeline for transport packets that otherwise stay as they are.
 
+mod counters;
+mod fields;
+mod programs;
+mod versions;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use self::{
+    counters::Counters,
+    programs::{Roles, Stream},
+    versions::Versions,
+};
 use super::{
-    MAX_STREAMS, NULL_PID, PAT_PID, Stats,
+    NULL_PID, Stats,
     coding::Coding,
     find_packets,
     frames::FrameAssembler,
     packet::{PACKET, Packet, SYNC},
     pes::{PesHeader, Stamps},
-    psi::{self, EsInfo, Programs, Sections},
+    psi::EsInfo,
     stream::{Sink, Time, unroll},
 };
 use crate::{
     time::{MPEG_HZ, MPEG_WRAP, rescale, unwrap_33},
     timeline::{self, Clock, Start, Timeline},
-    track::{Event, Sample, TrackId, TrackKind},
+    track::{Event, Sample, TrackId},
 };
 
 /// Time between tracks' ends and beginnings that is no reason to move anything, in ticks of 90 kHz.
 const NO_HOLE: i64 = 45_000;
-/// Streams whose counters are followed.
-const MAX_COUNTERS: usize = 64;
-/// Nothing is known of a counter.
-const NO_COUNTER: u8 = 0xff;
+/// PIDs whose counters and shifts are followed.
+const MAX_PIDS: usize = 64;
 
 /// Follows the times of the segments of a transport stream, and puts those right that do not go on from the segment before:
-/// PTS, DTS and PCR (ISO 13818-1 §2.4.3.5, §2.4.3.7) by the rules of [`Timeline`], then continuity counters and the versions
-/// of tables, so that all segments together are one stream.
+/// PTS, DTS, ESCR and PCR (ISO 13818-1 §2.4.3.5, §2.4.3.7) by the rules of [`Timeline`], then continuity counters and the
+/// versions of tables, so that all segments together are one stream.
 ///
 /// Up to the first jump no byte is changed. It looks at headers alone, but for the last PES packet of sound in a segment,
 /// whose frames tell how long it lasts.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Restamper {
     timeline: Timeline,
-    pat: Sections,
-    /// By PID.
-    pmts: Vec<(u16, Sections)>,
-    programs: Programs,
-    streams: Vec<Stream>,
-    /// The Discontinuity Sequence Number of the latest segment, and how many of them brought other times.
+    roles: Roles,
+    /// Where each track of the timeline is, by its number.
+    reached: Vec<(usize, Reached)>,
+    /// The Discontinuity Sequence Number of the latest segment that told a time, and how many of them brought other times.
     given: Option<u64>,
     period: u64,
     clock: Option<i64>,
     /// Something was moved.
     moves: bool,
-    /// The counter of each PID's last packet, as it was written.
-    counters: Vec<(u16, u8)>,
-    tables: Vec<Table>,
+    /// What was added to the latest time, in ticks.
+    by: i64,
+    counters: Counters,
+    versions: Versions,
 }
 
-/// A stream of pictures or sound.
+/// Where a track is, in the time of its source.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Stream {
-    info: EsInfo,
-    kind: TrackKind,
-    /// Its number on the timeline: that of its role.
-    number: usize,
-    /// In the time of the source: when its last PES packet is decoded, and when the next one is due.
-    last: Option<i64>,
-    end: Option<i64>,
-}
-
-/// A table as it was written last.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Table {
-    pid: u16,
-    version: u8,
-    /// All of it but version and CRC.
-    content: Vec<u8>,
+struct Reached {
+    /// When its last PES packet is decoded.
+    last: i64,
+    /// When the next one is due.
+    end: i64,
 }
 
 /// A PES packet that tells a time.
@@ -83,12 +78,22 @@ struct Stamped {
     pid: u16,
     stamps: Stamps,
     has_dts: bool,
-    /// Among the streams.
-    stream: Option<usize>,
+    /// What it is of, by the PMT in force.
+    stream: Option<Stream>,
     /// What becomes of them, in ticks.
     pts: i64,
     dts: i64,
     by: i64,
+}
+
+/// What was found in a segment.
+#[derive(Debug)]
+struct Found {
+    stamped: Vec<Stamped>,
+    /// Where packets are in which tables begin.
+    tables: Vec<usize>,
+    /// The last counter of each PID.
+    counters: Counters,
 }
 
 impl Restamper {
@@ -96,32 +101,37 @@ impl Restamper {
     ///
     /// It lasts for `duration`, as its playlist says.
     pub fn segment(&mut self, discontinuity_sequence: u64, duration: Duration, bytes: &mut [u8]) -> bool {
-        let (mut found, counters) = self.read(bytes);
-        let is_new = self
-            .given
-            .replace(discontinuity_sequence)
-            .is_some_and(|last| last != discontinuity_sequence);
-        if is_new && !self.goes_on(&found) {
+        let mut found = self.read(bytes);
+        let is_timed = found.stamped.iter().any(|stamped| stamped.stream.is_some());
+        let is_new = is_timed
+            && self
+                .given
+                .replace(discontinuity_sequence)
+                .is_some_and(|last| last != discontinuity_sequence);
+        if is_new && !self.goes_on(&found.stamped) {
             self.period += 1;
             self.clock = None;
         }
-        for stream in &self.streams {
+        for stream in found.stamped.iter().filter_map(|stamped| stamped.stream) {
             self.timeline.lasts(stream.number, duration);
         }
-        self.place(bytes, &mut found);
-        if !self.moves {
-            for (pid, counter) in (0..NULL_PID).zip(counters).filter(|(_, counter)| *counter != NO_COUNTER) {
-                self.counted(pid, counter);
-            }
-            return false;
+        self.place(bytes, &mut found.stamped);
+        if self.moves {
+            return self.write(bytes, &found.stamped);
         }
-        self.write(bytes, &found)
+        self.counters.put_on(&found.counters);
+        for at in found.tables {
+            if let Some(packet) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+                self.versions.note(packet);
+            }
+        }
+        false
     }
 
     /// So much is missing.
     pub fn gap(&mut self, duration: Duration) {
-        for stream in &self.streams {
-            self.timeline.gap(stream.number, duration);
+        for (number, _) in &self.reached {
+            self.timeline.gap(*number, duration);
         }
     }
 
@@ -131,105 +141,65 @@ impl Restamper {
         self.timeline.stats()
     }
 
-    /// Finds PES packets with their times, and takes note of the tables on the way. Also gives the last counter of each PID.
-    fn read(&mut self, bytes: &[u8]) -> (Vec<Stamped>, Vec<u8>) {
-        let (mut found, mut counters) = (Vec::new(), vec![NO_COUNTER; usize::from(NULL_PID) + 1]);
+    /// Finds PES packets with their times, and takes note of the tables on the way.
+    fn read(&mut self, bytes: &[u8]) -> Found {
+        let mut found = Found {
+            stamped: Vec::new(),
+            tables: Vec::new(),
+            counters: Counters::default(),
+        };
         for (at, packet) in packets(bytes) {
             let pid = pid(packet);
-            if let Some(counter) = counters.get_mut(usize::from(pid)) {
-                *counter = packet[3] & 0xf;
+            if pid == NULL_PID || packet[1] & 0x80 != 0 {
+                continue;
             }
-            let is_table = self.is_table(pid);
+            found.counters.note(pid, packet[3] & 0xf);
+            let is_table = self.roles.is_table(pid);
             if packet[1] & 0x40 == 0 && !is_table {
                 continue;
             }
             let parsed = Packet::parse(packet);
-            let Some(payload) = parsed.payload.filter(|_| !parsed.error && !parsed.scrambled) else {
+            let Some(payload) = parsed.payload.filter(|_| !parsed.scrambled) else {
                 continue;
             };
             if is_table {
-                self.table(&parsed, payload);
+                self.roles.take(&parsed, payload);
                 if parsed.unit_start {
-                    self.version(&mut packet.clone());
+                    found.tables.push(at);
                 }
-                continue;
-            }
-            if payload.first_chunk() != Some(&[0, 0, 1]) {
                 continue;
             }
             let Ok(header) = PesHeader::parse(payload) else { continue };
             let Some(stamps) = header.stamps else { continue };
-            found.push(Stamped {
+            found.stamped.push(Stamped {
                 packet: at,
                 header: at + PACKET - payload.len(),
                 pid,
                 stamps,
                 has_dts: payload.get(7).is_some_and(|flags| flags >> 6 == 3) && header.len >= 19,
-                stream: None,
+                stream: self.roles.of(pid),
                 pts: 0,
                 dts: 0,
                 by: 0,
             });
         }
-        for stamped in &mut found {
-            stamped.stream = self.streams.iter().position(|stream| stream.info.pid == stamped.pid);
+        // What comes in front of the tables is what they say later.
+        for stamped in found.stamped.iter_mut().filter(|stamped| stamped.stream.is_none()) {
+            stamped.stream = self.roles.of(stamped.pid);
         }
-        (found, counters)
-    }
-
-    fn table(&mut self, packet: &Packet<'_>, payload: &[u8]) {
-        let mut stats = Stats::default();
-        if packet.pid == PAT_PID {
-            let programs = &mut self.programs;
-            self.pat.push(payload, packet.unit_start, &mut stats, |section| {
-                programs.take(section);
-            });
-            return;
-        }
-        let at = self.pmts.iter().position(|(pid, _)| *pid == packet.pid).unwrap_or_else(|| {
-            self.pmts.push((packet.pid, Sections::default()));
-            self.pmts.len() - 1
-        });
-        let mut infos = Vec::new();
-        self.pmts[at].1.push(payload, packet.unit_start, &mut stats, |section| {
-            infos = psi::streams(section).unwrap_or_default();
-        });
-        let mut counts = [(TrackKind::Video, 0_usize), (TrackKind::Audio, 0)];
-        for info in infos {
-            let Some(kind) = info.coding.kind() else { continue };
-            let Some((_, place)) = counts.iter_mut().find(|(counted, _)| *counted == kind) else {
-                continue;
-            };
-            // The first video of one program and of the next are the same track.
-            let number = *place * 2 + usize::from(kind == TrackKind::Audio);
-            *place += 1;
-            if self.streams.iter().any(|known| known.info == info && known.number == number) {
-                continue;
-            }
-            let before = self.streams.iter().find(|known| known.number == number).copied();
-            self.streams.retain(|known| known.number != number && known.info.pid != info.pid);
-            if self.streams.len() < MAX_STREAMS {
-                self.streams.push(Stream {
-                    info,
-                    kind,
-                    number,
-                    last: before.and_then(|before| before.last),
-                    end: before.and_then(|before| before.end),
-                });
-            }
-        }
+        found
     }
 
     /// Whether the times of a new period go on from those before it.
     fn goes_on(&self, found: &[Stamped]) -> bool {
         let mut any = false;
-        for (at, stream) in self.streams.iter().enumerate() {
-            let first = found.iter().find(|stamped| stamped.stream == Some(at));
-            let (Some(first), Some(last), Some(end)) = (first, stream.last, stream.end) else {
-                continue;
-            };
-            let start = unwrap_33(first.stamps.dts, end);
-            if start <= last || start < end - (end - last) / 8 || start - end > NO_HOLE {
+        for (number, Reached { last, end }) in &self.reached {
+            let first = found
+                .iter()
+                .find(|stamped| stamped.stream.is_some_and(|stream| stream.number == *number));
+            let Some(first) = first else { continue };
+            let start = unwrap_33(first.stamps.dts, *end);
+            if start <= *last || start < end - (end - last) / 8 || start - end > NO_HOLE {
                 return false;
             }
             any = true;
@@ -240,32 +210,36 @@ impl Restamper {
     /// Gives each PES packet its place on the timeline.
     fn place(&mut self, bytes: &[u8], found: &mut [Stamped]) {
         let mut times: Vec<Time> = Vec::with_capacity(found.len());
-        for stamped in found.iter() {
-            let mut own = self.clock;
-            // What makes no track does not lead the clock.
-            let clock = if stamped.stream.is_some() { &mut self.clock } else { &mut own };
-            times.push(unroll(stamped.stamps, clock));
-        }
         let mut starts: Vec<Start> = Vec::new();
-        let mut lasts: Vec<Option<usize>> = vec![None; self.streams.len()];
-        for (at, (stamped, time)) in found.iter().zip(&times).enumerate() {
-            let Some(stream) = stamped.stream else { continue };
-            let (number, kind) = (self.streams[stream].number, self.streams[stream].kind);
-            if lasts[stream].replace(at).is_none() {
-                starts.push(Start {
-                    track: number,
-                    dts: time.dts,
-                    timescale: MPEG_HZ,
-                    kind,
-                });
+        // The last PES packet of each track, by its number.
+        let mut lasts: Vec<(usize, usize)> = Vec::new();
+        for (at, stamped) in found.iter().enumerate() {
+            let Some(Stream { number, kind, .. }) = stamped.stream else {
+                // What makes no track does not lead the clock.
+                times.push(unroll(stamped.stamps, &mut self.clock.clone()));
+                continue;
+            };
+            let time = unroll(stamped.stamps, &mut self.clock);
+            times.push(time);
+            if let Some((_, last)) = lasts.iter_mut().find(|(known, _)| *known == number) {
+                *last = at;
+                continue;
             }
+            lasts.push((number, at));
+            starts.push(Start {
+                track: number,
+                dts: time.dts,
+                timescale: MPEG_HZ,
+                kind,
+            });
         }
         self.timeline.begin(self.period, &starts);
         for (at, (stamped, time)) in found.iter_mut().zip(&times).enumerate() {
-            let Some(number) = stamped.stream else { continue };
-            let stream = &mut self.streams[number];
-            let duration = if lasts[number] == Some(at) {
-                length(bytes, stamped, stream.info)
+            let Some(Stream { number, info, .. }) = stamped.stream else {
+                continue;
+            };
+            let duration = if lasts.contains(&(number, at)) {
+                length(bytes, stamped, info)
             } else {
                 None
             };
@@ -276,32 +250,38 @@ impl Restamper {
                 sync: true,
                 data: (),
             };
-            let placed = self.timeline.place(stream.number, self.period, Clock::Mpeg, MPEG_HZ, sample);
-            let step = stream.last.map_or(0, |last| (time.dts - last).clamp(0, i64::from(MPEG_HZ)));
-            stream.end = Some(time.dts.saturating_add(duration.unwrap_or(step)));
-            stream.last = Some(time.dts);
-            stamped.by = self.timeline.offset(stream.number);
+            let placed = self.timeline.place(number, self.period, Clock::Mpeg, MPEG_HZ, sample);
+            self.reach(number, time.dts, duration);
+            stamped.by = self.timeline.offset(number);
             (stamped.pts, stamped.dts) = (placed.pts, placed.dts);
             // Whole turns of the clock make no difference.
             self.moves |= stamped.by.rem_euclid(MPEG_WRAP) != 0;
         }
-        let mut by = found.iter().find(|stamped| stamped.stream.is_some()).map_or(0, |first| first.by);
+        if let Some(first) = found.iter().find(|stamped| stamped.stream.is_some()) {
+            self.by = first.by;
+        }
         for (stamped, time) in found.iter_mut().zip(&times) {
             if stamped.stream.is_some() {
-                by = stamped.by;
+                self.by = stamped.by;
             } else {
-                stamped.by = by;
-                (stamped.pts, stamped.dts) = (time.pts.saturating_add(by), time.dts.saturating_add(by));
+                stamped.by = self.by;
+                (stamped.pts, stamped.dts) = (time.pts.saturating_add(self.by), time.dts.saturating_add(self.by));
             }
         }
     }
 
-    fn counted(&mut self, pid: u16, counter: u8) {
-        let has_room = self.counters.len() < MAX_COUNTERS;
-        match self.counters.iter_mut().find(|(known, _)| *known == pid) {
-            Some((_, known)) => *known = counter,
-            None if has_room => self.counters.push((pid, counter)),
-            None => {}
+    /// Takes note of where a track is: its next packet is due as long after this one as it lasts.
+    fn reach(&mut self, number: usize, dts: i64, duration: Option<i64>) {
+        let known = self.reached.iter_mut().find(|(known, _)| *known == number);
+        let last = known.as_ref().map(|(_, reached)| reached.last);
+        let step = last.map_or(0, |last| dts.saturating_sub(last).clamp(0, i64::from(MPEG_HZ)));
+        let now = Reached {
+            last: dts,
+            end: dts.saturating_add(duration.unwrap_or(step)),
+        };
+        match known {
+            Some((_, reached)) => *reached = now,
+            None => self.reached.push((number, now)),
         }
     }
 
@@ -309,16 +289,16 @@ impl Restamper {
     fn write(&mut self, bytes: &mut [u8], found: &[Stamped]) -> bool {
         let mut changed = false;
         let mut stamped = found.iter().peekable();
-        let first = found.first().map_or(0, |first| first.by);
         // What is added to the times of a PID, from its last PES packet on, and to its counter.
         let mut added: Vec<(u16, i64)> = Vec::new();
         for one in found {
-            if added.iter().all(|(pid, _)| *pid != one.pid) && added.len() < MAX_COUNTERS {
+            if added.iter().all(|(pid, _)| *pid != one.pid) && added.len() < MAX_PIDS {
                 added.push((one.pid, one.by));
             }
         }
-        let mut latest = first;
         let mut counted: Vec<(u16, u8)> = Vec::new();
+        // Without a time of its own, a segment goes on with that of the one before.
+        let mut latest = found.first().map_or(self.by, |first| first.by);
         let places: Vec<usize> = packets(bytes).map(|(at, _)| at).collect();
         for at in places {
             let Some(packet) = bytes.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<PACKET>()) else {
@@ -334,25 +314,29 @@ impl Restamper {
                 if let Some((_, by)) = added.iter_mut().find(|(known, _)| *known == pid) {
                     *by = one.by;
                 }
-                put(packet, one.header - at + 9, one.pts);
+                fields::stamp(packet, one.header - at + 9, one.pts);
                 if one.has_dts {
-                    put(packet, one.header - at + 14, one.dts);
+                    fields::stamp(packet, one.header - at + 14, one.dts);
                 }
             }
             let by = added.iter().find(|(known, _)| *known == pid).map_or(latest, |(_, by)| *by);
-            clock(packet, by);
-            if packet[1] & 0x40 != 0 && self.is_table(pid) {
-                self.version(packet);
+            fields::clock(packet, by);
+            if packet[1] & 0x40 != 0 {
+                if self.roles.is_table(pid) {
+                    self.versions.renew(packet);
+                } else {
+                    fields::stream_clock(packet, by);
+                }
             }
             // Without a payload the counter stands still (§2.4.3.3).
             let counter = packet[3] & 0xf;
             let delta = match counted.iter().find(|(known, _)| *known == pid) {
                 Some((_, delta)) => *delta,
                 None => {
-                    let last = self.counters.iter().find(|(known, _)| *known == pid);
-                    let due = last.map(|(_, last)| last.wrapping_add(u8::from(packet[3] & 0x10 != 0)) & 0xf);
+                    let last = self.counters.last(pid);
+                    let due = last.map(|last| last.wrapping_add(u8::from(packet[3] & 0x10 != 0)) & 0xf);
                     let delta = due.map_or(0, |due| due.wrapping_sub(counter) & 0xf);
-                    if counted.len() < MAX_COUNTERS {
+                    if counted.len() < MAX_PIDS {
                         counted.push((pid, delta));
                     }
                     delta
@@ -361,67 +345,9 @@ impl Restamper {
             packet[3] = packet[3] & 0xf0 | counter.wrapping_add(delta) & 0xf;
             let counter = packet[3] & 0xf;
             changed |= before != *packet;
-            self.counted(pid, counter);
+            self.counters.note(pid, counter);
         }
         changed
-    }
-
-    fn is_table(&self, pid: u16) -> bool {
-        pid == PAT_PID || self.programs.list().iter().any(|program| program.pid == pid)
-    }
-
-    /// Gives a table that says something new another version than the one before it (§2.4.4.5, §2.4.4.9), where it lies in one
-    /// packet.
-    fn version(&mut self, packet: &mut [u8; PACKET]) {
-        let Some(length) = Packet::parse(packet).payload.map(<[u8]>::len) else {
-            return;
-        };
-        let pid = pid(packet);
-        let begin = PACKET - length;
-        let pointer = usize::from(packet[begin]);
-        let Some(section) = packet.get_mut(begin + 1 + pointer..) else {
-            return;
-        };
-        let [_, high, low, ..] = *section else { return };
-        let size = 3 + (usize::from(high & 0xf) << 8 | usize::from(low));
-        let Some(section) = section
-            .get_mut(..size)
-            .filter(|section| section.len() > 12 && psi::crc32(section) == 0)
-        else {
-            return;
-        };
-        let told = section[5] >> 1 & 0x1f;
-        let mut content = section[..section.len() - 4].to_vec();
-        content[5] &= 0xc1;
-        let has_room = self.tables.len() < MAX_COUNTERS;
-        let version = match self
-            .tables
-            .iter_mut()
-            .find(|table| table.pid == pid && table.content.first() == content.first())
-        {
-            Some(table) if table.content == content => table.version,
-            Some(table) => {
-                table.version = if told == table.version { (told + 1) & 0x1f } else { told };
-                table.content = content;
-                table.version
-            }
-            None if has_room => {
-                self.tables.push(Table {
-                    pid,
-                    version: told,
-                    content,
-                });
-                told
-            }
-            None => told,
-        };
-        if version != told {
-            let section = &mut packet[begin + 1 + pointer..][..size];
-            section[5] = section[5] & 0xc1 | version << 1;
-            let end = size - 4;
-            let crc = psi::crc32(&section[..end]);
-            section[end..].copy_from_slice(&crc.to_be_bytes());
-        }
     }
 }
 
@@ -479,64 +405,20 @@ fn pid(packet: &[u8; PACKET]) -> u16 {
     u16::from(packet[1] & 0x1f) << 8 | u16::from(packet[2])
 }
 
-/// Writes a PTS or DTS (§2.4.3.6) over another.
-fn put(packet: &mut [u8; PACKET], at: usize, time: i64) {
-    let Some(field) = packet.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<5>()) else {
-        return;
-    };
-    let [b4, b3, b2, b1, b0, ..] = time.rem_euclid(MPEG_WRAP).to_le_bytes();
-    let time = u64::from_be_bytes([0, 0, 0, b0, b1, b2, b3, b4]);
-    let byte = |value: u64| value.to_le_bytes()[0];
-    // The first four bits and the markers stay.
-    field[0] = field[0] & 0xf1 | byte(time >> 30 & 7) << 1;
-    field[1] = byte(time >> 22);
-    field[2] = byte(time >> 15) << 1 | field[2] & 1;
-    field[3] = byte(time >> 7);
-    field[4] = byte(time) << 1 | field[4] & 1;
-}
-
-/// Adds to the PCR of a packet (§2.4.3.5), which goes on without a break then.
-fn clock(packet: &mut [u8; PACKET], by: i64) {
-    let has_field = packet[3] & 0x20 != 0 && packet[4] > 0;
-    if !has_field {
-        return;
-    }
-    packet[5] &= 0x7f;
-    if packet[5] & 0x10 == 0 || packet[4] < 7 {
-        return;
-    }
-    let [b0, b1, b2, b3, b4] = [packet[6], packet[7], packet[8], packet[9], packet[10]].map(i64::from);
-    let base = b0 << 25 | b1 << 17 | b2 << 9 | b3 << 1 | b4 >> 7;
-    let moved = base.saturating_add(by).rem_euclid(MPEG_WRAP);
-    let byte = |value: i64| value.to_le_bytes()[0];
-    packet[6] = byte(moved >> 25);
-    packet[7] = byte(moved >> 17);
-    packet[8] = byte(moved >> 9);
-    packet[9] = byte(moved >> 1);
-    packet[10] = packet[10] & 0x7f | byte(moved & 1) << 7;
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::psi;
     use super::*;
 
-    fn segment(number: usize) -> Vec<u8> {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixture-server/media/high-ts");
-        std::fs::read(format!("{folder}/{number}.ts")).unwrap()
+    fn media(name: &str, number: usize) -> Vec<u8> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixture-server/media");
+        std::fs::read(format!("{folder}/{name}/{number}.ts")).unwrap()
     }
 
-    // ISO 13818-1 §2.4.3.6: the bits of 2^32 + 5 among markers, as ffmpeg writes a PTS behind a prefix of 0011.
-    #[test]
-    fn stamps_and_clocks_keep_what_is_no_time() {
-        let mut packet = [0xff; PACKET];
-        put(&mut packet, 10, (1 << 32) + 5 + MPEG_WRAP);
-        assert_eq!(packet[10..15], [0xf9, 0x00, 0x01, 0x00, 0x0b]);
-        // §2.4.3.5: base 2^33 - 1 with an extension of 299, and six reserved bits.
-        packet[3..12].copy_from_slice(&[0x20, 7, 0x90, 0xff, 0xff, 0xff, 0xff, 0xff, 0x2b]);
-        clock(&mut packet, 2);
-        assert_eq!(packet[3..12], [0x20, 7, 0x10, 0, 0, 0, 0, 0xff, 0x2b]);
+    fn segment(number: usize) -> Vec<u8> {
+        media("high-ts", number)
     }
 
     #[test]
@@ -561,6 +443,86 @@ mod tests {
         assert_eq!(version(&second), before + 1);
         let section = &second[pmt + 5..];
         assert_eq!(psi::crc32(&section[..end + 4]), 0);
+    }
+
+    /// The times of PES packets that begin in a segment, with their PIDs, and its clocks, both in ticks.
+    fn times(bytes: &[u8]) -> (Vec<(u16, u64)>, Vec<u64>) {
+        let (mut stamps, mut clocks) = (Vec::new(), Vec::new());
+        for (_, packet) in packets(bytes) {
+            if packet[3] & 0x20 != 0 && packet[4] >= 7 && packet[5] & 0x10 != 0 {
+                let base = u32::from_be_bytes(packet[6..10].try_into().unwrap());
+                clocks.push(u64::from(base) << 1 | u64::from(packet[10] >> 7));
+            }
+            let parsed = Packet::parse(packet);
+            let header = parsed.payload.filter(|_| parsed.unit_start).map(PesHeader::parse);
+            if let Some(Ok(PesHeader { stamps: Some(found), .. })) = header {
+                stamps.push((parsed.pid, found.dts));
+            }
+        }
+        (stamps, clocks)
+    }
+
+    /// A packet of nothing but a clock.
+    fn clock(ticks: u64) -> [u8; PACKET] {
+        let mut packet = [0xff; PACKET];
+        packet[..6].copy_from_slice(&[SYNC, 0x01, 0x00, 0x20, 183, 0x10]);
+        let base = u32::try_from(ticks >> 1).unwrap();
+        packet[6..10].copy_from_slice(&base.to_be_bytes());
+        packet[10] = u8::try_from(ticks & 1).unwrap() << 7 | 0x7e;
+        packet
+    }
+
+    #[test]
+    fn a_clock_without_media_moves_as_far_as_what_came_before_it() {
+        let mut restamper = Restamper::default();
+        restamper.segment(0, Duration::from_secs(2), &mut segment(3));
+        let mut behind = segment(0);
+        let (source, _) = times(&behind);
+        restamper.segment(1, Duration::from_secs(2), &mut behind);
+        let by = times(&behind).0[0].1 - source[0].1;
+        assert!(by > 0);
+        let end = times(&segment(0)).1.into_iter().max().unwrap() + 3600;
+        for discontinuity_sequence in [1, 2] {
+            let mut clocks = [clock(end), clock(end + 3600)].concat();
+            restamper.segment(discontinuity_sequence, Duration::from_secs(2), &mut clocks);
+            assert_eq!(times(&clocks).1, [end + by, end + 3600 + by]);
+        }
+        // The media of that period go on, so that it moves as they do.
+        let mut after = segment(1);
+        let (source, _) = times(&after);
+        restamper.segment(2, Duration::from_secs(2), &mut after);
+        assert_eq!(times(&after).0[0].1, source[0].1 + by);
+    }
+
+    #[test]
+    fn what_a_packet_belongs_to_is_judged_where_it_stands() {
+        let sound = |number| media("main-audio-ts", number);
+        // From its PMT on, the sound has another PID.
+        let mut later = sound(1);
+        for packet in later.chunks_mut(PACKET) {
+            match pid(packet.first_chunk().unwrap()) {
+                0x100 => packet[1] += 1,
+                0x1000 => {
+                    let section = &mut packet[5..];
+                    let end = 3 + usize::from(section[2]) - 4;
+                    section[13] += 1;
+                    let crc = psi::crc32(&section[..end]);
+                    section[end..end + 4].copy_from_slice(&crc.to_be_bytes());
+                }
+                _ => {}
+            }
+        }
+        let mut both = [sound(0), later].concat();
+        let (source, _) = times(&both);
+        assert!(source.first().unwrap().0 == 0x100 && source.last().unwrap().0 == 0x200);
+        let mut restamper = Restamper::default();
+        let mut before = sound(3);
+        restamper.segment(0, Duration::from_secs(2), &mut before);
+        restamper.segment(1, Duration::from_secs(4), &mut both);
+        let (last, moved) = (times(&before).0.last().unwrap().1, times(&both).0);
+        assert!(moved[0].1 > last, "{} behind {last}", moved[0].1);
+        let by = moved[0].1 - source[0].1;
+        assert!(moved.iter().zip(&source).all(|(moved, source)| moved.1 == source.1 + by));
     }
 
     proptest! {
