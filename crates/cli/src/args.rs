@@ -233,7 +233,8 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "URL", help_heading = "Requests")]
     pub(crate) referer: Option<String>,
 
-    /// A proxy for all requests (http, https, socks5, socks5h); without it, what the environment says
+    /// A proxy for all requests (http, https, socks5, socks5h); without it, what the environment says. NO_PROXY
+    /// of the environment lists hosts and networks that do without either
     #[arg(long, value_name = "URL", help_heading = "Requests")]
     pub(crate) proxy: Option<String>,
 

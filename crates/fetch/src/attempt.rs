@@ -465,7 +465,8 @@ fn turned_away(error: &(dyn std::error::Error + 'static)) -> Option<Gate> {
     }
 }
 
-fn sources<'a>(error: &'a (dyn std::error::Error + 'static)) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+/// An error and what lies behind it.
+pub(crate) fn sources<'a>(error: &'a (dyn std::error::Error + 'static)) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
     std::iter::successors(Some(error), |error| error.source())
 }
 

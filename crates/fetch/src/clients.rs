@@ -13,6 +13,7 @@ use url::{Origin, Url};
 
 use crate::address::Space;
 use crate::fetcher::Options;
+use crate::proxy::{self, Proxies};
 use crate::resolver::{Guard, LookedUp, System};
 use crate::tls;
 
@@ -35,8 +36,7 @@ pub(crate) struct Clients {
     options: Options,
     tls: ClientConfig,
     resolver: Arc<dyn Resolve>,
-    /// The hosts of the proxies in use. A proxy resolves the names, and its address is the one that is connected to.
-    proxies: Arc<[String]>,
+    proxies: Proxies,
     looked_up: Arc<LookedUp>,
     by_reach: [Mutex<Current>; 4],
 }
@@ -69,20 +69,16 @@ pub(crate) struct Pool {
 impl Clients {
     /// Clients over the system's name resolution.
     pub(crate) fn new(options: &Options) -> Result<Self, FetchError> {
-        Self::over(options, environment_proxies(), Arc::new(System))
+        Self::over(options, proxy::of_environment(), Arc::new(System))
     }
 
     /// Clients in another environment, over another name resolution.
     pub(crate) fn over(options: &Options, environment: Vec<String>, resolver: Arc<dyn Resolve>) -> Result<Self, FetchError> {
-        let proxies = options.proxy.clone().map_or(environment, |proxy| vec![proxy]);
-        for proxy in &proxies {
-            check_proxy(proxy)?;
-        }
         let mut clients = Self {
             options: options.clone(),
             tls: tls::config(&options.insecure)?,
             resolver,
-            proxies: proxies.iter().map(|proxy| host(proxy)).collect(),
+            proxies: Proxies::new(options, environment)?,
             looked_up: Arc::default(),
             by_reach: Default::default(),
         };
@@ -93,24 +89,19 @@ impl Clients {
         Ok(clients)
     }
 
-    /// Whether requests may go through a proxy.
-    fn proxied(&self) -> bool {
-        !self.proxies.is_empty()
+    /// The proxies that requests go through.
+    pub(crate) fn proxies(&self) -> &Proxies {
+        &self.proxies
     }
 
     /// How near the server is whose answer came from `address`, if that can be told. Where there is a proxy, the address may be
     /// the proxy's, but not that of a name that was looked up here.
     pub(crate) fn space(&self, url: &Url, address: Option<SocketAddr>) -> Option<Space> {
-        if self.proxied() {
-            self.looked_up.space(url.host_str()?)
-        } else {
+        if self.proxies.is_empty() {
             address.map(|address| Space::of(address.ip()))
+        } else {
+            self.looked_up.space(url.host_str()?)
         }
-    }
-
-    /// Whether requests may go through a proxy on this host.
-    pub(crate) fn is_proxy(&self, host: &str) -> bool {
-        self.proxies.iter().any(|proxy| proxy == host)
     }
 
     /// The client for a request to `url` that may connect as near as `reach`.
@@ -149,7 +140,7 @@ impl Clients {
         let options = &self.options;
         let guard = Guard {
             reach,
-            proxies: Arc::clone(&self.proxies),
+            proxies: self.proxies.hosts(),
             looked_up: Arc::clone(&self.looked_up),
             inner: Arc::clone(&self.resolver),
         };
@@ -168,13 +159,7 @@ impl Clients {
             .tls_backend_preconfigured(self.tls.clone())
             .http2_max_header_list_size(HEADER_LIST_BYTES)
             .dns_resolver(guard);
-        match &options.proxy {
-            Some(proxy) => Ok(builder.proxy(reqwest::Proxy::all(proxy).map_err(unusable)?)),
-            // The library would ask some systems for proxies that are not known here, and whose addresses would count as
-            // those of the servers behind.
-            None if !self.proxied() => Ok(builder.no_proxy()),
-            None => Ok(builder),
-        }
+        self.proxies.apply(builder)
     }
 }
 
@@ -184,60 +169,8 @@ impl fmt::Debug for Clients {
     }
 }
 
-/// The proxies that the environment names, as the HTTP library reads it.
-fn environment_proxies() -> Vec<String> {
-    ["http_proxy", "https_proxy", "all_proxy"]
-        .into_iter()
-        .flat_map(|name| [name.to_owned(), name.to_uppercase()])
-        .filter_map(|name| std::env::var(name).ok())
-        .filter(|proxy| !proxy.is_empty())
-        .collect()
-}
-
-/// The host of a proxy's address, which may lack its scheme.
-pub(crate) fn host(proxy: &str) -> String {
-    let rest = proxy.split_once("://").map_or(proxy, |(_, rest)| rest);
-    let rest = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
-    let name = match rest.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => rest,
-    };
-    name.to_ascii_lowercase()
-}
-
-/// Proxies that the HTTP library knows. It passes over others without a word, and goes out directly.
-fn check_proxy(proxy: &str) -> Result<(), FetchError> {
-    const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
-    let scheme = proxy.split_once("://").map_or("http", |(scheme, _)| scheme).to_ascii_lowercase();
-    if SCHEMES.contains(&scheme.as_str()) {
-        return reqwest::Proxy::all(proxy).map(drop).map_err(unusable);
-    }
-    Err(FetchError::Other(
-        format!("a proxy of scheme {scheme:?} is not known: use {}", SCHEMES.join(", ")).into(),
-    ))
-}
-
-fn unusable(error: reqwest::Error) -> FetchError {
+/// What the HTTP library says of options that it cannot use.
+pub(crate) fn unusable(error: reqwest::Error) -> FetchError {
     // The library's message repeats the URL, secrets and all.
     FetchError::Other(error.without_url().into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_host_of_a_proxy_is_found() {
-        for (proxy, name) in [
-            ("http://user:pa@ss@Proxy.lan:3128/", "proxy.lan"),
-            ("socks5h://127.0.0.1:9050", "127.0.0.1"),
-            ("proxy.lan", "proxy.lan"),
-            ("proxy.lan:80", "proxy.lan"),
-            ("http://[::1]:80", "[::1]"),
-            ("http://[::1]", "[::1]"),
-        ] {
-            assert_eq!(host(proxy), name, "{proxy}");
-        }
-    }
 }

@@ -9,7 +9,7 @@ use aqueduct_core::{Event, Fetch, FetchError, Fetched, Grant, Kind, Lender, Part
 use url::Url;
 
 use crate::attempt::{Carry, Failure, Memory, attempt};
-use crate::clients::{self, Clients};
+use crate::clients::Clients;
 use crate::cookies::Jar;
 use crate::credentials::Credentials;
 use crate::local::{self, LocalFile};
@@ -99,6 +99,8 @@ pub struct Options {
     /// How many redirects are followed.
     pub max_redirects: usize,
     /// A proxy for all requests (`http`, `https`, `socks5`, `socks5h`); without it, what the environment says.
+    /// Hosts and networks that `NO_PROXY` of the environment lists (`*` for all) do without, as with curl: this machine and private
+    /// networks are none of them unless they are listed.
     pub proxy: Option<String>,
     /// Whether public documents may name private addresses.
     pub allow_private: bool,
@@ -170,7 +172,7 @@ impl fmt::Debug for Options {
             .field("give_up_after", give_up_after)
             .field("rate_limit", rate_limit)
             .field("max_redirects", max_redirects)
-            .field("proxy", &proxy.as_deref().map(clients::host))
+            .field("proxy", &proxy.as_deref().map(crate::proxy::host))
             .field("allow_private", allow_private)
             .field("allow_downgrade", allow_downgrade)
             .field("insecure", insecure)

@@ -106,6 +106,7 @@ mod outage;
 mod pace;
 mod permits;
 mod policy;
+mod proxy;
 mod range;
 mod rate;
 mod reader;

@@ -61,7 +61,10 @@ pub(crate) async fn send(
         let request = client.get(bare(&url)).headers(headers);
         let response = match timeout(options.timeout.saturating_add(GRACE), request.send()).await {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(classify(&url, error, 0, None, options.timeout)),
+            Ok(Err(error)) => {
+                let error = classify(&url, error, 0, None, options.timeout);
+                return Err(fetcher.clients.proxies().blame(url.url(), error));
+            }
             Err(_) => {
                 fetcher.clients.retire(pool, url.url());
                 return Err(FetchError::Timeout {
@@ -115,7 +118,7 @@ pub(crate) async fn send(
 /// user chose it: nobody else may make use of that where the proxy itself is passed by.
 fn names_a_proxy(fetcher: &HttpFetcher, named_by: Option<&SafeUrl>, url: &SafeUrl) -> bool {
     let host = url.url().host_str();
-    host.is_some_and(|host| fetcher.clients.is_proxy(host)) && named_by.and_then(|by| by.url().host_str()) != host
+    host.is_some_and(|host| fetcher.clients.proxies().is_on(host)) && named_by.and_then(|by| by.url().host_str()) != host
 }
 
 /// The URL without user name and password: they are a header by now, and the HTTP library would make one again.

@@ -195,36 +195,101 @@ async fn a_proxy_that_does_not_know_the_user_is_told_of_and_not_asked_again() {
 }
 
 #[tokio::test]
-async fn the_environment_says_what_passes_a_proxy_by() {
+async fn no_proxy_of_the_environment_passes_by_whatever_proxy_there_is() {
     let bench = Bench::new(Vec::new());
     let proxy = Proxy::start(&bench, http);
-    let run = async |variables: &[(&str, &str)], input: &str| -> Finished {
+    let run = async |variables: &[(&str, &str)], options: &[&str], input: &str| -> Finished {
         let mut command = binary::command(bench.folder()).unwrap();
         let args = ["--retries", "0", "--overwrite", "-o", "out.ts", input];
-        command.envs(variables.iter().copied()).args(args);
+        command.envs(variables.iter().copied()).args(options).args(args);
         binary::finish(command.spawn().unwrap(), PATIENCE).await.unwrap()
     };
     let known = format!("http://us%40er:S3CRET%2Fx@{}", proxy.address);
-    let nowhere = "http://127.0.0.1:1";
+    let nowhere = "http://us%40er:S3CRET%2Fx@127.0.0.1:1";
     let near = bench.server.url("/s/plain-ts/index.m3u8");
-    type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, i32, &'a str);
-    let cases: [Case<'_>; 7] = [
-        (&[("http_proxy", &known)], HTTP, 0, "whole"),
-        (&[("ALL_PROXY", &known)], HTTP, 0, "whole"),
-        (&[("http_proxy", nowhere)], HTTP, 1, "no connection"),
-        (&[("http_proxy", nowhere)], &near, 1, "no connection"),
-        (&[("http_proxy", nowhere), ("NO_PROXY", "127.0.0.1")], &near, 0, "whole"),
+    let named = "the proxy 127.0.0.1:1 cannot be reached; the environment names it";
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str], &'a str, i32, &'a str);
+    let cases: [Case<'_>; 14] = [
+        (&[("http_proxy", &known)], &[], HTTP, 0, "whole"),
+        (&[("ALL_PROXY", &known)], &[], HTTP, 0, "whole"),
+        (&[("http_proxy", nowhere)], &[], HTTP, 1, named),
+        // This machine is reached through it, too, unless it is listed.
+        (&[("http_proxy", nowhere)], &[], &near, 1, named),
+        (&[("http_proxy", nowhere), ("NO_PROXY", "127.0.0.1")], &[], &near, 0, "whole"),
         (
             &[("http_proxy", nowhere), ("no_proxy", "a.example, 127.0.0.0/8")],
+            &[],
             &near,
             0,
             "whole",
         ),
-        (&[("http_proxy", nowhere), ("no_proxy", "a.example")], &near, 1, "no connection"),
+        (&[("http_proxy", nowhere), ("no_proxy", "a.example")], &[], &near, 1, named),
+        // The command line goes before the environment, but for what does without a proxy.
+        (&[("http_proxy", nowhere)], &["--proxy", &known], HTTP, 0, "whole"),
+        (
+            &[("http_proxy", &known)],
+            &["--proxy", nowhere],
+            HTTP,
+            1,
+            "127.0.0.1:1 cannot be reached; --proxy names it",
+        ),
+        (
+            &[],
+            &["--proxy", nowhere],
+            &near,
+            1,
+            "127.0.0.1:1 cannot be reached; --proxy names it",
+        ),
+        (&[("NO_PROXY", "127.0.0.0/8")], &["--proxy", nowhere], &near, 0, "whole"),
+        (&[("no_proxy", "*")], &["--proxy", nowhere], &near, 0, "whole"),
+        (&[("NO_PROXY", "a.example")], &["--proxy", &known], HTTP, 0, "whole"),
+        (
+            &[("NO_PROXY", ""), ("no_proxy", "*")],
+            &["--proxy", nowhere],
+            &near,
+            1,
+            "NO_PROXY names hosts that do without",
+        ),
     ];
-    for (variables, input, code, says) in cases {
-        let finished = run(variables, input).await;
-        assert_eq!(finished.code, Some(code), "{variables:?}: {}", finished.stderr);
+    for (variables, options, input, code, says) in cases {
+        let finished = run(variables, options, input).await;
+        assert_eq!(finished.code, Some(code), "{variables:?} {options:?}: {}", finished.stderr);
         expect(&finished, code, says);
+        assert!(!finished.stderr.contains("S3CRET"), "{}", finished.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_leads_nowhere_is_named() {
+    let bench = Bench::new(Vec::new());
+    /// A proxy that gets no connection to the server (RFC 9110, 15.6.3; RFC 1928, 6), or hangs up.
+    fn refuses(mut client: TcpStream, _: [String; 2], told: &Mutex<Vec<String>>) -> Option<()> {
+        let first = take(&mut client, 1)?[0];
+        told.lock().unwrap().push(format!("{first}"));
+        if first == 5 {
+            let count = take(&mut client, 1)?[0];
+            take(&mut client, count)?;
+            client.write_all(&[5, 0]).ok()?;
+            take(&mut client, 4)?;
+            return client.write_all(&[5, 5, 0, 1, 0, 0, 0, 0, 0, 0]).ok();
+        }
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.extend(take(&mut client, 1)?);
+        }
+        client.write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n").ok()
+    }
+    for (scheme, input) in [("http", HTTPS), ("socks5h", HTTP), ("socks5h", HTTPS)] {
+        let nowhere = format!("{scheme}://us%40er:S3CRET%2Fx@127.0.0.1:1");
+        let deaf = Proxy::start(&bench, refuses);
+        let refusing = format!("{scheme}://{}", deaf.address);
+        for (proxy, says) in [
+            (nowhere, "the proxy 127.0.0.1:1 cannot be reached; --proxy names it".to_owned()),
+            (refusing, format!("the proxy {} makes no connection to the server", deaf.address)),
+        ] {
+            let finished = bench.run(&["--retries", "0", "--proxy", &proxy, "-o", "out.ts", input]).await;
+            expect(&finished, 1, &says);
+            assert!(!finished.stderr.contains("S3CRET"), "{}", finished.stderr);
+        }
     }
 }
