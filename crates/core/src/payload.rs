@@ -184,8 +184,8 @@ impl Grant {
         self.limit
     }
 
-    /// Announces the length of the whole body: the budget is taken at once, and a length over the limit is
-    /// refused before it is received. Memory is not allocated beyond a first piece: the length is a claim.
+    /// Announces the length of the whole body: the budget is taken at once, or what was taken beyond it given back, and a
+    /// length over the limit is refused before it is received. Memory is not allocated beyond a first piece: the length is a claim.
     ///
     /// # Errors
     ///
@@ -194,6 +194,7 @@ impl Grant {
         let size = buffer_size(self.check(total)?);
         if let Some(slot) = &mut self.payload.slot {
             slot.grow(size).await;
+            slot.shrink(size);
         }
         self.allocate(size);
         Ok(())
@@ -426,6 +427,8 @@ mod tests {
         let mut grant = lender.grant(&resource(), 500).await;
         grant.write(&[1; 100]).await.unwrap();
         assert_eq!(budget.used(), 500);
+        grant.expect(300).await.unwrap();
+        assert_eq!(budget.used(), 300, "the length is known now");
         let sealed = grant.seal();
         assert_eq!(budget.used(), 100, "what was expected and did not come is given back");
         let clear = sealed.open(Ok::<_, std::convert::Infallible>).unwrap();

@@ -24,6 +24,10 @@ const PIECES: usize = 4;
 /// fewer connections for large ones.
 const TOGETHER: u64 = 1 << 20;
 
+/// While nobody knows how large a segment is, each counts for this part of the budget until its length comes. More requests
+/// would be answered at once, and each answer that waits for memory has a receive buffer of its own.
+const UNKNOWN: usize = 8;
+
 /// After so many segments in a row that could not be had, and might be had later, nobody expects the next.
 const MOST_FAILED: usize = 32;
 
@@ -139,7 +143,10 @@ async fn dispatch<F: Fetch>(fetch: Arc<F>, lender: &Lender, permits: &Permits, i
                 let expected = match resource.range {
                     Some(range) => length(range),
                     None if resource.kind == Kind::Init => 0,
-                    None => typical.load(Ordering::Relaxed),
+                    None => match typical.load(Ordering::Relaxed) {
+                        0 => lender.budget.limit() / UNKNOWN,
+                        typical => typical,
+                    },
                 };
                 let grant = lender.grant(&resource, expected).await;
                 let grant = grant.with_meter(permit.meter().cloned()).asked_now();
@@ -484,6 +491,32 @@ mod tests {
         let (left, result) = fetch_all(&Arc::default(), &["20", "fail", "2"], OnMissing::Gap).await;
         assert_eq!(left, ["20", "gap 1", "2"]);
         result.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_is_asked_for_at_first_than_there_is_room_for() {
+        let fake = Arc::new(Fake::default());
+        let (to_fetch, inlet) = channel(40);
+        for msn in 0..40 {
+            to_fetch.send(segment(msn, "10")).await.unwrap();
+        }
+        drop(to_fetch);
+        let (outlet, _fetched) = channel(40);
+        let permits = Permits::split(Concurrency::Fixed(32), 1).remove(0);
+        let stage = tokio::spawn(run(
+            Arc::clone(&fake),
+            lender(1 << 20),
+            permits,
+            OnMissing::Abort,
+            inlet,
+            outlet,
+            Stop::new(),
+        ));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        assert_eq!(fake.open.load(Ordering::SeqCst), UNKNOWN);
+        // Once it is known how small they are, as many as are permitted.
+        stage.await.unwrap().unwrap();
+        assert_eq!(fake.most_open.load(Ordering::SeqCst), 32);
     }
 
     #[tokio::test(start_paused = true)]
