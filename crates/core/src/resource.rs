@@ -8,7 +8,8 @@ use url::Url;
 /// A URL that is safe to print.
 ///
 /// `Display` and `Debug` leave out user name and password, the values of all query parameters and of `name=value` in the
-/// path (they carry tokens and signatures as often as not) and the fragment; a `data:` URL shows only its media type.
+/// path (they carry tokens and signatures as often as not), other [tokens](SafeUrl::path) in the path and the fragment; a
+/// `data:` URL shows only its media type, and one that is no address, such as `skd:`, only its scheme.
 /// [`SafeUrl::url`] gives the whole URL to those who make the request. Cloning is cheap.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SafeUrl(Arc<Url>);
@@ -19,15 +20,25 @@ impl SafeUrl {
         &self.0
     }
 
-    /// The name and the value of `name=value`, as a segment of a path: the value is not shown. A JSON Web Token (RFC 7519), which
-    /// begins with `{"` in Base64, is a name without a value, and not shown either.
-    pub fn named_value(segment: &str) -> Option<(&str, &str)> {
-        const JWT_BYTES: usize = 24;
-        if segment.starts_with("eyJ") && segment.len() >= JWT_BYTES {
-            return Some((segment, ""));
-        }
-        let encoded = || segment.split_once("%3D").or_else(|| segment.split_once("%3d"));
-        segment.split_once('=').or_else(encoded)
+    /// The segments of the path, in order, each with the name and the value of what is not shown in it: of `name=value`
+    /// the value. A token as a whole is a name without a value:
+    ///
+    /// - a JSON Web Token (RFC 7519), which begins with `{"` in Base64;
+    /// - what follows a segment that calls it one (`/token/…/`);
+    /// - what stands beside the time when it expires (`/…/1767225600/`), as servers sign links.
+    ///
+    /// Names of files, and identifiers without such a neighbour, are no tokens, however long.
+    pub fn path(&self) -> impl Iterator<Item = (&str, Option<(&str, &str)>)> {
+        let segments: Vec<&str> = self.0.path().split('/').collect();
+        (0..segments.len()).map(move |at| {
+            let segment = segments[at];
+            let before = at.checked_sub(1).map_or("", |before| segments[before]);
+            let after = segments.get(at + 1).copied().unwrap_or_default();
+            (
+                segment,
+                named_value(segment).or_else(|| is_token(before, segment, after).then_some((segment, ""))),
+            )
+        })
     }
 
     /// Whether both URLs share scheme, host and port.
@@ -50,6 +61,9 @@ impl fmt::Display for SafeUrl {
             return write!(f, "data:{media_type},…");
         }
         write!(f, "{}:", url.scheme())?;
+        if !is_address(url) {
+            return f.write_str("…");
+        }
         if url.has_host() || url.scheme() == "file" {
             f.write_str("//")?;
         }
@@ -59,9 +73,9 @@ impl fmt::Display for SafeUrl {
         if let Some(port) = url.port() {
             write!(f, ":{port}")?;
         }
-        for (n, segment) in url.path().split('/').enumerate() {
+        for (n, (segment, secret)) in self.path().enumerate() {
             f.write_str(if n == 0 { "" } else { "/" })?;
-            match Self::named_value(segment) {
+            match secret {
                 None => f.write_str(segment)?,
                 parameter => write_parameter(f, parameter)?,
             }
@@ -74,6 +88,84 @@ impl fmt::Display for SafeUrl {
         }
         Ok(())
     }
+}
+
+/// Whether a URL says where something is. Others, such as `skd:`, name it to a program: with an identifier that may let
+/// somebody in.
+fn is_address(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https" | "ws" | "wss" | "ftp" | "file")
+}
+
+/// `name=value`, or a JSON Web Token.
+fn named_value(segment: &str) -> Option<(&str, &str)> {
+    const JWT_BYTES: usize = 24;
+    if segment.starts_with("eyJ") && segment.len() >= JWT_BYTES {
+        return Some((segment, ""));
+    }
+    let encoded = || segment.split_once("%3D").or_else(|| segment.split_once("%3d"));
+    segment.split_once('=').or_else(encoded)
+}
+
+/// Whether a segment of a path is a token, by those beside it.
+fn is_token(before: &str, segment: &str, after: &str) -> bool {
+    /// What names a token, and how long the shortest is, in bytes: short names often mean something else.
+    const NAMED: [(&[&str], usize); 2] = [
+        (
+            &[
+                "apikey",
+                "auth",
+                "authtoken",
+                "hash",
+                "hdnea",
+                "hdntl",
+                "hdnts",
+                "hmac",
+                "jwt",
+                "key",
+                "secret",
+                "sess",
+                "session",
+                "sessionid",
+                "sig",
+                "sign",
+                "signature",
+                "signed",
+                "ticket",
+                "token",
+                "tokens",
+            ],
+            16,
+        ),
+        (&["k", "s", "sid", "st", "t", "tk"], 32),
+    ];
+    /// 128 bits in Base64.
+    const SIGNED: usize = 22;
+    if !is_random(segment) {
+        return false;
+    }
+    let name: String = before
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .collect::<String>()
+        .to_ascii_lowercase();
+    let named = |(names, least): &(&[&str], usize)| names.contains(&&*name) && segment.len() >= *least;
+    NAMED.iter().any(named) || segment.len() >= SIGNED && (is_time(before) || is_time(after))
+}
+
+/// Whether this may be random bytes in hexadecimal or Base64 (RFC 4648), or several of them: with digits and letters, and not
+/// the name of a file.
+fn is_random(segment: &str) -> bool {
+    let has = |what: fn(&u8) -> bool| segment.bytes().any(|byte| what(&byte));
+    let is_file = segment.rsplit_once('.').is_some_and(|(_, extension)| extension.len() <= 5);
+    let is_written_so = segment
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-_.~+%:,".contains(&byte));
+    is_written_so && !is_file && has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic)
+}
+
+/// Whether this may be a time of this century before 2065, in seconds since 1970.
+fn is_time(segment: &str) -> bool {
+    segment.len() == 10 && matches!(segment.as_bytes()[0], b'1' | b'2') && segment.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn write_parameter(f: &mut fmt::Formatter<'_>, parameter: Option<(&str, &str)>) -> fmt::Result {
@@ -294,6 +386,11 @@ mod tests {
             ("http://host.example/?c2VjcmV0", "http://host.example/?…"),
             ("http://host.example/?U0VDUkVUMQ==", "http://host.example/?…"),
             ("data:application/octet-stream;base64,AAECAw==", "data:application/octet-stream,…"),
+            // Named to a program of the platform, and not to us.
+            ("skd://0123456789abcdef?token=abc", "skd:…"),
+            ("skd:key", "skd:…"),
+            ("urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6", "urn:…"),
+            ("ftp://user:pass@host.example/a/b.ts", "ftp://host.example/a/b.ts"),
             ("file:///home/me/list.m3u8", "file:///home/me/list.m3u8"),
             ("http://[::1]:80/x", "http://[::1]/x"),
         ];
@@ -301,6 +398,55 @@ mod tests {
             let url = SafeUrl::from(Url::parse(input).unwrap());
             assert_eq!(url.to_string(), printed);
             assert_eq!(format!("{url:?}"), format!("\"{printed}\""));
+        }
+    }
+
+    #[test]
+    fn a_token_in_a_path_is_known_by_its_neighbours_and_an_identifier_is_none() {
+        // printf x | md5sum, sha1sum, sha256sum; the last also in Base64.
+        const MD5: &str = "9dd4e461268c8034f5c8564e155c67a6";
+        const SHA1: &str = "11f6ad8ec52a2984abaafd7c3b516503785c2072";
+        const SHA256: &str = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881";
+        const BASE64: &str = "LXEWQrcmsEQBYnyp-6wy9chTD7GQPMTbAiWHF5IaSIE";
+        for (path, shown) in [
+            ("/token/{BASE64}/a.ts", "/token/…/a.ts"),
+            ("/v1/Token/{MD5}", "/v1/Token/…"),
+            ("/_auth-token/{SHA256}/a.ts", "/_auth-token/…/a.ts"),
+            ("/sig/abcdef0123456789/a.ts", "/sig/…/a.ts"),
+            ("/session/f81d4fae-7dec-11d0-a765-00a0c91e6bf6/a.ts", "/session/…/a.ts"),
+            ("/key/{MD5}", "/key/…"),
+            ("/hash/{SHA1}/index.m3u8", "/hash/…/index.m3u8"),
+            ("/auth/1767225600:{MD5}/a.ts", "/auth/…/a.ts"),
+            ("/ticket/a1b2c3d4e5f60718.{MD5}/a.ts", "/ticket/…/a.ts"),
+            ("/t/{BASE64}/a.ts", "/t/…/a.ts"),
+            // As ngx_http_secure_link_module and its like sign links: a digest, and when it expires.
+            ("/s4Fb6Kc9sd2Ls0f-ZpQ1_g/1767225600/a.ts", "/…/1767225600/a.ts"),
+            ("/hls/1767225600/{MD5}/a.ts", "/hls/1767225600/…/a.ts"),
+            // What none of these beside it is, is shown.
+            ("/{SHA256}/a.ts", "/{SHA256}/a.ts"),
+            ("/{MD5}/{SHA1}.ts", "/{MD5}/{SHA1}.ts"),
+            ("/hash/{SHA256}.m4s", "/hash/{SHA256}.m4s"),
+            ("/key/1", "/key/1"),
+            ("/keys/{MD5}.key", "/keys/{MD5}.key"),
+            ("/t/720p/a.ts", "/t/720p/a.ts"),
+            ("/s/f81d4fae7dec11d0/a.ts", "/s/f81d4fae7dec11d0/a.ts"),
+            ("/token/index.m3u8", "/token/index.m3u8"),
+            ("/session/keynote-of-the-conference/a.ts", "/session/keynote-of-the-conference/a.ts"),
+            ("/tokens-explained/{MD5}/a.ts", "/tokens-explained/{MD5}/a.ts"),
+            ("/1767225600/segment-1767225600.ts", "/1767225600/segment-1767225600.ts"),
+            ("/video/1280/720/a.ts", "/video/1280/720/a.ts"),
+            ("/token", "/token"),
+            ("/", "/"),
+        ] {
+            let whole = |path: &str| {
+                let path = path.replace("{MD5}", MD5).replace("{SHA1}", SHA1);
+                format!(
+                    "https://host.example{}",
+                    path.replace("{SHA256}", SHA256).replace("{BASE64}", BASE64)
+                )
+            };
+            let url = SafeUrl::from(Url::parse(&whole(path)).unwrap());
+            assert_eq!(url.to_string(), whole(shown));
         }
     }
 

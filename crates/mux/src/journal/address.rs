@@ -8,15 +8,16 @@ use sha2::{Digest, Sha256};
 use super::record::hex;
 
 /// A URL without what may be secret or change from one day to the next: user name, query, fragment, and in the path a token
-/// that is a list of an expiry, a scope and a MAC. Of any other value of a `name=value` in the path, and of what a `data:` URL
-/// holds, the beginning of a digest stays: it may be all that tells two streams apart.
+/// that is a list of an expiry, a scope and a MAC. Of any other token or value of a `name=value` in the path, and of what a
+/// `data:` URL, or any other that is no address, holds, the beginning of a digest stays: it may be all that tells two streams
+/// apart.
 pub(crate) fn address(url: &SafeUrl) -> String {
-    let url = url.url();
-    if url.scheme() == "data" {
-        return format!("data:sha256-{}", hex(&Sha256::digest(url.as_str())[..16]));
+    if !matches!(url.url().scheme(), "http" | "https" | "file") {
+        let digest = Sha256::digest(url.url().as_str());
+        return format!("{}:sha256-{}", url.url().scheme(), hex(&digest[..16]));
     }
     let digest = |value: &str| hex(&Sha256::digest(value)[..16]);
-    let segments = url.path().split('/').map(|segment| match SafeUrl::named_value(segment) {
+    let segments = url.path().map(|(segment, secret)| match secret {
         Some((name, _)) if is_token(segment) => Cow::Owned(format!("{name}=*")),
         // The padding of what is a value as a whole.
         Some((_, value)) if unpadded(value).is_empty() => Cow::Owned(format!("*{}", digest(segment))),
@@ -24,7 +25,7 @@ pub(crate) fn address(url: &SafeUrl) -> String {
         None => Cow::Borrowed(segment),
     });
     let path = segments.collect::<Vec<_>>().join("/");
-    let mut url = url.clone();
+    let mut url = url.url().clone();
     url.set_path(&path);
     url.set_query(None);
     url.set_fragment(None);
@@ -102,6 +103,13 @@ mod tests {
                 "http://host.example/date=2024-01-31/a",
                 "http://host.example/date=*253cc68f602792c897da18d783813611/a",
             ),
+            // printf a1b2c3d4e5f60718 | sha256sum | cut -c1-32
+            (
+                "http://host.example/token/a1b2c3d4e5f60718/a",
+                "http://host.example/token/*b82efc46c073d9d8f6dfd0ad738a7074/a",
+            ),
+            // printf skd://SECRET | sha256sum | cut -c1-32
+            ("skd://SECRET", "skd:sha256-206ae64531fb160b6af475a2d5b17437"),
             // printf data:text/plain,SECRET | sha256sum | cut -c1-32
             ("data:text/plain,SECRET", "data:sha256-4e1d4c18313db35241d1979e1dda5aa7"),
         ] {

@@ -1,6 +1,6 @@
 //! What an output is made of, and from what: an output that was begun as one is not taken up as another.
 
-use aqueduct_core::{Changes, Given, Presentation, SafeUrl, Track, TrackId};
+use aqueduct_core::{Changes, Given, Presentation, Track, TrackId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -150,7 +150,7 @@ impl JobTrack {
 /// Where the presentation was found, if that can be asked for again as it may be told.
 fn input(presentation: &Presentation) -> Option<String> {
     let url = &presentation.account.documents.first()?.url;
-    let told = url.url().path().split('/').all(|segment| SafeUrl::named_value(segment).is_none());
+    let told = url.path().all(|(_, secret)| secret.is_none());
     told.then(|| address(url))
 }
 
