@@ -9,10 +9,11 @@ use aqueduct::mux::{can_go_on, find_left};
 use aqueduct::resolve::{PageResolver, Selection};
 use aqueduct::{Account, Error, Input, Presentation, Stop};
 
-use crate::args::{Args, Pick, SourceArgs};
+use crate::args::{Args, SourceArgs};
 use crate::exit::{self, Exit, tell};
 use crate::job::{self, Job};
 use crate::report::{give_up, stand_apart};
+use crate::values::Pick;
 use crate::{aside, list, name};
 
 /// Fetches all inputs, one after the other. The worst end is the exit code.

@@ -10,13 +10,14 @@ use aqueduct::{
     Receiver, Report, Stop, SubtitleFormat, TrackId, TrackKind,
 };
 
-use crate::args::{Args, Captions, Chapters, Missing, SplitAt, Subtitles};
+use crate::args::Args;
 use crate::events::{self, Ticker};
 use crate::exit::{self, Exit, chain};
 use crate::fetch::{Source, find};
 use crate::name;
 use crate::progress::Display;
 use crate::report::{command, conclude, is_of_another_stream, report, stand_apart};
+use crate::values::{Captions, Chapters, Missing, SplitAt, Subtitles};
 
 /// One stream on its way to a file, or to standard output.
 pub(crate) struct Job<'a> {

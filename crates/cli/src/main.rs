@@ -13,6 +13,7 @@ mod prove;
 mod report;
 mod requests;
 mod signals;
+mod values;
 mod verdict;
 mod words;
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use aqueduct::{Presentation, TrackKind};
 use unicode_normalization::UnicodeNormalization;
 
-use crate::args::Format;
+use crate::values::Format;
 
 /// The longest name that is made. File systems take 255 bytes, or as many UTF-16 units of the decomposed form; a number,
 /// extensions, `.part` and `.journal` need room.

@@ -7,10 +7,11 @@ use anyhow::{Context, bail};
 use aqueduct::mux::OutputError;
 use aqueduct::{Error, Outcome, Report, SelectionDocument};
 
-use crate::args::{Args, Pick};
+use crate::args::Args;
 use crate::aside::{self, Readers};
 use crate::events;
 use crate::exit::{self, Exit, chain, tell};
+use crate::values::Pick;
 
 /// Tells why a stream failed, and reports it with what it left beside its files.
 pub(crate) fn give_up(args: &Args, error: &anyhow::Error, files: &[PathBuf]) -> Exit {
