@@ -33,6 +33,12 @@ pub fn path() -> Result<&'static Path> {
     Ok(PATH.get_or_init(|| path))
 }
 
+/// Whether there is such a program. It is not started: each scenario is a process, and asks.
+pub(crate) fn is_on_path(program: &str) -> bool {
+    let program = format!("{program}{}", std::env::consts::EXE_SUFFIX);
+    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(&program).is_file()))
+}
+
 fn build() -> Result<PathBuf> {
     // A test lies in TARGET/PROFILE/deps.
     let test = std::env::current_exe()?;

@@ -1,7 +1,6 @@
 //! Judgement by a browser: headless Chromium, where it is installed, plays the output from start to end.
 
-use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -9,6 +8,8 @@ use bytes::Bytes;
 use fixture_server::{Config, Server, Tally};
 use re_mp4::{Mp4, TrackKind};
 use serde::Deserialize;
+
+use crate::binary;
 
 /// How long starting and playing may take, on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -46,16 +47,7 @@ pub struct Played {
 
 /// Whether Chromium is there. Where it is not, outputs are judged by the others alone.
 pub fn installed() -> bool {
-    static INSTALLED: OnceLock<bool> = OnceLock::new();
-    *INSTALLED.get_or_init(|| {
-        let mut command = Command::new("chromium");
-        command
-            .arg("--version")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        command.status().is_ok_and(|status| status.success())
-    })
+    binary::is_on_path("chromium")
 }
 
 /// Chromium plays the file, of any container that it knows, to its end without an error.

@@ -3,27 +3,15 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::Reference;
+use crate::{Reference, binary};
 
 /// Whether both tools are there. Where they are not, half of what an MP4 is judged by is skipped: the test
 /// runners say so loudly, once.
 pub fn installed() -> bool {
-    static INSTALLED: OnceLock<bool> = OnceLock::new();
-    *INSTALLED.get_or_init(|| {
-        ["ffmpeg", "ffprobe"].iter().all(|tool| {
-            let mut command = Command::new(tool);
-            command
-                .arg("-version")
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null());
-            command.status().is_ok_and(|status| status.success())
-        })
-    })
+    ["ffmpeg", "ffprobe"].iter().all(|tool| binary::is_on_path(tool))
 }
 
 /// Two ticks of MPEG-TS's clock: one for each side's rounding.

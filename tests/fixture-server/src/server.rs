@@ -73,12 +73,7 @@ impl Server {
             .build()?;
         {
             let _entered = runtime.enter();
-            runtime.spawn(tls::serve(
-                tokio::net::TcpListener::from_std(over_tls)?,
-                tls::acceptor()?,
-                port,
-                origin.stats.clone(),
-            ));
+            runtime.spawn(tls::serve(tokio::net::TcpListener::from_std(over_tls)?, port, origin.stats.clone()));
         }
         for (listener, other_origin) in listeners.into_iter().zip([false, true]) {
             let origin = Arc::clone(&origin);

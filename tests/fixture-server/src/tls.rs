@@ -1,6 +1,7 @@
 //! The TLS face of the first origin: a certificate of its own that nobody trusts, for `127.0.0.1` and `localhost`. It speaks
 //! HTTP/2 with those who can, and hands each request to the plain listener.
 
+use std::cell::OnceCell;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result};
@@ -38,7 +39,7 @@ pub(crate) fn certificate_pem() -> Result<String> {
 }
 
 /// What accepts TLS connections.
-pub(crate) fn acceptor() -> Result<TlsAcceptor> {
+fn acceptor() -> Result<TlsAcceptor> {
     let certified = certified()?;
     let key = PrivateKeyDer::try_from(certified.signing_key.serialize_der()).map_err(anyhow::Error::msg)?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -49,10 +50,13 @@ pub(crate) fn acceptor() -> Result<TlsAcceptor> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// Takes TLS off, and hands what comes to the plain listener on `port`.
-pub(crate) async fn serve(listener: TcpListener, acceptor: TlsAcceptor, port: u16, stats: Stats) {
+/// Takes TLS off, and hands what comes to the plain listener on `port`. The certificate is made for the first who comes: most
+/// servers never need it, and its key takes as long as a small test.
+pub(crate) async fn serve(listener: TcpListener, port: u16, stats: Stats) {
+    let made: OnceCell<TlsAcceptor> = OnceCell::new();
     while let Ok((stream, _)) = listener.accept().await {
-        let (acceptor, stats) = (acceptor.clone(), stats.clone());
+        let acceptor = made.get_or_init(|| acceptor().expect("a certificate can be made")).clone();
+        let stats = stats.clone();
         tokio::spawn(async move {
             // A client that does not trust the certificate ends here, as it should.
             let Ok(mut outside) = acceptor.accept(stream).await else { return };
