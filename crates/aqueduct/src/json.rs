@@ -142,6 +142,17 @@ pub struct RestDocument {
     pub sha256: String,
 }
 
+impl RestDocument {
+    /// The same without the file.
+    pub(crate) fn piece(&self) -> Piece {
+        Piece {
+            offset: self.offset,
+            length: self.length,
+            sha256: self.sha256.clone(),
+        }
+    }
+}
+
 /// A unit of an [`OutputDocument`]: a Media Segment or a Media Initialization Section.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]

@@ -55,12 +55,6 @@ pub enum ReportError {
         /// The report.
         path: PathBuf,
     },
-    /// It is of an output that was split, whose files are not mended.
-    #[error("{}: it is of an output that was split into several files, which are not mended: the command that made them does it again, with --overwrite", .path.display())]
-    Split {
-        /// The report.
-        path: PathBuf,
-    },
     /// It is of other files.
     #[error("{}: it tells nothing of {file:?}", .path.display())]
     OtherFile {

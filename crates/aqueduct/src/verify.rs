@@ -8,7 +8,7 @@ use aqueduct_media::check::{Checked, check};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::{FileReport, Piece, ReportError, UnitDocument, folder};
+use crate::{FileReport, Piece, ReportError, RestDocument, UnitDocument, folder};
 
 /// What is named one by one, of each kind of finding.
 const MOST_NAMED: usize = 100;
@@ -158,6 +158,8 @@ pub(crate) struct Judged {
     pub(crate) contradictory: bool,
     /// Files of a folder that were appended to, and how long they were.
     pub(crate) longer: Vec<(String, u64)>,
+    /// Where what the report tells of ends.
+    pub(crate) end: u64,
     /// Where each unit begins.
     pub(crate) starts: Vec<u64>,
     pub(crate) problems: Found<String>,
@@ -216,11 +218,7 @@ pub(crate) fn judge(
     })?;
     judged.tail = true;
     let rests = output.rests.iter().filter(|rest| Some(rest.file.as_str()) == own);
-    let rests = rests.map(|rest| Piece {
-        offset: rest.offset,
-        length: rest.length,
-        sha256: rest.sha256.clone(),
-    });
+    let rests = rests.map(RestDocument::piece);
     for tail in output.tail.iter().cloned().chain(rests) {
         follows(tail.offset, end, &mut judged);
         end = tail.offset.saturating_add(tail.length);
@@ -234,6 +232,7 @@ pub(crate) fn judge(
     } else {
         follows(output.bytes, end, &mut judged);
     }
+    judged.end = end;
     Ok(judged)
 }
 

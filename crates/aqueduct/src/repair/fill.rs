@@ -2,24 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use aqueduct_core::{
-    Clear, Decrypt, Fetch, GapCause, Item, Mux, MuxError, Presentation, Progress, Receiver, Resolve, Resource, Sealed, SegmentInfo, Sender,
-    Stop, Summary, Track, TrackId, TrackKind, Write, channel,
+    Clear, Decrypt, Fetch, GapCause, Item, Mux, MuxError, Presentation, Progress, Resolve, Summary, Track, TrackId, TrackKind, Write,
+    channel,
 };
 use aqueduct_fetch::{OnMissing, Permits};
 use aqueduct_mux::{Concat, Film, Finished, Job, Output, OutputError, RefillLane, RefillMuxer, Remaker, StageError};
-use sha2::{Digest, Sha256};
 
-use super::matching::{Matched, Matcher};
+use super::matching::Matcher;
+use super::merging::{Merging, tell_apart};
 use super::{Damage, RepairError, Repaired};
 use crate::error::numbers;
-use crate::resume::Beyond;
-use crate::verify::hex;
-use crate::{Error, Piece, Pipeline, UnitDocument, VerifyError};
+use crate::{Error, Pipeline, VerifyError};
 
 impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
     /// Writes the file anew with the segments that it lacks, if any of them can be had now.
@@ -207,7 +204,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
     }
 }
 
-fn unfit(error: &(dyn std::error::Error + 'static)) -> RepairError {
+pub(super) fn unfit(error: &(dyn std::error::Error + 'static)) -> RepairError {
     RepairError::Unfit {
         what: crate::json::chain(error),
     }
@@ -304,20 +301,20 @@ impl Source {
     }
 }
 
-const UNKNOWN: &str = "nothing stands in front of it that would tell when it plays";
+pub(super) const UNKNOWN: &str = "nothing stands in front of it that would tell when it plays";
 const INSIDE: &str = "subtitles inside of the film are not filled in";
 /// Why something is not filled in that may be had.
 const REFUSED: [&str; 2] = [UNKNOWN, INSIDE];
 
 /// What is to be fetched of a track, besides what is missing.
 #[derive(Debug, Default)]
-struct Plan {
+pub(super) struct Plan {
     /// By place in the report.
-    around: BTreeMap<u64, Around>,
+    pub(super) around: BTreeMap<u64, Around>,
     /// Initialization sections are fetched too.
-    sections: bool,
+    pub(super) sections: bool,
     /// Why nothing is filled in.
-    refused: Option<&'static str>,
+    pub(super) refused: Option<&'static str>,
 }
 
 /// What a unit is to what is missing.
@@ -343,249 +340,6 @@ impl Plan {
             refused: (track.kind == TrackKind::Subtitles).then_some(INSIDE),
             around,
         }
-    }
-}
-
-/// The next unit of the new file.
-enum Step {
-    /// It is in the old one.
-    Known(Item<Resource>, Piece),
-    /// So it is, and it is on its way as well.
-    Both(Item<Resource>, Piece, Around),
-    /// It is on its way.
-    Fetched,
-    /// It is left out.
-    Left(Item<Resource>),
-}
-
-/// The stage that has fetched what the file lacks, and tells in which order that and the rest come.
-async fn tell_apart(
-    mut matcher: Matcher,
-    plan: Plan,
-    expected: u64,
-    items: Receiver<Item<Resource>>,
-    outlet: Sender<Item<Resource>>,
-    steps: Sender<Step>,
-    stop: Stop,
-) -> Result<Beyond, Error> {
-    let mut came = 0;
-    while let Ok(item) = items.recv().await {
-        came += match &item {
-            Item::Init { .. } => 0,
-            Item::Segment { .. } => 1,
-            Item::Gap { segments, .. } => *segments,
-        };
-        let (place, piece) = match matcher.find(&item, |_, _| {}).await? {
-            Matched::Unit(number, unit) => {
-                let UnitDocument { piece, .. } = *unit;
-                (Some(number), piece)
-            }
-            Matched::New => (None, None),
-        };
-        let around = place.and_then(|number| plan.around.get(&number).copied());
-        let is_section = matches!(item, Item::Init { .. });
-        let refused = match around {
-            Some(Around::Unknown) => Some(UNKNOWN),
-            _ => plan.refused,
-        };
-        let (step, fetched) = match (piece, around) {
-            (Some(_), _) if is_section && plan.sections && plan.refused.is_none() => (Step::Fetched, Some(item)),
-            (Some(piece), Some(around)) if plan.refused.is_none() => (Step::Both(item.clone(), piece, around), Some(item)),
-            (Some(piece), _) => (Step::Known(item, piece), None),
-            (None, _) => match (refused, left(&item, refused.unwrap_or_default())) {
-                (Some(_), Some(left)) => (Step::Left(left), None),
-                _ => (Step::Fetched, Some(item)),
-            },
-        };
-        // First to the fetcher: whoever takes the step waits for what it brings.
-        if let Some(item) = fetched
-            && outlet.send(item).await.is_err()
-        {
-            return Ok(Beyond::default());
-        }
-        if steps.send(step).await.is_err() {
-            return Ok(Beyond::default());
-        }
-    }
-    // A resolver that was stopped, or that failed, says so itself.
-    if stop.is_draining() {
-        return Ok(Beyond::default());
-    }
-    if came != expected {
-        return Err(Error::Lost { came, expected });
-    }
-    matcher.finish().map(|()| Beyond::default())
-}
-
-/// A segment as one that stays missing.
-fn left(item: &Item<Resource>, why: &str) -> Option<Item<Resource>> {
-    let Item::Segment { info, .. } = item else { return None };
-    Some(Item::Gap {
-        info: Arc::clone(info),
-        segments: 1,
-        cause: GapCause::Failed(why.to_owned()),
-    })
-}
-
-/// Puts what is fetched between what is there.
-struct Merging {
-    file: File,
-    path: PathBuf,
-    steps: Receiver<Step>,
-    fetched: Receiver<Item<Clear>>,
-    refill: Option<RefillLane>,
-    tail: u64,
-}
-
-impl Merging {
-    /// Gives how many segments came that were missing.
-    fn run(mut self, outlet: &Sender<Item<Clear>>) -> Result<u64, RepairError> {
-        let (mut filled, mut before) = (0, 0);
-        while let Ok(step) = self.steps.recv_blocking() {
-            let item = match step {
-                Step::Known(item, piece) => self.known(item, &piece)?,
-                Step::Both(item, piece, around) => {
-                    let replaced = around == Around::Behind && filled > before;
-                    before = filled;
-                    match self.fetch()? {
-                        // Behind what was filled in it is another than it was.
-                        fetched @ Item::Segment { .. } if replaced => {
-                            let bytes = self.read(&piece)?;
-                            self.refill(|refill| refill.replace(piece.offset, &bytes, fetched))?;
-                            with(item, &[])
-                        }
-                        fetched @ Item::Segment { .. } => {
-                            let item = self.known(item, &piece)?;
-                            self.refill(|refill| refill.context(fetched))?;
-                            item
-                        }
-                        Item::Gap { cause, .. } => {
-                            return Err(RepairError::Lacking {
-                                what: format!("the segment beside them is needed as well: {cause}"),
-                            });
-                        }
-                        Item::Init { .. } => return Err(Error::Stopped.into()),
-                    }
-                }
-                Step::Left(Item::Gap { info, segments, cause }) => Item::Gap { info, segments, cause },
-                Step::Left(_) => continue,
-                Step::Fetched => {
-                    let item = self.fetch()?;
-                    filled += u64::from(matches!(item, Item::Segment { .. }));
-                    self.fetched(item)?
-                }
-            };
-            if outlet.send_blocking(item).is_err() {
-                return Ok(filled);
-            }
-        }
-        if let Some(refill) = self.refill.take() {
-            let rest = refill.rest(self.tail);
-            let bytes = self.bytes(rest.start, rest.end.saturating_sub(rest.start))?;
-            refill.finish(rest.start, &bytes).map_err(|error| unfit(&error))?;
-        }
-        Ok(filled)
-    }
-
-    /// What is fetched next.
-    fn fetch(&mut self) -> Result<Item<Clear>, RepairError> {
-        // Where nothing comes, a stage failed and says why.
-        self.fetched.recv_blocking().map_err(|_| Error::Stopped.into())
-    }
-
-    fn refill(&mut self, act: impl FnOnce(&mut RefillLane) -> Result<(), MuxError>) -> Result<(), RepairError> {
-        match &mut self.refill {
-            Some(refill) => act(refill).map_err(|error| unfit(&error)),
-            None => Ok(()),
-        }
-    }
-
-    /// A unit that is in the old file.
-    fn known(&mut self, item: Item<Resource>, piece: &Piece) -> Result<Item<Clear>, RepairError> {
-        let bytes = self.read(piece)?;
-        if self.refill.is_none() {
-            return Ok(with(item, &bytes));
-        }
-        if !matches!(item, Item::Init { .. }) {
-            self.refill(|refill| refill.keep(piece.offset, &bytes))?;
-        }
-        Ok(with(item, &[]))
-    }
-
-    /// A unit that came. An MP4 gets its samples.
-    fn fetched(&mut self, item: Item<Clear>) -> Result<Item<Clear>, RepairError> {
-        if self.refill.is_none() {
-            return Ok(item);
-        }
-        Ok(match item {
-            Item::Init { info, payload } => {
-                self.refill(|refill| refill.section(&info, &payload))?;
-                Item::Init { info, payload: clear(&[]) }
-            }
-            Item::Segment { info, payload } => {
-                let whole = Item::Segment {
-                    info: Arc::clone(&info),
-                    payload,
-                };
-                self.refill(|refill| refill.fill(whole))?;
-                Item::Segment { info, payload: clear(&[]) }
-            }
-            Item::Gap { info, segments, cause } => {
-                let gap = Item::Gap {
-                    info: Arc::clone(&info),
-                    segments,
-                    cause: cause.clone(),
-                };
-                self.refill(|refill| refill.gap(gap))?;
-                Item::Gap { info, segments, cause }
-            }
-        })
-    }
-
-    /// What a piece of the old file has, if it is what it was.
-    fn read(&mut self, piece: &Piece) -> Result<Vec<u8>, RepairError> {
-        let bytes = self.bytes(piece.offset, piece.length)?;
-        if bytes.len() as u64 != piece.length || hex(&Sha256::digest(&bytes)) != piece.sha256 {
-            return Err(self.failed(std::io::Error::other("it was changed meanwhile")));
-        }
-        Ok(bytes)
-    }
-
-    fn bytes(&mut self, offset: u64, length: u64) -> Result<Vec<u8>, RepairError> {
-        let mut bytes = Vec::new();
-        let read = self.file.seek(SeekFrom::Start(offset));
-        // What is not there is not allocated.
-        let read = read.and_then(|_| (&mut self.file).take(length).read_to_end(&mut bytes));
-        read.map_err(|source| self.failed(source))?;
-        Ok(bytes)
-    }
-
-    fn failed(&self, source: std::io::Error) -> RepairError {
-        RepairError::Verify(VerifyError::Io {
-            path: self.path.clone(),
-            source,
-        })
-    }
-}
-
-/// The unit with these bytes.
-fn with(item: Item<Resource>, bytes: &[u8]) -> Item<Clear> {
-    match item {
-        Item::Init { info, .. } => Item::Init {
-            info,
-            payload: clear(bytes),
-        },
-        Item::Segment { info, .. } | Item::Gap { info, .. } => Item::Segment {
-            info: Arc::<SegmentInfo>::clone(&info),
-            payload: clear(bytes),
-        },
-    }
-}
-
-fn clear(bytes: &[u8]) -> Clear {
-    match Sealed::unbudgeted(bytes).open(Ok::<_, std::convert::Infallible>) {
-        Ok(clear) => clear,
-        Err(never) => match never {},
     }
 }
 

@@ -37,6 +37,8 @@ pub(super) struct Matcher {
     live: bool,
     units: Receiver<Unit>,
     next: Option<(u64, UnitDocument)>,
+    /// Segments that were named.
+    came: u64,
 }
 
 /// What an item is.
@@ -54,6 +56,7 @@ impl Matcher {
             live,
             units: units(report, move |_, unit| unit.track == track.number()),
             next: None,
+            came: 0,
         };
         matcher.step().await?;
         Ok(matcher)
@@ -74,6 +77,13 @@ impl Matcher {
             Item::Segment { info, .. } => Entry::segment(info, WRITTEN),
             Item::Gap { info, segments, cause } => Entry::gap(info, *segments, cause),
         };
+        let segments = match item {
+            Item::Init { .. } => 0,
+            Item::Segment { .. } => 1,
+            Item::Gap { segments, .. } => *segments,
+        };
+        // How many a window leaps over is the server's claim.
+        self.came = self.came.saturating_add(segments);
         while self.live
             && let Some((number, unit)) = self.next.as_ref().filter(|(_, unit)| behind(unit) <= named.msn)
         {
@@ -105,8 +115,12 @@ impl Matcher {
         Ok(Matched::Unit(number, Box::new(unit)))
     }
 
-    /// Nothing more is named: the report has to be at its end as well.
-    pub(super) fn finish(&self) -> Result<(), Error> {
+    /// Nothing more is named: it has to be as many segments as were `expected`, where that is known, and the report at its end as well.
+    pub(super) fn finish(&self, expected: Option<u64>) -> Result<(), Error> {
+        if let Some(expected) = expected.filter(|expected| *expected != self.came) {
+            let came = self.came;
+            return Err(Error::Lost { came, expected });
+        }
         match &self.next {
             Some((_, unit)) => Err(self.other(unit, "it is not in the playlist any more")),
             None => Ok(()),

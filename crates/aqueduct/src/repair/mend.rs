@@ -71,13 +71,14 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             place: if damage.is_folder() {
                 Place::Folder(MendingFolder::open(&damage.file)?, damage.longer.clone())
             } else {
-                Place::File(Mending::open(&damage.file, output.bytes)?)
+                Place::File(Mending::open(&damage.file, damage.written)?)
             },
-            tail: output.tail.clone().filter(|_| damage.tail == Tail::Damaged),
+            tail: damage.rest.clone().filter(|_| damage.tail == Tail::Damaged),
             is_media_alone: damage.is_concatenation(),
             lanes,
             remakers,
             last: HashMap::new(),
+            sections: damage.is_split.then(HashMap::new),
             made: Vec::new(),
             broken: None,
             mended: 0,
@@ -262,6 +263,9 @@ struct Mender {
     remakers: HashMap<u32, Remaker>,
     /// The segment of each track that was made last.
     last: HashMap<u32, u64>,
+    /// What the initialization section in force of each track brings, of a file of a split: it stands again in front of the first
+    /// segment.
+    sections: Option<HashMap<u32, Vec<u8>>>,
     /// What was made for the next place.
     made: Vec<u8>,
     /// Why that is of no use.
@@ -309,7 +313,7 @@ impl Mender {
                 let made = std::mem::take(&mut self.made);
                 let ended = match (self.broken.take(), &unit.piece) {
                     (Some(why), _) => Err(why),
-                    (None, Some(piece)) => self.put(unit.file.as_deref(), piece, &made, Side::End)?,
+                    (None, Some(piece)) => self.put_unit(&unit, piece, &made)?,
                     (None, None) => Err(Why::Lacking("its place is not known".into())),
                 };
                 match ended {
@@ -345,16 +349,33 @@ impl Mender {
                 remaker.forget().map_err(|error| error.to_string())?;
             }
             let made = remaker.push(track, item).map_err(|error| error.to_string())?;
+            if let Some(sections) = self.sections.as_mut().filter(|_| section) {
+                sections.insert(unit.track, made.clone());
+            }
             if section == unit.init {
                 return Ok(made);
             }
         }
     }
 
+    /// Writes what was made of a unit, with the section in front of it where that is what the place had.
+    fn put_unit(&mut self, unit: &UnitDocument, piece: &Piece, made: &[u8]) -> Result<Result<(), Why>, RepairError> {
+        let put = self.put(unit.file.as_deref(), piece, made, Side::End)?;
+        match self.sections.as_ref().and_then(|sections| sections.get(&unit.track)) {
+            Some(section) if put.is_err() && !unit.init => {
+                let both = [section, made].concat();
+                let again = self.put(unit.file.as_deref(), piece, &both, Side::End)?;
+                Ok(again.or(put))
+            }
+            _ => Ok(put),
+        }
+    }
+
     /// Writes `made` at one end of a piece, if that makes the whole of it what it was.
     fn put(&mut self, file: Option<&str>, piece: &Piece, made: &[u8], side: Side) -> Result<Result<(), Why>, RepairError> {
         let put = match (&mut self.place, file) {
-            (Place::File(place), None) => place.put(piece.offset, piece.length, &piece.sha256, made, side)?,
+            // Of a split, nothing is needed of another file.
+            (Place::File(place), _) => place.put(piece.offset, piece.length, &piece.sha256, made, side)?,
             // Each unit of a folder is a whole file.
             (Place::Folder(folder, _), Some(name)) if piece.offset == 0 => folder.put(name, piece.length, &piece.sha256, made)?,
             _ => Put::Outside,

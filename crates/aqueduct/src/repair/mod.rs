@@ -4,12 +4,13 @@
 //! meanwhile, what was right stays so (a kill in the middle of that leaves the unit damaged, as it was). A unit that never came is
 //! filled in where the file is a concatenation or an MP4: it moves what stands behind it, so the file is written anew beside the old
 //! one, of which it takes the rest, and replaces it when it is whole. In a folder it gets a file of its own, and the playlists are made
-//! again. Where neither helps, the whole stream is fetched again, and the new file replaces the old one when it is whole and lacks
+//! again. A file of a split is mended in place alone. Where neither helps, the whole stream is fetched again, and the new file replaces the old one when it is whole and lacks
 //! nothing that the old one has. What cannot be mended is named, with the reason.
 
 mod fill;
 mod matching;
 mod mend;
+mod merging;
 mod playlists;
 mod remake;
 
@@ -26,7 +27,7 @@ use thiserror::Error;
 use self::fill::Around;
 pub(crate) use self::playlists::Anew;
 use crate::verify::{Judgement, judge};
-use crate::{Error, FileReport, Found, Pipeline, ReportError, UnitDocument, VerifyError, folder};
+use crate::{Error, FileReport, Found, Piece, Pipeline, ReportError, RestDocument, UnitDocument, VerifyError, folder};
 
 /// Why a repair did not come to its end. Messages read after "failed to repair".
 #[derive(Debug, Error)]
@@ -101,6 +102,12 @@ pub struct Damage {
     cut: u64,
     tail: Tail,
     length: u64,
+    /// Its length when it was written.
+    written: u64,
+    /// It is one of the files of an output that was split.
+    is_split: bool,
+    /// What stood behind the last unit.
+    rest: Option<Piece>,
     /// Files of a folder that were appended to, and how long they were.
     longer: Vec<(String, u64)>,
 }
@@ -226,10 +233,6 @@ impl Damage {
     /// [`VerifyError`]. A report that does not account for every byte once is refused: it could lead to writing one segment
     /// over another.
     pub fn of(file: &Path, report: FileReport) -> Result<Self, VerifyError> {
-        if report.split(file).is_some() {
-            let path = report.path().into();
-            return Err(ReportError::Split { path }.into());
-        }
         let mut survey = Survey::of(&report);
         let see = |number, unit: UnitDocument, judgement| {
             survey.see(number, &unit, judgement);
@@ -264,6 +267,15 @@ impl Damage {
             ..
         } = survey;
         lacks.segments.sort_unstable();
+        let split = report.split(file).map(str::to_owned);
+        let output = report.output();
+        let (written, rest) = match &split {
+            Some(own) => (
+                judged.end,
+                output.rests.iter().find(|rest| rest.file == *own).map(RestDocument::piece),
+            ),
+            None => (output.bytes, output.tail.clone()),
+        };
         // What a demuxer held to the end stands behind the last unit.
         if !judged.tail && context {
             for (track, lane) in lanes.iter().filter(|(_, lane)| !lane.sections) {
@@ -280,6 +292,9 @@ impl Damage {
             around,
             lacks: Arc::new(lacks),
             longer: judged.longer,
+            written,
+            is_split: split.is_some(),
+            rest,
             damaged,
             missing,
             cut,
@@ -304,11 +319,11 @@ impl Damage {
 
     /// Whether it lacks segments and is as it was otherwise.
     fn is_sound(&self) -> bool {
-        self.damaged == 0 && self.tail == Tail::Sound && self.length == self.report.output().bytes && self.longer.is_empty()
+        self.damaged == 0 && self.tail == Tail::Sound && self.length == self.written && self.longer.is_empty()
     }
 
     fn is_folder(&self) -> bool {
-        folder::tells_of_files(&self.report)
+        !self.is_split && folder::tells_of_files(&self.report)
     }
 
     /// Units whose bytes are others, and segments that were on offer and never came.
@@ -372,6 +387,17 @@ impl Damage {
         if !playlists {
             let what = "a playlist is damaged or gone, and the stream as it is now does not make what it was";
             repaired.left.add(format!("{what}: {again}"));
+        }
+    }
+
+    /// Names what a file of a split does not get in a repair: what takes more than writing over it.
+    fn refuse_anew(&self, repaired: &mut Repaired) {
+        let again = "a file of a split is mended in place alone: the command that made it does it again, with --overwrite";
+        for what in std::mem::take(&mut repaired.whole).first {
+            repaired.left.add(format!("{what}: {again}"));
+        }
+        if self.missing > self.cut {
+            repaired.left.add(format!("missing segments: {}: {again}", self.missing - self.cut));
         }
     }
 
@@ -504,6 +530,10 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         self.mend(presentation, damage, &mut repaired).await?;
         if damage.cut > 0 {
             repaired.whole.add(format!("segments that are there in part: {}", damage.cut));
+        }
+        if damage.is_split {
+            damage.refuse_anew(&mut repaired);
+            return Ok(repaired);
         }
         if damage.is_folder() {
             let (playlists, asked) = self.complete_folder(presentation, damage, &mut repaired).await?;

@@ -96,13 +96,8 @@ async fn tell(
     outlet: Sender<Item<Resource>>,
     stop: Stop,
 ) -> Result<Beyond, Error> {
-    let (mut came, mut section) = (0, None);
+    let mut section = None;
     while let Ok(item) = items.recv().await {
-        came += match &item {
-            Item::Init { .. } => 0,
-            Item::Segment { .. } => 1,
-            Item::Gap { segments, .. } => *segments,
-        };
         let (number, known) = match matcher.find(&item, |_, _| {}).await? {
             Matched::Unit(number, unit) => (Some(number), unit.piece.map(|piece| piece.length).zip(unit.file)),
             Matched::New => (None, None),
@@ -130,10 +125,7 @@ async fn tell(
     if stop.is_draining() {
         return Ok(Beyond::default());
     }
-    if came != expected {
-        return Err(Error::Lost { came, expected });
-    }
-    matcher.finish()?;
+    matcher.finish(Some(expected))?;
     // Without a reader there is nobody to tell.
     let _ = telling.send(None).await;
     Ok(Beyond::default())

@@ -48,8 +48,6 @@ async fn a_failure_keeps_the_files_and_each_is_proved_once_all_are_whole() {
                 other[bytes.len() / 2] ^= 1;
                 bench.write(&name, &other);
                 expect(&bench.run(&verify).await, 1, "not as it should be");
-                let repair = ["repair", &name, "--report", "report.json"];
-                expect(&bench.run(&repair).await, 2, "split into several files, which are not mended");
                 bench.write(&name, &[&bytes[..], b"more"].concat());
                 expect(
                     &bench.run(&verify).await,
