@@ -169,7 +169,7 @@ async fn one(
             }
         };
         if let (Target::Folder(_), Some(named), false) = (&target, &path, args.no_resume)
-            && let Some(left) = left_under_another_name(named, taken, &presentation).await?
+            && let Some(left) = left_under_another_name(args, named, taken, &presentation).await?
         {
             tell(&format!("taken up under the name that it had: {}", left.display()));
             otherwise = path.replace(left);
@@ -201,7 +201,12 @@ async fn one(
 }
 
 /// What an earlier run left of the stream under another name than `path`, which its page gives it today.
-async fn left_under_another_name(path: &Path, taken: &[PathBuf], presentation: &Presentation) -> anyhow::Result<Option<PathBuf>> {
+async fn left_under_another_name(
+    args: &Args,
+    path: &Path,
+    taken: &[PathBuf],
+    presentation: &Presentation,
+) -> anyhow::Result<Option<PathBuf>> {
     if path.exists() || can_go_on(path) {
         return Ok(None);
     }
@@ -209,8 +214,8 @@ async fn left_under_another_name(path: &Path, taken: &[PathBuf], presentation: &
         path.parent().unwrap_or(Path::new("")).to_owned(),
         path.extension().map(ToOwned::to_owned),
     );
-    let presentation = presentation.clone();
-    let look = move || find_left(&folder, &presentation, extension.as_deref());
+    let (presentation, split) = (presentation.clone(), args.split.is_some());
+    let look = move || find_left(&folder, &presentation, extension.as_deref(), split);
     let left = tokio::task::spawn_blocking(look).await?;
     Ok(left.filter(|left| !taken.contains(left)))
 }

@@ -19,6 +19,10 @@ use crate::{Auto, changes::Changes, checkpoint, container::gap};
 const MAX_WAITING: usize = 8;
 const MAX_BYTES: usize = 64 << 20;
 
+/// How its identity ends, behind that of the muxer of its files.
+const BY_CHANGES: &str = " by changes";
+const BY_DISCONTINUITY: &str = " by discontinuity";
+
 /// Begins another file at each discontinuity (RFC 8216, 4.3.2.3), with a muxer of its own. The files are named `001`,
 /// `002` and so on ([`WriteAt::File`]).
 ///
@@ -100,6 +104,11 @@ impl Split {
     pub fn at_changes(mut self, too: bool) -> Self {
         self.at_changes = too;
         self
+    }
+
+    /// Whether this is what one was asked to make ([`Mux::identity`]).
+    pub(crate) fn is_identity(identity: &str) -> bool {
+        [BY_CHANGES, BY_DISCONTINUITY].iter().any(|by| identity.ends_with(by))
     }
 
     fn lane(&mut self, track: TrackId) -> &mut Lane {
@@ -255,8 +264,8 @@ impl Mux for Split {
     }
 
     fn identity(&self) -> String {
-        let by = if self.at_changes { "changes" } else { "discontinuity" };
-        format!("{} by {by}", self.muxer.identity())
+        let by = if self.at_changes { BY_CHANGES } else { BY_DISCONTINUITY };
+        self.muxer.identity() + by
     }
 
     fn take_loss(&mut self) -> Option<Loss> {
@@ -305,14 +314,16 @@ impl Mux for Split {
             return false;
         }
         let lanes: Vec<_> = self.lanes.iter().map(Lane::save).collect();
-        let told = (&self.summary.container, &self.summary.notes);
+        // All files tell the title that the first was begun with.
+        let told = (&self.summary.container, &self.summary.notes, &self.presentation.title);
         let place = (self.files, self.muxers, self.begun, self.part, &self.changes);
         checkpoint::save(&(place, told, lanes, muxer), state)
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), MuxError> {
-        let ((files, muxers, begun, part, changes), (container, notes), lanes, muxer) =
+        let ((files, muxers, begun, part, changes), (container, notes, title), lanes, muxer) =
             checkpoint::read::<(Place, _, Vec<SavedLane<Changes, Vec<u8>>>, Vec<u8>)>(state)?;
+        self.presentation.title = title;
         if self.muxers != muxers {
             self.next_muxer()?;
             self.muxers = muxers;

@@ -8,10 +8,10 @@ use aqueduct_core::{Presentation, Track};
 use super::Replace;
 use super::body::Shape;
 use super::names::{first, numbered, paths, target_of};
-use crate::OutputError;
 use crate::journal::disk::{Disk, RealDisk, There};
 use crate::journal::job::{Job, JobTrack};
 use crate::journal::survey::{Left, Survey, checkpoints, files};
+use crate::{OutputError, Split};
 
 /// How many names of a folder are looked at to find what an earlier run left, and how many journals are read.
 const MOST_NAMES: usize = 10_000;
@@ -212,12 +212,12 @@ pub fn is_untold(target: &Path) -> bool {
     matches!(left, Ok(Left::Journal(survey)) if survey.interrupted.is_none())
 }
 
-/// Finds what an earlier run left of `presentation` under another name: an output in `folder` with this extension, which was
-/// asked for by the same address, query included, and whose tracks come from the same addresses. Segments decide later whether it really is the same. Live streams are not looked for:
-/// one address carries one programme after the other.
+/// Finds what an earlier run left of `presentation` under another name: an output in `folder` with this extension, `split` or not, which
+/// was asked for by the same address, query included, and whose tracks come from the same addresses. Segments decide later whether it
+/// really is the same. Live streams are not looked for: one address carries one programme after the other.
 ///
 /// It looks at a bounded number of files of the folder, and follows no links.
-pub fn find_left(folder: &Path, presentation: &Presentation, extension: Option<&std::ffi::OsStr>) -> Option<PathBuf> {
+pub fn find_left(folder: &Path, presentation: &Presentation, extension: Option<&std::ffi::OsStr>, split: bool) -> Option<PathBuf> {
     let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let names = std::fs::read_dir(here).ok()?.take(MOST_NAMES).filter_map(Result::ok);
     let targets = names.filter_map(|entry| {
@@ -231,24 +231,28 @@ pub fn find_left(folder: &Path, presentation: &Presentation, extension: Option<&
     targets.into_iter().find(|target| {
         let journal = RealDisk.read(&paths(target).1);
         let job = journal.and_then(|journal| Survey::job(&*journal));
-        job.is_ok_and(|job| job.is_some_and(|job| is_of(&job, presentation))) && has_media(target)
+        let is_meant = |job: &Job| is_of(job, presentation) && Split::is_identity(&job.container) == split;
+        job.is_ok_and(|job| job.as_ref().is_some_and(is_meant)) && has_media(target, split)
     })
 }
 
-/// Whether there is a part file or folder, or an output to which an interruption gave its name.
-fn has_media(target: &Path) -> bool {
+/// Whether there is a part file or folder, or an output to which an interruption gave its name, or names where it was `split`.
+fn has_media(target: &Path, split: bool) -> bool {
     let (part, journal) = paths(target);
-    match (RealDisk.there(&part), RealDisk.there(target)) {
-        (There::File(1..) | There::Folder, _) => true,
-        (There::Nothing, there @ (There::File(_) | There::Folder)) => {
-            let left = RealDisk.read(&journal).and_then(|journal| Left::of(&*journal));
-            let Ok(Left::Journal(survey)) = left else { return false };
-            survey
-                .interrupted
-                .is_some_and(|length| there == There::Folder || there == There::File(length))
-        }
-        _ => false,
+    match RealDisk.there(&part) {
+        There::File(1..) | There::Folder => return true,
+        There::Nothing => {}
+        _ => return false,
     }
+    let left = RealDisk.read(&journal).and_then(|journal| Left::of(&*journal));
+    let Some(length) = left.ok().and_then(|left| left.interrupted()) else {
+        return false;
+    };
+    if split {
+        let named = named(&RealDisk, target, length).unwrap_or_default();
+        return !named.is_empty() && named.iter().all(|(_, changed)| !changed);
+    }
+    matches!(RealDisk.there(target), There::Folder) || RealDisk.there(target) == There::File(length)
 }
 
 /// Whether the tracks of a job are those of a presentation, by their addresses.

@@ -153,3 +153,52 @@ async fn what_somebody_made_of_the_files_of_an_interrupted_split_is_not_written_
         assert!(files(&bench) == expected, "{rule}: {:?}", bench.names());
     }
 }
+
+#[tokio::test]
+async fn a_page_that_changed_its_title_carries_on_with_the_files_that_it_had() {
+    let page = |title: &str| {
+        let text = format!("<title>{title}</title><video src=\"/s/long/index.m3u8\"></video>");
+        Rule::new(
+            "/film",
+            Fault::Body {
+                content_type: "text/html".into(),
+                text,
+            },
+        )
+    };
+    let slow = || Rule::new("*.ts", Fault::Delay { milliseconds: 20 });
+    let args = ["--split", "discontinuity", "--concurrency", "2", "--buffer", "70K"];
+    let once = Bench::new(vec![page("A film")]);
+    expect(&once.fetch(&args, "/film").await, 0, "whole");
+    let whole = tree(once.folder());
+    let says = "taken up under the name that it had: A film.mp4";
+    for interrupted in [true, false] {
+        let bench = Bench::new(vec![page("A film"), slow()]);
+        if interrupted {
+            expect(&bench.interrupted(&args, "/film", 5).await, 130, "interrupted");
+            assert!(bench.names().contains(&"A film.001.mp4".into()), "{:?}", bench.names());
+        } else {
+            bench
+                .server
+                .set_rules(vec![page("A film"), Rule::new("*/40.ts", Fault::status(404))]);
+            expect(&bench.fetch(&args, "/film").await, 1, "carries on");
+        }
+        let (left, before) = (tree(bench.folder()), bench.segments());
+        bench
+            .server
+            .set_rules(vec![page("The film"), Rule::new("*.ts", Fault::status(404))]);
+        // What is split is not gone on with in one file.
+        let other = bench.fetch(&args[2..], "/film").await;
+        assert_eq!(other.code, Some(1), "{}", other.stderr);
+        assert!(!other.stderr.contains(says) && tree(bench.folder()) == left, "{}", other.stderr);
+        bench.server.set_rules(vec![page("The film")]);
+        expect(&bench.fetch(&args, "/film").await, 0, says);
+        let files = tree(bench.folder());
+        assert_eq!(files.len(), whole.len(), "{:?}", bench.names());
+        assert!(
+            files.iter().zip(&whole).all(|(file, whole)| file == whole),
+            "interrupted: {interrupted}"
+        );
+        assert!(bench.segments() - before < once.segments(), "all was fetched again");
+    }
+}
