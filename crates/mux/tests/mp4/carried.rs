@@ -8,8 +8,7 @@ use aqueduct_mux::Container;
 
 use crate::{
     codecs::{encode_named, pieces_of},
-    common::{Piece, mux_with_breaks, run, store},
-    folder,
+    common::{Piece, fixtures, folder, mux_with_breaks, run, store},
 };
 
 fn boxed(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
@@ -175,7 +174,7 @@ fn what_describes_a_track_is_carried_over() {
 
 #[test]
 fn a_language_is_carried_over_in_full() {
-    let init = fs::read(crate::fixtures().join("high-fmp4/init.mp4")).unwrap();
+    let init = fs::read(fixtures().join("high-fmp4/init.mp4")).unwrap();
     // ISO 14496-12 §8.4.6; "en" is all that the media header says already, and the last is no tag (RFC 5646 §2.1).
     for (tag, read, written) in [
         ("pt-BR", Some("pt-BR"), true),

@@ -6,10 +6,8 @@ use aqueduct_core::{MuxError, TrackKind};
 use aqueduct_mux::{Container, Split};
 
 use crate::{
-    assert_monotonic,
     codecs::{Case, Packaging, encode},
-    common::{Piece, decode, files, mux, mux_with_breaks, run, store},
-    folder, times,
+    common::{Piece, assert_monotonic, decode, files, folder, mux, mux_with_breaks, run, store, times},
 };
 
 /// What comes first, and what follows it on the same clock; with how many pictures ffmpeg makes of each.

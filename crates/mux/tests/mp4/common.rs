@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{self, Write as _},
+    path::{Path, PathBuf},
     process::Command,
     sync::Arc,
     time::Duration,
@@ -239,4 +240,177 @@ pub(crate) fn store(folder: &tempfile::TempDir, name: &str, bytes: &[u8]) -> Str
     let path = folder.path().join(name);
     fs::write(&path, bytes).unwrap();
     path.into_os_string().into_string().unwrap()
+}
+
+pub(crate) fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixture-server/media")
+}
+
+/// All segments of a folder, with its initialization section.
+pub(crate) fn folder(name: &str) -> Vec<Piece> {
+    let folder = fixtures().join(name);
+    let init = fs::read(folder.join("init.mp4")).ok().map(Piece::Init);
+    let extension = match init {
+        Some(_) => "m4s",
+        None if name.starts_with("subs-") => "vtt",
+        None => "ts",
+    };
+    let segments = (0..).map_while(|n| fs::read(folder.join(format!("{n}.{extension}"))).ok());
+    init.into_iter().chain(segments.map(Piece::Segment)).collect()
+}
+
+/// Decode and presentation times in seconds of each packet of a stream.
+pub(crate) fn times(path: &str, stream: &str) -> Option<Vec<[f64; 2]>> {
+    let entries = "packet=dts_time,pts_time";
+    let text = run(
+        "ffprobe",
+        &[
+            "-v",
+            "error",
+            "-select_streams",
+            stream,
+            "-show_entries",
+            entries,
+            "-of",
+            "csv=p=0",
+            path,
+        ],
+    )?;
+    let lines = text.lines().filter(|line| !line.trim_matches(',').is_empty());
+    Some(
+        lines
+            .map(|line| {
+                // Matroska has no decode times.
+                let mut fields = line
+                    .split(',')
+                    .map(|field| if field == "N/A" { f64::NAN } else { field.parse().unwrap() });
+                let (pts, dts) = (fields.next().unwrap(), fields.next().unwrap());
+                [dts, pts]
+            })
+            .collect(),
+    )
+}
+
+pub(crate) fn digest(path: &str, stream: &str, filter: &str) -> Option<String> {
+    let (map, bsf) = (format!("0:{stream}"), format!("-bsf:{}", &stream[..1]));
+    run(
+        "ffmpeg",
+        &[
+            "-v", "error", "-i", path, "-map", &map, "-c", "copy", &bsf, filter, "-f", "md5", "-",
+        ],
+    )
+}
+
+pub(crate) fn bytes_of(pieces: &[Piece]) -> Vec<u8> {
+    pieces
+        .iter()
+        .flat_map(|piece| match piece {
+            Piece::Init(bytes) | Piece::Segment(bytes) => bytes.clone(),
+            Piece::Gap | Piece::Gaps(_) | Piece::Discontinuity => Vec::new(),
+        })
+        .collect()
+}
+
+/// Streams of the file must have the packets of the sources, at the same times relative to the first.
+pub(crate) fn judge(file: &[u8], sources: &[(&str, Vec<u8>)]) {
+    judge_as("out.mp4", file, sources);
+}
+
+/// The same for a file of any name.
+pub(crate) fn judge_as(name: &str, file: &[u8], sources: &[(&str, Vec<u8>)]) {
+    const VIDEO: &str = "h264_mp4toannexb,filter_units=pass_types=1-5";
+    const AUDIO: &str = "aac_adtstoasc";
+    let folder = tempfile::tempdir().unwrap();
+    let file = store(&folder, name, file);
+    let (mut expected, mut found) = (Vec::new(), Vec::new());
+    for (number, (stream, source)) in sources.iter().enumerate() {
+        let source = store(&folder, &format!("source-{number}"), source);
+        let filter = if stream.starts_with('v') { VIDEO } else { AUDIO };
+        assert_eq!(digest(&file, stream, filter), digest(&source, stream, filter), "{stream}");
+        let (Some(from), Some(to)) = (times(&source, stream), times(&file, stream)) else {
+            return;
+        };
+        assert_eq!(to.len(), from.len(), "packets of {stream}");
+        expected.extend(from);
+        found.extend(to);
+    }
+    let first = |times: &[[f64; 2]]| times.iter().map(|[_, pts]| *pts).fold(f64::INFINITY, f64::min);
+    let (expected_zero, found_zero) = (first(&expected), first(&found));
+    for (expected, found) in expected.iter().zip(&found) {
+        // Matroska has no decode times.
+        let skip = usize::from(name.ends_with(".mkv"));
+        for (expected, found) in expected.iter().zip(found).skip(skip) {
+            let apart = (expected - expected_zero) - (found - found_zero);
+            // A tick of 48 kHz, or of MPEG-TS for each side, and what ffprobe rounds.
+            let tick = if name.ends_with(".mp4") { 1.0 / 48_000.0 } else { 2.0 / 90_000.0 };
+            assert!(apart.abs() <= tick + 2e-6, "{expected} became {found} in {name}");
+        }
+    }
+    decode(&file);
+}
+
+/// Some segments of a folder of MPEG-TS.
+pub(crate) fn some(name: &str, numbers: std::ops::Range<usize>) -> Vec<Piece> {
+    folder(name).drain(numbers).collect()
+}
+
+/// The file as ffprobe and ffmpeg see it: packets of video and of audio.
+pub(crate) fn probe(file: &[u8]) -> Option<[Vec<[f64; 2]>; 2]> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = store(&folder, "out.mp4", file);
+    decode(&path)?;
+    Some([times(&path, "v:0")?, times(&path, "a:0")?])
+}
+
+pub(crate) fn assert_monotonic(times: &[[f64; 2]]) {
+    assert!(times.windows(2).all(|pair| pair[0][0] < pair[1][0]), "decode times grow");
+}
+
+/// The kinds of streams of a file, as ffprobe names them.
+pub(crate) fn kinds(path: &str) -> Option<Vec<String>> {
+    let text = run(
+        "ffprobe",
+        &["-v", "error", "-show_entries", "stream=codec_type", "-of", "csv=p=0", path],
+    )?;
+    Some(
+        text.lines()
+            .map(|line| line.trim_matches(',').to_owned())
+            .filter(|line| !line.is_empty())
+            .collect(),
+    )
+}
+
+/// Each segment of a folder of audio in MPEG-TS as packed audio, with the time stamp that its first frame has.
+pub(crate) fn packed(name: &str) -> Vec<Piece> {
+    let mut demuxer = aqueduct_media::ts::Demuxer::default();
+    folder(name)
+        .into_iter()
+        .map(|piece| {
+            let Piece::Segment(bytes) = piece else {
+                panic!("MPEG-TS has no initialization section")
+            };
+            let mut events = Vec::new();
+            demuxer.push(&bytes, &mut events);
+            demuxer.discontinuity(&mut events);
+            let samples: Vec<_> = events
+                .into_iter()
+                .filter_map(|event| match event {
+                    aqueduct_media::Event::Sample { sample, .. } => Some(sample),
+                    aqueduct_media::Event::Config { .. } => None,
+                })
+                .collect();
+            let stamp = samples[0].pts * 90 / 48;
+            let owner = b"com.apple.streaming.transportStreamTimestamp\0";
+            let content = [&owner[..], &stamp.to_be_bytes()].concat();
+            let len = u8::try_from(content.len()).unwrap();
+            let mut packed = [&b"ID3\x04\0\0\0\0\0"[..], &[len + 10], b"PRIV\0\0\0", &[len], b"\0\0", &content].concat();
+            for sample in samples {
+                // AAC LC, 48 kHz, stereo.
+                let [high, low] = u16::try_from((sample.data.len() + 7) << 5).unwrap().to_be_bytes();
+                packed.extend_from_slice(&[0xff, 0xf1, 0x4c, 0x80, high, low | 0x1f, 0xfc]);
+                packed.extend_from_slice(&sample.data);
+            }
+            Piece::Segment(packed)
+        })
+        .collect()
 }

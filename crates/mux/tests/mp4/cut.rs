@@ -3,8 +3,7 @@
 use aqueduct_core::{Loss, Mux, MuxError, Presentation, Track, TrackId, TrackKind};
 use aqueduct_mux::{Container, Split};
 
-use super::common::{Piece, decode, item, run, store, write};
-use super::folder;
+use super::common::{Piece, decode, folder, item, run, store, write};
 
 /// The file of these pieces, and what each of them lacks.
 fn made(mut muxer: impl Mux, pieces: &[Piece]) -> Result<(Vec<u8>, Vec<Option<Loss>>), MuxError> {
@@ -75,7 +74,7 @@ fn what_is_whole_of_a_segment_that_was_cut_short_is_kept_and_decodes() {
                 assert!(loss.why.contains("cut short"), "{what}: {loss:?}");
                 let folder = tempfile::tempdir().unwrap();
                 let path = store(&folder, &format!("out.{extension}"), &file);
-                let all = made(container.muxer(), &super::folder(name)).unwrap().0;
+                let all = made(container.muxer(), &super::common::folder(name)).unwrap().0;
                 let all = store(&folder, &format!("all.{extension}"), &all);
                 let mut lost = 0;
                 for stream in ["v:0", "a:0"] {

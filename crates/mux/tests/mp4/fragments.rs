@@ -3,8 +3,7 @@
 use aqueduct_core::{MuxError, TrackKind};
 use aqueduct_mux::{Container, Split};
 
-use crate::common::{Piece, decode, files, mux_with_breaks, store};
-use crate::{assert_monotonic, bytes_of, folder, some, times};
+use crate::common::{Piece, assert_monotonic, bytes_of, decode, files, folder, mux_with_breaks, some, store, times};
 
 /// The initialization section and two segments, then what stands behind a discontinuity.
 fn broken_off(next: Vec<Piece>) -> Vec<Piece> {

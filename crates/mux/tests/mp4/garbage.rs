@@ -3,8 +3,7 @@
 use aqueduct_core::TrackKind;
 use aqueduct_mux::Container;
 
-use super::common::{Piece, decode, mux_with_breaks, store};
-use super::folder;
+use super::common::{Piece, decode, folder, mux_with_breaks, store};
 
 /// The clip, of which one byte behind a parameter set's header, in segment 2, is another.
 fn with_error(kind: u8, byte: usize, bits: u8) -> Option<Vec<Piece>> {

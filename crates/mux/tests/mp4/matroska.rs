@@ -3,8 +3,7 @@
 use aqueduct_core::TrackKind;
 use aqueduct_mux::{Container, SubtitleCoding};
 
-use crate::common::{Piece, mux_by, mux_with_breaks, run, store};
-use crate::{folder, times};
+use crate::common::{Piece, folder, mux_by, mux_with_breaks, run, store, times};
 
 #[test]
 fn subtitles_that_come_before_their_film_stand_where_they_should() {

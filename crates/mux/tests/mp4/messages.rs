@@ -3,10 +3,7 @@
 use aqueduct_core::{Summary, TrackKind};
 use aqueduct_mux::Container;
 
-use crate::{
-    common::{Piece, decode, mux_with_breaks, run, store},
-    folder, times,
-};
+use crate::common::{Piece, bytes_of, decode, folder, mux_with_breaks, run, store, times};
 
 /// The CRC of sections (ISO 13818-1 annex A).
 fn crc(bytes: &[u8]) -> u32 {
@@ -222,7 +219,7 @@ fn timed_id3_of_a_transport_stream_is_in_the_fragment_of_its_time() {
         pieces
     };
     // A Rendition may begin before the pictures, and the file with it.
-    let Some(rendition) = times(&store(&at, "sound.ts", &crate::bytes_of(&sound()[..1])), "a:0") else {
+    let Some(rendition) = times(&store(&at, "sound.ts", &bytes_of(&sound()[..1])), "a:0") else {
         return;
     };
     let earlier = (begin - rendition[0][1]).max(0.0);
@@ -281,7 +278,7 @@ fn with_boxes(name: &str, number: usize, boxes: &[Vec<u8>]) -> Vec<Piece> {
 #[test]
 fn messages_of_fragmented_mp4_are_carried_over() {
     let at = tempfile::tempdir().unwrap();
-    let source = |name| store(&at, "source.mp4", &crate::bytes_of(&folder(name)));
+    let source = |name| store(&at, "source.mp4", &bytes_of(&folder(name)));
     let (Some(pictures), Some(sound)) = (times(&source("video-fmp4"), "v:0"), times(&source("main-audio-fmp4"), "a:0")) else {
         return;
     };
@@ -321,7 +318,7 @@ fn messages_of_fragmented_mp4_are_carried_over() {
     // As they are, where the segments are.
     let alone = [(TrackKind::Main, with_boxes("video-fmp4", 1, &boxes))];
     let (file, _) = mux_with_breaks(&alone, Container::Fmp4, &[]).unwrap();
-    assert!(file == crate::bytes_of(&alone[0].1));
+    assert!(file == bytes_of(&alone[0].1));
     let (_, summary) = mux_with_breaks(&alone, Container::Mp4, &[]).unwrap();
     assert_eq!(summary.notes, ["track 0: 3 messages beside the tracks (emsg) are not in the file"]);
 }

@@ -3,8 +3,7 @@
 use aqueduct_core::TrackKind;
 use aqueduct_mux::Container;
 
-use crate::common::{Piece, decode, mux_with_breaks, run, store};
-use crate::{assert_monotonic, bytes_of, folder, times};
+use crate::common::{Piece, assert_monotonic, bytes_of, decode, folder, mux_with_breaks, run, store, times};
 
 /// Takes `ticks` of 90 kHz from every time stamp of a transport stream: PCR (ISO 13818-1, 2.4.3.4), PTS and DTS (2.4.3.6).
 fn earlier_packets(segment: &mut [u8], ticks: u64) {

@@ -3,11 +3,7 @@
 use aqueduct_core::TrackKind;
 use aqueduct_mux::{Container, Split};
 
-use crate::{
-    bytes_of,
-    common::{Piece, files},
-    folder, judge,
-};
+use crate::common::{Piece, bytes_of, files, folder, judge};
 
 /// The initialization section of a folder and these segments of it.
 fn part(name: &str, numbers: std::ops::Range<usize>) -> Vec<Piece> {

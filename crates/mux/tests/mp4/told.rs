@@ -5,8 +5,7 @@ use std::time::{Duration, SystemTime};
 use aqueduct_core::{Presentation, TrackKind};
 use aqueduct_mux::Container;
 
-use crate::common::{mux_told, run, store};
-use crate::folder;
+use crate::common::{folder, mux_told, run, store};
 
 /// Pictures, sound in English and in German, and sound that describes the pictures.
 fn tell(presentation: &mut Presentation) {

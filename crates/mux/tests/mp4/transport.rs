@@ -3,8 +3,7 @@
 use aqueduct_core::TrackKind;
 use aqueduct_mux::Container;
 
-use super::common::{Piece, decode, mux_with_breaks, run, store};
-use super::{assert_monotonic, bytes_of, digest, folder, some, times};
+use super::common::{Piece, assert_monotonic, bytes_of, decode, digest, folder, mux_with_breaks, run, some, store, times};
 
 fn made(pieces: Vec<Piece>, breaks: &[usize]) -> (Vec<u8>, Vec<String>) {
     let (file, summary) = mux_with_breaks(&[(TrackKind::Main, pieces)], Container::Ts, breaks).unwrap();
