@@ -212,11 +212,12 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         let Self {
             resolver,
             fetcher,
-            decrypter,
+            mut decrypter,
             muxer,
             common,
         } = self;
         let Common { options, progress, stop } = common;
+        decrypter.keep_cut(options.on_missing == OnMissing::Gap);
         // A failure ends this run, not what else its holder stops.
         let stop = stop.child();
         let presentation = Arc::new(presentation);

@@ -52,7 +52,8 @@ impl Sealed {
     ///
     /// Those of `decrypt`; the bytes are lost then.
     pub fn open<E>(self, decrypt: impl FnOnce(BytesMut) -> Result<BytesMut, E>) -> Result<Clear, E> {
-        self.0.map(decrypt).map(Clear)
+        let payload = self.0.map(decrypt)?;
+        Ok(Clear { payload, cut: false })
     }
 
     /// The bytes.
@@ -62,27 +63,40 @@ impl Sealed {
 }
 
 /// Plain media bytes.
-pub struct Clear(Payload);
+pub struct Clear {
+    payload: Payload,
+    cut: bool,
+}
 
 impl Clear {
     /// The bytes.
     pub fn as_slice(&self) -> &[u8] {
-        &self.0.bytes
+        &self.payload.bytes
     }
 
     /// The same, to be changed in place.
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        &mut self.0.bytes
+        &mut self.payload.bytes
     }
 
     /// Puts bytes behind these.
     pub fn append(&mut self, bytes: &[u8]) {
-        self.0.bytes.extend_from_slice(bytes);
+        self.payload.bytes.extend_from_slice(bytes);
     }
 
     /// Keeps the first `length` bytes, where there are more.
     pub fn truncate(&mut self, length: usize) {
-        self.0.bytes.truncate(length);
+        self.payload.bytes.truncate(length);
+    }
+
+    /// Whether these are only the beginning of what was to come, as the stage before found out.
+    pub fn is_cut(&self) -> bool {
+        self.cut
+    }
+
+    /// Tells the stages behind that these are only the beginning of what was to come.
+    pub fn mark_cut(&mut self) {
+        self.cut = true;
     }
 }
 
@@ -100,7 +114,7 @@ impl fmt::Debug for Sealed {
 
 impl fmt::Debug for Clear {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Clear({} bytes)", self.0.bytes.len())
+        write!(f, "Clear({} bytes)", self.payload.bytes.len())
     }
 }
 

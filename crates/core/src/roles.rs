@@ -203,6 +203,17 @@ pub trait Decrypt: Clone + Send + 'static {
     /// [`DecryptError`]: what the key, the IV or the bytes lack.
     fn decrypt(&mut self, encryption: &Encryption, key: &[u8], bytes: BytesMut) -> Result<BytesMut, DecryptError>;
 
+    /// Whether what is there of a segment that came cut short is to be decrypted, and not an error. It is an error without a word,
+    /// and always without an implementation of its own.
+    fn keep_cut(&mut self, keeps: bool) {
+        let _ = keeps;
+    }
+
+    /// Whether what [`decrypt`](Decrypt::decrypt) gave last is only the beginning of it, because it came cut short.
+    fn take_cut(&mut self) -> bool {
+        false
+    }
+
     /// Decrypts the next piece of a plain file, of which no playlist tells anything: pieces are cut anywhere and come in order,
     /// the first one first. What it holds back comes with a later one, so that all of them together are as long as before. Without
     /// an implementation of its own, each stands for itself.

@@ -26,12 +26,20 @@ pub async fn run<D: Decrypt, F: Fetch>(
             let item = match item {
                 Item::Gap { info, segments, cause } => Item::Gap { info, segments, cause },
                 Item::Init { info, payload } => {
+                    let length = payload.as_slice().len();
                     let payload = open(&mut decrypter, keys, &info.encryption, payload).await.map_err(located)?;
+                    // A part of it describes nothing.
+                    if decrypter.take_cut() {
+                        return Err(located(DecryptError::Length { length }));
+                    }
                     Item::Init { info, payload }
                 }
                 Item::Segment { info, payload } => {
                     let encryption = info.encryption.clone().for_segment(info.msn);
-                    let payload = open(&mut decrypter, keys, &encryption, payload).await.map_err(located)?;
+                    let mut payload = open(&mut decrypter, keys, &encryption, payload).await.map_err(located)?;
+                    if decrypter.take_cut() {
+                        payload.mark_cut();
+                    }
                     Item::Segment { info, payload }
                 }
             };

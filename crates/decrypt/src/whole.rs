@@ -20,6 +20,17 @@ pub(crate) enum Padding {
     Missing,
 }
 
+/// Leaves the blocks of `bytes` that are there whole. Whether there was something behind them: in CBC each block is decrypted with the
+/// one before it (NIST SP 800-38A, 6.2), so that nothing else is lost with the end of the ciphertext.
+pub(crate) fn leave_blocks(bytes: &mut BytesMut, block: usize) -> bool {
+    let behind = bytes.len() % block;
+    if behind == 0 || bytes.len() < block {
+        return false;
+    }
+    bytes.truncate(bytes.len() - behind);
+    true
+}
+
 /// Decrypts `bytes` where they are and takes the padding off (RFC 8216, 4.3.2.4; RFC 5652, 6.3).
 ///
 /// A server that does not pad is told from a wrong key by what came out: media.
@@ -27,9 +38,24 @@ pub(crate) fn decrypt<C>(cipher: C, iv: Iv, bytes: &mut BytesMut) -> Result<Padd
 where
     C: BlockCipherDecrypt<BlockSize = U16>,
 {
-    decrypt_blocks(bytes, |blocks| {
-        cbc::Decryptor::inner_iv_init(cipher, &iv.0.into()).decrypt_blocks(blocks);
-    })
+    decrypt_blocks(bytes, |blocks| cbc(cipher, iv, blocks))
+}
+
+/// Decrypts the first blocks of a segment where they are.
+pub(crate) fn decrypt_part<C>(cipher: C, iv: Iv, bytes: &mut [u8]) -> Padding
+where
+    C: BlockCipherDecrypt<BlockSize = U16>,
+{
+    let (blocks, _) = aes::Block::slice_as_chunks_mut(bytes);
+    cbc(cipher, iv, blocks);
+    Padding::Missing
+}
+
+fn cbc<C>(cipher: C, iv: Iv, blocks: &mut [aes::Block])
+where
+    C: BlockCipherDecrypt<BlockSize = U16>,
+{
+    cbc::Decryptor::inner_iv_init(cipher, &iv.0.into()).decrypt_blocks(blocks);
 }
 
 /// The same with any way to decrypt the blocks.

@@ -530,6 +530,7 @@ impl Mux for Auto {
             self.refuse(track, payload.as_slice())?;
         }
         let fault = if subtitles { None } else { self.fault(track, &item)? };
+        let ends_early = fault.is_some() || matches!(&item, Item::Segment { payload, .. } if payload.is_cut());
         let of_use = fault.is_none_or(Fault::is_of_use);
         match (&self.chosen, &item) {
             (Some(_), _) => {}
@@ -542,7 +543,7 @@ impl Mux for Auto {
             None => item,
         };
         let Some(chosen) = &mut self.chosen else { return Ok(()) };
-        let is_cut = fault.is_some() && matches!(item, Item::Segment { .. });
+        let is_cut = ends_early && matches!(item, Item::Segment { .. });
         chosen.muxer().push(track, item, writes)?;
         if is_cut {
             chosen.cut(track);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_core::{
-    ByteRange, Clear, Event, Gap, GapCause, Item, Located, Mux, MuxError, Presentation, Progress, Receiver, SegmentInfo, Stop, Summary,
-    TrackId, Unit, Write, WriteAt,
+    ByteRange, Clear, Event, Gap, GapCause, Item, Located, Loss, Mux, MuxError, Presentation, Progress, Receiver, SegmentInfo, Stop,
+    Summary, TrackId, Unit, Write, WriteAt,
 };
 use thiserror::Error;
 
@@ -113,10 +113,13 @@ pub fn run<M: Mux>(
         } else {
             None
         };
+        let is_cut = matches!(&item, Item::Segment { payload, .. } if payload.is_cut());
         muxer
             .push(track, item, &mut writes)
             .map_err(|source| StageError::Mux(Located::new(track, unit, source)))?;
-        if let Some(loss) = muxer.take_loss()
+        // Between two packets, or two boxes, nobody else sees it.
+        let loss = muxer.take_loss().or_else(|| is_cut.then(cut_short));
+        if let Some(loss) = loss
             && let Some(info) = &written
         {
             let cause = if loss.kept {
@@ -242,6 +245,14 @@ fn flush(output: &mut Output, writes: &mut Vec<Write>, progress: &Progress) -> R
         }
     }
     Ok(())
+}
+
+/// What is told of a segment whose end did not come, where the muxer says nothing else.
+fn cut_short() -> Loss {
+    Loss {
+        why: "its ciphertext ends in the middle of a block: it was cut short; what is there is kept".to_owned(),
+        kept: true,
+    }
 }
 
 /// Records missing segments.

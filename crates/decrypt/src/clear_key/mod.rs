@@ -39,6 +39,9 @@ pub struct ClearKey {
     ts: Ts,
     chains: Chains,
     warnings: Vec<Warning>,
+    /// What is there of a segment that came cut short is of use; and whether the last one did.
+    keeps_cut: bool,
+    cut: bool,
 }
 
 impl ClearKey {
@@ -81,7 +84,12 @@ impl ClearKey {
         }
         let key = self.usable(encryption, mode.key_length(), fetched)?;
         self.take_off(disguise::ends_before_blocks(&bytes, mode.block()), &mut bytes);
+        let length = bytes.len();
+        let cut = self.keeps_cut && whole::leave_blocks(&mut bytes, mode.block());
         let padding = match mode {
+            // Padding ends a segment, and the end of this one is not there.
+            Mode::Cbc128 if cut => whole::decrypt_part(self.schedules.aes128(&key)?, self.iv(encryption)?, &mut bytes),
+            Mode::Cbc256 if cut => whole::decrypt_part(self.schedules.aes256(&key)?, self.iv(encryption)?, &mut bytes),
             Mode::Cbc128 => whole::decrypt(self.schedules.aes128(&key)?, self.iv(encryption)?, &mut bytes)?,
             Mode::Cbc256 => whole::decrypt(self.schedules.aes256(&key)?, self.iv(encryption)?, &mut bytes)?,
             Mode::Ctr256 => {
@@ -93,11 +101,15 @@ impl ClearKey {
                 Padding::Removed
             }
         };
-        if padding == Padding::Missing {
+        if padding == Padding::Missing && !cut {
             let url = encryption.key().map(|key| key.url.clone());
             self.warn(Warning::Unpadded { url });
         }
         let bytes = self.opened(bytes)?;
+        if cut && media::format(&bytes).is_none() {
+            return Err(DecryptError::Length { length });
+        }
+        self.cut = cut;
         if mode == Mode::Ctr256 {
             is_media(&bytes, "AES-256-CTR")?;
         }
@@ -334,7 +346,16 @@ impl Decrypt for ClearKey {
         self.user.given(salt).into_iter().chain(method).collect()
     }
 
+    fn keep_cut(&mut self, keeps: bool) {
+        self.keeps_cut = keeps;
+    }
+
+    fn take_cut(&mut self) -> bool {
+        std::mem::take(&mut self.cut)
+    }
+
     fn decrypt(&mut self, encryption: &Encryption, key: &[u8], bytes: BytesMut) -> Result<BytesMut, DecryptError> {
+        self.cut = false;
         if let Some(method) = self.method {
             return self.chosen(method, encryption, key, bytes);
         }

@@ -96,6 +96,33 @@ fn seal(clear: &[u8], padded: bool) -> Vec<u8> {
     sealed
 }
 
+// In CBC nothing but the block that is not there whole is lost with the end of a ciphertext (NIST SP 800-38A, 6.2).
+#[test]
+fn what_is_there_of_a_segment_cut_short_is_kept_where_that_is_wanted() {
+    let (clear, sealed, encryption) = (ts(), seal(&ts(), true), aes128(Some([0; 16])));
+    let mut keeps = ClearKey::new();
+    keeps.keep_cut(true);
+    let decrypt = |clear_key: &mut ClearKey, key: u8, length: usize| {
+        let opened = clear_key.decrypt(&encryption, &[key; 16], BytesMut::from(&sealed[..length]));
+        (opened, clear_key.take_cut())
+    };
+    for length in [sealed.len() - 1, sealed.len() - 15, 401] {
+        let strict = decrypt(&mut ClearKey::new(), 7, length);
+        assert!(matches!(strict, (Err(DecryptError::Length { length: told }), false) if told == length));
+        let (opened, cut) = decrypt(&mut keeps, 7, length);
+        assert_eq!(opened.unwrap(), clear[..(length / 16 * 16).min(clear.len())], "{length}");
+        assert!(cut && !keeps.take_cut());
+    }
+    assert!(keeps.warnings().is_empty(), "{:?}", keeps.warnings());
+    // What is there whole is no less for it; nothing comes of another key, nor of what is too short to be known.
+    let (opened, cut) = decrypt(&mut keeps, 7, sealed.len());
+    assert!(opened.unwrap() == clear && !cut);
+    for (key, length) in [(8, 401), (7, 100), (7, 15), (7, 0)] {
+        let (opened, cut) = decrypt(&mut keeps, key, length);
+        assert!(opened.is_err() && !cut, "{key} {length}");
+    }
+}
+
 /// Under all that the tests here use, what is decrypted stays where it is.
 #[test]
 fn bytes_are_decrypted_where_they_are() {
