@@ -163,6 +163,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_a_server_asks_for_is_waited_for_before_the_jitter() {
+        let options = Options::default();
+        let (outage, segment) = (Outage::default(), resource(Kind::Segment));
+        for (status, asked) in [(429, 7), (503, 30), (503, 0), (408, 120)].map(|(code, asked)| (status(code, Some(asked)), asked)) {
+            for _ in 0..100 {
+                let wait = Retries::new(&options, &outage, &segment).after(&status, 0).unwrap();
+                let asked = Duration::from_secs(asked);
+                assert!((asked..=asked + options.first_delay).contains(&wait), "{status}: {wait:?}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn delays_are_spread_from_zero_to_an_exponential_bound() {
         let options = Options {
             retries: 8,

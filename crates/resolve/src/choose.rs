@@ -116,7 +116,7 @@ pub(crate) fn variants<'a>(playlist: &'a MultivariantPlaylist, select: &Select) 
 pub(crate) fn steer(groups: &mut [Vec<&VariantStream>], pathways: &[String]) {
     for group in groups {
         group.sort_by_key(|variant| {
-            let own = variant.pathway_id.as_deref().unwrap_or(".");
+            let own = pathway(variant);
             pathways.iter().position(|pathway| pathway == own).unwrap_or(pathways.len())
         });
     }
@@ -181,13 +181,18 @@ pub(crate) fn renditions<'a>(
     Ok(unique)
 }
 
+/// The pathway that a Variant Stream belongs to (rfc8216bis, 4.4.6.2).
+pub(crate) fn pathway(variant: &VariantStream) -> &str {
+    variant.pathway_id.as_deref().unwrap_or(".")
+}
+
 /// The Renditions that stand in for `rendition` beside redundant Variant Streams: of the same kind, name and language, in the
-/// group that each of those names.
+/// group that each of those names, and its pathway.
 pub(crate) fn counterparts<'a>(
     playlist: &'a MultivariantPlaylist,
     rendition: &'a Rendition,
     redundant: &'a [&'a VariantStream],
-) -> impl Iterator<Item = &'a Uri> {
+) -> impl Iterator<Item = (&'a Uri, &'a str)> {
     redundant.iter().filter_map(move |variant| {
         let group = match rendition.kind {
             RenditionKind::Audio => variant.audio.as_deref(),
@@ -197,7 +202,7 @@ pub(crate) fn counterparts<'a>(
         let same = |other: &&Rendition| {
             other.kind == rendition.kind && other.group_id == group && other.name == rendition.name && other.language == rendition.language
         };
-        playlist.renditions.iter().find(same)?.uri.as_ref()
+        Some((playlist.renditions.iter().find(same)?.uri.as_ref()?, pathway(variant)))
     })
 }
 
@@ -435,7 +440,7 @@ mod tests {
         let groups = variants(&playlist, &Select::best()).unwrap();
         for rendition in playlist.renditions.iter().filter(|rendition| rendition.group_id == "near") {
             let paths: Vec<_> = counterparts(&playlist, rendition, &groups[0])
-                .map(|uri| uri.url().path().to_owned())
+                .map(|(uri, _)| uri.url().path().to_owned())
                 .collect();
             let language = rendition.language.as_deref().unwrap();
             assert_eq!(paths, [format!("/near-{language}"), format!("/far-{language}")]);

@@ -1,6 +1,7 @@
 //! From a Media Playlist to items, once or for as long as it is live (RFC 8216, 6.3.4).
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -33,8 +34,33 @@ pub(crate) async fn send(outlet: &Sender<Item<Resource>>, stop: &Stop, item: Ite
     }
 }
 
-/// Emits what the playlist names, and goes on with what it names later while it is live.
+/// Emits what the playlist names, and goes on with what it names later while it is live, by the way that its server prefers.
 pub(crate) async fn follow<F: Fetch>(
+    options: &Options,
+    track: TrackId,
+    plan: &Plan,
+    fetch: &F,
+    outlet: &Sender<Item<Resource>>,
+    stop: &Stop,
+) -> Result<(), ResolveError> {
+    tokio::select! {
+        followed = follow_ways(options, track, plan, fetch, outlet, stop) => followed,
+        never = steer(options, plan, fetch) => match never {},
+    }
+}
+
+/// Goes over to the way that the server prefers whenever it says so, as long as somebody waits for that.
+async fn steer<F: Fetch>(options: &Options, plan: &Plan, fetch: &F) -> Infallible {
+    let Some(steering) = &plan.steering else {
+        return std::future::pending().await;
+    };
+    loop {
+        let pathways = steering.renewed(options, fetch, plan.ways.pathway()).await;
+        plan.ways.steer(options, plan, fetch, &pathways).await;
+    }
+}
+
+async fn follow_ways<F: Fetch>(
     options: &Options,
     track: TrackId,
     plan: &Plan,
@@ -49,7 +75,7 @@ pub(crate) async fn follow<F: Fetch>(
     let mut fresh = true;
     let (mut way, mut turns) = (0, 0);
     loop {
-        match emitter.emit(&at, &playlist, || plan.ways.turned(&mut turns)).await {
+        match emitter.emit(&at, &playlist, |next| plan.ways.turned(&mut turns, next)).await {
             Emitted::Unwanted => return Ok(()),
             Emitted::Turned(other) => {
                 Loaded { way, at, playlist } = other;
@@ -212,8 +238,9 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    /// Emits what of `playlist` is new, unless `turned` knows of another place in the middle.
-    async fn emit(&mut self, at: &Resource, playlist: &MediaPlaylist, mut turned: impl FnMut() -> Option<Loaded>) -> Emitted {
+    /// Emits what of `playlist` is new, unless `turned`, which is told the next Media Sequence Number, knows of another place
+    /// in the middle.
+    async fn emit(&mut self, at: &Resource, playlist: &MediaPlaylist, mut turned: impl FnMut(Option<u64>) -> Option<Loaded>) -> Emitted {
         if let Some(next) = self.next
             && let Some(first) = playlist.segments.first()
         {
@@ -233,7 +260,7 @@ impl<'a> Emitter<'a> {
                 self.ranges.passed(segment);
                 continue;
             }
-            if let Some(other) = turned() {
+            if let Some(other) = turned(self.next) {
                 return Emitted::Turned(other);
             }
             if !self.segment(at, segment).await {
@@ -245,7 +272,7 @@ impl<'a> Emitter<'a> {
             }
             self.recent.push_back((segment.media_sequence_number(), name(segment)));
         }
-        turned().map_or(Emitted::All, Emitted::Turned)
+        turned(self.next).map_or(Emitted::All, Emitted::Turned)
     }
 
     /// What follows has other names for the same.
@@ -476,7 +503,7 @@ mod tests {
             window(0, &["b0", "b1"]),
             window(1, &["b1", "b2"]),
         ] {
-            assert!(matches!(emitter.emit(&at, &playlist, || None).await, Emitted::All));
+            assert!(matches!(emitter.emit(&at, &playlist, |_| None).await, Emitted::All));
         }
         let mut emitted = Vec::new();
         while let Ok(item) = items.try_recv() {
@@ -524,7 +551,7 @@ mod tests {
             // All of them stand before the first segment of the window.
             playlist(3, &["a b c d", "", ""]),
         ] {
-            assert!(matches!(emitter.emit(&at, &playlist, || None).await, Emitted::All));
+            assert!(matches!(emitter.emit(&at, &playlist, |_| None).await, Emitted::All));
         }
         let mut emitted = Vec::new();
         while let Ok(Item::Segment { info, .. }) = items.try_recv() {

@@ -10,7 +10,7 @@ use aqueduct_playlist::{
 use crate::chapters;
 use crate::choose;
 use crate::resolver::Options;
-use crate::steering;
+use crate::steering::Steering;
 use crate::ways::Ways;
 
 /// How many Multivariant Playlists may lead to each other. The specification has no such thing; servers do.
@@ -30,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) first: Arc<MediaPlaylist>,
     /// The variables that it may import.
     pub(crate) imports: Variables,
+    /// The server that says which way is to be taken.
+    pub(crate) steering: Option<Arc<Steering>>,
 }
 
 /// A Media Playlist that was read.
@@ -39,10 +41,11 @@ struct Layer {
 }
 
 impl Layer {
-    /// Where else the same is.
-    fn add_ways(&mut self, others: impl Iterator<Item = Resource>) {
+    /// Where else the same is, by pathway, and who says which is to be taken.
+    fn add_ways<'a>(&mut self, others: impl Iterator<Item = (Resource, &'a str)>, steering: Option<&Arc<Steering>>) {
         self.plan.ways = Ways::new(self.plan.ways.address(0).clone(), others);
         self.plan.at.redundant = self.plan.ways.address(0).redundant;
+        self.plan.steering = steering.cloned();
     }
 }
 
@@ -71,6 +74,7 @@ pub(crate) async fn present<F: Fetch>(
                 at,
                 first: Arc::new(first),
                 imports: Variables::default(),
+                steering: None,
             };
             let track = Track::new(TrackId::new(0), TrackKind::Main, "main");
             Ok(annotated(Presentation::new(vec![describe(track, plan)])))
@@ -94,7 +98,7 @@ async fn multivariant<F: Fetch>(
         what: format!("{}: {what}", at.url),
     };
     let offers = choose::offers(&playlist);
-    let pathways = steering::pathways(options, fetch, &at, &mut playlist).await;
+    let steering = Steering::begin(options, fetch, &at, &mut playlist).await;
     let playlist = playlist;
     let Some(reference) = choose::best_first(&playlist).first().copied() else {
         return Err(ResolveError::Unusable {
@@ -104,7 +108,13 @@ async fn multivariant<F: Fetch>(
     };
     let selection = &options.selection;
     let mut groups = choose::variants(&playlist, &selection.video).map_err(unusable)?;
-    choose::steer(&mut groups, &pathways);
+    let steering = match steering {
+        Some((steering, pathways)) => {
+            choose::steer(&mut groups, &pathways);
+            Some(Arc::new(steering))
+        }
+        None => None,
+    };
     let mut lanes = Lanes::default();
     let mut reference = groups.first().and_then(|group| group.first()).copied().unwrap_or(reference);
     if selection.sound_alone {
@@ -117,8 +127,10 @@ async fn multivariant<F: Fetch>(
         let (variant, second) = first_of(options, fetch, &at, &playlist, group).await?;
         match second {
             Second::Media(mut layer) => {
-                let others = group.iter().map(|other| at.names(Kind::Playlist, other.uri.url()));
-                layer.add_ways(others);
+                let others = group
+                    .iter()
+                    .map(|other| (at.names(Kind::Playlist, other.uri.url()), choose::pathway(other)));
+                layer.add_ways(others, steering.as_ref());
                 let track = lanes.push(TrackKind::Main, variant_name(variant), None, layer);
                 track.captions = choose::captions(&playlist, variant);
             }
@@ -149,7 +161,9 @@ async fn multivariant<F: Fetch>(
         for rendition in choose::renditions(&playlist, of, group.as_deref(), select).map_err(unusable)? {
             if let Some(mut layer) = self::rendition(options, fetch, &at, &playlist, rendition).await? {
                 let others = groups.first().map(Vec::as_slice).unwrap_or_default();
-                layer.add_ways(choose::counterparts(&playlist, rendition, others).map(|uri| at.names(Kind::Playlist, uri.url())));
+                let others = choose::counterparts(&playlist, rendition, others);
+                let others = others.map(|(uri, pathway)| (at.names(Kind::Playlist, uri.url()), pathway));
+                layer.add_ways(others, steering.as_ref());
                 let track = lanes.push(kind, rendition.name.clone(), rendition.language.clone(), layer);
                 track.forced = rendition.forced;
                 track.default = rendition.default;
@@ -265,6 +279,7 @@ async fn load<F: Fetch>(options: &Options, fetch: &F, resource: &Resource, impor
                 ways: Ways::new(resource.clone(), []),
                 first: Arc::new(first),
                 imports: imports.clone(),
+                steering: None,
             };
             Ok(Second::Media(Layer { plan, warnings }))
         }

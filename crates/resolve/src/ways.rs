@@ -27,9 +27,13 @@ const ROUNDING: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct Ways {
     all: Vec<Resource>,
+    /// The pathway that each belongs to, where that is known.
+    pathways: Vec<Option<Box<str>>>,
     current: AtomicUsize,
     /// How often another way was taken, or the same under fresh addresses.
     turns: AtomicUsize,
+    /// The Media Sequence Number that is wanted next, once one is.
+    next: Mutex<Option<u64>>,
     seen: Mutex<HashMap<usize, (Instant, Option<Loaded>)>>,
 }
 
@@ -44,12 +48,15 @@ pub(crate) struct Loaded {
 
 impl Ways {
     /// `first` is the one in use.
-    pub(crate) fn new(first: Resource, others: impl IntoIterator<Item = Resource>) -> Self {
-        let mut all = vec![first];
-        for other in others {
-            if !all.contains(&other) {
+    pub(crate) fn new<'a>(first: Resource, others: impl IntoIterator<Item = (Resource, &'a str)>) -> Self {
+        let (mut all, mut pathways) = (vec![first], vec![None]);
+        for (other, pathway) in others {
+            let at = all.iter().position(|known| *known == other).unwrap_or_else(|| {
                 all.push(other);
-            }
+                pathways.push(None);
+                all.len() - 1
+            });
+            pathways[at].get_or_insert_with(|| pathway.into());
         }
         let redundant = all.len() > 1;
         for way in &mut all {
@@ -57,8 +64,10 @@ impl Ways {
         }
         Self {
             all,
+            pathways,
             current: AtomicUsize::new(0),
             turns: AtomicUsize::new(0),
+            next: Mutex::default(),
             seen: Mutex::default(),
         }
     }
@@ -73,8 +82,14 @@ impl Ways {
         seen.get(&way).and_then(|(_, loaded)| loaded.clone())
     }
 
-    /// What is to be followed now, if that changed since so many turns.
-    pub(crate) fn turned(&self, turns: &mut usize) -> Option<Loaded> {
+    /// The pathway in use.
+    pub(crate) fn pathway(&self) -> Option<&str> {
+        self.pathways[self.current.load(Ordering::Relaxed)].as_deref()
+    }
+
+    /// What is to be followed now, where `next` is wanted, if that changed since so many turns.
+    pub(crate) fn turned(&self, turns: &mut usize, next: Option<u64>) -> Option<Loaded> {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = next;
         let now = self.turns.load(Ordering::Acquire);
         if std::mem::replace(turns, now) == now {
             return None;
@@ -82,11 +97,45 @@ impl Ways {
         self.known(self.current.load(Ordering::Relaxed))
     }
 
+    /// Has what follows come from there. Whether that is another place.
+    fn turn(&self, way: usize) -> bool {
+        let before = self.current.swap(way, Ordering::Relaxed);
+        self.turns.fetch_add(1, Ordering::Release);
+        before != way
+    }
+
+    /// Takes what is lost from there, and what follows.
     fn take(&self, way: usize) {
-        if self.current.swap(way, Ordering::Relaxed) != way {
+        if self.turn(way) {
             tracing::warn!(url = %self.all[way].url, "went over to another place that has the same");
         }
-        self.turns.fetch_add(1, Ordering::Release);
+    }
+
+    /// Has what follows come from the first of these pathways that has it, if that is another than the one in use
+    /// (rfc8216bis, 7.1).
+    pub(crate) async fn steer<F: Fetch>(&self, options: &Options, plan: &Plan, fetch: &F, pathways: &[String]) {
+        let rank = |way: &usize| {
+            let own = self.pathways[*way].as_deref();
+            pathways
+                .iter()
+                .position(|pathway| Some(&**pathway) == own)
+                .unwrap_or(pathways.len())
+        };
+        let current = rank(&self.current.load(Ordering::Relaxed));
+        let mut better: Vec<usize> = (0..self.all.len()).filter(|way| rank(way) < current).collect();
+        better.sort_by_key(rank);
+        for way in better {
+            let Some(loaded) = self.load(options, plan, fetch, way).await else {
+                continue;
+            };
+            let next = *self.next.lock().unwrap_or_else(PoisonError::into_inner);
+            if loaded.goes_on(next) {
+                if self.turn(way) {
+                    tracing::info!(url = %self.all[way].url, "goes on where the server prefers");
+                }
+                return;
+            }
+        }
     }
 
     /// Reads a way's Media Playlist, unless that was done just now, or the way is dead.
@@ -130,9 +179,7 @@ impl Ways {
             let Some(loaded) = self.load(options, plan, fetch, (way + step) % self.all.len()).await else {
                 continue;
             };
-            let (first, behind) = (loaded.playlist.media_sequence, loaded.playlist.next_media_sequence_number());
-            // A window that lies elsewhere counts its segments in another way.
-            if next.is_none_or(|next| first <= next && next <= behind.saturating_add(behind - first)) {
+            if loaded.goes_on(next) {
                 self.take(loaded.way);
                 return Some(loaded);
             }
@@ -166,6 +213,12 @@ pub(crate) async fn elsewhere<F: Fetch>(options: &Options, plan: &Plan, lost: &L
 }
 
 impl Loaded {
+    /// Whether this goes on where `next` is wanted. A window that lies elsewhere counts its segments in another way.
+    fn goes_on(&self, next: Option<u64>) -> bool {
+        let (first, behind) = (self.playlist.media_sequence, self.playlist.next_media_sequence_number());
+        next.is_none_or(|next| first <= next && next <= behind.saturating_add(behind - first))
+    }
+
     /// Where a unit is by this playlist, by its Media Sequence Number.
     fn place(&self, lost: &Item<Resource>) -> Option<Place> {
         match lost {
@@ -264,12 +317,13 @@ mod tests {
                 at.clone(),
                 others
                     .iter()
-                    .map(|path| Resource::new(Kind::Playlist, url(path)))
+                    .map(|path| (Resource::new(Kind::Playlist, url(path)), "."))
                     .collect::<Vec<_>>(),
             ),
             at,
             first: Arc::new(playlist),
             imports: Variables::default(),
+            steering: None,
         }
     }
 

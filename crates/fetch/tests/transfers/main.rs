@@ -273,6 +273,21 @@ async fn what_others_have_too_is_asked_for_twice_where_nothing_answers() {
 }
 
 #[tokio::test]
+async fn a_body_may_take_longer_than_the_patience_as_long_as_something_comes() {
+    // A second in all, and 300 ms of patience.
+    let server = server(vec![Rule::new(
+        "/f",
+        Fault::Trickle {
+            bytes_per_second: 3_000_000,
+        },
+    )]);
+    let begun = std::time::Instant::now();
+    let fetched = fetch(&fetcher(0), &resource(&server, None)).await.unwrap();
+    assert!(fetched.body.as_slice() == content());
+    assert!(begun.elapsed() > Duration::from_millis(600), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
 async fn an_empty_answer_is_no_media() {
     let empty = Fault::Body {
         content_type: "video/mp2t".into(),
