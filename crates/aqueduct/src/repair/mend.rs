@@ -55,7 +55,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         for (track, permits) in presentation.tracks.iter().zip(permits) {
             let needed = count(&damage.needs, track.id);
             if needed > 0 && damage.is_lane(track.id) {
-                let matcher = Matcher::new(&damage.report, track.id, track.live).await?;
+                let matcher = Matcher::new(&damage.report, track.id, damage.moves(track)).await?;
                 let wanted = Wanted::Known(Arc::clone(&damage.needs));
                 let clear = stages.spawn_through(track, permits, |named, outlet, stop| {
                     choose(matcher, wanted, needed, named, outlet, stop)

@@ -20,14 +20,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aqueduct_core::{Decrypt, Fetch, Mux, Presentation, Resolve, Summary, TrackId};
+use aqueduct_core::{Decrypt, Fetch, Mux, Presentation, Resolve, Summary, Track, TrackId};
 use aqueduct_mux::{Account, Hls, Mp4, OutputError, Remaker, SampleWriter, is_untold, part_paths};
 use thiserror::Error;
 
 use self::fill::Around;
 pub(crate) use self::playlists::Anew;
 use crate::verify::{Judgement, judge};
-use crate::{Error, FileReport, Found, Piece, Pipeline, ReportError, RestDocument, UnitDocument, VerifyError, folder};
+use crate::{Error, FileReport, Found, Piece, Pipeline, ReportError, RestDocument, TrackDocument, UnitDocument, VerifyError, folder};
 
 /// Why a repair did not come to its end. Messages read after "failed to repair".
 #[derive(Debug, Error)]
@@ -98,6 +98,8 @@ pub struct Damage {
     lacks: Arc<Lacks>,
     damaged: u64,
     missing: u64,
+    /// How many segments of each track the report tells of.
+    segments: BTreeMap<u32, u64>,
     /// Those of the missing segments that are there in part.
     cut: u64,
     tail: Tail,
@@ -297,6 +299,7 @@ impl Damage {
             rest,
             damaged,
             missing,
+            segments: lanes.into_iter().map(|(track, lane)| (track, lane.segments)).collect(),
             cut,
             length,
         })
@@ -370,19 +373,15 @@ impl Damage {
         Ok(())
     }
 
-    /// Names what a folder does not get in a repair: playlists, unless all `playlists` are there, and what is missing, unless it was
-    /// `asked` for.
-    fn refuse(&self, playlists: bool, asked: bool, repaired: &mut Repaired) {
+    /// Names what a folder does not get in a repair: playlists, unless all `playlists` are there, and what is missing, where `why` it is
+    /// not asked for.
+    fn refuse(&self, playlists: bool, why: Option<&str>, repaired: &mut Repaired) {
         let again = "only the whole stream makes it whole, fetched again under another name";
         for what in std::mem::take(&mut repaired.whole).first {
             repaired.left.add(format!("{what}: {again}"));
         }
-        if self.missing > 0 && !asked {
-            let what = format!(
-                "missing segments: {}: the rest of the folder is not sound, or the stream is live, and its window has moved on: {again}",
-                self.missing
-            );
-            repaired.left.add(what);
+        if let Some(why) = why.filter(|_| self.missing > 0) {
+            repaired.left.add(format!("missing segments: {}: {why}", self.missing));
         }
         if !playlists {
             let what = "a playlist is damaged or gone, and the stream as it is now does not make what it was";
@@ -399,6 +398,17 @@ impl Damage {
         if self.missing > self.cut {
             repaired.left.add(format!("missing segments: {}: {again}", self.missing - self.cut));
         }
+    }
+
+    /// Whether a live window moved, or moves, over a track: its playlist need not name all that the file has.
+    fn moves(&self, track: &Track) -> bool {
+        let was_live = |known: &TrackDocument| known.number == track.id.number() && known.live;
+        track.live || self.report.output().tracks.iter().any(was_live)
+    }
+
+    /// How many segments of a track the report tells of.
+    fn segments(&self, track: TrackId) -> u64 {
+        self.segments.get(&track.number()).copied().unwrap_or_default()
     }
 
     /// The lanes from which something is needed.
@@ -428,6 +438,8 @@ struct Survey {
 struct Lane {
     /// It has initialization sections. What is cut that way does not go on from one segment to the next.
     sections: bool,
+    /// How many segments it has, those that are missing included.
+    segments: u64,
     last: Option<u64>,
     /// Something is missing behind that.
     lacks: bool,
@@ -453,6 +465,7 @@ impl Survey {
 
     fn see(&mut self, number: u64, unit: &UnitDocument, judgement: Judgement) {
         let lane = self.lanes.entry(unit.track).or_default();
+        lane.segments = lane.segments.saturating_add(if unit.init { 0 } else { unit.segments });
         let Some(piece) = &unit.piece else {
             if unit.fate != "tagged" {
                 self.missing = self.missing.saturating_add(unit.segments);
@@ -536,8 +549,8 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             return Ok(repaired);
         }
         if damage.is_folder() {
-            let (playlists, asked) = self.complete_folder(presentation, damage, &mut repaired).await?;
-            damage.refuse(playlists, asked, &mut repaired);
+            let (playlists, why) = self.complete_folder(presentation, damage, &mut repaired).await?;
+            damage.refuse(playlists, why, &mut repaired);
             return Ok(repaired);
         }
         let state = State {

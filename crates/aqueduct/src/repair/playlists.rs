@@ -45,23 +45,41 @@ pub(crate) struct Anew {
 
 impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
     /// Fetches the segments of a folder that never came, if the rest of it is sound, and puts playlists that are others in their
-    /// places. Whether all playlists are as they should be then, and whether what is missing was asked for.
+    /// places. Whether all playlists are as they should be then, and why what is missing was not asked for, if it was not.
     pub(super) async fn complete_folder(
         &self,
         presentation: &Presentation,
         damage: &Damage,
         repaired: &mut Repaired,
-    ) -> Result<(bool, bool), RepairError> {
+    ) -> Result<(bool, Option<&'static str>), RepairError> {
         let mut own = presentation.clone();
         own.tracks.retain(|track| damage.is_lane(track.id));
         let is_sound = repaired.left.is_empty() && repaired.whole.is_empty();
+        let unknown = if own.tracks.is_empty() {
+            Some("its tracks are not there")
+        } else if own.tracks.iter().any(|track| track.live) {
+            Some("the stream is live: once it has ended, another repair asks for what its playlist names then")
+        } else if own
+            .tracks
+            .iter()
+            .any(|track| damage.moves(track) && track.segments != Some(damage.segments(track.id)))
+        {
+            Some("the stream was live, and its playlist does not name just what the folder has any more")
+        } else {
+            None
+        };
+        let refused = if !is_sound {
+            Some("the rest of the folder is not sound: only the whole stream makes it whole, fetched again under another name")
         // What a window moved on without is told of as one.
-        let fills = damage.missing > 0 && is_sound && damage.lacks.segments.iter().all(|(_, _, segments)| *segments == 1);
-        if damage.tail == Tail::Sound && !fills {
-            return Ok((true, false));
-        }
-        if own.tracks.is_empty() || own.tracks.iter().any(|track| track.live) {
-            return Ok((damage.tail == Tail::Sound, false));
+        } else if damage.lacks.segments.iter().any(|(_, _, segments)| *segments != 1) {
+            Some("a live window moved on without some of them, of which nothing more is known")
+        } else {
+            None
+        };
+        let (why, can_be_made) = (unknown.or(refused), unknown.is_none());
+        let fills = damage.missing > 0 && why.is_none();
+        if !fills && (damage.tail == Tail::Sound || !can_be_made) {
+            return Ok((damage.tail == Tail::Sound, why));
         }
         let mut stages = self.stages(OnMissing::Gap);
         let mut lanes = Vec::new();
@@ -82,7 +100,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         repaired.filled += completed.anew.as_ref().map_or(0, |anew| anew.units.len() as u64);
         repaired.anew = completed.anew;
         repaired.left.append(completed.left, |left| left);
-        Ok((completed.whole, fills))
+        Ok((completed.whole, why))
     }
 }
 

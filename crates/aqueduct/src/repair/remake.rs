@@ -7,14 +7,17 @@
 use std::collections::{HashMap, hash_map};
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use aqueduct_core::{
-    Clear, Decrypt, Fetch, Item, Mux, MuxError, Presentation, Receiver, Resolve, Resource, Sender, Stop, Summary, Track, TrackId,
+    Clear, Decrypt, Fetch, GapCause, Item, Mux, MuxError, Presentation, Receiver, Resolve, Resource, Sender, Stop, Summary, Track, TrackId,
     TrackKind, Write,
 };
 use aqueduct_fetch::{OnMissing, Permits};
-use aqueduct_mux::{Auto, Entries, Finished, Job, Output, OutputError, StageError, can_go_on, is_of_repair, part_paths};
+use aqueduct_mux::{
+    Auto, Container, Entries, Finished, Job, Output, OutputError, StageError, SubtitleFormat, Subtitles, can_go_on, is_of_repair,
+    part_paths,
+};
 use tokio::sync::Barrier;
 
 use super::matching::Matcher;
@@ -67,15 +70,27 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         state: State,
         repaired: &mut Repaired,
     ) -> Result<Option<String>, RepairError> {
-        let Some(muxer) = damage.report.output().container.as_deref().and_then(Auto::named) else {
-            return Ok(Some(
-                "it is not made by itself: the command that made it does it again, with --overwrite".into(),
-            ));
-        };
         let others = can_go_on(&damage.file) && !is_of_repair(&damage.file);
         let counters = self.common.progress.counters();
         let before = counters.segments_written();
-        let made = self.make(presentation, damage, &lanes, muxer).await;
+        let container = damage.report.output().container.as_deref().unwrap_or_default();
+        let lost = Lost::default();
+        let made = match (Auto::named(container), SubtitleFormat::named(container)) {
+            (Some(muxer), _) => self.make(presentation, damage, &lanes, muxer, None).await,
+            // Their times count from where the film begins.
+            (None, Some(format)) => {
+                let Some(film) = Clock::of(presentation, &damage.report, &lost) else {
+                    return Ok(Some("the film that it stands beside is not there".into()));
+                };
+                let muxer = Subtitles::new(format, Some(film.muxer.origin()));
+                self.make(presentation, damage, &lanes, muxer, Some(film)).await
+            }
+            (None, None) => {
+                return Ok(Some(
+                    "it is not made by itself: the command that made it does it again, with --overwrite".into(),
+                ));
+            }
+        };
         let finished = match made {
             Ok(finished) => finished,
             Err(RepairError::Unfit { what }) => {
@@ -96,6 +111,10 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         let (proof, streamed) = (Proof::of(damage, state), lanes.iter().any(is_streamed));
         let proved = tokio::task::spawn_blocking(move || proof.refuses(&finished, streamed).map(|refusal| (finished, refusal)));
         let (finished, refusal) = proved.await.map_err(panicked)??;
+        let refusal = lost
+            .get()
+            .map(|why| format!("the beginning of the film, which its times count from, cannot be had: {why}"))
+            .or(refusal);
         if refusal.is_some() {
             drop(finished);
             if !others {
@@ -138,7 +157,14 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
     }
 
     /// Runs the stream into a part file beside the file.
-    async fn make(&self, presentation: &Presentation, damage: &Damage, lanes: &[Track], muxer: Auto) -> Result<Finished, RepairError> {
+    async fn make(
+        &self,
+        presentation: &Presentation,
+        damage: &Damage,
+        lanes: &[Track],
+        muxer: impl Mux,
+        clock: Option<Clock>,
+    ) -> Result<Finished, RepairError> {
         let (progress, mut options) = (self.common.progress.clone(), self.common.options.clone());
         options.on_missing = OnMissing::Gap;
         for track in lanes {
@@ -161,11 +187,17 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         output.check_space(to_come).map_err(Error::Output)?;
 
         let stop = self.common.stop.child();
-        let permits = Permits::split(options.concurrency, lanes.len());
+        let mut permits = Permits::split(options.concurrency, lanes.len() + usize::from(clock.is_some())).into_iter();
         let (resolver, fetcher) = (Arc::clone(&self.resolver), Arc::clone(&self.fetcher));
         let mut stages = Stages::new(resolver, fetcher, self.decrypter.clone(), options, &progress, &stop);
         let matched = Arc::new(Barrier::new(jobs.len()));
         let mut clear = Vec::new();
+        if let Some(clock) = clock
+            && let Some(permits) = permits.next()
+        {
+            let film = stages.spawn_through(&clock.track, permits, |items, outlet, _| first_of_periods(items, outlet));
+            tokio::task::spawn_blocking(move || clock.run(&film));
+        }
         for (track, permits) in lanes.iter().zip(permits) {
             let same = Same {
                 // What comes as one stream has units only where the network cuts it.
@@ -283,13 +315,86 @@ impl Same {
     }
 }
 
-/// A muxer that goes on without a segment only where the old file lacks it too.
-struct Complete {
+/// Why the beginning of a period of the film cannot be had.
+type Lost = Arc<OnceLock<String>>;
+
+/// The film that subtitles stand beside, of which only the beginning of each period is fetched: it tells what their times count from.
+struct Clock {
+    track: Track,
     muxer: Auto,
+    lost: Lost,
+}
+
+impl Clock {
+    /// That of the first track of the main output.
+    fn of(presentation: &Presentation, report: &FileReport, lost: &Lost) -> Option<Self> {
+        let main = report.document().outputs.first()?;
+        let is_of_main = |track: &&Track| main.tracks.iter().any(|known| known.number == track.id.number());
+        let mut tracks = presentation.tracks.iter().filter(|track| track.kind != TrackKind::Subtitles);
+        let track = tracks.find(is_of_main)?.clone();
+        // What it makes of the media is nobody's.
+        let mut muxer = Container::Raw.muxer();
+        muxer.begin(&Presentation::new(vec![track.clone()]), true).ok()?;
+        let lost = Arc::clone(lost);
+        Some(Self { track, muxer, lost })
+    }
+
+    /// It blocks. Where it ends, nobody waits for what it does not tell.
+    fn run(mut self, film: &Receiver<Item<Clear>>) {
+        let mut writes = Vec::new();
+        while let Ok(item) = film.recv_blocking() {
+            let lost = match &item {
+                Item::Gap { cause, .. } if cause.was_on_offer() => Some(cause.to_string()),
+                _ => None,
+            };
+            let pushed = self.muxer.push(self.track.id, item, &mut writes);
+            if let Some(why) = lost.or(pushed.err().map(|error| error.to_string())) {
+                // The first counts.
+                let _ = self.lost.set(why);
+            }
+            writes.clear();
+        }
+    }
+}
+
+/// The stage that has the first segment of each period fetched, and its initialization section.
+async fn first_of_periods(items: Receiver<Item<Resource>>, outlet: Sender<Item<Resource>>) -> Result<Beyond, Error> {
+    let (mut section, mut period) = (None, None);
+    while let Ok(item) = items.recv().await {
+        let out = match item {
+            Item::Init { .. } => {
+                section = Some(item);
+                continue;
+            }
+            Item::Segment { info, payload } if period != Some(info.discontinuity_sequence) => {
+                period = Some(info.discontinuity_sequence);
+                Item::Segment { info, payload }
+            }
+            // Its playing time counts.
+            Item::Segment { info, .. } => Item::Gap {
+                info,
+                segments: 1,
+                cause: GapCause::Tagged,
+            },
+            gap @ Item::Gap { .. } => gap,
+        };
+        let section = section.take().filter(|_| matches!(out, Item::Segment { .. }));
+        for item in section.into_iter().chain([out]) {
+            if outlet.send(item).await.is_err() {
+                return Ok(Beyond::default());
+            }
+        }
+    }
+    Ok(Beyond::default())
+}
+
+/// A muxer that goes on without a segment only where the old file lacks it too.
+struct Complete<M> {
+    muxer: M,
     lacks: Arc<Lacks>,
 }
 
-impl Mux for Complete {
+impl<M: Mux> Mux for Complete<M> {
     fn begin(&mut self, presentation: &Presentation, seekable: bool) -> Result<(), MuxError> {
         self.muxer.begin(presentation, seekable)
     }
@@ -330,7 +435,8 @@ struct Proof {
     missing: u64,
     /// The file lacks segments, and nothing else is wrong with it.
     is_right: bool,
-    is_concatenation: bool,
+    /// What stands in front of all media tells of the film as a whole, such as its title today.
+    has_head: bool,
 }
 
 impl Proof {
@@ -341,7 +447,7 @@ impl Proof {
             lacks: Arc::clone(&damage.lacks),
             missing: damage.missing,
             is_right: state.is_right,
-            is_concatenation: damage.is_concatenation(),
+            has_head: !damage.is_concatenation() && damage.report.output().tracks.iter().any(|track| track.kind != "subtitles"),
         }
     }
 
@@ -367,8 +473,7 @@ impl Proof {
     /// what comes behind it.
     fn other_unit(&self, output: &Output) -> Result<Option<UnitDocument>, RepairError> {
         let mut lanes: HashMap<u32, Option<Entries>> = HashMap::new();
-        // What stands in front of all media tells of the film as a whole, such as its title today.
-        let mut head = !self.is_concatenation;
+        let mut head = self.has_head;
         self.find(|unit| {
             let entries = match lanes.entry(unit.track) {
                 hash_map::Entry::Occupied(entries) => entries.into_mut(),

@@ -27,6 +27,21 @@ pub enum SubtitleFormat {
 }
 
 impl SubtitleFormat {
+    /// The format of a file of subtitles beside a film, by what its muxer calls what it was asked for
+    /// ([`Mux::identity`]).
+    pub fn named(identity: &str) -> Option<Self> {
+        [Self::WebVtt, Self::SubRip]
+            .into_iter()
+            .find(|format| format.identity() == identity)
+    }
+
+    fn identity(self) -> &'static str {
+        match self {
+            Self::WebVtt => "WebVTT",
+            Self::SubRip => "SubRip",
+        }
+    }
+
     /// The extension of such a file.
     pub fn extension(self) -> &'static str {
         match self {
@@ -129,10 +144,11 @@ impl Mux for Subtitles {
     }
 
     fn identity(&self) -> String {
-        match self.writer {
-            Writer::WebVtt(_) => "WebVTT".into(),
-            Writer::SubRip(_) => "SubRip".into(),
-        }
+        let format = match self.writer {
+            Writer::WebVtt(_) => SubtitleFormat::WebVtt,
+            Writer::SubRip(_) => SubtitleFormat::SubRip,
+        };
+        format.identity().into()
     }
 
     fn checkpoint(&mut self, state: &mut Vec<u8>) -> bool {

@@ -471,25 +471,62 @@ async fn a_file_whose_report_is_still_the_old_one_is_mended_all_the_same() {
 }
 
 #[tokio::test]
-async fn subtitles_beside_a_film_are_refused_by_name() {
-    let made = Made::new("out.mp4", "/s/subtitles/index.m3u8", &["--subs", "lang:en"]).await;
-    let beside = "out.en.vtt".to_owned();
-    // Whichever was finished first.
-    let names: Vec<&str> = made.report["outputs"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter_map(|output| output["file"].as_str())
-        .collect();
-    assert_eq!(names, ["out.mp4", "out.en.vtt"]);
-    assert_eq!(made.report["outputs"][1]["container"], "WebVTT");
-    let mut text = made.bench.read(&beside);
-    text[30] ^= 1;
-    made.bench.write(&beside, &text);
-    let report = made.bench.path("out.mp4.report.json");
-    let args = ["repair", &beside, "--report", report.to_str().unwrap()];
-    expect(&made.bench.run(&args).await, 1, "it is not made by itself");
-    assert!(made.bench.read(&beside) == text);
+async fn subtitles_beside_a_film_are_made_anew_by_its_clock() {
+    for (path, format, film) in [
+        ("/s/subtitles/index.m3u8", "vtt", "*/v0/*.ts"),
+        ("/s/subtitles/index.m3u8", "srt", "*/v0/*.ts"),
+        ("/s/subtitles-wvtt/index.m3u8", "vtt", "*/v0/*.m4s"),
+    ] {
+        let made = Made::new("out.mp4", path, &["--subs", "lang:en", "--subs-format", format]).await;
+        let beside = format!("out.en.{format}");
+        // Whichever was finished first.
+        let outputs = made.report["outputs"].as_array().unwrap();
+        let names: Vec<&str> = outputs.iter().filter_map(|output| output["file"].as_str()).collect();
+        assert_eq!(names, ["out.mp4", &beside]);
+        let whole = made.bench.read(&beside);
+        let repair = ["repair", &beside, "--report", "out.mp4.report.json"];
+        for damage in [30, whole.len() - 3] {
+            let mut text = whole.clone();
+            text[damage] ^= 1;
+            made.bench.write(&beside, &text);
+            let before = made.bench.asked(film);
+            expect(&made.bench.run(&repair).await, 0, "made anew of the whole stream: ");
+            assert!(made.bench.read(&beside) == whole, "{path} to {beside}");
+            assert_eq!(made.bench.asked(film) - before, 1, "{path}: the beginning of the film is enough");
+        }
+        made.is_whole(path);
+        let report: Value = serde_json::from_slice(&made.bench.read("out.mp4.report.json")).unwrap();
+        assert_eq!(report["outputs"], made.report["outputs"], "{path}");
+        assert_eq!(made.names(), 3, "{:?}", made.bench.names());
+    }
+}
+
+// Where the film cannot be had, nothing says what the times count from.
+#[tokio::test]
+async fn subtitles_beside_a_film_that_is_gone_stay_as_they_are() {
+    let lost = Rule::new("*/r0/1.vtt", Fault::status(404));
+    let made = Made::by(
+        Bench::new(vec![lost]),
+        "out.mp4",
+        "/s/subtitles/index.m3u8",
+        &["--subs", "lang:en", "--on-missing", "gap"],
+        3,
+    )
+    .await;
+    let before = made.bench.read("out.en.vtt");
+    made.bench.server.set_rules(vec![Rule::new("*/v0/*.ts", Fault::status(404))]);
+    let repair = ["repair", "out.en.vtt", "--report", "out.mp4.report.json"];
+    expect(
+        &made.bench.run(&repair).await,
+        3,
+        "the beginning of the film, which its times count from, cannot be had",
+    );
+    assert!(made.bench.read("out.en.vtt") == before);
+    made.bench.server.set_rules(Vec::new());
+    expect(&made.bench.run(&repair).await, 0, "missing segments filled in: 1");
+    let undisturbed = Made::new("out.mp4", "/s/subtitles/index.m3u8", &["--subs", "lang:en"]).await;
+    assert!(made.bench.read("out.en.vtt") == undisturbed.bench.read("out.en.vtt"));
+    assert_eq!(made.names(), 3, "{:?}", made.bench.names());
 }
 
 #[tokio::test]
