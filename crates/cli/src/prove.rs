@@ -13,7 +13,6 @@ use aqueduct::{
 };
 
 use crate::args::{RepairArgs, SourceArgs, VerifyArgs};
-use crate::aside;
 use crate::exit::{self, Exit};
 use crate::fetch::{Source, find};
 use crate::progress::Display;
@@ -88,8 +87,6 @@ pub(crate) async fn repair_file(args: &RepairArgs, stop: &Stop) -> Exit {
 async fn repair(args: &RepairArgs, stop: &Stop) -> anyhow::Result<(Findings, Done, Exit)> {
     let quiet = args.source.words.quiet;
     let (mut done, mut worst, mut waiting) = (Done::default(), Exit::Whole, 0);
-    let report = args.report.clone().unwrap_or_else(|| report_beside(&args.file));
-    aside::check(&report).context("the report")?;
     tell_untold(args).await?;
     loop {
         let damage = survey(args).await?;
