@@ -274,6 +274,9 @@ pub enum DecryptError {
     /// The padding is wrong: the key or the IV is, most likely.
     #[error("wrong padding: the key or the IV does not fit")]
     Padding,
+    /// The padding is missing, which others under the same key have.
+    #[error("no padding at its end, which other segments under its key have: it was cut short")]
+    Unpadded,
     /// The authentication tag is wrong: the key is, or the segment is damaged.
     #[error("wrong authentication tag: the key does not fit, or what it opens is damaged")]
     Tag,

@@ -15,9 +15,12 @@ pub(crate) const BLOCK: usize = 16;
 /// What became of the padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Padding {
-    Removed,
+    /// So many bytes of it.
+    Removed(usize),
     /// There was none: all bytes are media.
     Missing,
+    /// The method has none.
+    Unknown,
 }
 
 /// Leaves the blocks of `bytes` that are there whole. Whether there was something behind them: in CBC each block is decrypted with the
@@ -72,7 +75,7 @@ pub(crate) fn decrypt_blocks(bytes: &mut BytesMut, decrypt: impl FnOnce(&mut [ae
         Some(_) if media::ends_whole(bytes) => Ok(Padding::Missing),
         Some(clear) => {
             bytes.truncate(clear);
-            Ok(Padding::Removed)
+            Ok(Padding::Removed(length - clear))
         }
         None if media::format(bytes).is_some() || disguise::ends(bytes).is_some() || gzip::holds_media(bytes) => Ok(Padding::Missing),
         None => Err(DecryptError::Padding),

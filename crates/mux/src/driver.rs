@@ -250,7 +250,7 @@ fn flush(output: &mut Output, writes: &mut Vec<Write>, progress: &Progress) -> R
 /// What is told of a segment whose end did not come, where the muxer says nothing else.
 fn cut_short() -> Loss {
     Loss {
-        why: "its ciphertext ends in the middle of a block: it was cut short; what is there is kept".to_owned(),
+        why: "the end of its ciphertext is not there: it was cut short; what is there is kept".to_owned(),
         kept: true,
     }
 }

@@ -6,7 +6,7 @@ mod task;
 use std::fmt;
 use std::sync::Arc;
 
-use aqueduct_core::{Changes, Decrypt, DecryptError, Encryption, Given, Iv, Resource};
+use aqueduct_core::{Changes, Decrypt, DecryptError, Encryption, Given, Iv, Resource, SafeUrl};
 use bytes::{Buf, BytesMut};
 use zeroize::Zeroizing;
 
@@ -42,6 +42,8 @@ pub struct ClearKey {
     /// What is there of a segment that came cut short is of use; and whether the last one did.
     keeps_cut: bool,
     cut: bool,
+    /// The key under which the last segment lay that had a whole block of padding.
+    padded: Option<SafeUrl>,
 }
 
 impl ClearKey {
@@ -94,17 +96,14 @@ impl ClearKey {
             Mode::Cbc256 => whole::decrypt(self.schedules.aes256(&key)?, self.iv(encryption)?, &mut bytes)?,
             Mode::Ctr256 => {
                 whole::ctr(self.schedules.aes256(&key)?, self.iv(encryption)?, &mut bytes);
-                Padding::Removed
+                Padding::Unknown
             }
             Mode::Gcm256 => {
                 whole::gcm(self.schedules.aes256(&key)?, &mut bytes)?;
-                Padding::Removed
+                Padding::Unknown
             }
         };
-        if padding == Padding::Missing && !cut {
-            let url = encryption.key().map(|key| key.url.clone());
-            self.warn(Warning::Unpadded { url });
-        }
+        let cut = cut || self.lacks_padding(encryption, padding)?;
         let bytes = self.opened(bytes)?;
         if cut && media::format(&bytes).is_none() {
             return Err(DecryptError::Length { length });
@@ -114,6 +113,21 @@ impl ClearKey {
             is_media(&bytes, "AES-256-CTR")?;
         }
         Ok(bytes)
+    }
+
+    /// Whether a segment ends without padding though the server pads all under its key, as a whole block of it shows: who pads only to
+    /// fill a block adds less. Such a segment was cut short between two blocks, and its media may end between two packets.
+    fn lacks_padding(&mut self, encryption: &Encryption, padding: Padding) -> Result<bool, DecryptError> {
+        let url = encryption.key().map(|key| &key.url);
+        match padding {
+            Padding::Removed(whole::BLOCK) => self.padded = url.cloned(),
+            Padding::Missing if url.is_some() && self.padded.as_ref() == url => {
+                return if self.keeps_cut { Ok(true) } else { Err(DecryptError::Unpadded) };
+            }
+            Padding::Missing => self.warn(Warning::Unpadded { url: url.cloned() }),
+            Padding::Removed(_) | Padding::Unknown => {}
+        }
+        Ok(false)
     }
 
     /// A whole segment by the method that the user chose.

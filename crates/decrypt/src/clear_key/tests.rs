@@ -143,6 +143,37 @@ fn bytes_are_decrypted_where_they_are() {
 }
 
 #[test]
+fn a_segment_without_padding_where_the_server_always_pads_was_cut_short() {
+    let [filled, whole] = [3, 4].map(|packets| ts()[..packets * 188].to_vec());
+    // 564 bytes take 12 more, 752 take 16: of the first nobody knows whether all are padded.
+    for (before, always) in [(&filled, false), (&whole, true)] {
+        for keeps in [false, true] {
+            let mut clear_key = ClearKey::new();
+            clear_key.keep_cut(keeps);
+            let mut decrypt = |encryption: &Encryption, sealed: Vec<u8>| {
+                let opened = clear_key.decrypt(encryption, &[7; 16], BytesMut::from(&sealed[..]));
+                (opened, clear_key.take_cut())
+            };
+            let encryption = aes128(Some([0; 16]));
+            let (opened, cut) = decrypt(&encryption, seal(before, true));
+            assert!(opened.unwrap() == *before && !cut);
+            match decrypt(&encryption, seal(&whole, false)) {
+                (Err(DecryptError::Unpadded), false) => assert!(always && !keeps),
+                (opened, cut) => {
+                    assert_eq!(opened.unwrap(), whole);
+                    assert_eq!(cut, always && keeps);
+                }
+            }
+            // Of another key nothing is known.
+            let key = Resource::new(Kind::Key, Url::parse("http://host.example/other").unwrap());
+            let iv = Some(Iv([0; 16]));
+            let (opened, cut) = decrypt(&Encryption::Aes128 { key, iv }, seal(&whole, false));
+            assert!(opened.unwrap() == whole && !cut);
+        }
+    }
+}
+
+#[test]
 fn a_server_that_does_not_pad_keeps_all_its_bytes_with_a_warning() {
     let fmp4 = [&b"\0\0\0\x08styp\0\0\0\x28mdat"[..], &[3; 32]].concat();
     for clear in [ts(), fmp4] {

@@ -25,6 +25,14 @@ async fn what_is_there_in_part_is_told_and_made_anew_once_it_is_whole() {
             160 * 188 + 3,
             BLOCKS,
         ),
+        // Between two blocks and two packets: the segment in front of it shows that padding belongs there.
+        (
+            "out.ts",
+            "/s/aes-explicit-iv/index.m3u8",
+            "/s/aes-explicit-iv/2.ts",
+            160 * 188,
+            SHORT,
+        ),
         ("out.mkv", "/s/aes-fmp4-init/index.m3u8", "/s/aes-fmp4-init/2.m4s", 20_003, BLOCKS),
     ] {
         let name = format!("{path} to {output}");
