@@ -231,12 +231,14 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         let on_main: Vec<TrackId> = presentation.tracks.iter().filter(of_main).map(|track| track.id).collect();
         let has_keys = begin::has_keys(&decrypter);
         let job = begin::job(&presentation, &on_main, muxer.identity(), &decrypter, &main);
-        let (main, mut jobs) = begin::begin(&presentation, job, has_keys, main, options.on_missing, &progress).await?;
+        let begun = Box::pin(begin::begin(&presentation, job, has_keys, main, options.on_missing, &progress));
+        let (main, mut jobs) = begun.await?;
         let mut beside = Vec::new();
         for (track, output) in subtitles {
             let muxer = Subtitles::new(subtitle_format, origin.clone());
             let job = begin::job(&presentation, &[track], muxer.identity(), &decrypter, &output);
-            let (output, resumed) = begin::begin(&presentation, job, has_keys, output, options.on_missing, &progress).await?;
+            let begun = Box::pin(begin::begin(&presentation, job, has_keys, output, options.on_missing, &progress));
+            let (output, resumed) = begun.await?;
             jobs.extend(resumed);
             beside.push((track, muxer, output));
         }

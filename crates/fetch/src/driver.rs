@@ -75,7 +75,8 @@ impl Body {
 /// Fetches what `inlet` names and writes it to `outlet` in the same order, until the inlet is closed and empty.
 ///
 /// Requests start in order, as many at once as `permits` and the budget of `lender` allow. It ends quietly when the
-/// receiver of `outlet` is dropped, and at once, without a word, when `stop` aborts.
+/// receiver of `outlet` is dropped, behind the requests that are open when the whole that `stop` belongs to drains, and at once,
+/// without a word, when it aborts.
 ///
 /// # Errors
 ///
@@ -97,7 +98,12 @@ pub async fn run<F: Fetch>(
         lender: &lender,
         missing: missing.into(),
     };
-    let dispatch = dispatch(fetch, &lender, &permits, inlet, queue);
+    let dispatch = async {
+        tokio::select! {
+            () = stop.whole_draining() => {}
+            () = dispatch(fetch, &lender, &permits, inlet, queue) => {}
+        }
+    };
     let emit = emit(other_places, pending, outlet, &stop);
     let (mut dispatch, mut emit) = (std::pin::pin!(dispatch), std::pin::pin!(emit));
     tokio::select! {
@@ -517,6 +523,42 @@ mod tests {
         // Once it is known how small they are, as many as are permitted.
         stage.await.unwrap().unwrap();
         assert_eq!(fake.most_open.load(Ordering::SeqCst), 32);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn once_the_whole_drains_nothing_new_is_asked_for() {
+        // A part that is drained alone takes all that was named.
+        for (alone, expected) in [(false, 4), (true, 40)] {
+            let fake = Arc::new(Fake::default());
+            let (to_fetch, inlet) = channel(40);
+            for msn in 0..40 {
+                to_fetch.send(segment(msn, "10")).await.unwrap();
+            }
+            drop(to_fetch);
+            let (outlet, fetched) = channel(40);
+            let permits = Permits::split(Concurrency::Fixed(4), 1).remove(0);
+            let whole = Stop::new();
+            let part = whole.child();
+            let stage = tokio::spawn(run(
+                Arc::clone(&fake),
+                lender(1 << 20),
+                permits,
+                OnMissing::Abort,
+                inlet,
+                outlet,
+                part.child(),
+            ));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let drained = if alone { &part } else { &whole };
+            drained.drain();
+            stage.await.unwrap().unwrap();
+            let mut came = Vec::new();
+            while let Ok(item) = fetched.recv().await {
+                let Unit::Segment(msn) = item.unit() else { panic!("{item:?}") };
+                came.push(msn);
+            }
+            assert_eq!(came, (0..expected).collect::<Vec<_>>());
+        }
     }
 
     #[tokio::test(start_paused = true)]

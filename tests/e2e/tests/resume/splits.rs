@@ -71,7 +71,7 @@ async fn after_ctrl_c_the_files_play_and_the_same_command_goes_on_to_the_whole()
     for output in ["film.ts", "film.mp4"] {
         let bench = Bench::new(vec![Rule::new("*.ts", Fault::Delay { milliseconds: 20 })]);
         let args = [&args(output)[..], &["--concurrency", "2", "--buffer", "70K"]].concat();
-        expect(&bench.interrupted(&args, path, 5).await, 130, "interrupted");
+        expect(&bench.interrupted(&args, path, 14).await, 130, "interrupted");
         let first = output.replace('.', ".001.");
         let named = files(&bench);
         assert!(named.len() > 2 && named[0].0 == first, "{:?}", bench.names());
@@ -143,7 +143,7 @@ async fn what_somebody_made_of_the_files_of_an_interrupted_split_is_not_written_
     for (rule, change, code, says) in cases {
         let bench = Bench::new(vec![Rule::new("*.ts", Fault::Delay { milliseconds: 20 })]);
         let args = [&args("film.ts")[..], &["--concurrency", "2", "--buffer", "70K"]].concat();
-        expect(&bench.interrupted(&args, path, 5).await, 130, "interrupted");
+        expect(&bench.interrupted(&args, path, 14).await, 130, "interrupted");
         assert!(files(&bench).len() > 2, "{:?}", bench.names());
         change(&bench);
         let (before, asked) = (files(&bench), bench.segments());
@@ -175,7 +175,7 @@ async fn a_page_that_changed_its_title_carries_on_with_the_files_that_it_had() {
     for interrupted in [true, false] {
         let bench = Bench::new(vec![page("A film"), slow()]);
         if interrupted {
-            expect(&bench.interrupted(&args, "/film", 5).await, 130, "interrupted");
+            expect(&bench.interrupted(&args, "/film", 14).await, 130, "interrupted");
             assert!(bench.names().contains(&"A film.001.mp4".into()), "{:?}", bench.names());
         } else {
             bench
