@@ -445,14 +445,42 @@ fn unbudgeted(item: Item<Clear>) -> Result<Item<Clear>, MuxError> {
             info,
             payload: copy(payload.as_slice())?,
         },
-        Item::Segment { info, payload } => Item::Segment {
-            info,
-            payload: copy(payload.as_slice())?,
-        },
+        Item::Segment { info, payload } => {
+            let mut copied = copy(payload.as_slice())?;
+            if payload.is_cut() {
+                copied.mark_cut();
+            }
+            Item::Segment { info, payload: copied }
+        }
         gap @ Item::Gap { .. } => gap,
     })
 }
 
 fn copy(bytes: &[u8]) -> Result<Clear, MuxError> {
     Sealed::unbudgeted(bytes).open(Ok::<_, MuxError>)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use aqueduct_core::SegmentInfo;
+
+    use super::*;
+
+    #[test]
+    fn a_segment_that_waits_is_still_known_to_be_cut_short() {
+        for is_cut in [false, true] {
+            let Ok(mut payload) = Sealed::unbudgeted(&b"packets"[..]).open(Ok::<_, Infallible>);
+            if is_cut {
+                payload.mark_cut();
+            }
+            let resource = Resource::new(Kind::Segment, Url::parse("http://host.example/0").unwrap());
+            let info = Arc::new(SegmentInfo::new(TrackId::new(0), 0, Duration::from_secs(2), resource));
+            let Ok(Item::Segment { payload, .. }) = unbudgeted(Item::Segment { info, payload }) else {
+                panic!("no segment");
+            };
+            assert_eq!((payload.as_slice(), payload.is_cut()), (&b"packets"[..], is_cut));
+        }
+    }
 }
