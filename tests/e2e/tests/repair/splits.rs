@@ -111,6 +111,14 @@ async fn what_takes_more_than_its_place_is_told_and_the_file_stays() {
     repair(&bench, "film.001.ts", 0, "sound").await;
     repair(&bench, "film.002.ts", 3, &format!("missing segments: 1: {again}")).await;
     assert!(bench.read("film.002.ts") == before);
+    // The first of a file is not one that the file in front of it lacks.
+    let first = Bench::new(vec![Rule::new("*/3.ts", Fault::status(404))]);
+    assert_eq!(made(&first, "film.ts", path, &["--on-missing", "gap"]).await.0, 3);
+    for (name, code) in [("film.001.ts", 0), ("film.002.ts", 3)] {
+        let says = if code == 0 { "" } else { "missing segments: 1" };
+        expect(&first.run(&[&["verify", name][..], &REPORT].concat()).await, code, "");
+        repair(&first, name, code, says).await;
+    }
     // Another stream.
     let mut damaged = before.clone();
     damaged[1000] ^= 1;
