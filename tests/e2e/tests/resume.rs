@@ -95,6 +95,15 @@ async fn another_stream_on_the_name_of_an_interrupted_one_changes_nothing() {
             expect(&bench.fetch(&args, "/s/long/index.m3u8").await, 1, "carries on");
             assert!(tree(bench.folder()) == left, "{:?}", bench.names());
         }
+        // Nor does one that is killed while it waits for the first byte, but for an empty part.
+        let known = bench.segments();
+        bench.server.set_rules(vec![Rule::new("*.ts", Fault::Stall { at: 0 })]);
+        let mut killed = bench.start(&args, "/s/long/index.m3u8");
+        let asked = bench.server.stats().wait_until(|tally| tally.matching("*.ts").count() > known);
+        tokio::time::timeout(PATIENCE, asked).await.expect("a request");
+        killed.kill().await.expect("a process to kill");
+        let has = |(name, bytes): &(String, Vec<u8>)| tree(bench.folder()).iter().any(|there| there.0 == *name && there.1 == *bytes);
+        assert!(left.iter().all(has), "{shape:?}: {:?}", bench.names());
         bench.server.set_rules(Vec::new());
         expect(&bench.fetch(&args, "/s/long/index.m3u8").await, 0, "whole");
     }

@@ -252,11 +252,17 @@ fn refusal(damage: &Damage, lanes: &[Track], state: State) -> Option<&'static st
         Some("the stream is live: its window has moved on")
     } else if state.is_obstructed {
         Some("other parts of it cannot be had")
-    } else if can_go_on(&damage.file) && !part_paths(&damage.file).0.exists() {
+    } else if can_go_on(&damage.file) && !has_part(damage) {
         Some("it was interrupted: the command that began it goes on first")
     } else {
         None
     }
+}
+
+/// Whether anything grows beside it. An empty part is what a run leaves that was killed before it took anything up.
+fn has_part(damage: &Damage) -> bool {
+    let part = part_paths(&damage.file).0.symlink_metadata();
+    part.is_ok_and(|part| !part.is_file() || part.len() > 0)
 }
 
 /// Whether a track is one request, which cannot begin in the middle.

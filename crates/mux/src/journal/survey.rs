@@ -285,8 +285,10 @@ impl Survey {
     pub(crate) fn point(&self, journal: &dyn Bytes, subject: Subject<'_>, before: Option<(TrackId, u64)>) -> io::Result<Option<Point>> {
         let mut proof = Proof::new(subject)?;
         let mut records = records(journal, u64::MAX)?;
-        let (mut point, mut failed) = (None, false);
-        while let Some(record) = records.next()? {
+        let (mut point, mut failed) = (None::<Point>, false);
+        loop {
+            let start = records.end();
+            let Some(record) = records.next()? else { break };
             let holds = match record {
                 Record::Entry(entry) if !entry.init && before == Some((TrackId::new(entry.track), entry.msn)) => false,
                 Record::Entry(Entry { fate: Fate::Failed(_), .. }) => {
@@ -312,7 +314,14 @@ impl Survey {
                     }
                     true
                 }
-                Record::Entry(_) | Record::Job(_) | Record::Synced(_) | Record::Interrupted(_) | Record::Patched { .. } => true,
+                // It stays, as bytes that were written over since cannot prove themselves.
+                Record::Synced(length) => {
+                    if let Some(point) = point.as_mut().filter(|point| point.journal == start && length <= point.part) {
+                        point.journal = records.end();
+                    }
+                    true
+                }
+                Record::Entry(_) | Record::Job(_) | Record::Interrupted(_) | Record::Patched { .. } => true,
             };
             if !holds {
                 break;

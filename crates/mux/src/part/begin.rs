@@ -1,12 +1,14 @@
 //! How a part begins: empty, or with what an earlier run left of the same job. That is proved first, and taken in hand only when
 //! something goes behind it: whoever is refused until then leaves everything as it was.
 
+use std::path::{Path, PathBuf};
+
 use super::body::Body;
-use super::found::{Found, exists};
+use super::found::{Found, exists, named};
 use super::{Part, Replace, Safe, Shape, locked};
 use crate::OutputError;
 use crate::account::Growing;
-use crate::journal::disk::Bytes;
+use crate::journal::disk::{Bytes, Disk};
 use crate::journal::job::Job;
 use crate::journal::record::Record;
 use crate::journal::survey::{Left, Point, Resumed, Subject, Survey};
@@ -119,11 +121,17 @@ impl Part {
             return Ok(());
         };
         let (point, synced, job) = (untouched.point, untouched.synced, untouched.job.clone());
-        if matches!(self.found, Some(Found::Interrupted(_))) {
+        if let Some(Found::Interrupted(length)) = self.found {
+            let finished = untouched.finished.as_deref();
+            if let Some(path) = other(&*self.disk, &self.body, finished, &self.target, length) {
+                return Err(OutputError::Foreign { path });
+            }
             let taken = match &mut self.body {
                 Body::Folder(folder) if folder.is_numbered() => folder.gather(growing.journal()),
                 _ => self.disk.rename(&self.target, &self.path),
             };
+            // Without a name the journal would be taken for that of a file that is whole.
+            let taken = taken.and_then(|()| self.disk.sync_names(&self.path));
             taken.map_err(|source| OutputError::io(&self.target, "cannot be taken up again", source))?;
             match (&mut self.body, untouched.finished.take()) {
                 (Body::Folder(folder), _) if !folder.is_numbered() => folder.is_renamed(&self.path),
@@ -139,6 +147,8 @@ impl Part {
         let named = self.shared.then_some(Record::Interrupted(point.part));
         let records: Vec<_> = named.into_iter().chain([Record::Job(job), Record::Synced(point.part)]).collect();
         let marked = growing.append(&records).and_then(|()| growing.cut_off());
+        // What was safe behind its end once is not any more.
+        let marked = marked.and_then(|()| growing.sync());
         marked.map_err(|source| OutputError::io(&self.journal, "cannot be written", source))?;
         self.found = None;
         Ok(())
@@ -169,5 +179,17 @@ impl Part {
         begun
             .and_then(|()| self.disk.sync_names(&self.path))
             .map_err(|source| self.journal_error(source))
+    }
+}
+
+/// What has the name of an interrupted output of this length now, and is another.
+fn other(disk: &dyn Disk, body: &Body, finished: Option<&dyn Bytes>, target: &Path, length: u64) -> Option<PathBuf> {
+    match (body, finished) {
+        (Body::File(_), Some(file)) => (!file.is_at(target)).then(|| target.into()),
+        (Body::Folder(folder), _) if folder.is_numbered() => {
+            let named = named(disk, target, length).ok()?;
+            named.into_iter().find_map(|(path, changed)| changed.then_some(path))
+        }
+        (body, _) => (!body.is_at(target)).then(|| target.into()),
     }
 }

@@ -369,12 +369,17 @@ impl Folder {
     /// Checks that the numbered files that `journal` tells of up to `point`, and the one behind them, may get their final names.
     pub(super) fn check_names(&self, journal: &dyn Bytes, point: Point, named: bool, replace: bool) -> Result<(), OutputError> {
         let Some(target) = &self.target else { return Ok(()) };
-        let told = files(journal, point.journal).map_err(|source| OutputError::io(&self.path, "its journal cannot be read", source))?;
-        let next = told.last().and_then(|(name, _)| name.parse::<u64>().ok());
-        let next = next.and_then(|last| last.checked_add(1)).map(|next| format!("{next:03}"));
+        let told = |end| files(journal, end).map_err(|source| OutputError::io(&self.path, "its journal cannot be read", source));
+        let mut names: Vec<String> = told(point.journal)?.into_iter().map(|(name, _)| name).collect();
+        let next = names
+            .last()
+            .and_then(|name| name.parse::<u64>().ok())
+            .and_then(|last| last.checked_add(1));
+        names.extend(next.map(|next| format!("{next:03}")));
         // Those that have them already are the program's own.
-        let told = told.into_iter().map(|(name, _)| name).filter(|_| !named);
-        let names = told.chain(next).filter_map(|name| numbered(target, &name));
+        let own = if named { told(u64::MAX)? } else { Vec::new() };
+        names.retain(|name| own.iter().all(|(own, _)| own != name));
+        let names = names.iter().filter_map(|name| numbered(target, name));
         names.into_iter().try_for_each(|name| is_free(&*self.disk, &name, replace))
     }
 

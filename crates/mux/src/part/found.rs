@@ -82,7 +82,8 @@ pub(super) fn look(disk: &dyn Disk, target: &Path, shape: Shape, replace: Replac
 /// What stands at the target: an output that was interrupted, of this length, or nothing that may not be replaced.
 fn look_for_target(disk: &dyn Disk, target: &Path, shape: Shape, left: &Left, replace: Replace) -> Result<Option<u64>, OutputError> {
     let (part, journal) = paths(target);
-    let alone = disk.there(&part) == There::Nothing;
+    // An empty part is what was locked by a run that was killed before anything went behind what it took up.
+    let alone = matches!(disk.there(&part), There::Nothing | There::File(0));
     let interrupted = left.interrupted();
     match (disk.there(target), interrupted) {
         // What is to be taken up is the target itself.
@@ -132,7 +133,7 @@ pub(super) fn is_free(disk: &dyn Disk, path: &Path, replace: bool) -> Result<(),
 
 /// The numbered files that an interruption gave their names, as far as they are there, and whether they have another length than
 /// they were given: then they are somebody else's by now. `length` is that of all of them.
-fn named(disk: &dyn Disk, target: &Path, length: u64) -> io::Result<Vec<(PathBuf, bool)>> {
+pub(super) fn named(disk: &dyn Disk, target: &Path, length: u64) -> io::Result<Vec<(PathBuf, bool)>> {
     let journal = disk.read(&paths(target).1)?;
     let begun = files(&*journal, u64::MAX)?;
     let ends = begun.iter().skip(1).map(|(_, start)| *start).chain([length]);
@@ -241,7 +242,7 @@ fn has_media(target: &Path, split: bool) -> bool {
     let (part, journal) = paths(target);
     match RealDisk.there(&part) {
         There::File(1..) | There::Folder => return true,
-        There::Nothing => {}
+        There::Nothing | There::File(0) => {}
         _ => return false,
     }
     let left = RealDisk.read(&journal).and_then(|journal| Left::of(&*journal));

@@ -249,9 +249,10 @@ impl Part {
         if self.shape() == Shape::File {
             return Err(OutputError::OneFile);
         }
-        // Told as soon as it is known, and not when all of it came.
+        // Told as soon as it is known, and not when all of it came. What an interruption gave that name is taken back.
         if self.shape() == Shape::Numbered
             && let Some(named) = numbered(&self.target, name)
+            && !self.has_named(name)?
         {
             is_free(&*self.disk, &named, self.replace != Replace::Nothing)?;
         }
@@ -285,6 +286,15 @@ impl Part {
             io::ErrorKind::NotFound => OutputError::Gone { path: self.path.clone() },
             _ => OutputError::io(&self.path, "cannot be written", source),
         })
+    }
+
+    /// Whether an interruption gave a numbered file its final name, which it has still.
+    fn has_named(&self, name: &str) -> Result<bool, OutputError> {
+        let (Some(Found::Interrupted(_)), Some(growing)) = (self.found, &self.growing) else {
+            return Ok(false);
+        };
+        let told = survey::files(growing.journal(), u64::MAX).map_err(|source| self.journal_error(source))?;
+        Ok(told.iter().any(|(own, _)| own == name))
     }
 
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), OutputError> {

@@ -542,3 +542,84 @@ fn what_somebody_made_of_an_interrupted_output_is_neither_removed_nor_cut_off() 
     disk.remove(Path::new("film/video/00001.ts")).unwrap();
     assert_eq!(go_on(&mut open_folder(&disk, Replace::Nothing), 1..3).unwrap(), 1);
 }
+
+/// Puts the next segment into an output of any shape, a file each where there are several.
+fn put(part: &mut Part, shape: Shape, msn: u64) -> Result<(), OutputError> {
+    if shape != Shape::File {
+        part.begin_file(&format!("{:03}", msn + 1))?;
+    }
+    part.append(format!("segment {msn}, which has some length").as_bytes())?;
+    part.record(Entry::segment(&info(msn), written()), Some(Vec::new()))
+}
+
+#[test]
+fn a_power_cut_while_an_interrupted_output_is_taken_up_loses_nothing_of_it() {
+    for (shape, before) in [(Shape::File, 3), (Shape::Folder, 3), (Shape::Numbered, 3), (Shape::File, 1)] {
+        let run = |disk: &FaultyDisk, before: Option<u64>, end: u64, interrupted: bool| {
+            let mut part = Part::open(Arc::new(disk.clone()), Path::new(TARGET), shape, Replace::Nothing)?;
+            if let Some(before) = before {
+                part.begin_before(TrackId::new(0), before);
+            }
+            let had = part.begin(&job("any"))?.map_or(0, |resumed| resumed.tally.segments);
+            (had..end).try_for_each(|msn| put(&mut part, shape, msn))?;
+            // What is recorded is marked as safe in front of that.
+            if shape == Shape::File {
+                part.overwrite(0, b"A")?;
+            }
+            drop(part.commit(interrupted)?);
+            Ok::<_, OutputError>(had)
+        };
+        let whole = FaultyDisk::default();
+        run(&whole, None, 6, false).unwrap();
+        let mut cuts = 0;
+        for operation in 0..90 {
+            for seed in 0..8 {
+                let disk = FaultyDisk::default();
+                run(&disk, None, 3, true).unwrap();
+                disk.fail_at(operation, Fault::PowerCut);
+                let second = run(&disk, Some(before), 6, true);
+                disk.next_process(seed);
+                cuts += u32::from(second.is_err());
+                let place = format!("{shape:?}, power cut at operation {operation}, seed {seed}");
+                let had = run(&disk, None, 6, false).unwrap_or_else(|error| panic!("{place}: {error}, {:?}", disk.names()));
+                assert!(had >= before || before < 3, "{place}: {had}");
+                assert_eq!(all(&disk), all(&whole), "{place}");
+            }
+        }
+        assert!(cuts > 100, "{shape:?}: {cuts}");
+    }
+}
+
+#[test]
+fn what_got_the_name_of_an_interrupted_output_meanwhile_is_left_alone() {
+    for shape in [Shape::File, Shape::Numbered] {
+        let disk = FaultyDisk::default();
+        let open = || Part::open(Arc::new(disk.clone()), Path::new(TARGET), shape, Replace::Nothing).unwrap();
+        let mut part = open();
+        part.begin(&job("any")).unwrap();
+        (0..3).for_each(|msn| put(&mut part, shape, msn).unwrap());
+        drop(part.commit(true).unwrap());
+        let mut part = open();
+        part.begin(&job("any")).unwrap().unwrap();
+        let name = Path::new(if shape == Shape::File { TARGET } else { "film.002.ts" });
+        disk.put(name, b"precious");
+        put(&mut part, shape, 3).unwrap_err();
+        drop(part);
+        assert_eq!(disk.file(name).as_deref(), Some(&b"precious"[..]), "{shape:?}: {:?}", disk.names());
+    }
+}
+
+#[test]
+fn a_numbered_file_that_is_made_again_is_its_own() {
+    let disk = FaultyDisk::default();
+    let mut part = open_numbered(&disk, Replace::Nothing).unwrap();
+    split(&mut part, 0..2).unwrap();
+    part.begin_file("003").unwrap();
+    part.append(b"segment 2").unwrap();
+    part.record(Entry::segment(&info(2), written()), None).unwrap();
+    drop(part.commit(true).unwrap());
+    let mut part = open_numbered(&disk, Replace::Nothing).unwrap();
+    assert_eq!(split(&mut part, 2..4).unwrap(), 2);
+    let account = part.commit(false).unwrap();
+    assert_eq!(account.files().len(), 4);
+}
