@@ -66,7 +66,7 @@ fn begin(folder: &Path, _: Readers) -> io::Result<NamedTempFile> {
 }
 
 /// Whether it is a pipe, a terminal or another device, which a file of that name must not replace.
-fn is_stream(path: &Path) -> bool {
+pub(crate) fn is_stream(path: &Path) -> bool {
     path.metadata().is_ok_and(|known| !known.is_file() && !known.is_dir())
 }
 

@@ -18,7 +18,7 @@ use crate::{aside, list, name};
 
 /// Fetches all inputs, one after the other. The worst end is the exit code.
 pub(crate) async fn all(args: &Args, stop: &Stop) -> Exit {
-    let jar = match args.source.requests.jar() {
+    let jar = match apart(args).and_then(|()| args.source.requests.jar()) {
         Ok(jar) => jar,
         Err(error) => return exit::of(&error),
     };
@@ -36,6 +36,18 @@ pub(crate) async fn all(args: &Args, stop: &Stop) -> Exit {
         }
     }
     worst.max(args.source.requests.end(&jar))
+}
+
+/// Refuses a report and cookies that would replace each other, or the output.
+fn apart(args: &Args) -> anyhow::Result<()> {
+    let requests = &args.source.requests;
+    if let Some(report) = args.report.as_deref() {
+        stand_apart(None, requests, report)?;
+    }
+    match Target::of(args)? {
+        Target::File(path) => stand_apart(args.report.as_deref(), requests, &path),
+        _ => Ok(()),
+    }
 }
 
 /// An input, and what finds its streams.
@@ -130,9 +142,6 @@ async fn one(
     args.keys.decrypter()?;
     if let Some(report) = &args.report {
         aside::check(report).context("--report")?;
-        if let Target::File(path) = &target {
-            stand_apart(report, path)?;
-        }
     }
     // Refused before anything is asked for, where the name is known already.
     let mut early = match &target {

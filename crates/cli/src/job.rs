@@ -153,9 +153,8 @@ impl Job<'_> {
             (_, None) => bail!("only MP4 and Matroska hold subtitles as tracks: name the output .mp4 or .mkv, or say --subs-format vtt"),
         };
         self.files = self.path.iter().cloned().chain(beside).collect();
-        if let Some(report) = &args.report {
-            self.files.iter().try_for_each(|target| stand_apart(report, target))?;
-        }
+        let apart = |target: &PathBuf| stand_apart(args.report.as_deref(), &args.source.requests, target);
+        self.files.iter().try_for_each(apart)?;
         if args.captions.is_some() && !matches!(container, Container::Subtitles(_)) {
             bail!("captions stay in the video: name an output that ends in .vtt or .srt for a file of them");
         }

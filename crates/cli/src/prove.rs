@@ -16,7 +16,7 @@ use crate::args::{RepairArgs, SourceArgs, VerifyArgs};
 use crate::exit::{self, Exit};
 use crate::fetch::{Source, find};
 use crate::progress::Display;
-use crate::report::{is_of_another_stream, write_report};
+use crate::report::{is_of_another_stream, stand_apart, write_report};
 use crate::verdict::{self, Done};
 
 /// What is told one by one.
@@ -87,6 +87,10 @@ pub(crate) async fn repair_file(args: &RepairArgs, stop: &Stop) -> Exit {
 async fn repair(args: &RepairArgs, stop: &Stop) -> anyhow::Result<(Findings, Done, Exit)> {
     let quiet = args.source.words.quiet;
     let (mut done, mut worst, mut waiting) = (Done::default(), Exit::Whole, 0);
+    let report = args.report.clone().unwrap_or_else(|| report_beside(&args.file));
+    for target in [&args.file, &report] {
+        stand_apart(None, &args.source.requests, target)?;
+    }
     tell_untold(args).await?;
     loop {
         let damage = survey(args).await?;

@@ -11,6 +11,7 @@ use crate::args::Args;
 use crate::aside::{self, Readers};
 use crate::events;
 use crate::exit::{self, Exit, chain, tell};
+use crate::requests::RequestArgs;
 use crate::values::Pick;
 
 /// Tells why a stream failed, and reports it with what it left beside its files.
@@ -81,14 +82,13 @@ pub(crate) fn report(args: &Args, write: impl Fn(&mut dyn Write) -> std::io::Res
     if to_file.is_err() { Exit::Failed } else { told }
 }
 
-/// Refuses a report that would replace an output.
-pub(crate) fn stand_apart(report: &Path, target: &Path) -> anyhow::Result<()> {
-    if is_in_the_way(report, target) {
-        bail!(
-            "--report {} would replace the output {}: name another file",
-            report.display(),
-            target.display()
-        );
+/// Refuses a report, or cookies, that would replace an output.
+pub(crate) fn stand_apart(report: Option<&Path>, requests: &RequestArgs, target: &Path) -> anyhow::Result<()> {
+    for (option, file) in [("--report", report), ("--cookie-jar", requests.cookie_jar())] {
+        if let Some(file) = file.filter(|file| is_in_the_way(file, target)) {
+            let (file, target) = (file.display(), target.display());
+            bail!("{option} {file} would replace the output {target}: name another file");
+        }
     }
     Ok(())
 }
@@ -100,6 +100,9 @@ pub(crate) fn write_report(path: &Path, write: impl FnOnce(&mut dyn Write) -> st
 
 /// Whether what is written to `file` would be in the way of the output at `target`, or of what grows beside it.
 fn is_in_the_way(file: &Path, target: &Path) -> bool {
+    if aside::is_stream(file) {
+        return false;
+    }
     let whole = |path: &Path| {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;

@@ -51,6 +51,11 @@ pub(crate) struct RequestArgs {
 }
 
 impl RequestArgs {
+    /// Where the cookies are written.
+    pub(crate) fn cookie_jar(&self) -> Option<&Path> {
+        self.cookie_jar.as_deref()
+    }
+
     /// The jar that all inputs share, with the cookies that the user brings along.
     pub(crate) fn jar(&self) -> anyhow::Result<Arc<Jar>> {
         if let Some(path) = &self.cookie_jar {

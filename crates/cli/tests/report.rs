@@ -17,6 +17,45 @@ fn run(server: &Server, folder: &std::path::Path, arguments: &[&str]) -> (Option
 }
 
 #[test]
+fn cookies_never_take_the_place_of_the_output_nor_of_the_report() {
+    let server = Server::start(Config::standard().unwrap()).unwrap();
+    for (taken, arguments) in [
+        ("out.ts", &["-o", "out.ts", "--cookie-jar", "./out.ts"][..]),
+        ("out.ts.part", &["-o", "out.ts", "--cookie-jar", "out.ts.part"]),
+        (
+            "report.json",
+            &["-o", "out.ts", "--report", "report.json", "--cookie-jar", "report.json"],
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(taken), "theirs").unwrap();
+        let (code, told) = run(&server, folder.path(), arguments);
+        assert_eq!(code, Some(2), "{taken}: {told}");
+        assert!(told.contains("--cookie-jar") && told.contains("would replace"), "{told}");
+        assert_eq!(std::fs::read(folder.path().join(taken)).unwrap(), b"theirs");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "{taken}");
+    }
+    // A device is not replaced.
+    if cfg!(unix) {
+        let folder = tempfile::tempdir().unwrap();
+        let arguments = ["-o", "out.ts", "--report", "/dev/null", "--cookie-jar", "/dev/null"];
+        let (code, told) = run(&server, folder.path(), &arguments);
+        assert_eq!(code, Some(0), "{told}");
+    }
+    // Where the stream names the output, that is known later.
+    let before = server.stats().read(|tally| tally.count("*/0.ts"));
+    let folder = tempfile::tempdir().unwrap();
+    let (code, told) = run(&server, folder.path(), &[]);
+    assert_eq!(code, Some(0), "{told}");
+    let name = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().file_name();
+    let folder = tempfile::tempdir().unwrap();
+    let (code, told) = run(&server, folder.path(), &["--cookie-jar", name.to_str().unwrap()]);
+    assert_eq!(code, Some(2), "{told}");
+    let fetched = server.stats().read(|tally| tally.count("*/0.ts")) - before;
+    assert_eq!(fetched, 1, "refused before it is fetched");
+}
+
+#[test]
 fn a_report_never_takes_the_place_of_the_output() {
     let server = Server::start(Config::standard().unwrap()).unwrap();
     for report in ["out.ts", "./out.ts", "out.ts.part", "out.ts.part.journal"] {
@@ -32,9 +71,11 @@ fn a_report_never_takes_the_place_of_the_output() {
     assert_eq!(server.stats().read(|tally| tally.count("*.ts")), 0, "nothing is fetched");
 }
 
+// Nothing says beforehand that a device is full.
+#[cfg(target_os = "linux")]
 #[test]
 fn a_report_that_cannot_be_written_is_an_error_that_hides_no_other() {
-    let arguments = ["-o", "out.ts", "--report", "nowhere/report.json"];
+    let arguments = ["-o", "out.ts", "--report", "/dev/full"];
     let folder = tempfile::tempdir().unwrap();
     let mut config = Config::standard().unwrap();
     config.rules.push(Rule::new("*/2.ts", Fault::status(404)));
