@@ -75,7 +75,10 @@ async fn follow_ways<F: Fetch>(
     let mut fresh = true;
     let (mut way, mut turns) = (0, 0);
     loop {
-        match emitter.emit(&at, &playlist, |next| plan.ways.turned(&mut turns, next)).await {
+        match emitter
+            .emit(&at, &playlist, |next| plan.ways.turned(&mut turns, next, &playlist))
+            .await
+        {
             Emitted::Unwanted => return Ok(()),
             Emitted::Turned(other) => {
                 Loaded { way, at, playlist } = other;
@@ -123,7 +126,7 @@ async fn follow_ways<F: Fetch>(
                 tracing::warn!(%track, %error, "the live playlist could not be read again");
                 let another = tokio::select! {
                     () = stop.draining() => return Ok(()),
-                    another = plan.ways.another(options, plan, fetch, way, emitter.next) => another,
+                    another = plan.ways.another(options, plan, fetch, way) => another,
                 };
                 fresh = another.is_some();
                 // It is taken up above. Without one: one bad answer does not end a recording.

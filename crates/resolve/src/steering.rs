@@ -8,7 +8,7 @@ use aqueduct_core::{Fetch, FetchError, Grant, Kind, Resource};
 use aqueduct_playlist::{MultivariantPlaylist, UriReplacement};
 use serde::Deserialize;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use url::Url;
 
 use crate::resolver::Options;
@@ -18,6 +18,9 @@ const MAX_CLONES: usize = 16;
 
 /// When a manifest is read again that does not say when (7.2).
 const TTL: Duration = Duration::from_secs(300);
+
+/// A steering server that is silent, or that wants to be asked later, is waited for so long: the stream can be had without it.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// No manifest is read again sooner, nor later, than that.
 const SOONEST: Duration = Duration::from_secs(5);
@@ -122,9 +125,15 @@ impl State {
     /// Reads the manifest: gives the pathways that it makes of others, and where it is.
     async fn read<F: Fetch>(&mut self, options: &Options, fetch: &F, current: Option<&str>) -> Option<(Vec<serde_json::Value>, Resource)> {
         let resource = directed(&self.next, current);
-        let fetched = match fetch.fetch(&resource, Grant::unbudgeted(&resource, &options.limits)).await {
-            Ok(fetched) => fetched,
-            Err(error) => {
+        let answer = fetch.fetch(&resource, Grant::unbudgeted(&resource, &options.limits));
+        let fetched = match timeout(PATIENCE, answer).await {
+            Ok(Ok(fetched)) => fetched,
+            Err(_) => {
+                tracing::warn!(url = %resource.url, after = ?PATIENCE, "no steering manifest");
+                self.due = Some(Instant::now() + self.ttl);
+                return None;
+            }
+            Ok(Err(error)) => {
                 tracing::warn!(url = %resource.url, %error, "no steering manifest");
                 self.due = match error {
                     // It steers no more (7.4).

@@ -32,9 +32,16 @@ pub(crate) struct Ways {
     current: AtomicUsize,
     /// How often another way was taken, or the same under fresh addresses.
     turns: AtomicUsize,
-    /// The Media Sequence Number that is wanted next, once one is.
-    next: Mutex<Option<u64>>,
+    wanted: Box<Mutex<Wanted>>,
     seen: Mutex<HashMap<usize, (Instant, Option<Loaded>)>>,
+}
+
+/// What is followed.
+#[derive(Debug, Default)]
+struct Wanted {
+    /// The Media Sequence Number that is wanted next, once one is.
+    next: Option<u64>,
+    playlist: Option<Arc<MediaPlaylist>>,
 }
 
 /// What is at the end of a way.
@@ -67,7 +74,7 @@ impl Ways {
             pathways,
             current: AtomicUsize::new(0),
             turns: AtomicUsize::new(0),
-            next: Mutex::default(),
+            wanted: Box::default(),
             seen: Mutex::default(),
         }
     }
@@ -87,9 +94,10 @@ impl Ways {
         self.pathways[self.current.load(Ordering::Relaxed)].as_deref()
     }
 
-    /// What is to be followed now, where `next` is wanted, if that changed since so many turns.
-    pub(crate) fn turned(&self, turns: &mut usize, next: Option<u64>) -> Option<Loaded> {
-        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = next;
+    /// What is to be followed now, where `next` of `playlist` is wanted, if that changed since so many turns.
+    pub(crate) fn turned(&self, turns: &mut usize, next: Option<u64>, playlist: &Arc<MediaPlaylist>) -> Option<Loaded> {
+        let playlist = Some(Arc::clone(playlist));
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Wanted { next, playlist };
         let now = self.turns.load(Ordering::Acquire);
         if std::mem::replace(turns, now) == now {
             return None;
@@ -128,8 +136,7 @@ impl Ways {
             let Some(loaded) = self.load(options, plan, fetch, way).await else {
                 continue;
             };
-            let next = *self.next.lock().unwrap_or_else(PoisonError::into_inner);
-            if loaded.goes_on(next) {
+            if self.go_on(&loaded) {
                 if self.turn(way) {
                     tracing::info!(url = %self.all[way].url, "goes on where the server prefers");
                 }
@@ -166,20 +173,24 @@ impl Ways {
         loaded
     }
 
-    /// Another way than `way`, whose playlist goes on where `next` is wanted.
-    pub(crate) async fn another<F: Fetch>(
-        &self,
-        options: &Options,
-        plan: &Plan,
-        fetch: &F,
-        way: usize,
-        next: Option<u64>,
-    ) -> Option<Loaded> {
+    /// Whether a way goes on where the next segment is wanted, with the same segments. RFC 8216, 6.2.4, wants that of redundant
+    /// ones; where it is not so, a change would leave segments out, or bring them twice.
+    fn go_on(&self, other: &Loaded) -> bool {
+        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = wanted.playlist.as_deref().is_none_or(|playlist| is_same(playlist, &other.playlist));
+        if !same {
+            tracing::warn!(url = %other.at.url, "is left: it does not have the same segments");
+        }
+        same && other.goes_on(wanted.next)
+    }
+
+    /// Another way than `way`, whose playlist goes on where the next segment is wanted.
+    pub(crate) async fn another<F: Fetch>(&self, options: &Options, plan: &Plan, fetch: &F, way: usize) -> Option<Loaded> {
         for step in 1..self.all.len() {
             let Some(loaded) = self.load(options, plan, fetch, (way + step) % self.all.len()).await else {
                 continue;
             };
-            if loaded.goes_on(next) {
+            if self.go_on(&loaded) {
                 self.take(loaded.way);
                 return Some(loaded);
             }
@@ -205,7 +216,9 @@ pub(crate) async fn elsewhere<F: Fetch>(options: &Options, plan: &Plan, lost: &L
         if let Some(place) = loaded.place(&lost.item)
             && !lost.tried.contains(&place.resource)
         {
-            ways.take(way);
+            if ways.go_on(&loaded) {
+                ways.take(way);
+            }
             return Some(place);
         }
     }
@@ -248,6 +261,23 @@ impl Loaded {
         let at = segments.partition_point(|segment| segment.media_sequence_number() < msn);
         segments.get(at).filter(|segment| segment.media_sequence_number() == msn)
     }
+}
+
+/// Whether `other` may be followed in place of `one`: the segments that both number are the same, by their durations and
+/// dates, and so is the end where that is known.
+fn is_same(one: &MediaPlaylist, other: &MediaPlaylist) -> bool {
+    let (end, other_end) = (one.next_media_sequence_number(), other.next_media_sequence_number());
+    if one.is_complete() && !(other.is_complete() && other_end == end) || other.is_complete() && other_end < end {
+        return false;
+    }
+    let first = one.media_sequence.max(other.media_sequence);
+    let at = |playlist: &MediaPlaylist| playlist.segments.partition_point(|segment| segment.media_sequence_number() < first);
+    let mut both = one.segments[at(one)..].iter().zip(&other.segments[at(other)..]);
+    both.all(|(one, other)| {
+        let dates = one.program_date_time().zip(other.program_date_time());
+        let apart = dates.map_or(0, |(one, other)| one.unix_micros().abs_diff(other.unix_micros()));
+        one.duration().abs_diff(other.duration()) <= ROUNDING && Duration::from_micros(apart) <= ROUNDING.max(one.duration() / 2)
+    })
 }
 
 #[cfg(test)]

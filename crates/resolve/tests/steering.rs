@@ -19,13 +19,14 @@ const PLAYLIST: &str = "#EXTM3U\n#EXT-X-CONTENT-STEERING:SERVER-URI=\"/steer?s=1
 const A_FIRST: &str = r#"{"VERSION":1,"TTL":100,"PATHWAY-PRIORITY":["a","b"]}"#;
 const B_FIRST: &str = r#"{"VERSION":1,"TTL":100,"PATHWAY-PRIORITY":["b","a"]}"#;
 
-/// An answer of the steering server: a manifest, or a status and what `Retry-After` says.
+/// An answer of the steering server: a manifest, a status and what `Retry-After` says, or none.
 #[derive(Clone, Copy)]
 enum Answer {
     Manifest(&'static str),
     Status(u16, Option<u64>),
+    Silence,
 }
-use Answer::{Manifest, Status};
+use Answer::{Manifest, Silence, Status};
 
 /// The presentation above, and a steering server with these answers, the last again and again. It remembers when it was
 /// asked for what.
@@ -35,6 +36,8 @@ struct Server {
     asked: Mutex<Vec<(u64, String)>>,
     /// Pathways whose playlists are not there.
     dead: &'static str,
+    /// What the pathway b has, where that is not the same.
+    other: Option<String>,
 }
 
 impl Server {
@@ -44,6 +47,7 @@ impl Server {
             answers: Mutex::new(answers.iter().copied().collect()),
             asked: Mutex::default(),
             dead: "",
+            other: None,
         }
     }
 
@@ -72,8 +76,10 @@ impl Fetch for Server {
             path if path.starts_with("/steer") => match self.steer(url) {
                 Manifest(manifest) => Ok(manifest.to_owned()),
                 Status(status, retry_after) => Err((status, retry_after)),
+                Silence => std::future::pending().await,
             },
             path if !self.dead.is_empty() && path[1..].starts_with(self.dead) => Err((404, None)),
+            path if path.starts_with("/b/") && self.other.is_some() => Ok(self.other.clone().unwrap()),
             path => Ok(format!(
                 "#EXTM3U\n#EXT-X-TARGETDURATION:2\n{}#EXT-X-ENDLIST\n",
                 segments.replace(",\n", &format!(",\n{path}-"))
@@ -152,7 +158,7 @@ async fn the_manifest_is_read_again_when_it_says_and_what_fails_changes_nothing(
     let unknown = Manifest(r#"{"VERSION":1,"TTL":100,"PATHWAY-PRIORITY":["x","y"]}"#);
     let version = Manifest(r#"{"VERSION":2,"TTL":100,"PATHWAY-PRIORITY":["b","a"]}"#);
     type Case<'a> = (&'a str, &'a [Answer], &'a [u64], &'a str);
-    let cases: [Case<'_>; 16] = [
+    let cases: [Case<'_>; 18] = [
         ("after TTL", &[a_first], &[0, 100, 200, 300], "a"),
         ("no TTL", &[no_ttl], &[0, 300], "a"),
         ("a TTL that is no time", &[ttl("-1")], &[0, 300], "a"),
@@ -175,6 +181,8 @@ async fn the_manifest_is_read_again_when_it_says_and_what_fails_changes_nothing(
         ),
         ("failed", &[a_first, Status(500, None), b_first], &[0, 100, 200, 300], "b"),
         ("failed from the beginning", &[Status(404, None), b_first], &[0, 300], "b"),
+        ("silent", &[a_first, Silence, b_first], &[0, 100, 215, 315], "b"),
+        ("silent from the beginning", &[Silence, b_first], &[0, 315], "b"),
         ("no manifest", &[a_first, Manifest("<html>"), a_first], &[0, 100, 200, 300], "a"),
         ("another version", &[a_first, version, a_first], &[0, 100, 200, 300], "a"),
         ("unknown pathways", &[a_first, unknown], &[0, 100, 200, 300], "a"),
@@ -208,4 +216,34 @@ async fn a_preferred_pathway_that_is_dead_is_not_taken() {
     let taken = follow(&resolver, &server, &tracks[0], 350).await;
     assert!(taken.iter().all(|path| path.starts_with("/a/")), "{taken:?}");
     assert_eq!(server.asked_at(), [0, 100, 200, 300], "and it is asked on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_preferred_pathway_that_has_other_segments_is_not_taken() {
+    let list = |segments: &str| format!("#EXTM3U\n#EXT-X-TARGETDURATION:4\n{segments}");
+    let [same, pair] = ["#EXTINF:2,\nx\n", "#EXTINF:2,\nx\n#EXTINF:3,\nx\n"];
+    let end = "#EXT-X-ENDLIST\n";
+    for (name, other, taken_there) in [
+        ("the same", same.repeat(8) + end, true),
+        ("the same, rounded otherwise", "#EXTINF:2.4,\nx\n".repeat(8) + end, true),
+        ("its end is not known yet", same.repeat(8), false),
+        ("it ends sooner", same.repeat(4) + end, false),
+        ("it has one more", same.repeat(9) + end, false),
+        ("others are as long", pair.repeat(4) + end, false),
+        (
+            "it begins later",
+            format!("#EXT-X-MEDIA-SEQUENCE:1\n{}{end}", same.repeat(8)),
+            false,
+        ),
+    ] {
+        let resolver = PageResolver::new(Options::default());
+        let server = Server {
+            other: Some(list(&other)),
+            ..Server::new(&[Manifest(A_FIRST), Manifest(B_FIRST)])
+        };
+        let tracks = tracks(&resolver, &server).await;
+        let taken = follow(&resolver, &server, &tracks[0], 150).await;
+        let there = taken.iter().filter(|path| path.starts_with("/b/")).count();
+        assert_eq!((taken.len(), there), (8, if taken_there { 5 } else { 0 }), "{name}: {taken:?}");
+    }
 }
