@@ -7,7 +7,7 @@ use aqueduct_mux::{Container, Split};
 
 use crate::{
     codecs::{Case, Packaging, encode},
-    common::{Piece, assert_monotonic, decode, files, folder, mux, mux_with_breaks, run, store, times},
+    common::{Piece, assert_monotonic, decode, entries_of, files, folder, mux, mux_with_breaks, run, store, times},
 };
 
 /// What comes first, and what follows it on the same clock; with how many pictures ffmpeg makes of each.
@@ -96,21 +96,7 @@ fn segment(case: &Case) -> Option<(String, Vec<u8>)> {
 
 /// What ffprobe says of a stream, without repetitions.
 fn told(path: &str, stream: &str) -> Option<String> {
-    let entries = "stream=codec_name,width,height,sample_rate,channels";
-    let text = run(
-        "ffprobe",
-        &[
-            "-v",
-            "error",
-            "-select_streams",
-            stream,
-            "-show_entries",
-            entries,
-            "-of",
-            "csv=p=0",
-            path,
-        ],
-    )?;
+    let text = entries_of(path, stream, "stream=codec_name,width,height,sample_rate,channels")?;
     let lines: BTreeSet<&str> = text.lines().filter(|line| !line.is_empty()).collect();
     Some(lines.into_iter().collect::<Vec<_>>().join("; "))
 }

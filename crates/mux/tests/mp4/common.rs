@@ -259,10 +259,9 @@ pub(crate) fn folder(name: &str) -> Vec<Piece> {
     init.into_iter().chain(segments.map(Piece::Segment)).collect()
 }
 
-/// Decode and presentation times in seconds of each packet of a stream.
-pub(crate) fn times(path: &str, stream: &str) -> Option<Vec<[f64; 2]>> {
-    let entries = "packet=dts_time,pts_time";
-    let text = run(
+/// What ffprobe says of these entries of a stream, as lines of CSV.
+pub(crate) fn entries_of(path: &str, stream: &str, entries: &str) -> Option<String> {
+    run(
         "ffprobe",
         &[
             "-v",
@@ -275,7 +274,12 @@ pub(crate) fn times(path: &str, stream: &str) -> Option<Vec<[f64; 2]>> {
             "csv=p=0",
             path,
         ],
-    )?;
+    )
+}
+
+/// Decode and presentation times in seconds of each packet of a stream.
+pub(crate) fn times(path: &str, stream: &str) -> Option<Vec<[f64; 2]>> {
+    let text = entries_of(path, stream, "packet=dts_time,pts_time")?;
     let lines = text.lines().filter(|line| !line.trim_matches(',').is_empty());
     Some(
         lines
