@@ -1,35 +1,40 @@
 //! `cargo xtask demo`: the whole way, from a page to a file, on this machine alone.
 
-use std::process::Command;
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
-use fixture_server::{Config, Server};
 
-use crate::run::{build_binary, target_directory};
+use crate::run::{build, target_directory};
 
 const PAGE: &str = "/p/nested/watch.html";
 
 /// Serves a page, runs the real binary on it and leaves the film under `target/demo/`.
 pub(crate) fn demo() -> Result<()> {
-    let binary = build_binary()?;
+    let [mut aqueduct, mut server] = build(["aqueduct", "fixture-server"])?;
     let folder = target_directory()?.join("demo");
     std::fs::create_dir_all(&folder)?;
     let film = folder.join("film.mp4");
     if film.exists() {
         std::fs::remove_file(&film)?;
     }
-    let server = Server::start(Config::standard()?)?;
-    let page = server.url(PAGE);
+    server.arg("--until-closed").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut server = server.spawn().context("starting the fixture server")?;
+    let mut says = BufReader::new(server.stdout.take().context("no standard output")?).lines();
+    let page = says.by_ref().find(|line| line.as_ref().is_ok_and(|line| line.ends_with(PAGE)));
+    let page = page.with_context(|| format!("the fixture server serves no {PAGE}"))??;
     println!("A page with two nested iframes and a script is served at {page}");
     println!("$ aqueduct {page} -o {}", film.display());
-    let status = Command::new(&binary).arg(&page).arg("-o").arg(&film).status();
-    let status = status.with_context(|| format!("starting {}", binary.display()))?;
+    let status = aqueduct.arg(&page).arg("-o").arg(&film).status().context("starting the binary")?;
     ensure!(status.success(), "the binary ended with {status}");
 
     let bytes = std::fs::read(&film).with_context(|| format!("reading {}", film.display()))?;
     ensure!(bytes.get(4..8) == Some(b"ftyp"), "{} is no MP4", film.display());
-    let (requests, open) = server.stats().read(|tally| (tally.requests(), tally.open_max));
-    println!("{requests} requests, at most {open} at once.");
+    drop(server.stdin.take());
+    if let Some(requests) = says.last() {
+        println!("{}", requests?);
+    }
+    ensure!(server.wait()?.success(), "the fixture server failed");
     println!("A playable film of 12 seconds and {} bytes is at {}", bytes.len(), film.display());
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::ops::Add;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 /// What passed and what failed.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -135,16 +135,20 @@ fn show(runner: Runner, pipe: impl std::io::Read) -> Tally {
     tally
 }
 
-/// Builds the binary and says where it is.
-pub(crate) fn build_binary() -> Result<PathBuf> {
-    // Of the whole workspace, so that its dependencies have the features that the tests' have, and are built once.
-    let status = cargo(&["build", "--workspace", "--bin", "aqueduct"])
-        .status()
-        .context("starting cargo")?;
-    anyhow::ensure!(status.success(), "the binary does not build");
-    Ok(target_directory()?
-        .join("debug")
-        .join(format!("aqueduct{}", std::env::consts::EXE_SUFFIX)))
+/// Builds executables of these names, and gives a command for each.
+pub(crate) fn build<const N: usize>(names: [&str; N]) -> Result<[Command; N]> {
+    // Of the whole workspace, so that their dependencies have the features that the tests' have, and are built once.
+    let mut cargo = cargo(&["build", "--workspace"]);
+    for name in names {
+        cargo.args(["--bin", name]);
+    }
+    ensure!(
+        cargo.status().context("starting cargo")?.success(),
+        "{} does not build",
+        names.join(" or ")
+    );
+    let folder = target_directory()?.join("debug");
+    Ok(names.map(|name| Command::new(folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))))
 }
 
 /// Where cargo puts what it builds.
@@ -164,7 +168,7 @@ pub(crate) fn metadata(arguments: &[&str]) -> Result<serde_json::Value> {
         .stderr(Stdio::inherit())
         .output()
         .context("starting cargo metadata")?;
-    anyhow::ensure!(output.status.success(), "cargo metadata failed");
+    ensure!(output.status.success(), "cargo metadata failed");
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 

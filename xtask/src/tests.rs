@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::run::{Runner, Tally, build_binary, cargo, has_subcommand, tests};
+use crate::run::{Runner, Tally, build, cargo, has_subcommand, tests};
 
 /// The tests that need the binary, as nextest's filter.
 const END_TO_END: &str = "package(e2e) & kind(test)";
@@ -33,7 +33,7 @@ fn nextest() -> Command {
 pub(crate) fn end_to_end(filter: Option<&str>) -> Result<Tally> {
     let binary = match std::env::var_os("AQUEDUCT_BIN") {
         Some(path) => std::path::absolute(path)?,
-        None => build_binary()?,
+        None => build(["aqueduct"])?[0].get_program().into(),
     };
     let (runner, mut command) = if has_subcommand("nextest") {
         let mut run = nextest();

@@ -29,7 +29,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("aqueduct-cli", &["aqueduct"]),
     ("fixture-server", &[]),
     ("e2e", &["aqueduct", "fixture-server"]),
-    ("xtask", &["fixture-server"]),
+    ("benchmarks", &["fixture-server"]),
+    ("xtask", &[]),
 ];
 
 /// Crates that belong to a room, and the packages that may use them beside tests and examples.
@@ -43,7 +44,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("chacha20", &["aqueduct-decrypt"]),
     ("clap", &["aqueduct-cli"]),
     ("indicatif", &["aqueduct-cli"]),
-    ("anyhow", &["aqueduct-cli", "xtask", "fixture-server", "e2e"]),
+    ("anyhow", &["aqueduct-cli", "xtask", "fixture-server", "e2e", "benchmarks"]),
 ];
 
 /// Rooms without I/O, and what would bring it in.

@@ -1,4 +1,7 @@
-//! `cargo xtask bench [CASE]`: the binary against other programs, in turn, in the same run, as ratios.
+//! `benchmarks FOLDER [CASE]`: the binary against other programs, in turn, in the same run, as ratios. Under `FOLDER` lies the
+//! media that they fetch, from run to run. `cargo xtask bench` calls this.
+
+#![expect(clippy::print_stdout, reason = "the figures are for a person")]
 
 mod measure;
 mod media;
@@ -13,7 +16,6 @@ use fixture_server::{Fault, Rule};
 use self::measure::{Cost, measure};
 use self::media::{IV, KEY, Media, hex};
 use self::origin::Origin;
-use crate::run::{cargo, target_directory};
 
 const ROUNDS: usize = 5;
 const CONNECTIONS: &str = "8";
@@ -33,15 +35,21 @@ const CASES: [(&str, &str); 7] = [
 ];
 
 /// Measures the case of this name, or all of them.
-pub(crate) fn bench(case: Option<&str>) -> Result<()> {
+fn main() -> Result<()> {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let (folder, case) = match &*arguments {
+        [folder] => (folder, None),
+        [folder, case] => (folder, Some(case.to_string_lossy())),
+        _ => bail!("benchmarks FOLDER [CASE]"),
+    };
     ensure!(
-        case.is_none_or(|case| CASES.iter().any(|(name, _)| *name == case)),
+        case.as_deref().is_none_or(|case| CASES.iter().any(|(name, _)| *name == case)),
         "the cases are {}",
         CASES.map(|(name, _)| name).join(", ")
     );
-    let bench = Bench::new()?;
+    let bench = Bench::new(Path::new(folder))?;
     for (name, what) in CASES {
-        if case.is_some_and(|case| case != name) {
+        if case.as_deref().is_some_and(|case| case != name) {
             continue;
         }
         println!("\n== {name}: {what}");
@@ -77,20 +85,19 @@ struct Bench {
 }
 
 impl Bench {
-    fn new() -> Result<Self> {
+    fn new(folder: &Path) -> Result<Self> {
         let aqueduct = build(&["build", "--release", "--package", "aqueduct-cli"], "aqueduct")?;
         let bare_loop = build(
             &["build", "--release", "--package", "aqueduct", "--bench", "bare_loop"],
             "bare_loop",
         )?;
-        let target = target_directory()?.join("bench");
         let memory = Path::new("/dev/shm");
         let outputs = if memory.is_dir() {
             memory.join("aqueduct-bench")
         } else {
-            target.join("outputs")
+            folder.join("outputs")
         };
-        let media = target.join("media");
+        let media = folder.join("media");
         std::fs::create_dir_all(&media)?;
         std::fs::create_dir_all(outputs.join("curl"))?;
         println!("outputs go to {}, {ROUNDS} rounds, medians are compared", outputs.display());
@@ -343,9 +350,13 @@ fn remove(output: &Path) -> Result<()> {
 
 /// Builds an executable and says where it is.
 fn build(arguments: &[&str], name: &str) -> Result<PathBuf> {
-    let mut command = cargo(arguments);
-    command.args(["--message-format", "json-render-diagnostics"]).stdout(Stdio::piped());
-    let output = command.output().context("starting cargo")?;
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(arguments).args(["--message-format", "json-render-diagnostics"]);
+    let output = cargo
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("starting cargo")?;
     ensure!(output.status.success(), "building {name} failed");
     for line in output.stdout.split(|byte| *byte == b'\n') {
         let Ok(message) = serde_json::from_slice::<serde_json::Value>(line) else {
