@@ -80,6 +80,8 @@ pub async fn play(output: &[u8]) -> Result<Played> {
         .arg(format!("--user-data-dir={}", profile.path().display()))
         .arg(server.url("/play.html"));
     command
+        // Its sockets are removed with the profile.
+        .env("TMPDIR", profile.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
