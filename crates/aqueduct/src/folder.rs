@@ -5,10 +5,11 @@ use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aqueduct_media::check::Checked;
 use aqueduct_mux::{Hls, file_within, leads_within};
-use aqueduct_playlist::{Context, MediaPlaylist, Playlist, parse};
+use aqueduct_playlist::{Context, MediaPlaylist, Playlist, Tag, parse};
 use url::Url;
 
 use crate::verify::{Judged, Judgement, is_there};
@@ -296,7 +297,39 @@ fn is_own(folder: &Path, path: &Path) -> bool {
     leads_within(folder, path) && path.symlink_metadata().is_ok_and(|there| there.is_file())
 }
 
+/// The date ranges before each segment in a playlist of a folder, by Media Sequence Number, if the playlist is as it was written.
+pub(crate) fn date_ranges(folder: &Path, told: &RestDocument) -> Result<HashMap<u64, Arc<[String]>>, VerifyError> {
+    let mut tags = HashMap::new();
+    let mut playlists = Playlists::default();
+    let Some(path) = file_within(folder, &told.file).filter(|path| is_own(folder, path)) else {
+        return Ok(tags);
+    };
+    let failed = |source| VerifyError::Io {
+        path: path.clone(),
+        source,
+    };
+    let mut file = File::open(&path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    if length != told.length || !is_there(&mut file, length, &told.piece()).map_err(failed)? {
+        return Ok(tags);
+    }
+    if let Some(Playlist::Media(playlist)) = playlists.read(folder, &told.file)? {
+        for segment in &playlist.segments {
+            let ranges = segment.tags().iter().filter_map(|tag| match tag {
+                Tag::DateRange(range) => Some(range.to_string()),
+                _ => None,
+            });
+            let ranges: Arc<[String]> = ranges.collect();
+            if !ranges.is_empty() {
+                tags.insert(segment.media_sequence_number(), ranges);
+            }
+        }
+    }
+    Ok(tags)
+}
+
 /// What the playlists of a folder name.
+#[derive(Default)]
 struct Playlists {
     /// The playlists, and the files that they name.
     names: HashSet<String>,
@@ -305,10 +338,7 @@ struct Playlists {
 
 impl Playlists {
     fn of(folder: &Path) -> Result<Self, VerifyError> {
-        let mut playlists = Self {
-            names: HashSet::new(),
-            checked: Checked::default(),
-        };
+        let mut playlists = Self::default();
         let Some(first) = playlists.read(folder, FIRST)? else {
             return Ok(playlists);
         };

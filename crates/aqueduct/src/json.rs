@@ -6,9 +6,10 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use aqueduct_core::Summary;
-use aqueduct_mux::{Account, Entry, Fate};
+use aqueduct_mux::{Account, Entry, Fate, Listing};
 use serde::{Deserialize, Serialize};
 
+use crate::verify::hex;
 use crate::{FileReport, Outcome, Repaired, Report, ReportError, Units};
 
 /// The version of the schema.
@@ -179,6 +180,9 @@ pub struct UnitDocument {
     /// Where its key was, without query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// What else its playlist said of it, where that was live: nobody else knows it later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listing: Option<ListingDocument>,
     /// `written`, `cut` (in part), `tagged` (a gap of the playlist's own), `expired` or `failed`.
     pub fate: String,
     /// Why it is missing, or what it lacks.
@@ -190,6 +194,45 @@ pub struct UnitDocument {
     /// The file of a folder that has them, as it is named from there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+}
+
+/// What a playlist said of a [`UnitDocument`], besides what tells it from others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct ListingDocument {
+    /// Whether a query or a token is left out of its address, which does not lead there without.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub incomplete: bool,
+    /// The same of the address of its key.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub incomplete_key: bool,
+    /// Whether `EXT-X-DISCONTINUITY` stood before it (RFC 8216, 4.3.2.3).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub discontinuity: bool,
+    /// When it was recorded, in microseconds since 1970 (4.3.2.6).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub program_date_time: Option<i64>,
+    /// The METHOD of each key in force, with its KEYFORMAT (4.3.2.4).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<(String, String)>,
+    /// The initialization vector that the playlist gave, in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iv: Option<String>,
+}
+
+impl From<&Listing> for ListingDocument {
+    fn from(listing: &Listing) -> Self {
+        let (whole, whole_key) = listing.whole;
+        Self {
+            incomplete: !whole,
+            incomplete_key: !whole_key && !listing.keys.is_empty(),
+            discontinuity: listing.discontinuity,
+            program_date_time: listing.program_date_time,
+            keys: listing.keys.clone(),
+            iv: listing.iv.as_ref().map(|iv| hex(iv)),
+        }
+    }
 }
 
 fn one() -> u64 {
@@ -226,6 +269,7 @@ impl From<&Entry> for UnitDocument {
             seconds: entry.duration.as_secs_f64(),
             discontinuity_sequence: entry.discontinuity_sequence,
             key: entry.key.clone(),
+            listing: Some(ListingDocument::from(&entry.listing)),
             fate: fate.into(),
             why: entry.as_gap().map(|gap| gap.cause.to_string()),
             piece,
@@ -274,14 +318,19 @@ pub fn write_repaired(before: &FileReport, repaired: &Repaired, file: &Path, out
     let documents = &before.document().outputs;
     let anew = |number: usize| repaired.account.as_ref().filter(|_| number == before.number());
     let folder = repaired.anew.as_ref();
-    // A unit of a folder that never came, and has come by now.
-    let come = |unit: &mut UnitDocument, place: u64| {
-        if let Some((piece, file)) = folder.and_then(|anew| anew.units.get(&place)) {
-            unit.fate = "written".into();
-            unit.why = None;
-            unit.piece = Some(piece.clone());
-            unit.file = Some(file.clone());
+    // What stands for a unit of a folder that never came, and has come by now.
+    let come = |number: usize, unit: UnitDocument, place: u64| match folder.and_then(|anew| anew.units.get(&place)) {
+        Some(units) if number == before.number() => {
+            let listing = |other: &UnitDocument| other.listing.clone().filter(|_| unit.listing.is_some());
+            units
+                .iter()
+                .map(|come| UnitDocument {
+                    listing: listing(come),
+                    ..come.clone()
+                })
+                .collect()
         }
+        _ => vec![unit],
     };
     let mut lost = 0_u64;
     for number in 0..documents.len() {
@@ -293,10 +342,9 @@ pub fn write_repaired(before: &FileReport, repaired: &Repaired, file: &Path, out
             })?,
             None => {
                 let mut place = 0;
-                before.units_of::<Unreadable>(number, |mut unit| {
-                    come(&mut unit, place);
+                before.units_of::<Unreadable>(number, |unit| {
+                    come(number, unit, place).iter().for_each(|unit| count(&unit.fate));
                     place += 1;
-                    count(&unit.fate);
                     Ok(true)
                 })?;
             }
@@ -306,7 +354,7 @@ pub fn write_repaired(before: &FileReport, repaired: &Repaired, file: &Path, out
         "whole" | "gaps" if lost == 0 => "whole",
         "whole" | "gaps" => "gaps",
         // It was made anew to its end.
-        _ if repaired.summary.is_some() && documents.len() == 1 => {
+        _ if repaired.to_its_end && documents.len() == 1 => {
             if lost == 0 {
                 "whole"
             } else {
@@ -338,26 +386,25 @@ pub fn write_repaired(before: &FileReport, repaired: &Repaired, file: &Path, out
             let mut same = Summary::new(document.form.clone().unwrap_or_default());
             same.notes.clone_from(&document.notes);
             let summary = repaired.summary.as_ref().unwrap_or(&same);
-            output(account, Some(file), Some(summary), out)?;
+            output(account, Some(file), Some(summary), Some(&document.tracks), out)?;
             continue;
         }
         let mut document = document.clone();
         if let Some(anew) = folder.filter(|_| number == before.number()) {
             let sum = |rests: &[RestDocument]| rests.iter().map(|rest| rest.length).sum::<u64>();
-            let came: u64 = anew.units.values().map(|(piece, _)| piece.length).sum();
-            document.bytes = document.bytes.saturating_add(came).saturating_add(sum(&anew.rests));
+            document.bytes = document.bytes.saturating_add(anew.bytes()).saturating_add(sum(&anew.rests));
             document.bytes = document.bytes.saturating_sub(sum(&document.rests));
             document.rests.clone_from(&anew.rests);
         }
         open_list(&document, "units", out)?;
-        let mut count = 0;
-        before.units_of::<Unreadable>(number, |mut unit| {
-            if number == before.number() {
-                come(&mut unit, count as u64);
+        let (mut place, mut count) = (0, 0);
+        before.units_of::<Unreadable>(number, |unit| {
+            for unit in come(number, unit, place) {
+                separate(count, out)?;
+                count += 1;
+                serde_json::to_writer(&mut *out, &unit).map_err(io::Error::from)?;
             }
-            separate(count, out)?;
-            count += 1;
-            serde_json::to_writer(&mut *out, &unit).map_err(io::Error::from)?;
+            place += 1;
             Ok(true)
         })?;
         out.write_all(b"\n]}")?;
@@ -411,12 +458,19 @@ fn write<'a>(
     open_list(&head, "outputs", out)?;
     for (number, (account, file, summary)) in outputs.enumerate() {
         separate(number, out)?;
-        output(account, file, summary, out)?;
+        output(account, file, summary, None, out)?;
     }
     out.write_all(b"\n]}\n")
 }
 
-fn output(account: &Account, file: Option<&Path>, summary: Option<&Summary>, out: &mut impl Write) -> io::Result<()> {
+/// Tells of an output, of these tracks where they are known: what was live when it was made may have ended since.
+fn output(
+    account: &Account,
+    file: Option<&Path>,
+    summary: Option<&Summary>,
+    tracks: Option<&[TrackDocument]>,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let job = account.job()?;
     let tail = account.tail()?.map(|(offset, length, sha256)| Piece { offset, length, sha256 });
     let rests = account.rests()?.into_iter().map(|(file, offset, length, sha256)| RestDocument {
@@ -433,18 +487,27 @@ fn output(account: &Account, file: Option<&Path>, summary: Option<&Summary>, out
         container: job.as_ref().map(|job| job.container.clone()),
         form: summary.map(|summary| summary.container.clone()),
         bytes: account.length(),
-        tracks: job.into_iter().flat_map(|job| job.tracks).map(TrackDocument::from).collect(),
+        tracks: match tracks {
+            Some(tracks) => tracks.to_vec(),
+            None => job.into_iter().flat_map(|job| job.tracks).map(TrackDocument::from).collect(),
+        },
         notes: summary.map(|summary| summary.notes.clone()).unwrap_or_default(),
         tail,
         rests: rests.collect(),
         units: Units,
     };
     open_list(&head, "units", out)?;
+    let live: Vec<u32> = head.tracks.iter().filter(|track| track.live).map(|track| track.number).collect();
     let mut number = 0;
     account.entries(|entry| {
         separate(number, out)?;
         number += 1;
-        Ok(serde_json::to_writer(&mut *out, &UnitDocument::from(entry))?)
+        let mut unit = UnitDocument::from(entry);
+        // What a complete playlist says, it says still.
+        if !live.contains(&unit.track) {
+            unit.listing = None;
+        }
+        Ok(serde_json::to_writer(&mut *out, &unit)?)
     })?;
     out.write_all(b"\n]}")
 }

@@ -86,8 +86,8 @@ pub use aqueduct_core::*;
 pub use aqueduct_mux::{CaptionChannel, Container, Output, OutputError, SubtitleCoding, SubtitleFormat};
 pub use error::Error;
 pub use json::{
-    Command, Document, OutputDocument, Piece, REPORT_SCHEMA, REPORT_VERSION, RestDocument, SelectionDocument, TrackDocument, UnitDocument,
-    write_failure, write_repaired, write_report,
+    Command, Document, ListingDocument, OutputDocument, Piece, REPORT_SCHEMA, REPORT_VERSION, RestDocument, SelectionDocument,
+    TrackDocument, UnitDocument, write_failure, write_repaired, write_report,
 };
 pub use pipeline::{Options, Outputs, Pipeline};
 pub use reading::{FileReport, ReportError, Units, report_beside};

@@ -212,6 +212,42 @@ pub enum Encryption {
 }
 
 impl Encryption {
+    /// The KEYFORMAT of a key that lies open at its URI (RFC 8216, 4.3.2.4).
+    const IDENTITY: &'static str = "identity";
+
+    /// The METHOD of each key in force, with its KEYFORMAT.
+    pub fn keys(&self) -> Vec<(String, String)> {
+        let method = match self {
+            Self::None => return Vec::new(),
+            Self::Other { keys, .. } => return keys.to_vec(),
+            Self::Aes128 { .. } => "AES-128",
+            Self::Aes256 { .. } => "AES-256",
+            Self::Aes256Ctr { .. } => "AES-256-CTR",
+            Self::Aes256Gcm { .. } => "AES-256-GCM",
+            Self::SampleAes { .. } => "SAMPLE-AES",
+            Self::SampleAesCtr { .. } => "SAMPLE-AES-CTR",
+        };
+        vec![(method.into(), Self::IDENTITY.into())]
+    }
+
+    /// What has these [`keys`](Self::keys), of which one that lies open is at `key`.
+    pub fn of_keys(keys: &[(String, String)], key: Option<Resource>, iv: Option<Iv>) -> Self {
+        match (keys, key) {
+            ([], _) => return Self::None,
+            ([(method, format)], Some(key)) if format == Self::IDENTITY => match method.as_str() {
+                "AES-128" => return Self::Aes128 { key, iv },
+                "AES-256" => return Self::Aes256 { key, iv },
+                "AES-256-CTR" => return Self::Aes256Ctr { key, iv },
+                "AES-256-GCM" => return Self::Aes256Gcm { key },
+                "SAMPLE-AES" => return Self::SampleAes { key, iv },
+                "SAMPLE-AES-CTR" => return Self::SampleAesCtr { key, iv },
+                _ => {}
+            },
+            _ => {}
+        }
+        Self::Other { keys: keys.into(), iv }
+    }
+
     /// Where the key is, for those that have one that can be fetched.
     pub fn key(&self) -> Option<&Resource> {
         match self {
@@ -286,6 +322,34 @@ pub struct Gap {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn encryption_comes_back_from_what_its_keys_are_called() {
+        let key = Resource::new(crate::Kind::Key, url::Url::parse("http://host.example/key").unwrap());
+        let iv = Some(Iv([7; 16]));
+        let other = |method: &str, format: &str| Encryption::Other {
+            keys: [(method.to_owned(), format.to_owned())].into(),
+            iv,
+        };
+        for encryption in [
+            Encryption::None,
+            Encryption::SampleAesCtr { key: key.clone(), iv },
+            Encryption::Aes128 { key: key.clone(), iv },
+            Encryption::Aes128 {
+                key: key.clone(),
+                iv: None,
+            },
+            Encryption::Aes256 { key: key.clone(), iv },
+            Encryption::Aes256Ctr { key: key.clone(), iv },
+            Encryption::Aes256Gcm { key: key.clone() },
+            Encryption::SampleAes { key, iv },
+            other("SAMPLE-AES", "com.apple.streamingkeydelivery"),
+            other("NEW", "identity"),
+        ] {
+            let again = Encryption::of_keys(&encryption.keys(), encryption.key().cloned(), encryption.iv());
+            assert_eq!(again, encryption);
+        }
+    }
 
     // RFC 8216, 5.2: the big-endian binary representation of the Media Sequence Number, padded on the left
     // with zeros to 128 bits.

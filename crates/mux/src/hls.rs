@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::mem;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aqueduct_core::{
     Clear, Item, Mux, MuxError, Offer, OfferKind, Presentation, SegmentInfo, Summary, Track, TrackId, TrackKind, Write, WriteAt,
@@ -13,6 +13,7 @@ use aqueduct_playlist::{DateTime, RecordedSegment, RecordedTrack, Recording, rec
 use serde::{Deserialize, Serialize};
 
 use crate::container::Media;
+use crate::journal::record::micros;
 
 /// Missing segments in a row that are tagged, each by itself. How many there are is a server's claim.
 const MOST_GAPS: u64 = 10_000;
@@ -329,14 +330,6 @@ impl Mux for Hls {
 fn rate(bits: u64, duration: Duration) -> u64 {
     let nanoseconds = duration.as_nanos().max(1);
     u64::try_from((u128::from(bits) * 1_000_000_000).div_ceil(nanoseconds)).unwrap_or(u64::MAX)
-}
-
-/// Microseconds since 1970.
-fn micros(time: SystemTime) -> Option<i64> {
-    match time.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(since) => i64::try_from(since.as_micros()).ok(),
-        Err(before) => i64::try_from(before.duration().as_micros()).ok().map(|micros| -micros),
-    }
 }
 
 /// A language as a part of a name: plain letters, digits and hyphens.

@@ -70,7 +70,7 @@ pub use journal::disk::leads_within;
 pub use journal::job::{Job, JobTrack};
 #[doc(hidden)]
 pub use journal::record::whole_records;
-pub use journal::record::{Entry, Fate};
+pub use journal::record::{Entry, Fate, Listing};
 pub use journal::survey::{Entries, LaneDone, Resumed, Tally};
 pub use mending::{Mending, Put, Side};
 pub use mending_folder::MendingFolder;

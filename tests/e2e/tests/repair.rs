@@ -11,6 +11,8 @@ mod cut;
 mod faults;
 #[path = "repair/folders.rs"]
 mod folders;
+#[path = "repair/live.rs"]
+mod live;
 #[path = "repair/splits.rs"]
 mod splits;
 #[path = "repair/verdict.rs"]

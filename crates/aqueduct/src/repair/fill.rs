@@ -1,6 +1,6 @@
 //! Filling in what never came: the file is written anew beside the old one, of which it takes what is there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
@@ -14,9 +14,10 @@ use aqueduct_mux::{Concat, Film, Finished, Job, Output, OutputError, RefillLane,
 
 use super::matching::Matcher;
 use super::merging::{Merging, tell_apart};
+use super::recall::{Recall, through};
 use super::{Damage, RepairError, Repaired};
 use crate::error::numbers;
-use crate::{Error, Pipeline, VerifyError};
+use crate::{Error, Pipeline, VerifyError, begin};
 
 impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
     /// Writes the file anew with the segments that it lacks, if any of them can be had now.
@@ -32,7 +33,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             // That brings them as well.
             return Ok(());
         }
-        let refused = if lanes.iter().any(|track| track.live) {
+        let refused = if lanes.iter().any(|track| track.live && !damage.is_recalled(track)) {
             Some("the stream is live, and its window has moved on")
         } else if !repaired.left.is_empty() {
             Some("the rest of the file is not sound")
@@ -74,6 +75,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             return Ok(());
         }
         let output = begun.map_err(Error::Output)?;
+        let has_keys = begin::has_keys(&self.decrypter);
         let written = if damage.is_mp4() {
             let (muxer, refills) = match refills(presentation, damage).await? {
                 Ok(refills) => refills,
@@ -82,10 +84,10 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                     return Ok(());
                 }
             };
-            let sources = Source::open(damage, &lanes, refills.into_iter().map(Some)).await?;
+            let sources = Source::open(damage, &lanes, has_keys, refills.into_iter().map(Some)).await?;
             self.write_anew(presentation, sources, muxer, output).await
         } else {
-            let sources = Source::open(damage, &lanes, [None]).await?;
+            let sources = Source::open(damage, &lanes, has_keys, [None]).await?;
             let mut head = Vec::new();
             File::open(&damage.file)
                 .and_then(|file| file.take(8).read_to_end(&mut head))
@@ -146,10 +148,13 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                 path,
                 refill,
                 tail,
+                recall,
             } = source;
             let fetched = stages.spawn_through(&track, permits, |items, outlet, stop| {
-                let expected = track.segments.unwrap_or_default();
-                tell_apart(matcher, plan, expected, items, outlet, named, stop)
+                let expected = if recall.is_some() { None } else { track.segments };
+                through(recall, items, stop.clone(), move |items| {
+                    tell_apart(matcher, plan, expected, items, outlet, named, stop)
+                })
             });
             let (to_mux, clear) = channel(1);
             lanes.push((track.id, clear));
@@ -274,12 +279,14 @@ struct Source {
     refill: Option<RefillLane>,
     /// Where the last unit of the file ends.
     tail: u64,
+    recall: Option<Recall>,
 }
 
 impl Source {
     async fn open(
         damage: &Damage,
         lanes: &[Track],
+        has_keys: bool,
         refills: impl IntoIterator<Item = Option<RefillLane>>,
     ) -> Result<Vec<Self>, RepairError> {
         let output = damage.report.output();
@@ -287,9 +294,12 @@ impl Source {
         for refill in refills {
             let is_meant = |track: &&Track| refill.as_ref().is_none_or(|refill| refill.track() == Some(track.id));
             let Some(track) = lanes.iter().find(is_meant) else { continue };
+            let wanted: BTreeSet<u64> = damage.needs.keys().chain(damage.around.keys()).copied().collect();
+            let recall = damage.recall(track, has_keys, move |number| wanted.contains(&number))?;
             sources.push(Self {
                 plan: Plan::of(damage, track, refill.is_some()),
-                matcher: Matcher::new(&damage.report, track.id, track.live).await?,
+                matcher: Matcher::new(&damage.report, track.id, track.live && recall.is_none()).await?,
+                recall,
                 track: track.clone(),
                 file: File::open(&damage.file).map_err(|source| cannot_be_opened(&damage.file, source))?,
                 path: damage.file.clone(),

@@ -1,7 +1,7 @@
 //! Which unit of a report an item is.
 
 use aqueduct_core::{Item, Receiver, Resource, TrackId, channel};
-use aqueduct_mux::{Entry, Fate};
+use aqueduct_mux::{Entry, Fate, Listing};
 use std::time::Duration;
 
 use crate::{Error, FileReport, ReportError, UnitDocument, VerifyError};
@@ -45,7 +45,9 @@ pub(super) struct Matcher {
 pub(super) enum Matched {
     /// This unit of the report.
     Unit(u64, Box<UnitDocument>),
-    /// Nothing that the report tells of: it came later, or in the place of a gap.
+    /// It is one of several segments that this unit stands for, which never came.
+    Within(u64),
+    /// Nothing that the report tells of.
     New,
 }
 
@@ -90,7 +92,9 @@ impl Matcher {
             expired(*number, unit);
             self.step().await?;
         }
-        let Some((_, unit)) = &self.next else { return Ok(Matched::New) };
+        let Some((number, unit)) = &self.next else {
+            return Ok(Matched::New);
+        };
         // A section that stands in front of what was a gap, or at the start of a live window.
         if named.init && !unit.init {
             return Ok(Matched::New);
@@ -99,11 +103,13 @@ impl Matcher {
             return Err(self.other(unit, "its initialization section is not where it was"));
         }
         // What it stands for may be had one by one now.
-        if unit.piece.is_none() && unit.segments > 1 && (unit.msn..behind(unit)).contains(&named.msn) {
-            if named.msn.checked_add(1) == Some(behind(unit)) {
+        let is_whole = (unit.msn, unit.segments) == (named.msn, named.segments);
+        if unit.piece.is_none() && unit.segments > 1 && !is_whole && (unit.msn..behind(unit)).contains(&named.msn) {
+            let number = *number;
+            if named.last_msn().saturating_add(1) >= behind(unit) {
                 self.step().await?;
             }
-            return Ok(Matched::New);
+            return Ok(Matched::Within(number));
         }
         if let Some(what) = entry(unit).difference(&Entry { version: None, ..named }) {
             return Err(self.other(unit, &what));
@@ -134,19 +140,19 @@ impl Matcher {
     }
 }
 
-const WRITTEN: Fate = Fate::Written {
+pub(super) const WRITTEN: Fate = Fate::Written {
     offset: 0,
     length: 0,
     sha256: [0; 32],
 };
 
 /// The Media Sequence Number behind what a unit stands for.
-fn behind(unit: &UnitDocument) -> u64 {
+pub(super) fn behind(unit: &UnitDocument) -> u64 {
     unit.msn.saturating_add(unit.segments.max(1))
 }
 
 /// A unit of a report as one of a journal.
-fn entry(unit: &UnitDocument) -> Entry {
+pub(super) fn entry(unit: &UnitDocument) -> Entry {
     Entry {
         track: unit.track,
         msn: unit.msn,
@@ -159,6 +165,7 @@ fn entry(unit: &UnitDocument) -> Entry {
         discontinuity_sequence: unit.discontinuity_sequence,
         encrypted: unit.key.is_some(),
         key: unit.key.clone(),
+        listing: Listing::default(),
         fate: match &unit.piece {
             Some(_) => WRITTEN,
             None => Fate::Failed(String::new()),

@@ -12,6 +12,7 @@ use aqueduct_fetch::{OnMissing, Permits};
 use aqueduct_mux::{Mending, MendingFolder, Put, Remaker, Side};
 
 use super::matching::{Matched, Matcher, Unit, units};
+use super::recall::through;
 use super::{Damage, Need, Needs, RepairError, Repaired, Tail};
 use crate::begin;
 use crate::lane::{Failure, Stages};
@@ -55,10 +56,15 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         for (track, permits) in presentation.tracks.iter().zip(permits) {
             let needed = count(&damage.needs, track.id);
             if needed > 0 && damage.is_lane(track.id) {
-                let matcher = Matcher::new(&damage.report, track.id, damage.moves(track)).await?;
                 let wanted = Wanted::Known(Arc::clone(&damage.needs));
+                let needs = Arc::clone(&damage.needs);
+                let recall = damage.recall(track, has_keys, move |number| needs.contains_key(&number))?;
+                let moves = damage.moves(track) && recall.is_none();
+                let matcher = Matcher::new(&damage.report, track.id, moves).await?;
                 let clear = stages.spawn_through(track, permits, |named, outlet, stop| {
-                    choose(matcher, wanted, needed, named, outlet, stop)
+                    through(recall, named, stop.clone(), move |named| {
+                        choose(matcher, wanted, needed, named, outlet, stop)
+                    })
                 });
                 lanes.insert(track.id.number(), clear);
             }
@@ -174,9 +180,9 @@ impl Wanted {
     fn is(&self, matched: &Matched, item: &Item<Resource>) -> bool {
         match (self, matched) {
             (Self::Known(_), Matched::Unit(number, _)) => self.has(*number),
-            (Self::Known(_), Matched::New) => false,
+            (Self::Known(_), Matched::Within(_) | Matched::New) => false,
             (Self::Lacking, Matched::Unit(_, unit)) => unit.piece.is_none() && matches!(item, Item::Segment { .. }),
-            (Self::Lacking, Matched::New) => matches!(item, Item::Segment { .. }),
+            (Self::Lacking, Matched::Within(_) | Matched::New) => matches!(item, Item::Segment { .. }),
         }
     }
 }

@@ -32,7 +32,7 @@ pub(super) enum Step {
 pub(super) async fn tell_apart(
     mut matcher: Matcher,
     plan: Plan,
-    expected: u64,
+    expected: Option<u64>,
     items: Receiver<Item<Resource>>,
     outlet: Sender<Item<Resource>>,
     steps: Sender<Step>,
@@ -44,7 +44,7 @@ pub(super) async fn tell_apart(
                 let UnitDocument { piece, .. } = *unit;
                 (Some(number), piece)
             }
-            Matched::New => (None, None),
+            Matched::Within(_) | Matched::New => (None, None),
         };
         let around = place.and_then(|number| plan.around.get(&number).copied());
         let is_section = matches!(item, Item::Init { .. });
@@ -75,7 +75,7 @@ pub(super) async fn tell_apart(
     if stop.is_draining() {
         return Ok(Beyond::default());
     }
-    matcher.finish(Some(expected)).map(|()| Beyond::default())
+    matcher.finish(expected).map(|()| Beyond::default())
 }
 
 /// A segment as one that stays missing.

@@ -12,6 +12,7 @@ mod matching;
 mod mend;
 mod merging;
 mod playlists;
+mod recall;
 mod remake;
 
 use std::collections::BTreeMap;
@@ -100,6 +101,10 @@ pub struct Damage {
     missing: u64,
     /// How many segments of each track the report tells of.
     segments: BTreeMap<u32, u64>,
+    /// The tracks of which the report tells all that a live playlist may not name any more.
+    listed: BTreeMap<u32, bool>,
+    /// When the first segment was recorded, where it was of a live stream, in microseconds since 1970.
+    recorded: Option<i64>,
     /// Those of the missing segments that are there in part.
     cut: u64,
     tail: Tail,
@@ -191,6 +196,8 @@ pub struct Repaired {
     pub account: Option<Account>,
     /// What its muxer says, where it was made anew.
     pub summary: Option<Summary>,
+    /// It was made anew to the end of its stream.
+    pub(crate) to_its_end: bool,
     /// What is told anew of a folder that has more than it had.
     pub(crate) anew: Option<Anew>,
     /// What only the whole stream mends.
@@ -262,6 +269,7 @@ impl Damage {
             damaged,
             missing,
             cut,
+            recorded,
             lanes,
             context,
             around,
@@ -299,7 +307,9 @@ impl Damage {
             rest,
             damaged,
             missing,
+            listed: lanes.iter().map(|(track, lane)| (*track, !lane.unlisted)).collect(),
             segments: lanes.into_iter().map(|(track, lane)| (track, lane.segments)).collect(),
+            recorded: recorded.flatten(),
             cut,
             length,
         })
@@ -425,6 +435,8 @@ struct Survey {
     damaged: u64,
     missing: u64,
     cut: u64,
+    /// That of the first segment, once there was one.
+    recorded: Option<Option<i64>>,
     lanes: BTreeMap<u32, Lane>,
     /// Segments since the last that brought bytes: their place and track, and what they need in front.
     held: Vec<(u64, u32, Option<u64>)>,
@@ -440,6 +452,8 @@ struct Lane {
     sections: bool,
     /// How many segments it has, those that are missing included.
     segments: u64,
+    /// Nothing else is told of some of them: the report is of an earlier version, or the track was not live.
+    unlisted: bool,
     last: Option<u64>,
     /// Something is missing behind that.
     lacks: bool,
@@ -456,6 +470,7 @@ impl Survey {
             damaged: 0,
             missing: 0,
             cut: 0,
+            recorded: None,
             lanes: BTreeMap::new(),
             held: Vec::new(),
             context: !matches!(output.form.as_deref(), Some(Remaker::CONCATENATION | Hls::CONTAINER)),
@@ -466,6 +481,11 @@ impl Survey {
     fn see(&mut self, number: u64, unit: &UnitDocument, judgement: Judgement) {
         let lane = self.lanes.entry(unit.track).or_default();
         lane.segments = lane.segments.saturating_add(if unit.init { 0 } else { unit.segments });
+        lane.unlisted |= unit.listing.is_none();
+        if !unit.init {
+            let date = || unit.listing.as_ref().and_then(|listing| listing.program_date_time);
+            self.recorded.get_or_insert_with(date);
+        }
         let Some(piece) = &unit.piece else {
             if unit.fate != "tagged" {
                 self.missing = self.missing.saturating_add(unit.segments);

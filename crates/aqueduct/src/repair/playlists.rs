@@ -1,28 +1,34 @@
 //! Completing a folder: its playlists are made again of what the stream and the report tell of its units, without fetching any of
 //! these; segments that never came are fetched, and the playlists name them then.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use aqueduct_core::{Clear, Decrypt, Fetch, Item, Mux, Presentation, Receiver, Resolve, Resource, Sender, Stop, TrackId, WriteAt};
+use aqueduct_core::{
+    Clear, Decrypt, Fetch, GapCause, Item, Mux, Presentation, Receiver, Resolve, Resource, Sender, Stop, Track, TrackId, WriteAt,
+};
 use aqueduct_fetch::{OnMissing, Permits};
-use aqueduct_mux::{Hls, MendingFolder, Put, file_within, leads_within};
+use aqueduct_mux::{Entry, Hls, MendingFolder, Put, file_within, leads_within};
 use sha2::{Digest, Sha256};
 
-use super::matching::{Matched, Matcher};
+use super::matching::{Matched, Matcher, WRITTEN};
+use super::recall::through;
 use super::{Damage, RepairError, Repaired, Tail};
 use crate::error::numbers;
 use crate::resume::Beyond;
 use crate::verify::hex;
-use crate::{Error, Found, Piece, Pipeline, RestDocument};
+use crate::{Error, Found, Piece, Pipeline, RestDocument, UnitDocument, begin};
 
 /// A unit as the stream names it.
 struct Named {
     item: Item<Resource>,
     /// How many bytes the folder has of it, and in which file.
     known: Option<(u64, String)>,
-    /// Its place among the units of the report, where it never came: it is fetched.
+    /// Its place among the units of the report, where it never came.
     lacking: Option<u64>,
+    /// It is fetched.
+    is_asked: bool,
 }
 
 /// What became of a folder.
@@ -38,9 +44,21 @@ struct Completed {
 /// What a report is to tell of a folder that has more than it had.
 #[derive(Debug, Default)]
 pub(crate) struct Anew {
-    /// Segments that came, by their places among the units of the report.
-    pub(crate) units: std::collections::BTreeMap<u64, (Piece, String)>,
+    /// What stands for segments that came, by the place of the unit that stood for them among those of the report.
+    pub(crate) units: BTreeMap<u64, Vec<UnitDocument>>,
     pub(crate) rests: Vec<RestDocument>,
+}
+
+impl Anew {
+    /// Segments that came.
+    fn came(&self) -> impl Iterator<Item = &UnitDocument> {
+        self.units.values().flatten().filter(|unit| unit.piece.is_some())
+    }
+
+    /// How many bytes came.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.came().filter_map(|unit| Some(unit.piece.as_ref()?.length)).sum()
+    }
 }
 
 impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
@@ -55,24 +73,23 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         let mut own = presentation.clone();
         own.tracks.retain(|track| damage.is_lane(track.id));
         let is_sound = repaired.left.is_empty() && repaired.whole.is_empty();
+        let is_named = |track: &Track| {
+            let names_all = !track.live && track.segments == Some(damage.segments(track.id));
+            !damage.moves(track) || damage.is_recalled(track) || names_all
+        };
         let unknown = if own.tracks.is_empty() {
             Some("its tracks are not there")
-        } else if own.tracks.iter().any(|track| track.live) {
-            Some("the stream is live: once it has ended, another repair asks for what its playlist names then")
-        } else if own
-            .tracks
-            .iter()
-            .any(|track| damage.moves(track) && track.segments != Some(damage.segments(track.id)))
-        {
-            Some("the stream was live, and its playlist does not name just what the folder has any more")
+        } else if !own.tracks.iter().all(is_named) {
+            Some("the stream was live, and its report, of an earlier version, does not tell what its playlist does not name any more")
         } else {
             None
         };
+        let recalled = own.tracks.iter().any(|track| damage.is_recalled(track));
         let refused = if !is_sound {
             Some("the rest of the folder is not sound: only the whole stream makes it whole, fetched again under another name")
-        // What a window moved on without is told of as one.
-        } else if damage.lacks.segments.iter().any(|(_, _, segments)| *segments != 1) {
-            Some("a live window moved on without some of them, of which nothing more is known")
+        } else if recalled && damage.tail == Tail::Damaged {
+            // What it tells besides its report is told by nobody else.
+            Some("its playlists are not as they were written")
         } else {
             None
         };
@@ -82,14 +99,18 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             return Ok((damage.tail == Tail::Sound, why));
         }
         let mut stages = self.stages(OnMissing::Gap);
-        let mut lanes = Vec::new();
+        let (mut lanes, has_keys) = (Vec::new(), begin::has_keys(&self.decrypter));
         let permits = Permits::split(self.common.options.concurrency, own.tracks.len());
         for (track, permits) in own.tracks.iter().zip(permits) {
-            let matcher = Matcher::new(&damage.report, track.id, track.live).await?;
+            let needs = Arc::clone(&damage.needs);
+            let recall = damage.recall(track, has_keys, move |number| fills && needs.contains_key(&number))?;
+            let matcher = Matcher::new(&damage.report, track.id, track.live && recall.is_none()).await?;
             let (telling, told) = aqueduct_core::channel(1);
-            let expected = track.segments.unwrap_or_default();
+            let expected = track.segments.filter(|_| recall.is_none());
             let fetched = stages.spawn_through(track, permits, |items, outlet, stop| {
-                tell(matcher, fills, expected, items, telling, outlet, stop)
+                through(recall, items, stop.clone(), move |items| {
+                    tell(matcher, fills, expected, items, telling, outlet, stop)
+                })
             });
             lanes.push((track.id, told, fetched));
         }
@@ -97,7 +118,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         let sink = tokio::task::spawn_blocking(move || complete(&own, lanes, &folder, &rests));
         let completed = self.join(stages, sink).await?;
         repaired.mended += completed.mended;
-        repaired.filled += completed.anew.as_ref().map_or(0, |anew| anew.units.len() as u64);
+        repaired.filled += completed.anew.as_ref().map_or(0, |anew| anew.came().count() as u64);
         repaired.anew = completed.anew;
         repaired.left.append(completed.left, |left| left);
         Ok((completed.whole, why))
@@ -108,7 +129,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
 async fn tell(
     mut matcher: Matcher,
     fills: bool,
-    expected: u64,
+    expected: Option<u64>,
     items: Receiver<Item<Resource>>,
     telling: Sender<Option<Named>>,
     outlet: Sender<Item<Resource>>,
@@ -118,17 +139,23 @@ async fn tell(
     while let Ok(item) = items.recv().await {
         let (number, known) = match matcher.find(&item, |_, _| {}).await? {
             Matched::Unit(number, unit) => (Some(number), unit.piece.map(|piece| piece.length).zip(unit.file)),
+            Matched::Within(number) => (Some(number), None),
             Matched::New => (None, None),
         };
-        let is_lacking = fills && known.is_none() && matches!(item, Item::Segment { .. });
-        let lacking = number.filter(|_| is_lacking);
+        let is_lacking = |item: &Item<Resource>| match item {
+            Item::Init { .. } => false,
+            Item::Segment { .. } => true,
+            Item::Gap { cause, .. } => cause.was_on_offer(),
+        };
+        let lacking = number.filter(|_| fills && known.is_none() && is_lacking(&item));
+        let is_asked = lacking.is_some() && matches!(item, Item::Segment { .. });
         // First to the fetcher: whoever is told of it waits for what it brings.
-        let out = match (&item, lacking) {
+        let out = match (&item, is_asked) {
             (Item::Init { .. }, _) => {
                 section = Some(item.clone());
                 Vec::new()
             }
-            (_, Some(_)) => section.take().into_iter().chain([item.clone()]).collect(),
+            (_, true) => section.take().into_iter().chain([item.clone()]).collect(),
             _ => Vec::new(),
         };
         for item in out {
@@ -136,14 +163,20 @@ async fn tell(
                 return Ok(Beyond::default());
             }
         }
-        if telling.send(Some(Named { item, known, lacking })).await.is_err() {
+        let named = Named {
+            item,
+            known,
+            lacking,
+            is_asked,
+        };
+        if telling.send(Some(named)).await.is_err() {
             return Ok(Beyond::default());
         }
     }
     if stop.is_draining() {
         return Ok(Beyond::default());
     }
-    matcher.finish(Some(expected))?;
+    matcher.finish(expected)?;
     // Without a reader there is nobody to tell.
     let _ = telling.send(None).await;
     Ok(Beyond::default())
@@ -162,16 +195,45 @@ fn complete(own: &Presentation, lanes: Vec<Lane>, folder: &Path, rests: &[RestDo
     let mut mending = MendingFolder::open(folder)?;
     let (mut completed, mut anew) = (Completed::default(), Anew::default());
     for (track, named, fetched) in lanes {
+        let mut is_new_section = false;
         loop {
-            let Named { item, known, lacking } = match named.recv_blocking() {
+            let Named {
+                item,
+                known,
+                lacking,
+                is_asked,
+            } = match named.recv_blocking() {
                 Ok(Some(named)) => named,
                 Ok(None) => break,
                 // A stage failed, and says why.
                 Err(_) => return Err(Error::Stopped.into()),
             };
-            let came = lacking.map(|number| fetch(&fetched).map(|came| (number, came))).transpose()?;
-            match (came, &item) {
-                (Some((number, Ok(payload))), Item::Segment { info, .. }) => {
+            let Some(number) = lacking else {
+                if matches!(item, Item::Init { .. }) {
+                    is_new_section = known.is_none();
+                }
+                muxer.note_known(track, &item, known.as_ref().map(|(bytes, file)| (*bytes, file.as_str())));
+                continue;
+            };
+            let came = match &item {
+                Item::Segment { info, .. } if is_asked => fetch(&fetched)?.map(|payload| (info, payload)),
+                Item::Gap { cause, .. } => Err(cause.clone()),
+                _ => continue,
+            };
+            let mut unit = match &item {
+                Item::Segment { info, .. } => Entry::segment(info, WRITTEN),
+                Item::Gap { info, segments, cause } => Entry::gap(info, *segments, cause),
+                Item::Init { .. } => continue,
+            };
+            match came {
+                Ok((info, _)) if is_new_section => {
+                    let what = format!(
+                        "segment {} of {track} needs an initialization section that the folder lacks",
+                        info.msn
+                    );
+                    return Err(RepairError::Unfit { what });
+                }
+                Ok((info, payload)) => {
                     let bytes = payload.as_slice();
                     let name = muxer.note_filled(track, info, bytes);
                     let Some(name) = name.filter(|_| !bytes.is_empty()) else {
@@ -183,16 +245,25 @@ fn complete(own: &Presentation, lanes: Vec<Lane>, folder: &Path, rests: &[RestDo
                             what: format!("{name} cannot stand in the folder"),
                         });
                     }
-                    anew.units.insert(number, (piece(bytes), name));
+                    let mut unit = UnitDocument::from(&unit);
+                    (unit.piece, unit.file) = (Some(piece(bytes)), Some(name));
+                    anew.units.entry(number).or_default().push(unit);
                 }
-                (Some((_, Err(why))), Item::Segment { info, .. }) => {
-                    completed.left.add(format!("{} of {track}: {why}", numbers(info.msn, 1)));
+                Err(why) => {
+                    completed
+                        .left
+                        .add(format!("{} of {track}: {why}", numbers(unit.msn, unit.segments)));
                     muxer.note_known(track, &item, None);
+                    if let Item::Segment { info, .. } = &item {
+                        unit = Entry::gap(info, 1, &why);
+                    }
+                    anew.units.entry(number).or_default().push(UnitDocument::from(&unit));
                 }
-                _ => muxer.note_known(track, &item, known.as_ref().map(|(bytes, file)| (*bytes, file.as_str()))),
             }
         }
     }
+    // What brought nothing is as it was.
+    anew.units.retain(|_, units| units.iter().any(|unit| unit.piece.is_some()));
     let mut writes = Vec::new();
     muxer.finish(&mut writes).map_err(|error| unfit(&error))?;
     let made: Vec<Text> = writes
@@ -223,11 +294,11 @@ fn complete(own: &Presentation, lanes: Vec<Lane>, folder: &Path, rests: &[RestDo
 }
 
 /// What is fetched next; or why it is missing still.
-fn fetch(fetched: &Receiver<Item<Clear>>) -> Result<Result<Clear, String>, RepairError> {
+fn fetch(fetched: &Receiver<Item<Clear>>) -> Result<Result<Clear, GapCause>, RepairError> {
     loop {
         match fetched.recv_blocking() {
             Ok(Item::Segment { payload, .. }) => return Ok(Ok(payload)),
-            Ok(Item::Gap { cause, .. }) => return Ok(Err(cause.to_string())),
+            Ok(Item::Gap { cause, .. }) => return Ok(Err(cause)),
             Ok(Item::Init { .. }) => {}
             // A stage failed, and says why.
             Err(_) => return Err(Error::Stopped.into()),

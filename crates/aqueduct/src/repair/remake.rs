@@ -22,7 +22,8 @@ use tokio::sync::Barrier;
 
 use super::matching::Matcher;
 use super::mend::{Wanted, choose, named};
-use super::{Damage, Lacks, RepairError, Repaired, State};
+use super::recall::through;
+use super::{Damage, Lacks, Need, RepairError, Repaired, State};
 use crate::error::numbers;
 use crate::json::{PROGRAM, chain};
 use crate::lane::Stages;
@@ -50,7 +51,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         let refusal = match refusal(damage, &lanes, state) {
             Some(refusal) => Some(refusal.to_owned()),
             None if state.is_right && !self.can_be_had(damage, &lanes).await? => Some("none of what is missing can be had".into()),
-            None => self.make_anew(presentation, damage, lanes, state, repaired).await?,
+            None => self.make_anew(presentation, damage, &lanes, state, repaired).await?,
         };
         match refusal {
             None => repaired.remade = why,
@@ -66,7 +67,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         &self,
         presentation: &Presentation,
         damage: &Damage,
-        lanes: Vec<Track>,
+        lanes: &[Track],
         state: State,
         repaired: &mut Repaired,
     ) -> Result<Option<String>, RepairError> {
@@ -76,14 +77,14 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         let container = damage.report.output().container.as_deref().unwrap_or_default();
         let lost = Lost::default();
         let made = match (Auto::named(container), SubtitleFormat::named(container)) {
-            (Some(muxer), _) => self.make(presentation, damage, &lanes, muxer, None).await,
+            (Some(muxer), _) => self.make(presentation, damage, lanes, muxer, None).await,
             // Their times count from where the film begins.
             (None, Some(format)) => {
                 let Some(film) = Clock::of(presentation, &damage.report, &lost) else {
                     return Ok(Some("the film that it stands beside is not there".into()));
                 };
                 let muxer = Subtitles::new(format, Some(film.muxer.origin()));
-                self.make(presentation, damage, &lanes, muxer, Some(film)).await
+                self.make(presentation, damage, lanes, muxer, Some(film)).await
             }
             (None, None) => {
                 return Ok(Some(
@@ -128,6 +129,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             let segments = numbers(gap.first_msn, gap.segments);
             repaired.left.add(format!("{segments} of {}: {}", gap.track, gap.cause));
         }
+        repaired.to_its_end = lanes.iter().all(|track| !damage.is_recalled(track) || damage.goes_on(track));
         let Finished { output, summary, .. } = finished;
         let committed = tokio::task::spawn_blocking(move || output.commit());
         repaired.account = Some(committed.await.map_err(panicked)?.map_err(Error::Output)?);
@@ -141,9 +143,14 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         let mut asked = Vec::new();
         for (track, permits) in lanes.iter().zip(Permits::split(self.common.options.concurrency, lanes.len())) {
             if damage.lacks.segments.iter().any(|(of, ..)| *of == track.id.number()) {
-                let matcher = Matcher::new(&damage.report, track.id, track.live).await?;
+                let needs = Arc::clone(&damage.needs);
+                let is_lacking = move |number| needs.get(&number).is_some_and(|(need, _)| *need == Need::Missing);
+                let recall = damage.recall(track, begin::has_keys(&self.decrypter), is_lacking)?;
+                let matcher = Matcher::new(&damage.report, track.id, track.live && recall.is_none()).await?;
                 asked.push(stages.spawn_through(track, permits, |items, outlet, stop| {
-                    choose(matcher, Wanted::Lacking, usize::MAX, items, outlet, stop)
+                    through(recall, items, stop.clone(), move |items| {
+                        choose(matcher, Wanted::Lacking, usize::MAX, items, outlet, stop)
+                    })
                 }));
             }
         }
@@ -173,8 +180,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                 .counters()
                 .expect(track.segments.unwrap_or(0), track.bytes.unwrap_or(0), duration);
         }
-        let mut own = presentation.clone();
-        own.tracks = lanes.to_vec();
+        let own = damage.recalled(presentation, lanes, |track| !damage.goes_on(track));
         let tracks: Vec<TrackId> = lanes.iter().map(|track| track.id).collect();
         let file = damage.file.clone();
         let opened = tokio::task::spawn_blocking(move || Output::replacing(&file));
@@ -199,14 +205,18 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             tokio::task::spawn_blocking(move || clock.run(&film));
         }
         for (track, permits) in lanes.iter().zip(permits) {
+            let recall = match damage.goes_on(track) {
+                true => None,
+                false => damage.recall(track, has_keys, |_| true)?,
+            };
             let same = Same {
                 // What comes as one stream has units only where the network cuts it.
                 matcher: if is_streamed(track) {
                     None
                 } else {
-                    Some(Matcher::new(&damage.report, track.id, track.live).await?)
+                    Some(Matcher::new(&damage.report, track.id, track.live && recall.is_none()).await?)
                 },
-                expected: track.segments,
+                expected: track.segments.filter(|_| recall.is_none()),
                 stop: stop.clone(),
             };
             let job = jobs.iter().position(|job| job.track == track.id).map(|at| jobs.swap_remove(at));
@@ -214,15 +224,17 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                 fetcher: stages.fetcher(),
                 lender: stages.lender(track),
             };
-            let matched = Arc::clone(&matched);
-            let lane = stages.spawn_through(track, permits, |items, outlet, source| async move {
-                let Some(job) = job else {
-                    return same.run(items, outlet, &source).await;
-                };
-                let (known, to_resume) = aqueduct_core::channel(1);
-                let resumed = resume::run(job, again, to_resume, outlet, matched, source.clone());
-                let (same, resumed) = tokio::join!(same.run(items, known, &source), resumed);
-                same.and(resumed)
+            let (matched, all) = (Arc::clone(&matched), stop.clone());
+            let lane = stages.spawn_through(track, permits, |items, outlet, source| {
+                through(recall, items, all, |items| async move {
+                    let Some(job) = job else {
+                        return same.run(items, outlet, &source).await;
+                    };
+                    let (known, to_resume) = aqueduct_core::channel(1);
+                    let resumed = resume::run(job, again, to_resume, outlet, matched, source.clone());
+                    let (same, resumed) = tokio::join!(same.run(items, known, &source), resumed);
+                    same.and(resumed)
+                })
             });
             clear.push((track.id, lane));
         }
@@ -230,9 +242,8 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             muxer,
             lacks: Arc::clone(&damage.lacks),
         };
-        let presentation = presentation.clone();
         let sink = tokio::task::spawn_blocking(move || {
-            aqueduct_mux::run(muxer, &presentation, clear, output, &progress, &stop).map_err(|error| match error {
+            aqueduct_mux::run(muxer, &own, clear, output, &progress, &stop).map_err(|error| match error {
                 StageError::Output(error) => RepairError::Run(Error::Output(error)),
                 error => RepairError::Unfit { what: chain(&error) },
             })
@@ -248,7 +259,7 @@ fn refusal(damage: &Damage, lanes: &[Track], state: State) -> Option<&'static st
     } else if !damage.is_concatenation() && (damage.report.document().program != PROGRAM || lanes.iter().any(is_streamed)) {
         // Another version may write the same media in another way, and one stream tells nothing of its parts.
         Some("nothing could show that it is the same film: the command that made it does it again, with --overwrite")
-    } else if lanes.iter().any(|track| track.live) {
+    } else if lanes.iter().any(|track| track.live && !damage.is_recalled(track)) {
         Some("the stream is live: its window has moved on")
     } else if state.is_obstructed {
         Some("other parts of it cannot be had")

@@ -35,6 +35,13 @@ pub(crate) fn address(url: &SafeUrl) -> String {
     url.into()
 }
 
+/// Whether the [`address`] of a URL leads where the URL does.
+pub(super) fn is_told_whole(url: &SafeUrl) -> bool {
+    let mut whole = url.url().clone();
+    whole.set_fragment(None);
+    matches!(whole.scheme(), "http" | "https" | "file") && address(url) == whole.as_str()
+}
+
 /// Where a key was. What is one by itself is not told.
 pub(super) fn key_address(url: &SafeUrl) -> String {
     if url.url().scheme() == "data" {
@@ -113,7 +120,9 @@ mod tests {
             // printf data:text/plain,SECRET | sha256sum | cut -c1-32
             ("data:text/plain,SECRET", "data:sha256-4e1d4c18313db35241d1979e1dda5aa7"),
         ] {
-            assert_eq!(address(&Url::parse(url).unwrap().into()), expected);
+            let whole = Url::parse(url).unwrap().into();
+            assert_eq!(address(&whole), expected);
+            assert_eq!(is_told_whole(&whole), url == expected, "{url}");
         }
     }
 

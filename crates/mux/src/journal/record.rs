@@ -4,16 +4,16 @@
 //! empty, are noticed: reading ends at the first record that is not whole.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aqueduct_core::{ByteRange, Encryption, Gap, GapCause, InitInfo, Resource, SegmentInfo, TrackId, missing_time};
 use serde::{Deserialize, Serialize};
 
-use super::address::{address, key_address};
+use super::address::{address, is_told_whole, key_address};
 use super::job::Job;
 
 /// How a journal begins, with the version of its format.
-pub(crate) const MAGIC: &[u8] = b"aqueduct journal 3\n";
+pub(crate) const MAGIC: &[u8] = b"aqueduct journal 4\n";
 /// How one of any version does.
 const ANY_VERSION: &[u8] = b"aqueduct journal ";
 /// The first record ends before this offset, in bytes: a journal whose tracks take more is none.
@@ -96,11 +96,28 @@ pub struct Entry {
     pub key: Option<String>,
     /// What became of it.
     pub fate: Fate,
+    /// What else its playlist says of it.
+    pub listing: Listing,
     /// What it lacks, of one that is in the output in part.
     pub cut: Option<String>,
     /// The file that has it, in an output of several. In the journal it is told once for all that the file has.
     #[serde(skip)]
     pub file: Option<Arc<str>>,
+}
+
+/// What a playlist says of a unit, besides what tells it from others. Of a live stream nobody else knows it later.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listing {
+    /// Whether the address of the unit leads there as it is told, and that of its key.
+    pub whole: (bool, bool),
+    /// Whether `EXT-X-DISCONTINUITY` stands before it (RFC 8216, 4.3.2.3).
+    pub discontinuity: bool,
+    /// When it was recorded, in microseconds since 1970 (4.3.2.6).
+    pub program_date_time: Option<i64>,
+    /// The METHOD of each key in force, with its KEYFORMAT (4.3.2.4).
+    pub keys: Vec<(String, String)>,
+    /// The initialization vector that the playlist gives.
+    pub iv: Option<[u8; 16]>,
 }
 
 /// What became of a unit.
@@ -146,14 +163,17 @@ impl Fate {
 impl Entry {
     /// The entry of a Media Segment; its fate is to be filled in.
     pub fn segment(info: &SegmentInfo, fate: Fate) -> Self {
-        Self {
+        let mut entry = Self {
             track: info.track.number(),
             msn: info.msn,
             init: false,
             duration: info.duration,
             discontinuity_sequence: info.discontinuity_sequence,
             ..Self::at(&info.resource, &info.encryption, fate)
-        }
+        };
+        entry.listing.discontinuity = info.discontinuity;
+        entry.listing.program_date_time = info.program_date_time.and_then(micros);
+        entry
     }
 
     /// The entry of an initialization section.
@@ -197,6 +217,15 @@ impl Entry {
             discontinuity_sequence: 0,
             encrypted: !matches!(encryption, Encryption::None),
             key: encryption.key().map(|key| key_address(&key.url)),
+            listing: Listing {
+                whole: (
+                    is_told_whole(&resource.url),
+                    encryption.key().is_some_and(|key| is_told_whole(&key.url)),
+                ),
+                keys: encryption.keys(),
+                iv: encryption.iv().map(|iv| iv.0),
+                ..Listing::default()
+            },
             fate,
             cut: None,
             file: None,
@@ -254,6 +283,14 @@ impl Entry {
                     other.discontinuity_sequence.to_string(),
                 )
             })
+    }
+}
+
+/// Microseconds since 1970.
+pub(crate) fn micros(time: SystemTime) -> Option<i64> {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_micros()).ok(),
+        Err(before) => i64::try_from(before.duration().as_micros()).ok().map(|micros| -micros),
     }
 }
 
@@ -392,6 +429,7 @@ mod tests {
             discontinuity_sequence: 3,
             encrypted: false,
             key: None,
+            listing: Listing::default(),
             fate: Fate::Written {
                 offset: msn,
                 length: 9,

@@ -5,11 +5,11 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 
-const REPORT: &str = "film.report.json";
+pub(super) const REPORT: &str = "film.report.json";
 const FOLDER: [&str; 6] = ["--format", "hls", "-o", "film", "--report", REPORT];
 
 /// A folder that was made of a stream, with its report.
-async fn made(path: &str, rules: Vec<Rule>, code: i32) -> Bench {
+pub(super) async fn made(path: &str, rules: Vec<Rule>, code: i32) -> Bench {
     let bench = Bench::new(rules);
     let args = [&FOLDER[..], &["--on-missing", "gap"]].concat();
     expect(&bench.fetch(&args, path).await, code, "segments");
@@ -312,58 +312,4 @@ async fn what_a_repair_does_not_give_to_a_folder_is_named() {
     let other = bench.run(&["repair", "film", &url]).await;
     assert_ne!(other.code, Some(0), "{}", other.stderr);
     assert_eq!(bench.read("film/video/00004.ts"), b"something else");
-}
-
-/// A folder of a live stream, of which the window has moved on by the time of the repair.
-#[tokio::test]
-async fn of_a_recorded_live_stream_what_its_playlist_names_still_is_mended_and_the_rest_is_named() {
-    let window = |first: usize, segments: std::ops::Range<usize>, end: &str| {
-        let names: String = segments.map(|number| format!("#EXTINF:1.0,\n/s/plain-ts/{number}.ts\n")).collect();
-        Fault::Body {
-            content_type: "application/vnd.apple.mpegurl".into(),
-            text: format!("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{first}\n{names}{end}"),
-        }
-    };
-    let end = "#EXT-X-ENDLIST\n";
-    let moved = || Rule::new("/live.m3u8", window(12, 2..6, end));
-    for (lost, then, code, says) in [
-        ("*/none.ts", moved(), 0, "places mended: 1"),
-        (
-            "*/1.ts",
-            moved(),
-            3,
-            "missing segments: 1: the stream was live, and its playlist does not name just what the folder has any more",
-        ),
-        (
-            "*/1.ts",
-            Rule::new("/live.m3u8", window(10, 0..6, "")),
-            3,
-            "missing segments: 1: the stream is live: once it has ended, another repair asks",
-        ),
-        // It has ended, and all of it is there.
-        (
-            "*/1.ts",
-            Rule::new("/live.m3u8", window(10, 0..6, end)),
-            0,
-            "missing segments filled in: 1",
-        ),
-    ] {
-        let rules = vec![
-            Rule::new("/live.m3u8", window(10, 0..4, "")).times(1),
-            moved(),
-            Rule::new(lost, Fault::status(404)),
-        ];
-        let bench = made("/live.m3u8", rules, if lost == "*/none.ts" { 0 } else { 3 }).await;
-        bench.server.set_rules(vec![then]);
-        let whole = tree(&bench.path("film"));
-        if lost == "*/none.ts" {
-            let mut damaged = bench.read("film/video/00003.ts");
-            damaged[1000] ^= 1;
-            bench.write("film/video/00003.ts", &damaged);
-        }
-        expect(&bench.run(&["repair", "film"]).await, code, says);
-        let filled = says.starts_with("missing segments filled");
-        assert_eq!(tree(&bench.path("film")) == whole, !filled, "{says}");
-        expect(&bench.run(&["verify", "film"]).await, code, "sound");
-    }
 }

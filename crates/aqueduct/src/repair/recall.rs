@@ -1,0 +1,434 @@
+//! What a live playlist names no more: its report names it.
+//!
+//! What a unit is, the report tells: its number, its playing time, its place in the playlist, how it is encrypted. Where it is now,
+//! its playlist tells as long as it names it, and the address in the report after that.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use aqueduct_core::{
+    ByteRange, Encryption, GapCause, InitId, InitInfo, Item, Iv, Kind, Presentation, Receiver, Resource, SegmentInfo, Sender, Stop, Track,
+    TrackId, channel,
+};
+use aqueduct_mux::Entry;
+use url::Url;
+
+use super::Damage;
+use super::matching::{Unit, WRITTEN, behind, entry, units};
+use crate::resume::Beyond;
+use crate::{Error, ListingDocument, UnitDocument, VerifyError, folder};
+
+const GONE: &str = "no playlist names it any more, and its report does not tell its whole address";
+const NO_ADDRESS: &str = "what its report tells is no address";
+const NO_KEY: &str = "no playlist names its key any more, and its report does not tell the whole address of that";
+
+/// Names what a report tells of a track of which a live window may have moved on.
+pub(super) struct Recall {
+    track: TrackId,
+    /// Where its playlist is.
+    at: Option<Resource>,
+    units: Receiver<Unit>,
+    /// Which units are asked for: for the others it does not matter where they are.
+    is_wanted: Box<dyn Fn(u64) -> bool + Send + Sync>,
+    /// The date ranges before each segment, by Media Sequence Number.
+    tags: HashMap<u64, Arc<[String]>>,
+    /// The user holds keys: addresses of others are none.
+    has_keys: bool,
+}
+
+impl Damage {
+    /// What names the units of a track; `None` where its playlist does. It blocks.
+    pub(super) fn recall(
+        &self,
+        track: &Track,
+        has_keys: bool,
+        is_wanted: impl Fn(u64) -> bool + Send + Sync + 'static,
+    ) -> Result<Option<Recall>, Error> {
+        if !self.is_recalled(track) {
+            return Ok(None);
+        }
+        let tags = if self.is_folder() {
+            date_ranges(&self.file, self, track.id)?
+        } else {
+            HashMap::new()
+        };
+        let number = track.id.number();
+        Ok(Some(Recall {
+            track: track.id,
+            at: track.url.clone().map(|url| Resource::new(Kind::Playlist, url)),
+            units: units(&self.report, move |_, unit| unit.track == number),
+            is_wanted: Box::new(is_wanted),
+            tags,
+            has_keys,
+        }))
+    }
+
+    /// Whether the report tells of a track what its live window may not name any more.
+    pub(super) fn is_recalled(&self, track: &Track) -> bool {
+        self.moves(track) && self.listed.get(&track.id.number()).copied().unwrap_or_default()
+    }
+
+    /// Whether the playlist of a track, which has ended, names all that a recording has that broke off, and how it went on.
+    pub(super) fn goes_on(&self, track: &Track) -> bool {
+        let broke_off = !matches!(self.report.document().outcome.as_str(), "whole" | "gaps");
+        broke_off && !track.live && track.segments >= Some(self.segments(track.id))
+    }
+
+    /// These tracks of a presentation as they were when the file was begun: of those that are `meant`, what is recalled ends.
+    pub(super) fn recalled(&self, presentation: &Presentation, lanes: &[Track], meant: impl Fn(&Track) -> bool) -> Presentation {
+        let mut recalled = presentation.clone();
+        recalled.tracks = lanes.to_vec();
+        for track in recalled.tracks.iter_mut().filter(|track| self.is_recalled(track) && meant(track)) {
+            track.segments = Some(self.segments(track.id));
+            track.duration = None;
+            track.live = false;
+            recalled.recorded = self.recorded.and_then(time);
+        }
+        recalled
+    }
+}
+
+/// The date ranges in the playlist of a track in a folder, if that is as it was written.
+fn date_ranges(path: &Path, damage: &Damage, track: TrackId) -> Result<HashMap<u64, Arc<[String]>>, Error> {
+    let failed = |error: VerifyError| Error::Report(error);
+    let mut own = None;
+    damage
+        .report
+        .units::<VerifyError>(|unit| {
+            own = unit.file.filter(|_| unit.track == track.number());
+            Ok(own.is_none())
+        })
+        .map_err(failed)?;
+    let Some(folder) = own.as_deref().and_then(|name| name.rsplit_once('/')) else {
+        return Ok(HashMap::new());
+    };
+    let name = format!("{}/index.m3u8", folder.0);
+    let rests = damage.report.output().rests.iter();
+    let mut rests = rests.filter(|rest| rest.file == name);
+    match rests.next() {
+        Some(rest) if rest.offset == 0 => folder::date_ranges(path, rest).map_err(failed),
+        _ => Ok(HashMap::new()),
+    }
+}
+
+/// Has `stage` take what is named of a track: by its playlist, or by its report. What fails there drains `all` first.
+pub(super) async fn through<E>(
+    recall: Option<Recall>,
+    items: Receiver<Item<Resource>>,
+    all: Stop,
+    stage: impl FnOnce(Receiver<Item<Resource>>) -> E,
+) -> Result<Beyond, Error>
+where
+    E: Future<Output = Result<Beyond, Error>>,
+{
+    let Some(recall) = recall else {
+        return stage(items).await;
+    };
+    let (named, inlet) = channel(1);
+    let recalling = async move {
+        let recalled = Naming::new(recall, items).all(&named, &all).await;
+        if recalled.is_err() {
+            all.drain();
+        }
+        recalled
+    };
+    let (recalled, staged) = tokio::join!(recalling, stage(inlet));
+    recalled.and(staged)
+}
+
+/// How far a [`Recall`] is.
+struct Naming {
+    recall: Recall,
+    items: Receiver<Item<Resource>>,
+    /// What the playlist names next.
+    next: Option<Item<Resource>>,
+    has_ended: bool,
+    /// The initialization section that it named last.
+    section: Option<(Arc<InitInfo>, Resource)>,
+    /// The key that it named last, with its address as a report tells it.
+    key: Option<(String, Resource)>,
+    /// Something that it named.
+    like: Option<Resource>,
+    /// The initialization section in force.
+    init: Option<InitId>,
+}
+
+impl Naming {
+    fn new(recall: Recall, items: Receiver<Item<Resource>>) -> Self {
+        Self {
+            recall,
+            items,
+            next: None,
+            has_ended: false,
+            section: None,
+            key: None,
+            like: None,
+            init: None,
+        }
+    }
+
+    async fn all(mut self, outlet: &Sender<Item<Resource>>, stop: &Stop) -> Result<Beyond, Error> {
+        while let Ok(unit) = self.recall.units.recv().await {
+            let (number, unit) = unit.map_err(|error| Error::Report(VerifyError::Report(error)))?;
+            if (self.recall.is_wanted)(number) {
+                self.come_to(unit.msn).await;
+            }
+            for item in self.name(&unit).await? {
+                if stop.is_draining() || outlet.send(item).await.is_err() {
+                    return Ok(Beyond::default());
+                }
+            }
+        }
+        Ok(Beyond::default())
+    }
+
+    /// Passes over what the playlist names in front of a segment.
+    async fn come_to(&mut self, msn: u64) {
+        loop {
+            match self.next.take() {
+                Some(Item::Init { info, payload }) => self.section = Some((info, payload)),
+                Some(item) if last(&item) < msn => {}
+                Some(item) => {
+                    self.next = Some(item);
+                    return;
+                }
+                None if self.has_ended => return,
+                None => {}
+            }
+            self.next = self.items.recv().await.ok();
+            self.has_ended = self.next.is_none();
+            self.note();
+        }
+    }
+
+    fn note(&mut self) {
+        let (encryption, resource) = match &self.next {
+            Some(Item::Init { info, .. }) => (&info.encryption, &info.resource),
+            Some(Item::Segment { info, .. } | Item::Gap { info, .. }) => (&info.encryption, &info.resource),
+            None => return,
+        };
+        self.like.get_or_insert_with(|| resource.clone());
+        if let (Some(key), Some(told)) = (encryption.key(), told(self.next.as_ref()).and_then(|told| told.key)) {
+            self.key = Some((told, key.clone()));
+        }
+    }
+
+    async fn name(&mut self, unit: &UnitDocument) -> Result<Vec<Item<Resource>>, Error> {
+        let listing = unit.listing.clone().unwrap_or_default();
+        if unit.init {
+            let (resource, encryption) = match self
+                .section
+                .as_ref()
+                .filter(|(info, _)| is_same_place(unit, &Entry::init(info, WRITTEN)))
+            {
+                Some((info, resource)) => (Some(resource.clone()), info.encryption.clone()),
+                None => (self.by_address(Kind::Init, unit), self.encryption(unit, &listing)),
+            };
+            let resource = resource.ok_or_else(|| self.other(unit, NO_ADDRESS))?;
+            let info = InitInfo {
+                track: self.recall.track,
+                id: InitId::of(&resource),
+                first_msn: unit.msn,
+                encryption,
+                resource: resource.clone(),
+            };
+            self.init = Some(info.id.clone());
+            return Ok(vec![Item::Init {
+                info: Arc::new(info),
+                payload: resource,
+            }]);
+        }
+        let is_missing = unit.piece.is_none();
+        if is_missing && (unit.segments > 1 || unit.fate == "expired") {
+            return self.expired(unit, &listing).await;
+        }
+        let fresh = match self.next.take() {
+            Some(Item::Segment { info, payload }) if info.msn == unit.msn => Some((info, payload)),
+            other => {
+                self.next = other;
+                None
+            }
+        };
+        if let Some((info, _)) = &fresh
+            && let Some(what) = named(unit).difference(&Entry {
+                version: None,
+                ..Entry::segment(info, WRITTEN)
+            })
+        {
+            return Err(self.other(unit, &what));
+        }
+        let mut info = self.info(unit, &listing)?;
+        if unit.fate == "tagged" {
+            return Ok(vec![gap(info, 1, GapCause::Tagged)]);
+        }
+        let Some((now, payload)) = fresh else {
+            let is_told = !is_missing || !listing.incomplete;
+            let has_key = !is_missing || !listing.incomplete_key || info.encryption.key().is_none() || self.has_key(unit);
+            return Ok(vec![if is_told && has_key {
+                let payload = info.resource.clone();
+                Item::Segment {
+                    info: Arc::new(info),
+                    payload,
+                }
+            } else {
+                gap(info, 1, GapCause::Failed(if is_told { NO_KEY } else { GONE }.into()))
+            }]);
+        };
+        info.encryption = now.encryption.clone();
+        info.resource = now.resource.clone();
+        if info.tags.is_empty() {
+            info.tags = Arc::clone(&now.tags);
+        }
+        Ok(vec![Item::Segment {
+            info: Arc::new(info),
+            payload,
+        }])
+    }
+
+    /// What a window moved on without, as far as the playlist names it now.
+    async fn expired(&mut self, unit: &UnitDocument, listing: &ListingDocument) -> Result<Vec<Item<Resource>>, Error> {
+        let (mut at, end) = (unit.msn, behind(unit));
+        let mut items = Vec::new();
+        let told = self.info(unit, listing)?;
+        let lost = |msn: u64, segments: u64| gap(SegmentInfo { msn, ..told.clone() }, segments, GapCause::Expired);
+        while at < end && self.next.is_some() {
+            match self.next.take() {
+                Some(item @ (Item::Segment { .. } | Item::Gap { .. })) if (at..end).contains(&first(&item)) && last(&item) < end => {
+                    if first(&item) > at {
+                        items.push(lost(at, first(&item) - at));
+                    }
+                    at = last(&item) + 1;
+                    let section = self.section.as_ref().filter(|(info, _)| self.init.as_ref() != Some(&info.id));
+                    if let (Some((info, payload)), Item::Segment { .. }) = (section, &item) {
+                        let (info, payload) = (Arc::clone(info), payload.clone());
+                        self.init = Some(info.id.clone());
+                        items.push(Item::Init { info, payload });
+                    }
+                    items.push(item);
+                    self.come_to(at).await;
+                }
+                other => {
+                    self.next = other;
+                    break;
+                }
+            }
+        }
+        if at < end {
+            items.push(lost(at, end - at));
+        }
+        Ok(items)
+    }
+
+    fn info(&self, unit: &UnitDocument, listing: &ListingDocument) -> Result<SegmentInfo, Error> {
+        let resource = self.by_address(Kind::Segment, unit);
+        let resource = resource.ok_or_else(|| self.other(unit, NO_ADDRESS))?;
+        Ok(SegmentInfo {
+            discontinuity_sequence: unit.discontinuity_sequence,
+            discontinuity: listing.discontinuity,
+            program_date_time: listing.program_date_time.and_then(time),
+            init: self.init.clone(),
+            encryption: self.encryption(unit, listing),
+            tags: self.recall.tags.get(&unit.msn).cloned().unwrap_or_default(),
+            ..SegmentInfo::new(
+                self.recall.track,
+                unit.msn,
+                Duration::try_from_secs_f64(unit.seconds).unwrap_or_default(),
+                resource,
+            )
+        })
+    }
+
+    /// What stands at the address that the report tells.
+    fn by_address(&self, kind: Kind, unit: &UnitDocument) -> Option<Resource> {
+        let range = unit.range.map(|(offset, length)| ByteRange { offset, length });
+        self.at_address(kind, &unit.address).map(|resource| resource.with_range(range))
+    }
+
+    fn at_address(&self, kind: Kind, address: &str) -> Option<Resource> {
+        let url = Url::parse(address).ok()?;
+        match &self.like {
+            Some(like) => Some(Resource {
+                url: url.into(),
+                range: None,
+                kind,
+                referrer: like.referrer.clone(),
+                named_by: like.named_by.clone(),
+                version: None,
+                redundant: false,
+            }),
+            None => Some(self.recall.at.as_ref()?.names(kind, url)),
+        }
+    }
+
+    /// Whether the key of a unit can be asked for, or need not be.
+    fn has_key(&self, unit: &UnitDocument) -> bool {
+        self.recall.has_keys || self.key.as_ref().map(|(told, _)| told) == unit.key.as_ref()
+    }
+
+    fn encryption(&self, unit: &UnitDocument, listing: &ListingDocument) -> Encryption {
+        let fresh = self.key.as_ref().filter(|(told, _)| Some(told) == unit.key.as_ref());
+        let told = || self.at_address(Kind::Key, unit.key.as_deref()?);
+        let key = fresh.map(|(_, key)| key.clone()).or_else(told);
+        let iv = listing.iv.as_deref().and_then(|iv| u128::from_str_radix(iv, 16).ok());
+        Encryption::of_keys(&listing.keys, key, iv.map(|iv| Iv(iv.to_be_bytes())))
+    }
+
+    fn other(&self, unit: &UnitDocument, what: &str) -> Error {
+        Error::OtherStream {
+            what: format!("segment {} of {}: {what}", unit.msn, self.recall.track),
+        }
+    }
+}
+
+/// A unit of a report with all that is known of it, also where it never came.
+fn named(unit: &UnitDocument) -> Entry {
+    Entry {
+        fate: WRITTEN,
+        ..entry(unit)
+    }
+}
+
+fn is_same_place(unit: &UnitDocument, named: &Entry) -> bool {
+    (&unit.address, unit.range) == (&named.address, named.range)
+}
+
+/// An item as a report tells of it.
+fn told(item: Option<&Item<Resource>>) -> Option<Entry> {
+    Some(match item? {
+        Item::Init { info, .. } => Entry::init(info, WRITTEN),
+        Item::Segment { info, .. } | Item::Gap { info, .. } => Entry::segment(info, WRITTEN),
+    })
+}
+
+fn gap(info: SegmentInfo, segments: u64, cause: GapCause) -> Item<Resource> {
+    let info = Arc::new(info);
+    Item::Gap { info, segments, cause }
+}
+
+/// The Media Sequence Number of the first segment that an item stands for.
+fn first(item: &Item<Resource>) -> u64 {
+    match item {
+        Item::Init { info, .. } => info.first_msn,
+        Item::Segment { info, .. } | Item::Gap { info, .. } => info.msn,
+    }
+}
+
+/// That of the last.
+fn last(item: &Item<Resource>) -> u64 {
+    match item {
+        Item::Gap { info, segments, .. } => info.msn.saturating_add(segments.saturating_sub(1)),
+        item => first(item),
+    }
+}
+
+fn time(unix_micros: i64) -> Option<SystemTime> {
+    let distance = Duration::from_micros(unix_micros.unsigned_abs());
+    if unix_micros < 0 {
+        SystemTime::UNIX_EPOCH.checked_sub(distance)
+    } else {
+        SystemTime::UNIX_EPOCH.checked_add(distance)
+    }
+}

@@ -1,0 +1,237 @@
+//! Recordings of live streams, of which the window has moved on by the time of the repair.
+
+use e2e::bench::tree;
+
+use super::*;
+
+/// A window over these lines, of which each is a segment with what stands before it.
+fn window(first: usize, segments: &[String], end: &str) -> Fault {
+    Fault::Body {
+        content_type: "application/vnd.apple.mpegurl".into(),
+        text: format!(
+            "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{first}\n{}{end}",
+            segments.concat()
+        ),
+    }
+}
+
+const END: &str = "#EXT-X-ENDLIST\n";
+const PLAYLIST: &str = "/live.m3u8";
+
+/// A stream of six segments, numbered from 10, of which the first four are in the window first, and then the last four.
+#[derive(Clone)]
+struct Live {
+    segments: Vec<String>,
+    /// What stands in front of the first segment of a window.
+    head: String,
+}
+
+impl Live {
+    fn of(head: &str, segment: impl Fn(usize) -> String) -> Self {
+        Self {
+            segments: (0..6).map(segment).collect(),
+            head: head.to_owned(),
+        }
+    }
+
+    fn window(&self, from: usize, to: usize, end: &str) -> Fault {
+        let mut segments = self.segments[from..to].to_vec();
+        let is_another = |segment: &&String| segment.contains("#EXT-X-DISCONTINUITY\n");
+        let left = self.segments[..from].iter().filter(is_another).count();
+        segments[0].insert_str(0, &format!("#EXT-X-DISCONTINUITY-SEQUENCE:{left}\n{}", self.head));
+        window(10 + from, &segments, end)
+    }
+
+    /// What a run meets that records it.
+    fn rules(&self, more: Vec<Rule>) -> Vec<Rule> {
+        let windows = [
+            Rule::new(PLAYLIST, self.window(0, 4, "")).times(1),
+            Rule::new(PLAYLIST, self.window(2, 6, END)),
+        ];
+        windows.into_iter().chain(more).collect()
+    }
+}
+
+fn gone(path: &str) -> Rule {
+    Rule::new(path, Fault::status(404))
+}
+
+/// Streams by their names, each with the segment that is lost.
+fn streams() -> Vec<(&'static str, Live, &'static str)> {
+    let plain = |number: usize| format!("#EXTINF:1.0,\n/s/plain-ts/{number}.ts\n");
+    let key = |method: &str, iv: &str| format!("#EXT-X-KEY:METHOD={method},URI=\"/s/aes-sequence-iv/key0.bin\"{iv}\n");
+    vec![
+        ("plain", Live::of("", plain), "*/1.ts"),
+        (
+            "with dates, date ranges and a discontinuity",
+            Live::of("", |number| {
+                let date = format!("#EXT-X-PROGRAM-DATE-TIME:2026-01-01T12:0{number}:00Z\n");
+                let range = format!("#EXT-X-DATERANGE:ID=\"ad-{number}\",START-DATE=\"2026-01-01T12:00:00Z\",X-COM-ID=\"a,b\"\n");
+                let before = if number == 1 { "#EXT-X-DISCONTINUITY\n" } else { "" };
+                format!("{before}{date}{range}{}", plain(number))
+            }),
+            "*/1.ts",
+        ),
+        (
+            "encrypted, with the number of each segment as its IV",
+            Live::of(&key("AES-128", ""), |number| {
+                format!("#EXTINF:1.0,\n/s/aes-sequence-iv/{number}.ts\n")
+            }),
+            "*/1.ts",
+        ),
+        (
+            "fragmented MP4",
+            Live::of("#EXT-X-MAP:URI=\"/s/fmp4/init.mp4\"\n", |number| {
+                format!("#EXTINF:1.0,\n/s/fmp4/{number}.m4s\n")
+            }),
+            "*/1.m4s",
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn what_a_window_moved_on_from_is_fetched_by_its_address() {
+    for (name, live, lost) in streams() {
+        println!("{name}");
+        let undisturbed = folders::made(PLAYLIST, live.rules(Vec::new()), 0).await;
+        let bench = folders::made(PLAYLIST, live.rules(vec![gone(lost)]), 3).await;
+        let before = tree(&bench.path("film"));
+        // It cannot be had yet; the stream has ended, or goes on.
+        for end in ["", END] {
+            let rules = vec![Rule::new(PLAYLIST, live.window(2, 6, end)), gone(lost)];
+            bench.server.set_rules(rules);
+            expect(&bench.run(&["repair", "film"]).await, 3, "not mended: segment 11 of track 0: ");
+            assert!(tree(&bench.path("film")) == before, "{name}: it was touched");
+        }
+        let asked = bench.segments();
+        bench.server.set_rules(vec![Rule::new(PLAYLIST, live.window(2, 6, ""))]);
+        expect(&bench.run(&["repair", "film"]).await, 0, "missing segments filled in: 1");
+        assert!(tree(&bench.path("film")) == tree(&undisturbed.path("film")), "{name}");
+        assert_eq!(bench.segments() - asked, 1, "{name}");
+        let reports = [&bench, &undisturbed]
+            .map(|bench| e2e::schema::check_report(&String::from_utf8(bench.read(folders::REPORT)).unwrap()).unwrap());
+        assert_eq!(reports[0]["outcome"], "whole", "{name}");
+        assert_eq!(reports[0]["outputs"][0]["bytes"], reports[1]["outputs"][0]["bytes"], "{name}");
+        assert_eq!(reports[0]["outputs"][0]["tracks"][0]["live"], true, "{name}");
+        expect(&bench.run(&["verify", "film"]).await, 0, "sound: ");
+
+        // What is damaged is of no window either, nor are its playlists.
+        for name in ["video/index.m3u8", "index.m3u8"] {
+            std::fs::remove_file(bench.path(&format!("film/{name}"))).unwrap();
+        }
+        let repaired = bench.run(&["repair", "film"]).await;
+        if live.segments[0].contains("DATERANGE") {
+            expect(&repaired, 1, "not mended: ");
+            continue;
+        }
+        expect(&repaired, 0, "places mended: 2");
+        let segment = lost.replace("*/1", "film/video/00000");
+        bench.write(&segment, b"something else");
+        expect(&bench.run(&["repair", "film"]).await, 0, "places mended: 1");
+        assert!(tree(&bench.path("film")) == tree(&undisturbed.path("film")), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn files_of_a_live_stream_are_mended_like_any_other() {
+    for (name, live, lost) in streams() {
+        for output in ["out.ts", "out.mp4", "out.mkv"] {
+            println!("{name} to {output}");
+            let undisturbed = Made::by(Bench::new(live.rules(Vec::new())), output, PLAYLIST, &[], 0).await;
+            let bench = Bench::new(live.rules(vec![gone(lost)]));
+            let made = Made::by(bench, output, PLAYLIST, &["--on-missing", "gap"], 3).await;
+            for end in ["", END] {
+                let rules = vec![Rule::new(PLAYLIST, live.window(2, 6, end)), gone(lost)];
+                made.bench.server.set_rules(rules);
+                made.repair(&[], 3, "not mended: ").await;
+                made.is_whole(name);
+            }
+            made.bench.server.set_rules(vec![Rule::new(PLAYLIST, live.window(3, 6, ""))]);
+            made.repair(&[], 0, "missing segments filled in: 1").await;
+            assert!(made.bench.read(output) == undisturbed.whole, "{name} to {output}");
+            // The same again of what is damaged.
+            let mut damaged = undisturbed.whole.clone();
+            let piece = undisturbed.piece(0, 11);
+            damaged[piece.0 + piece.1 / 2] ^= 1;
+            made.write(&damaged);
+            made.repair(&[], 0, "sound").await;
+            assert!(made.bench.read(output) == undisturbed.whole, "{name} to {output}");
+            assert_eq!(made.names(), 2, "{name} to {output}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_left_the_window_before_it_was_asked_for_is_filled_in_when_the_playlist_has_it_again() {
+    let live = Live::of("", |number| format!("#EXTINF:1.0,\n/s/plain-ts/{number}.ts\n"));
+    let whole = || Rule::new(PLAYLIST, live.window(0, 6, END));
+    for (output, args) in [("film", &["--format", "hls"][..]), ("out.ts", &[]), ("out.mp4", &[])] {
+        let undisturbed = Bench::new(live.rules(Vec::new()));
+        let run = [&["-o", output, "--report", "report.json"][..], args].concat();
+        expect(&undisturbed.fetch(&run, PLAYLIST).await, 0, "");
+        let rules = vec![
+            Rule::new(PLAYLIST, live.window(0, 2, "")).times(1),
+            Rule::new(PLAYLIST, live.window(4, 6, END)),
+        ];
+        let bench = Bench::new(rules);
+        expect(&bench.fetch(&run, PLAYLIST).await, 3, "");
+        let repair = ["repair", output, "--report", "report.json"];
+        expect(&bench.run(&repair).await, 3, "not mended: ");
+        bench.server.set_rules(vec![Rule::new(PLAYLIST, live.window(3, 6, END))]);
+        expect(&bench.run(&repair).await, 3, "missing segments filled in: 1");
+        bench.server.set_rules(vec![whole()]);
+        expect(&bench.run(&repair).await, 0, "missing segments filled in: 1");
+        let all = [&undisturbed, &bench].map(|bench| {
+            let path = bench.path(output);
+            if path.is_dir() {
+                tree(&path)
+            } else {
+                vec![(output.to_owned(), bench.read(output))]
+            }
+        });
+        assert!(all[0] == all[1], "{output}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_is_not_told_whole_is_not_asked_for_and_says_so() {
+    let query = Live::of("", |number| format!("#EXTINF:1.0,\n/s/plain-ts/{number}.ts?n={number}\n"));
+    let key = "#EXT-X-KEY:METHOD=AES-128,URI=\"/s/aes-sequence-iv/key0.bin?k=1\"\n";
+    let keyed = Live::of(key, |number| format!("#EXTINF:1.0,\n/s/aes-sequence-iv/{number}.ts\n"));
+    for (live, then, code, says) in [
+        (&query, query.window(2, 6, END), 3, "no playlist names it any more"),
+        (&query, query.window(0, 6, END), 0, "missing segments filled in: 1"),
+        // Its playlist names the key still.
+        (&keyed, keyed.window(2, 6, END), 0, "missing segments filled in: 1"),
+        (&keyed, query.window(2, 6, END), 2, "another stream"),
+    ] {
+        let bench = folders::made(PLAYLIST, live.rules(vec![gone("*/1.ts")]), 3).await;
+        bench.server.set_rules(vec![Rule::new(PLAYLIST, then)]);
+        let asked = bench.asked("*/1.ts");
+        expect(&bench.run(&["repair", "film"]).await, code, says);
+        assert_eq!(bench.asked("*/1.ts") - asked, usize::from(code == 0), "{says}");
+    }
+}
+
+/// What a report of an earlier version does not tell.
+#[tokio::test]
+async fn without_what_a_report_tells_of_a_live_stream_only_what_its_playlist_names_is_mended() {
+    let live = Live::of("", |number| format!("#EXTINF:1.0,\n/s/plain-ts/{number}.ts\n"));
+    for (then, code, says) in [
+        (live.window(2, 6, END), 3, "not mended: missing segments: 1: the stream was live"),
+        (live.window(0, 6, END), 0, "missing segments filled in: 1"),
+    ] {
+        let bench = folders::made(PLAYLIST, live.rules(vec![gone("*/1.ts")]), 3).await;
+        let mut report: Value = serde_json::from_slice(&bench.read(folders::REPORT)).unwrap();
+        for unit in report["outputs"][0]["units"].as_array_mut().unwrap() {
+            assert!(unit.as_object_mut().unwrap().remove("listing").is_some());
+        }
+        bench.write(folders::REPORT, report.to_string().as_bytes());
+        bench.server.set_rules(vec![Rule::new(PLAYLIST, then)]);
+        let mut damaged = bench.read("film/video/00003.ts");
+        damaged[1000] ^= 1;
+        bench.write("film/video/00003.ts", &damaged);
+        expect(&bench.run(&["repair", "film"]).await, code, says);
+        expect(&bench.run(&["verify", "film"]).await, code, "sound");
+    }
+}
