@@ -68,6 +68,17 @@ impl Concat {
     }
 }
 
+impl Concat {
+    /// What is added to times, in ticks of 90 kHz; `None` where they stay as they are, and before the first.
+    pub(crate) fn added(&self) -> Option<i64> {
+        match &self.line {
+            Line::Untouched => None,
+            Line::Fragments(fragments) => fragments.added(),
+            Line::Transport(packets) => packets.added(),
+        }
+    }
+}
+
 impl Mux for Concat {
     fn push(&mut self, track: TrackId, item: Item<Clear>, writes: &mut Vec<Write>) -> Result<(), MuxError> {
         if *self.track.get_or_insert(track) != track {

@@ -406,6 +406,35 @@ impl Auto {
         (fault.loss(kept, segment.len()), kept)
     }
 
+    /// Hands an item to the muxer that makes something of it, which is chosen by the first.
+    fn mux(&mut self, track: TrackId, item: Item<Clear>, subtitles: bool, writes: &mut Vec<Write>) -> Result<(), MuxError> {
+        if let Item::Segment { payload, .. } = &item
+            && !subtitles
+        {
+            self.refuse(track, payload.as_slice())?;
+        }
+        let fault = if subtitles { None } else { self.fault(track, &item)? };
+        let ends_early = fault.is_some() || matches!(&item, Item::Segment { payload, .. } if payload.is_cut());
+        let of_use = fault.is_none_or(Fault::is_of_use);
+        match (&self.chosen, &item) {
+            (Some(_), _) => {}
+            // Nothing is lost: the driver names every gap, and there is no media yet that it would stand in.
+            (None, Item::Init { payload, .. } | Item::Segment { payload, .. }) if of_use => self.choose(payload.as_slice(), subtitles)?,
+            (None, _) => {}
+        }
+        let item = match fault {
+            Some(fault) => self.trim(item, fault),
+            None => item,
+        };
+        let Some(chosen) = &mut self.chosen else { return Ok(()) };
+        let is_cut = ends_early && matches!(item, Item::Segment { .. });
+        chosen.muxer().push(track, item, writes)?;
+        if is_cut {
+            chosen.cut(track);
+        }
+        Ok(())
+    }
+
     /// Leaves of a segment what is of use: the samples that are whole where they are taken out one by one, and what stands for
     /// itself otherwise.
     fn trim(&mut self, item: Item<Clear>, fault: Fault) -> Item<Clear> {
@@ -454,6 +483,29 @@ impl Chosen {
     /// Whether segments stay as they are, and no samples are taken out.
     fn keeps_segments(&self) -> bool {
         matches!(self, Self::Concat(_) | Self::Hls(_))
+    }
+
+    /// What is added to the times of a track, in ticks of 90 kHz.
+    fn added(&self, track: TrackId) -> Option<i64> {
+        match self {
+            Self::Concat(muxer) => muxer.added(),
+            Self::Mp4(muxer) => muxer.added(track),
+            Self::Fmp4(muxer) => muxer.added(track),
+            Self::Mkv(muxer) => muxer.added(track),
+            Self::Ts(muxer) => muxer.added(track),
+            Self::Audio(muxer) => muxer.added(track),
+            Self::Ogg(muxer) => muxer.added(track),
+            Self::Subtitles(_) | Self::Hls(_) => None,
+        }
+    }
+
+    /// Has subtitles read that waited for the pictures.
+    fn read_on(&mut self, writes: &mut Vec<Write>) -> Result<(), MuxError> {
+        match self {
+            Self::Mp4(muxer) => muxer.read_on(writes),
+            Self::Mkv(muxer) => muxer.read_on(writes),
+            _ => Ok(()),
+        }
     }
 
     /// The segment that was pushed last ends in the middle.
@@ -524,29 +576,13 @@ impl Mux for Auto {
         if !subtitles {
             self.watch.see(track, &item);
         }
-        if let Item::Segment { payload, .. } = &item
-            && !subtitles
-        {
-            self.refuse(track, payload.as_slice())?;
-        }
-        let fault = if subtitles { None } else { self.fault(track, &item)? };
-        let ends_early = fault.is_some() || matches!(&item, Item::Segment { payload, .. } if payload.is_cut());
-        let of_use = fault.is_none_or(Fault::is_of_use);
-        match (&self.chosen, &item) {
-            (Some(_), _) => {}
-            // Nothing is lost: the driver names every gap, and there is no media yet that it would stand in.
-            (None, Item::Init { payload, .. } | Item::Segment { payload, .. }) if of_use => self.choose(payload.as_slice(), subtitles)?,
-            (None, _) => {}
-        }
-        let item = match fault {
-            Some(fault) => self.trim(item, fault),
-            None => item,
-        };
-        let Some(chosen) = &mut self.chosen else { return Ok(()) };
-        let is_cut = ends_early && matches!(item, Item::Segment { .. });
-        chosen.muxer().push(track, item, writes)?;
-        if is_cut {
-            chosen.cut(track);
+        self.mux(track, item, subtitles, writes)?;
+        if !subtitles {
+            let added = self.chosen.as_ref().and_then(|chosen| chosen.added(track));
+            self.watch.placed(track, added);
+            if let Some(chosen) = &mut self.chosen {
+                chosen.read_on(writes)?;
+            }
         }
         Ok(())
     }

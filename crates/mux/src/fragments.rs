@@ -1,6 +1,7 @@
 //! Fragmented MP4 that stays as it is, on one timeline.
 
 use aqueduct_core::{MuxError, SegmentInfo};
+use aqueduct_media::time::{MPEG_HZ, rescale};
 use aqueduct_media::timeline::{self, Clock, Options, Start, Timeline};
 use aqueduct_media::{Event, TrackId, TrackKind, fmp4};
 
@@ -92,6 +93,14 @@ impl Fragments {
                 self.timeline.gap(number, duration);
             }
         }
+    }
+
+    /// What is added to the times of the first track, in ticks of 90 kHz.
+    pub(crate) fn added(&self) -> Option<i64> {
+        let (track, timescale) = self.timescales.iter().min_by_key(|(track, _)| track.0)?;
+        let number = number(*track)?;
+        self.timeline.span(number)?;
+        Some(rescale(self.timeline.offset(number), *timescale, MPEG_HZ))
     }
 
     /// What the timeline counted.

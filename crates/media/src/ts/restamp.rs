@@ -135,6 +135,13 @@ impl Restamper {
         }
     }
 
+    /// What is added to the times of the first track, in ticks of 90 kHz; `None` before they are known.
+    #[must_use]
+    pub fn added(&self) -> Option<i64> {
+        let (number, _) = self.reached.iter().min_by_key(|(number, _)| *number)?;
+        Some(self.timeline.offset(*number))
+    }
+
     /// What was done to times.
     #[must_use]
     pub fn stats(&self) -> &timeline::Stats {

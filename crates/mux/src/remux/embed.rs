@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{SampleWriter, file::File, lane::Tags};
 use crate::subtitles::{Origin, Reader};
 
-/// Segments that wait for the picture to come to their period, and the bytes of them.
+/// Segments that wait for the picture to come to their place, and the bytes of them.
 const MAX_HELD: usize = 64;
 const MAX_HELD_BYTES: usize = 4 << 20;
 
@@ -103,6 +103,20 @@ impl Embedded {
         self.work(MAX_HELD, origin, tags, file, writes)
     }
 
+    /// Reads what is held, as far as the picture has come by now.
+    pub(super) fn read_on<W: SampleWriter>(
+        &mut self,
+        origin: &Origin,
+        tags: &Tags,
+        file: &mut File<W>,
+        writes: &mut Vec<Write>,
+    ) -> Result<(), MuxError> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        self.work(MAX_HELD, origin, tags, file, writes)
+    }
+
     pub(super) fn finish<W: SampleWriter>(
         &mut self,
         origin: &Origin,
@@ -145,14 +159,18 @@ impl Embedded {
         let mut cues = Vec::new();
         while let Some(front) = self.held.front() {
             let bytes: usize = self.held.iter().filter_map(|held| held.content.as_ref().map(Vec::len)).sum();
-            if !origin.has_reached(front.period) && self.held.len() <= most && bytes <= MAX_HELD_BYTES {
+            let window = self.reader.window(front.duration);
+            if !origin.has_reached(front.period, window) && self.held.len() <= most && bytes <= MAX_HELD_BYTES {
                 break;
             }
             let Some(Held { period, duration, content }) = self.held.pop_front() else {
                 break;
             };
             match content {
-                Some(bytes) => self.reader.segment(period, duration, &bytes, origin.get(period), &mut cues)?,
+                Some(bytes) => {
+                    let anchors = origin.get(period, window);
+                    self.reader.segment(period, duration, &bytes, &anchors, &mut cues)?;
+                }
                 None => self.reader.gap(duration),
             }
             if self.coding == Coding::Cues {

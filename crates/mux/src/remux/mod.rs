@@ -12,7 +12,11 @@ use std::{mem, time::Duration};
 
 use aqueduct_core::{Clear, Item, Mux, MuxError, Presentation, SegmentInfo, Summary, TrackId, TrackKind, Write};
 
-use aqueduct_media::timed_text::Coding;
+use aqueduct_media::{
+    TrackKind as MediaKind,
+    time::{MPEG_HZ, rescale},
+    timed_text::Coding,
+};
 use serde::{Deserialize, Serialize};
 
 use self::{
@@ -206,6 +210,27 @@ impl<W: SampleWriter> Remux<W> {
                 file.take(&mut lane.outputs, push, events, writes)
             }
         }
+    }
+
+    /// What is added to the times of a track, in ticks of 90 kHz: to those of its pictures, where it has any. `None` before its
+    /// first sample.
+    pub(crate) fn added(&self, track: TrackId) -> Option<i64> {
+        let lane = self.lanes.iter().find(|lane| lane.id == track)?;
+        let outputs = lane.outputs.iter().filter_map(|output| Some((output, output.number?)));
+        let (output, number) = outputs.min_by_key(|(output, _)| output.kind != MediaKind::Video)?;
+        self.file.timeline.span(number)?;
+        Some(rescale(self.file.timeline.offset(number), output.timescale, MPEG_HZ))
+    }
+
+    /// Has subtitles read that waited for the pictures.
+    pub(crate) fn read_on(&mut self, writes: &mut Vec<Write>) -> Result<(), MuxError> {
+        let Self { file, lanes, origin, .. } = self;
+        for lane in lanes {
+            if let Some(embedded) = &mut lane.embedded {
+                embedded.read_on(origin, &lane.tags, file, writes)?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn mark_saved(&mut self) {

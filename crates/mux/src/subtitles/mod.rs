@@ -131,9 +131,11 @@ impl Mux for Subtitles {
         match item {
             Item::Init { payload, .. } => self.reader.init(payload.as_slice())?,
             Item::Segment { info, payload } => {
-                let anchor = self.origin.as_ref().and_then(|origin| origin.wait(info.discontinuity_sequence));
+                let (period, window) = (info.discontinuity_sequence, self.reader.window(info.duration));
+                let anchors = self.origin.as_ref().map(|origin| origin.wait(period, window));
+                let anchors = anchors.unwrap_or_default();
                 self.reader
-                    .segment(info.discontinuity_sequence, info.duration, payload.as_slice(), anchor, &mut cues)?;
+                    .segment(period, info.duration, payload.as_slice(), &anchors, &mut cues)?;
             }
             gap @ Item::Gap { .. } => self.reader.gap(gap.duration()),
         }
@@ -230,6 +232,7 @@ mod tests {
                 film_ms: 0,
             },
         );
+        origin.reach(0, 60_000);
         for (origin, time) in [
             (Some(origin), "00:00:02.000 --> 00:00:03.000"),
             (None, "00:00:01.000 --> 00:00:02.000"),
@@ -250,6 +253,7 @@ mod tests {
             },
         );
         origin.tell(1, Anchor { clock: 0, film_ms: 4000 });
+        origin.reach(1, 60_000);
         let later = "WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000\n\n00:00:00.500 --> 00:00:01.000\nAgain\n";
         let text = muxed(
             Subtitles::new(SubtitleFormat::SubRip, Some(origin)),

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::time::Duration;
+use std::{iter, mem};
 
 use aqueduct_core::MuxError;
 use aqueduct_media::cea608::Channel;
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::captions::Captions;
 use super::origin::Anchor;
-use super::shift::{Clock, Shift, Window};
+use super::shift::{Clock, Shift, Shifts, Window};
 
 /// From the items of one track to cues in the time of the output, in order.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -53,20 +54,25 @@ impl Reader {
         Ok(())
     }
 
-    /// Takes a segment of a period (Discontinuity Sequence Number), and appends to `cues` those that are complete. `anchor` says where its period stands in the
-    /// output, if that is known.
+    /// Where a segment of this length stands by its playlist, if it comes next.
+    pub(crate) fn window(&self, duration: Duration) -> Window {
+        Window {
+            start_ms: milliseconds(self.position),
+            duration_ms: milliseconds(duration),
+        }
+    }
+
+    /// Takes a segment of a period (Discontinuity Sequence Number), and appends to `cues` those that are complete. `anchors` say
+    /// where its period stands in the output, and where it goes on behind jumps, if that is known.
     pub(crate) fn segment(
         &mut self,
         period: u64,
         duration: Duration,
         bytes: &[u8],
-        anchor: Option<Anchor>,
+        anchors: &[Anchor],
         cues: &mut Vec<Cue>,
     ) -> Result<(), MuxError> {
-        let window = Window {
-            start_ms: milliseconds(self.position),
-            duration_ms: milliseconds(duration),
-        };
+        let window = self.window(duration);
         self.position = self.position.saturating_add(duration);
         if let Some(captions) = &mut self.captions {
             let segment = captions.segment(period, window.start_ms, bytes)?;
@@ -89,13 +95,25 @@ impl Reader {
             });
         };
         let first = segments.iter().find(|segment| !segment.cues.is_empty());
-        let shift = self
-            .shift
-            .of(clock, first.map_or(&[], |segment| &segment.cues), period, window, anchor);
+        let first = first.map_or(&[][..], |segment| &segment.cues);
+        let shifts = self.shift.of(clock, first, period, window, anchors);
         for segment in segments {
-            self.joiner.push(segment, shift, cues);
+            self.join(segment, &shifts, cues);
         }
         Ok(())
+    }
+
+    /// Hands a segment to the joiner, in pieces where its times jump.
+    fn join(&mut self, mut segment: Segment, shifts: &Shifts, cues: &mut Vec<Cue>) {
+        let mut rest = mem::take(&mut segment.cues).into_iter().peekable();
+        loop {
+            let shift = rest.peek().map_or(0, |cue| shifts.of(cue));
+            segment.cues.extend(iter::from_fn(|| rest.next_if(|cue| shifts.of(cue) == shift)));
+            self.joiner.push(mem::take(&mut segment), shift, cues);
+            if rest.peek().is_none() {
+                return;
+            }
+        }
     }
 
     /// A segment is missing.

@@ -19,6 +19,7 @@ mod packed;
 mod packets;
 mod pictures;
 mod split;
+mod subtitles;
 mod timing;
 mod told;
 mod transport;
