@@ -116,35 +116,58 @@ for number in range(3):
 PYTHON
 fi
 
-# The same cues as closed captions (CTA-608-E, ATSC A/53): one pair of bytes in a SEI message before each picture.
-ff -f lavfi -i "testsrc2=size=64x48:rate=24:duration=$seconds" -an -c:v libx264 -preset slower -threads 1 -pix_fmt yuv420p -bf 0 \
-    -g 48 -keyint_min 48 -sc_threshold 0 -crf 40 -fflags +bitexact -flags:v +bitexact -f h264 "$work/plain.h264"
-python3 - "$work/plain.h264" "$work/captioned.h264" <<'PYTHON'
+# The same cues as closed captions (CTA-608-E, ATSC A/53), pop-on in CC1, beside roll-up captions in CC3: a pair of bytes for
+# each field in a SEI message before each picture. In H.264 it is x264 that puts them into pictures which are reordered.
+small() { # ffmpeg arguments...
+    ff -f lavfi -i "testsrc2=size=64x48:rate=24:duration=$seconds" -an -pix_fmt yuv420p -fflags +bitexact -flags:v +bitexact "$@"
+}
+h264=(-c:v libx264 -preset slower -threads 1 -g 48 -keyint_min 48 -sc_threshold 0 -crf 40)
+small "${h264[@]}" -bf 0 -f h264 "$work/plain.h264"
+small -c:v libx265 -x265-params "log-level=none:pools=1:frame-threads=1:info=0:keyint=48:min-keyint=48:scenecut=0:bframes=0:crf=40" \
+    -f hevc "$work/plain.hevc"
+for codec in h264 hevc; do
+    python3 - "$codec" "$work/plain.$codec" "$work/captioned.$codec" <<'PYTHON'
 import re, sys
 parity = lambda byte: byte | (0 if bin(byte).count("1") % 2 else 0x80)
 RCL, EOC, EDM, PAC, ITALIC, WHITE = (0x14, 0x20), (0x14, 0x2F), (0x14, 0x2C), (0x14, 0x70), (0x11, 0x2E), (0x11, 0x20)
+# Of the second field (CTA-608-E 8.4 b).
+RU2, CR = (0x15, 0x25), (0x15, 0x2D)
 def text(words):
     codes = [ord(letter) for letter in words] + [0] * (len(words) % 2)
     return [tuple(codes[at : at + 2]) for at in range(0, len(codes), 2)]
-pairs = {}
+first, second = {}, {}
 for number in range(6):
     words = text(f"{number // 2}a one") if number % 2 == 0 else \
         text(f"{number // 2}b") + [ITALIC] + text("two") + [WHITE] + text("& three")
-    start = 0 if number == 0 else 48 * (number - 1) + 8
+    # Across the boundary of two segments.
+    start = 0 if number == 0 else 48 * number - 5
     for at, pair in enumerate([RCL, PAC] + words):
-        pairs[start + at] = pair
-    pairs[48 * number + 6] = EOC
-    pairs[48 * number + 42] = EDM
+        first[start + at] = pair
+    first[48 * number + 6] = EOC
+    first[48 * number + 42] = EDM
+    for at, pair in enumerate([RU2, CR, PAC] + text(f"Zeile {number}")):
+        second[48 * number + 12 + at] = pair
+codec, source, target = sys.argv[1:]
+# NAL unit header of a SEI message, and whether a NAL unit is a picture.
+header, is_picture = {
+    "h264": (b"\x06", lambda unit: unit[0] & 31 in (1, 5)),
+    "hevc": (b"\x4e\x01", lambda unit: unit[0] >> 1 & 63 < 32),
+}[codec]
 out, picture = b"", 0
-for unit in re.split(rb"\x00?\x00\x00\x01", open(sys.argv[1], "rb").read())[1:]:
-    if unit[0] & 31 in (1, 5):
-        data = bytes(parity(byte) for byte in pairs.get(picture, (0, 0)))
-        out += b"\0\0\0\1\x06\x04\x0e\xb5\0\x31GA94\x03\x41\xff\xfc" + data + b"\xff\x80"
+for unit in re.split(rb"\x00?\x00\x00\x01", open(source, "rb").read())[1:]:
+    if is_picture(unit):
+        pairs = [bytes(parity(byte) for byte in field.get(picture, (0, 0))) for field in (first, second)]
+        out += b"\0\0\0\1" + header + b"\x04\x11\xb5\0\x31GA94\x03\x42\xff\xfc" + pairs[0] + b"\xfd" + pairs[1] + b"\xff\x80"
         picture += 1
     out += b"\0\0\0\1" + unit
-open(sys.argv[2], "wb").write(out)
+open(target, "wb").write(out)
 PYTHON
-package captions-ts ts -r 24 -i "$work/captioned.h264" -map 0:v
+done
+ff -r 24 -i "$work/captioned.h264" "${h264[@]}" -pix_fmt yuv420p -bf 2 -b_strategy 0 -flags +cgop -x264-params open-gop=0 -fflags +bitexact \
+    -flags:v +bitexact "$work/captioned.mp4"
+package captions-ts ts -i "$work/captioned.mp4"
+package captions-fmp4 m4s -i "$work/captioned.mp4"
+package captions-hevc-fmp4 m4s -r 24 -i "$work/captioned.hevc" -tag:v hvc1
 
 # What `openssl`, not our code, makes of a segment: vectors for the encryption that the server does itself.
 key=000102030405060708090a0b0c0d0e0f

@@ -3,6 +3,7 @@
 //! Pop-on, roll-up and paint-on captions are read, with italics and underline. Text mode and extended data services are
 //! passed over.
 
+mod pictures;
 mod screen;
 mod sei;
 
@@ -12,7 +13,10 @@ use serde::{Deserialize, Serialize};
 use self::screen::{Cell, Looks, ROWS, Screen};
 use crate::webvtt::Cue;
 
-pub use self::sei::{Pair, pairs};
+pub use self::{
+    pictures::{Captions, Found},
+    sei::{CaptionData, Coding, Pair},
+};
 
 /// One of the four channels of captions: CC1 to CC4.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,16 +33,24 @@ pub enum Channel {
 }
 
 impl Channel {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Cc1, Self::Cc2, Self::Cc3, Self::Cc4];
+
     /// The channel that a playlist calls so: its INSTREAM-ID (rfc8216bis, 4.4.6.1).
     #[must_use]
     pub fn named(instream_id: &str) -> Option<Self> {
-        Some(match instream_id {
-            "CC1" => Self::Cc1,
-            "CC2" => Self::Cc2,
-            "CC3" => Self::Cc3,
-            "CC4" => Self::Cc4,
-            _ => return None,
-        })
+        Self::ALL.into_iter().find(|channel| channel.name() == instream_id)
+    }
+
+    /// What a playlist calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cc1 => "CC1",
+            Self::Cc2 => "CC2",
+            Self::Cc3 => "CC3",
+            Self::Cc4 => "CC4",
+        }
     }
 
     /// The field that carries it, 0 or 1.
@@ -136,6 +148,11 @@ impl Decoder {
                 self.write(character, now_ms);
             }
         }
+    }
+
+    /// Since when something is shown, in milliseconds; `None` where nothing is.
+    pub(super) fn shown_since(&self) -> Option<i64> {
+        (!self.shown.is_empty()).then_some(self.since)
     }
 
     /// No more pairs: appends what is shown still.
@@ -353,11 +370,9 @@ mod tests {
             }
             decoder.finish(1_000_000, &mut cues);
             prop_assert!(cues.iter().all(|cue| cue.start_ms < cue.end_ms));
-            let _ = pairs_of(&sample);
+            for (hevc, length_size) in [(false, 4), (true, 4), (false, 1)] {
+                let _ = CaptionData::of(&sample, Coding { hevc, length_size });
+            }
         }
-    }
-
-    fn pairs_of(sample: &[u8]) -> usize {
-        pairs(sample, false).len() + pairs(sample, true).len()
     }
 }

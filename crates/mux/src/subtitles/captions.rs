@@ -1,10 +1,11 @@
 //! Closed captions as cues: what the pictures of a video carry beside them.
 
 use aqueduct_core::MuxError;
-use aqueduct_media::cea608::{Channel, Decoder, pairs};
+use aqueduct_media::cea608::{self, CaptionData, Channel, Coding, Found};
 use aqueduct_media::time::{MPEG_HZ, rescale};
+use aqueduct_media::ts::Demuxer;
 use aqueduct_media::webvtt::Segment;
-use aqueduct_media::{Event, SampleData, TrackConfig, TrackId, TrackKind, fmp4, ts};
+use aqueduct_media::{Event, SampleData, TrackId, TrackKind, fmp4};
 use serde::{Deserialize, Serialize};
 
 use super::origin::Anchor;
@@ -13,33 +14,30 @@ use super::reader::{is_box, media};
 /// Reads one channel of the captions in a video.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Captions {
-    decoder: Decoder,
+    captions: cea608::Captions,
     source: Option<Source>,
-    /// The first picture track: its number, its timescale and whether it is HEVC.
-    video: Option<(TrackId, u32, bool)>,
+    /// The first picture track: its number, its timescale and how it is coded.
+    video: Option<(TrackId, u32, Coding)>,
     /// The period, and where it stands in the output.
     anchor: Option<(u64, Anchor)>,
-    /// When the last picture is shown.
-    last_ms: i64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 enum Source {
-    Ts(Box<ts::Demuxer>),
+    Ts(Box<Demuxer>),
     Fmp4(fmp4::Demuxer),
 }
 
 /// A picture's time, in ticks of 90 kHz, and its captions.
-type Picture = (i64, Vec<aqueduct_media::cea608::Pair>);
+type Picture = (i64, CaptionData);
 
 impl Captions {
     pub(super) fn new(channel: Channel) -> Self {
         Self {
-            decoder: Decoder::new(channel),
+            captions: cea608::Captions::new(channel),
             source: None,
             video: None,
             anchor: None,
-            last_ms: 0,
         }
     }
 
@@ -55,7 +53,12 @@ impl Captions {
 
     /// The cues of a segment that begins at `start_ms` in the output, in times of the output.
     pub(super) fn segment(&mut self, period: u64, start_ms: i64, bytes: &[u8]) -> Result<Segment, MuxError> {
-        let mut pictures = Vec::new();
+        let (mut pictures, mut segment) = (Vec::new(), Segment::default());
+        if self.anchor.is_some_and(|(known, _)| known != period) {
+            // What the demuxer still held, and pictures that waited, belong to the period before.
+            self.rest(Demuxer::discontinuity, &mut segment);
+            self.anchor = None;
+        }
         if self.source.is_none() {
             self.source = Some(if is_box(bytes) {
                 Source::Fmp4(fmp4::Demuxer::default())
@@ -71,11 +74,6 @@ impl Captions {
             }
             Some(Source::Ts(demuxer)) => {
                 let mut events = Vec::new();
-                if self.anchor.is_some_and(|(known, _)| known != period) {
-                    demuxer.discontinuity(&mut events);
-                    // What it still held belongs to the period before, and there are no captions in it any more.
-                    events.retain(|event| matches!(event, Event::Config { .. }));
-                }
                 demuxer.push(bytes, &mut events);
                 demuxer.boundary(&mut events);
                 self.pictures(events, &[], &mut pictures);
@@ -87,51 +85,65 @@ impl Captions {
                 what: "there is no H.264 or HEVC whose captions could be read".into(),
             });
         }
-        // Captions follow the pictures as they are shown.
-        pictures.sort_by_key(|(pts, _)| *pts);
-        let Some((first, _)) = pictures.first() else {
-            return Ok(Segment::default());
-        };
-        let first = Anchor {
-            clock: *first,
-            film_ms: start_ms,
-        };
-        let (_, anchor) = *self
-            .anchor
-            .insert(self.anchor.filter(|(known, _)| *known == period).unwrap_or((period, first)));
-        let mut segment = Segment::default();
-        for (pts, pairs) in pictures {
-            let film = rescale(pts.saturating_sub(anchor.clock), MPEG_HZ, 1000).saturating_add(anchor.film_ms);
-            self.last_ms = self.last_ms.max(film);
-            for pair in pairs {
-                self.decoder.pair(pair, self.last_ms, &mut segment.cues);
-            }
+        if self.anchor.is_none()
+            && let Some(clock) = pictures.iter().map(|(pts, _)| *pts).min()
+        {
+            self.anchor = Some((period, Anchor { clock, film_ms: start_ms }));
         }
+        self.read(pictures, &mut segment);
         Ok(segment)
+    }
+
+    /// Reads what a demuxer of MPEG-TS gives at an end, and the pictures that waited.
+    fn rest(&mut self, end: fn(&mut Demuxer, &mut Vec<Event>), segment: &mut Segment) {
+        let mut pictures = Vec::new();
+        if let Some(Source::Ts(demuxer)) = &mut self.source {
+            let mut events = Vec::new();
+            end(demuxer, &mut events);
+            self.pictures(events, &[], &mut pictures);
+        }
+        self.read(pictures, segment);
+        self.captions.settle(&mut segment.cues);
+    }
+
+    fn read(&mut self, pictures: Vec<Picture>, segment: &mut Segment) {
+        let Some((_, anchor)) = self.anchor else { return };
+        for (pts, data) in pictures {
+            let film = rescale(pts.saturating_sub(anchor.clock), MPEG_HZ, 1000).saturating_add(anchor.film_ms);
+            self.captions.picture(data, film, &mut segment.cues);
+        }
     }
 
     /// What is still shown at the end.
     pub(super) fn finish(&mut self) -> Segment {
         let mut segment = Segment::default();
-        self.decoder.finish(self.last_ms, &mut segment.cues);
+        self.rest(Demuxer::finish, &mut segment);
+        self.captions.finish(&mut segment.cues);
         segment
+    }
+
+    /// Tells where captions are if there are none in the channel.
+    pub(super) fn notes(&self, notes: &mut Vec<String>) {
+        notes.extend(elsewhere(self.captions.channel(), self.captions.found()));
     }
 
     fn pictures<D: SampleData>(&mut self, events: Vec<Event<D>>, pushed: &[u8], pictures: &mut Vec<Picture>) {
         for event in events {
             match event {
                 Event::Config { track, config } => {
-                    if let Some(hevc) = codec(&config)
+                    if config.kind == TrackKind::Video
+                        && let Some(coding) = Coding::of(&config)
                         && self.video.is_none_or(|(known, ..)| known == track)
                     {
-                        self.video = Some((track, config.timescale, hevc));
+                        self.video = Some((track, config.timescale, coding));
                     }
                 }
                 Event::Sample { track, sample } => {
-                    if let Some((video, timescale, hevc)) = self.video
+                    if let Some((video, timescale, coding)) = self.video
                         && video == track
                     {
-                        pictures.push((rescale(sample.pts, timescale, MPEG_HZ), pairs(sample.data.bytes(pushed), hevc)));
+                        let data = CaptionData::of(sample.data.bytes(pushed), coding);
+                        pictures.push((rescale(sample.pts, timescale, MPEG_HZ), data));
                     }
                 }
             }
@@ -139,14 +151,14 @@ impl Captions {
     }
 }
 
-/// Whether a picture track is HEVC; `None` for what carries no captions that can be read.
-fn codec(config: &TrackConfig) -> Option<bool> {
-    if config.kind != TrackKind::Video {
-        return None;
-    }
-    match config.sample_entry.get(4..8)? {
-        b"avc1" | b"avc3" => Some(false),
-        b"hvc1" | b"hev1" => Some(true),
-        _ => None,
-    }
+/// Where captions are, if there are none in `channel`.
+pub(crate) fn elsewhere(channel: Channel, found: Found) -> Option<String> {
+    let others: Vec<&str> = found.channels().map(Channel::name).collect();
+    let what = match (&others[..], found.services) {
+        (others, _) if others.contains(&channel.name()) => return None,
+        ([], true) => "only services of CEA-708, which cannot be read".to_owned(),
+        ([], false) => "no others".to_owned(),
+        (others, _) => format!("those of {}", others.join(" and ")),
+    };
+    Some(format!("captions: the pictures have none in {}, and {what}", channel.name()))
 }

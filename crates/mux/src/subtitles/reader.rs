@@ -22,7 +22,8 @@ pub(crate) struct Reader {
     joiner: Joiner,
     shift: Shift,
     fragmented: Option<Fragmented>,
-    captions: Option<Captions>,
+    /// On the heap: the screens that they are written to are large.
+    captions: Option<Box<Captions>>,
     /// Playing time so far.
     position: Duration,
 }
@@ -31,7 +32,7 @@ impl Reader {
     /// A reader of the captions inside a video.
     pub(crate) fn of_captions(channel: Channel) -> Self {
         Self {
-            captions: Some(Captions::new(channel)),
+            captions: Some(Box::new(Captions::new(channel))),
             ..Self::default()
         }
     }
@@ -165,6 +166,9 @@ impl Reader {
 
     /// Tells what was left out. Repetitions are nothing to tell of.
     pub(crate) fn notes(&self, notes: &mut Vec<String>) {
+        if let Some(captions) = &self.captions {
+            captions.notes(notes);
+        }
         let stats = self.joiner.stats();
         let damage = self.fragmented.as_ref().map(|fragmented| fragmented.demuxer.stats());
         for (count, what) in [
