@@ -43,9 +43,11 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Tracks")]
     pub(crate) subs_format: Option<Subtitles>,
 
-    /// The closed captions inside the video (CEA-608), for an output that ends in .vtt or .srt
+    /// The closed captions inside the video (CEA-608), as one more track of subtitles in an MP4 or Matroska file, or as an
+    /// output that ends in .vtt or .srt
     ///
-    /// A channel (cc1, cc2, cc3 or cc4), or the one that the playlist has in a language (lang:en).
+    /// A channel (cc1, cc2, cc3 or cc4), or the one that the playlist has in a language (lang:en). The track of an MP4 is
+    /// 3GPP timed text, or WebVTT with --subs-format wvtt.
     #[arg(long, value_name = "WHICH", help_heading = "Tracks")]
     pub(crate) captions: Option<Captions>,
 

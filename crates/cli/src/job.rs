@@ -132,6 +132,9 @@ impl Job<'_> {
         if args.chapters != Chapters::None && (!holds_chapters || self.path.is_none()) {
             bail!("only a file of MP4 or Matroska holds chapters: name the output .mp4 or .mkv, or leave --chapters out");
         }
+        if args.captions.is_some() {
+            refuse_captions(args, container, self.path.is_some())?;
+        }
         let main = match (early, &self.path) {
             (Some(output), _) => output,
             (None, Some(path)) => output(args, path)?,
@@ -155,9 +158,6 @@ impl Job<'_> {
         self.files = self.path.iter().cloned().chain(beside).collect();
         let apart = |target: &PathBuf| stand_apart(args.report.as_deref(), &args.source.requests, target);
         self.files.iter().try_for_each(apart)?;
-        if args.captions.is_some() && !matches!(container, Container::Subtitles(_)) {
-            bail!("captions stay in the video: name an output that ends in .vtt or .srt for a file of them");
-        }
         if args.split.is_some() && format.is_some() && has_subtitles(&presentation) {
             bail!("files that are split hold their subtitles: name the output .mkv, or say --subs none");
         }
@@ -225,6 +225,23 @@ fn refuse_to_split(args: &Args, container: Container) -> anyhow::Result<()> {
         Container::Subtitles(_) => bail!("subtitles alone are one file: leave --split out"),
         _ if args.chapters != Chapters::None => bail!("chapters are of the whole: leave --split or --chapters out"),
         _ => Ok(()),
+    }
+}
+
+/// Refuses captions where there is no place for them.
+fn refuse_captions(args: &Args, container: Container, is_file: bool) -> anyhow::Result<()> {
+    match container {
+        Container::Subtitles(_) => Ok(()),
+        Container::Mp4 | Container::Mkv if args.subs_format.and_then(Subtitles::beside).is_some() => {
+            bail!(
+                "captions are a track of the film: leave --subs-format out, or name an output that ends in .vtt or .srt for a file of them"
+            )
+        }
+        Container::Mkv => Ok(()),
+        Container::Mp4 if is_file => Ok(()),
+        _ => bail!(
+            "captions stay in the video: name the output .mp4 or .mkv for a track of them, or an output that ends in .vtt or .srt for a file"
+        ),
     }
 }
 

@@ -273,7 +273,16 @@ fn the_head_says_what_the_tracks_are() {
         }],
         ..Metadata::default()
     };
-    let samples = [(0, sample(0, 3600, true, vec![1])), (1, sample(0, 960, true, vec![2]))];
+    let cue = Cue {
+        end_ms: 20,
+        text: "Text".into(),
+        ..Cue::default()
+    };
+    let samples = [
+        (0, sample(0, 3600, true, vec![1])),
+        (1, sample(0, 960, true, vec![2])),
+        (3, sample(0, 20, true, wvtt::encode(&[&cue], 0))),
+    ];
     let bytes = file(&options, &[video, opus(), second, text], &samples);
     let (reader, _) = read(&bytes);
     let tracks = reader.tracks();
@@ -514,6 +523,44 @@ fn aac_goes_on_whatever_way_it_is_described_and_nothing_else_does() {
             goes_on,
             "{specific:02x?}"
         );
+    }
+}
+
+#[test]
+fn a_track_of_text_without_text_is_left_out_where_the_head_can_be_written_over() {
+    let text = || config(TrackKind::Subtitle, 1000, wvtt::sample_entry(&[]));
+    let cue = Cue {
+        end_ms: 20,
+        text: "Text".into(),
+        ..Cue::default()
+    };
+    let tracks = [text(), ac3(), text(), text()];
+    let empty = wvtt::encode(&[], 0);
+    let samples = [
+        (1, sample(0, 960, true, vec![1])),
+        (2, sample(0, 20, true, wvtt::encode(&[&cue], 0))),
+        (3, sample(0, 20, true, empty)),
+    ];
+    for (options, expected) in [
+        (seekable(), &[("A_AC3", 1), ("S_TEXT/UTF8", 3)][..]),
+        (
+            Options::default(),
+            &[("A_AC3", 1), ("S_TEXT/UTF8", 2), ("S_TEXT/UTF8", 3), ("S_TEXT/UTF8", 4)],
+        ),
+    ] {
+        for breaks in [&[][..], &[1, 2]] {
+            let bytes = file_with_breaks(&options, &tracks, &samples, breaks);
+            let (reader, frames) = read(&bytes);
+            let told: Vec<_> = reader
+                .tracks()
+                .iter()
+                .map(|track| (track.codec_id(), track.track_number().get()))
+                .collect();
+            assert_eq!(told, expected);
+            assert_eq!(frames.len(), 2);
+            let tags = reader.tags().unwrap().iter().flat_map(|tag| tag.simple_tags());
+            assert_eq!(tags.filter(|tag| tag.name() == "NUMBER_OF_FRAMES").count(), expected.len());
+        }
     }
 }
 

@@ -196,6 +196,14 @@ impl Auto {
         let joined = self.joined() > 1;
         let seekable = self.begun.as_deref().is_none_or(|(_, seekable)| *seekable);
         let chosen = match (self.container, media) {
+            (container, _) if self.captions.is_some() && !self.takes_captions(container, media, seekable) => {
+                return Err(MuxError::Unsupported {
+                    what:
+                        "captions stay in the video: a file ending in .mp4 or .mkv that is made of segments has them as a track, and one \
+                           ending in .vtt or .srt is made of them"
+                            .into(),
+                });
+            }
             // A plain file has its container already.
             (Container::Subtitles(_), _) if self.plain_file() => Chosen::Concat(Concat::new()),
             (Container::Subtitles(format), _) => {
@@ -238,6 +246,17 @@ impl Auto {
         Ok(chosen)
     }
 
+    /// Whether captions inside the video can become a track of this, or all of it.
+    fn takes_captions(&self, container: Container, media: Media, seekable: bool) -> bool {
+        let stays = self.plain_file() && container.keeps(media);
+        match container {
+            Container::Mp4 => seekable && !stays,
+            Container::Mkv => !stays,
+            Container::Subtitles(_) => !self.plain_file(),
+            _ => false,
+        }
+    }
+
     /// What the Multivariant Playlist says of captions: their name and language.
     fn told(&self, channel: Channel) -> String {
         let tracks = self.begun.as_deref().into_iter().flat_map(|(presentation, _)| &presentation.tracks);
@@ -264,7 +283,7 @@ impl Auto {
         self
     }
 
-    /// The same, with a file of subtitles made of the captions inside the video.
+    /// The same, with a channel of the captions inside the video as a file of subtitles, or as a track of an MP4 or Matroska file.
     #[must_use]
     pub fn with_captions(mut self, channel: Option<Channel>) -> Self {
         self.captions = channel;
@@ -306,7 +325,8 @@ impl Auto {
     }
 
     fn mp4(&self) -> Box<Mp4Muxer> {
-        Box::new(Mp4Muxer::default().with_subtitles(self.coding, self.watch.origin()))
+        let muxer = Mp4Muxer::default().with_subtitles(self.coding, self.watch.origin());
+        Box::new(muxer.with_captions(self.captions))
     }
 
     fn mkv(&self) -> Box<Remux<Mkv>> {
@@ -314,7 +334,8 @@ impl Auto {
             Coding::Wvtt => TextForm::WebVtt,
             _ => TextForm::SubRip,
         };
-        Box::new(Remux::new(Mkv::new(form)).with_subtitles(Coding::Cues, self.watch.origin()))
+        let muxer = Remux::new(Mkv::new(form)).with_subtitles(Coding::Cues, self.watch.origin());
+        Box::new(muxer.with_captions(self.captions))
     }
 
     fn is_subtitles(&self, track: TrackId) -> bool {
@@ -459,6 +480,15 @@ pub(crate) fn gap(info: Arc<SegmentInfo>, why: String) -> Item<Clear> {
     }
 }
 
+/// How the identity says that captions are read.
+const OF_CAPTIONS: &str = " of captions ";
+
+/// Whether a muxer that calls what it makes so ([`Mux::identity`]) reads the captions inside the video: what it makes of a
+/// segment depends on all that came before.
+pub fn reads_captions(identity: &str) -> bool {
+    identity.contains(OF_CAPTIONS)
+}
+
 fn page() -> MuxError {
     MuxError::Media {
         what: Fault::Page.what().into(),
@@ -594,7 +624,7 @@ impl Mux for Auto {
     fn identity(&self) -> String {
         let mut identity = format!("{:?}", self.container);
         if let Some(channel) = self.captions {
-            identity.push_str(&format!(" of captions {channel:?}"));
+            identity.push_str(&format!("{OF_CAPTIONS}{channel:?}"));
         }
         if self.coding != Coding::default() {
             identity.push_str(&format!(" with subtitles as {:?}", self.coding));

@@ -62,7 +62,7 @@ mod whole;
 pub use account::Account;
 pub use audio::{AudioCodec, AudioStream};
 pub use concat::Concat;
-pub use container::{Auto, Container};
+pub use container::{Auto, Container, reads_captions};
 pub use driver::{Finished, StageError, run};
 pub use fmp4::Fmp4;
 pub use hls::Hls;

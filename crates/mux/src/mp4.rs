@@ -24,6 +24,8 @@ const OPENING: Duration = Duration::from_millis(900);
 const OPENING_BYTES: usize = 4 << 20;
 /// What the index takes for a second of an audio track that has not come yet: AAC at 48 kHz, and its chunk.
 const SOUND_INDEX: u64 = 47 * 4 + 20;
+/// The same for a track of text: a sample a second, in a chunk of its own, with a length of its own.
+const TEXT_INDEX: u64 = 4 + 8 + 20;
 
 /// Writes a progressive MP4 (ISO 14496-12).
 ///
@@ -38,6 +40,7 @@ pub struct Mp4 {
     length: Option<Duration>,
     /// Audio tracks that the presentation has and that have not come yet.
     sound_to_come: usize,
+    text_to_come: bool,
     sound_alone: bool,
 }
 
@@ -59,6 +62,7 @@ impl Default for Mp4 {
             reserved: 0,
             length: None,
             sound_to_come: 0,
+            text_to_come: false,
             sound_alone: false,
         }
     }
@@ -84,8 +88,10 @@ impl Mp4 {
         let Some(mut opening) = self.opening.take() else { return };
         // A file that ended already is exactly as long as its samples.
         if let Some(length) = self.length {
-            let to_come = SOUND_INDEX.saturating_mul(length.as_secs()).saturating_add(1024) * self.sound_to_come as u64;
-            let wanted = self.writer.index_estimate(length).saturating_add(to_come);
+            let track = |index: u64| index.saturating_mul(length.as_secs()).saturating_add(1024);
+            let sound = track(SOUND_INDEX).saturating_mul(self.sound_to_come as u64);
+            let text = if self.text_to_come { track(TEXT_INDEX) } else { 0 };
+            let wanted = self.writer.index_estimate(length).saturating_add(sound).saturating_add(text);
             match u32::try_from(wanted) {
                 Ok(bytes) if wanted <= MAX_RESERVE => {
                     self.writer.reserve(bytes, &mut opening.head);
@@ -120,6 +126,10 @@ impl SampleWriter for Mp4 {
         self.sound_to_come = tracks.filter(|track| track.kind == aqueduct_core::TrackKind::Audio).count();
         self.writer.set_metadata(metadata(presentation));
         Ok(())
+    }
+
+    fn expect_text(&mut self) {
+        self.text_to_come = true;
     }
 
     fn add_track(&mut self, config: &TrackConfig) -> Result<Option<usize>, MuxError> {

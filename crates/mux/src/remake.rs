@@ -3,7 +3,7 @@
 use aqueduct_core::{Clear, Item, Mux, MuxError, Presentation, TrackId, Write, WriteAt};
 
 use crate::remux::SampleWriter;
-use crate::{AudioCodec, AudioStream, Concat, Container, Hls, Mp4, Remux};
+use crate::{AudioCodec, AudioStream, Concat, Container, Hls, Mp4, Remux, reads_captions};
 
 /// Makes the bytes of single units again, as their muxer wrote them into a finished output.
 ///
@@ -49,7 +49,7 @@ impl Remaker {
         // Each segment of a folder is a file as it came.
         let recipe = if form == Self::CONCATENATION || form == Hls::CONTAINER {
             Recipe::Concat
-        } else if form == Mp4::CONTAINER {
+        } else if form == Mp4::CONTAINER && !reads_captions(container) {
             let sound_alone = is_meant(Container::M4a);
             Recipe::Mp4 { sound_alone }
         } else if form == AudioStream::CONTAINER {

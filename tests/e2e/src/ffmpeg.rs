@@ -212,6 +212,7 @@ fn duration(file: &Path) -> Result<f64> {
 /// MD5 over a stream's access units with the container and parameter sets taken away.
 fn essence(file: &Path, stream: &str) -> Result<String> {
     let filter = match stream {
+        "v" if probe(file)?.contains("codec_name=hevc") => "hevc_mp4toannexb,filter_units=pass_types=0-31",
         "v" => "h264_mp4toannexb,filter_units=pass_types=1-5",
         _ => "aac_adtstoasc",
     };

@@ -118,7 +118,7 @@ const SHAPES: [Shape; 8] = [
 ];
 
 /// What else can be made of what. They share the code that resumes; what differs is the state of the muxer.
-const OTHER_SHAPES: [Shape; 8] = [
+const OTHER_SHAPES: [Shape; 10] = [
     Shape {
         stream: "killed-fmp4 to MPEG-TS",
         entry: "/s/killed-fmp4/index.m3u8",
@@ -151,6 +151,20 @@ const OTHER_SHAPES: [Shape; 8] = [
         stream: "killed-captions",
         entry: "/s/killed-captions/index.m3u8",
         output: "out.srt",
+        args: &["--captions", "cc1"],
+        tracks: 1,
+    },
+    Shape {
+        stream: "killed-captions inside",
+        entry: "/s/killed-captions/index.m3u8",
+        output: "out.mp4",
+        args: &["--captions", "cc1"],
+        tracks: 1,
+    },
+    Shape {
+        stream: "killed-captions inside Matroska",
+        entry: "/s/killed-captions/index.m3u8",
+        output: "out.mkv",
         args: &["--captions", "cc1"],
         tracks: 1,
     },

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aqueduct_core::{Decrypt, Fetch, Mux, Presentation, Resolve, Summary, Track, TrackId};
-use aqueduct_mux::{Account, Hls, Mp4, OutputError, Remaker, SampleWriter, is_untold, part_paths};
+use aqueduct_mux::{Account, Hls, Mp4, OutputError, Remaker, SampleWriter, is_untold, part_paths, reads_captions};
 use thiserror::Error;
 
 use self::fill::Around;
@@ -348,8 +348,10 @@ impl Damage {
         self.report.output().form.as_deref() == Some(Remaker::CONCATENATION)
     }
 
+    /// Whether it is an MP4 whose samples depend on nothing but their segments.
     fn is_mp4(&self) -> bool {
-        self.report.output().form.as_deref() == Some(Mp4::CONTAINER)
+        let output = self.report.output();
+        output.form.as_deref() == Some(Mp4::CONTAINER) && !reads_captions(output.container.as_deref().unwrap_or_default())
     }
 
     /// What makes units of a track again, if anything can.

@@ -105,13 +105,15 @@ pub struct Writer {
 /// The tracks as the head tells them, where it can be written over at the end.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Told {
-    /// The content of the element.
+    /// The content of the element: an entry for each track.
     entries: Vec<u8>,
+    /// The track that each of them is of, by its place among all, and where it ends.
+    ends: Vec<(usize, usize)>,
     /// Where it begins in the file, and how many bytes there are for it.
     at: u64,
     room: usize,
-    /// Whether tracks came later.
-    grown: bool,
+    /// Whether the file has other entries by now.
+    changed: bool,
 }
 
 impl Told {
@@ -128,15 +130,34 @@ impl Told {
     }
 
     /// Adds a track, if there is room.
-    fn add(&mut self, entry: &Entry<'_>) -> bool {
+    fn add(&mut self, number: usize, entry: &Entry<'_>) -> bool {
         let before = self.entries.len();
         entry.write(&mut self.entries);
         let fits = self.element().is_some();
-        if !fits {
+        if fits {
+            self.ends.push((number, self.entries.len()));
+        } else {
             self.entries.truncate(before);
         }
-        self.grown |= fits;
+        self.changed |= fits;
         fits
+    }
+
+    /// Takes back what was told of a track.
+    fn remove(&mut self, number: usize) {
+        let Some(at) = self.ends.iter().position(|(of, _)| *of == number) else {
+            return;
+        };
+        let start = at
+            .checked_sub(1)
+            .and_then(|before| self.ends.get(before))
+            .map_or(0, |(_, end)| *end);
+        let (_, end) = self.ends.remove(at);
+        self.entries.drain(start..end);
+        for (_, later) in self.ends.iter_mut().skip(at) {
+            *later -= end - start;
+        }
+        self.changed = true;
     }
 }
 
@@ -358,6 +379,10 @@ impl Writer {
         let mut append = Vec::new();
         self.open(&mut append)?;
         self.close_cluster(&mut append);
+        let late = self.tracks.iter().filter(|track| !track.told).count();
+        if self.seekable {
+            self.leave_out_silent();
+        }
         let mut tail = Vec::new();
         if !self.cues.entries().is_empty() {
             self.parts.push((id::CUES, self.length));
@@ -369,7 +394,6 @@ impl Writer {
             let end = track.end.map_or(0, |end| end.saturating_sub(self.clock.origin));
             u64::try_from(Clock::units(end, 1)).unwrap_or(0)
         };
-        let late = self.tracks.iter().filter(|track| !track.told).count();
         let statistics = self.tracks.iter().filter(|track| track.told).map(|track| Statistics {
             uid: track.number,
             frames: track.frames,
@@ -386,7 +410,7 @@ impl Writer {
             let patch = |offset, bytes| Patch { offset, bytes };
             patches.push(patch(self.start - 8, head::segment_size(self.length).to_vec()));
             patches.push(patch(self.start, head::seek_head(&self.parts)));
-            if self.told.grown {
+            if self.told.changed {
                 patches.extend(self.told.element().map(|bytes| patch(self.told.at, bytes)));
             }
             patches.extend(self.duration_at.map(|at| patch(at, duration.to_be_bytes().to_vec())));
@@ -398,6 +422,16 @@ impl Writer {
             broken_samples: self.broken_samples,
             late_tracks: self.late_tracks + late as u64,
         })
+    }
+
+    /// Has the head not tell of text that never came.
+    fn leave_out_silent(&mut self) {
+        for (number, track) in self.tracks.iter_mut().enumerate() {
+            if track.told && track.frames == 0 && track.is_text() {
+                self.told.remove(number);
+                track.told = false;
+            }
+        }
     }
 
     /// Writes the head as well as it can be told by now, and lets out what was held back.
@@ -439,9 +473,10 @@ impl Writer {
         self.duration_at = duration.map(|at| info + at as u64);
         head.append(&mut bytes);
         part(id::TRACKS, &head);
-        let mut entries = Vec::new();
+        let (mut entries, mut ends) = (Vec::new(), Vec::new());
         for track in order {
             self.entry(track, &held).write(&mut entries);
+            ends.push((track, entries.len()));
             self.tracks[track].told = true;
         }
         let at = head.len();
@@ -450,9 +485,10 @@ impl Writer {
             void(&mut head, TRACKS_ROOM);
             self.told = Told {
                 entries,
+                ends,
                 at: at as u64,
                 room: head.len() - at,
-                grown: false,
+                changed: false,
             };
         }
         if !self.metadata.chapters.is_empty() {
@@ -527,7 +563,7 @@ impl Writer {
         let mut entry = self.entry(number, &first);
         // One sample does not tell how long the others last.
         entry.default_duration = entry.default_duration.filter(|_| entry.config.kind == TrackKind::Audio);
-        let fits = told.add(&entry);
+        let fits = told.add(number, &entry);
         self.told = told;
         if let Some(track) = self.tracks.get_mut(number) {
             track.told = fits;

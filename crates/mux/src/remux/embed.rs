@@ -1,17 +1,12 @@
 //! A subtitle Rendition as a track of the file.
 
-use std::{collections::VecDeque, mem, time::Duration};
+use std::{collections::VecDeque, time::Duration};
 
 use aqueduct_core::{MuxError, SegmentInfo, Write};
-use aqueduct_media::{
-    TrackConfig,
-    time::MPEG_HZ,
-    timed_text::{Coding, Encoder},
-    webvtt::Cue,
-};
+use aqueduct_media::timed_text::Coding;
 use serde::{Deserialize, Serialize};
 
-use super::{SampleWriter, file::File, lane::Tags};
+use super::{SampleWriter, file::File, lane::Tags, text::Text};
 use crate::subtitles::{Origin, Reader};
 
 /// Segments that wait for the picture to come to their place, and the bytes of them.
@@ -22,17 +17,10 @@ const MAX_HELD_BYTES: usize = 4 << 20;
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Embedded {
     reader: Reader,
-    encoder: Encoder,
-    coding: Coding,
+    text: Text,
     /// How long the Rendition is, where that is known.
     length: Option<Duration>,
-    /// Whether it has brought a sample.
-    begun: bool,
     held: VecDeque<Held>,
-    /// In the file.
-    number: Option<usize>,
-    /// What the clock of the file shows at time 0 of the film, in milliseconds.
-    base: Option<i64>,
 }
 
 /// A segment, or the place of one that is missing.
@@ -57,8 +45,7 @@ impl Held {
 impl Embedded {
     pub(super) fn new(coding: Coding, length: Option<Duration>) -> Self {
         Self {
-            encoder: Encoder::new(coding),
-            coding,
+            text: Text::new(coding),
             length,
             ..Self::default()
         }
@@ -66,16 +53,7 @@ impl Embedded {
 
     /// Adds the track to a file that tells all of its tracks before the first sample.
     pub(super) fn announce<W: SampleWriter>(&mut self, tags: &Tags, file: &mut File<W>) -> Result<(), MuxError> {
-        self.number = file.add_text(&self.config(tags))?;
-        Ok(())
-    }
-
-    fn config(&self, tags: &Tags) -> TrackConfig {
-        let language = tags.language.unwrap_or_default();
-        let config = self
-            .encoder
-            .config(language, tags.name.clone(), self.reader.blocks(), tags.roles.forced);
-        tags.apply(&config)
+        self.text.announce(self.reader.blocks(), tags, file)
     }
 
     pub(super) fn init<W: SampleWriter>(
@@ -128,13 +106,13 @@ impl Embedded {
         self.work(0, origin, tags, file, writes)?;
         let mut cues = Vec::new();
         self.reader.finish(&mut cues);
-        self.write(cues, true, origin, tags, file, writes)?;
+        self.text.anchor(origin);
+        self.text.write(cues, self.reader.blocks(), tags, file, writes)?;
+        self.text.finish(self.reader.blocks(), tags, file, writes)?;
         self.reader.notes(notes);
-        if let Some(number) = self.number {
-            file.text_reached(number, None);
-        }
-        if self.encoder.left_out() > 0 {
-            notes.push(format!("subtitles: {} cues left out: too many at once", self.encoder.left_out()));
+        let left_out = self.text.left_out();
+        if left_out > 0 {
+            notes.push(format!("subtitles: {left_out} cues left out: too many at once"));
         }
         Ok(())
     }
@@ -173,80 +151,23 @@ impl Embedded {
                 }
                 None => self.reader.gap(duration),
             }
-            if self.coding == Coding::Cues {
+            if self.text.coding() == Coding::Cues {
                 self.reader.hand_on(&mut cues);
             }
         }
-        if let Some(number) = self.number.filter(|_| !self.begun) {
-            // What stands in the head of WebVTT is known before the first cue is.
-            file.configure_text(number, &self.config(tags), writes)?;
-        }
-        self.write(cues, false, origin, tags, file, writes)?;
-        let Some(number) = self.number else { return Ok(()) };
+        self.text.anchor(origin);
+        // What stands in the head of WebVTT is known before the first cue is.
+        self.text.configure(self.reader.blocks(), tags, file, writes)?;
+        self.text.write(cues, self.reader.blocks(), tags, file, writes)?;
         let position = self.reader.position();
         if self.length.is_some_and(|length| position >= length) && self.held.is_empty() {
             let mut last = Vec::new();
             self.reader.close(&mut last);
-            self.write(last, false, origin, tags, file, writes)?;
-            file.text_reached(number, None);
-        } else if self.base.is_some() || origin.first().is_some() {
-            // Before that nobody knows where in the file the Rendition stands.
-            let film_ms = self.reader.reached_ms();
-            file.text_reached(number, Some(film_ms.saturating_add(self.base(origin))));
+            self.text.write(last, self.reader.blocks(), tags, file, writes)?;
+            self.text.ends(file);
+        } else {
+            self.text.reached(self.reader.reached_ms(), file);
         }
         Ok(())
-    }
-
-    fn write<W: SampleWriter>(
-        &mut self,
-        cues: Vec<Cue>,
-        last: bool,
-        origin: &Origin,
-        tags: &Tags,
-        file: &mut File<W>,
-        writes: &mut Vec<Write>,
-    ) -> Result<(), MuxError> {
-        let mut samples = Vec::new();
-        for cue in cues {
-            self.encoder.cue(cue, &mut samples);
-        }
-        if last {
-            self.encoder.finish(&mut samples);
-        }
-        if samples.is_empty() {
-            return Ok(());
-        }
-        let number = match self.number {
-            Some(number) => number,
-            None => {
-                let Some(number) = file.add_text(&self.config(tags))? else {
-                    // A file that does without text.
-                    return Ok(());
-                };
-                *self.number.insert(number)
-            }
-        };
-        if !mem::replace(&mut self.begun, true) {
-            file.tracks += 1;
-        }
-        let base = self.base(origin);
-        for sample in &mut samples {
-            sample.dts = sample.dts.saturating_add(base);
-            sample.pts = sample.dts;
-        }
-        file.text(number, &samples, writes)
-    }
-
-    /// The first period of the file keeps the times of its source. Rounded up, so that text never begins the film.
-    fn base(&mut self, origin: &Origin) -> i64 {
-        *self.base.get_or_insert_with(|| {
-            origin.first().map_or(0, |anchor| {
-                let up = anchor
-                    .clock
-                    .saturating_add(i64::from(MPEG_HZ / 1000) - 1)
-                    .div_euclid(i64::from(MPEG_HZ / 1000));
-                up.saturating_sub(anchor.film_ms)
-            })
-        })
     }
 }

@@ -14,6 +14,7 @@ use std::{mem, time::Duration};
 
 use super::{
     Order, SampleWriter,
+    captions::Captions,
     interleave::{Interleaver, Step},
     lane::{OutputTrack, Tags},
     source::Pushed,
@@ -32,6 +33,8 @@ pub(super) struct File<W> {
     pub(super) timeline: Timeline,
     pub(super) tracks: usize,
     interleaver: Interleaver,
+    /// What makes a track of the captions inside the pictures, where that is wanted.
+    pub(super) captions: Option<Box<Captions>>,
     /// Messages of the push at hand, on the clock of its source.
     messages: Vec<Message>,
     /// How many came without anything that tells when they are due.
@@ -61,6 +64,7 @@ impl<W: SampleWriter> File<W> {
             timeline: Timeline::default(),
             tracks: 0,
             interleaver: Interleaver::default(),
+            captions: None,
             messages: Vec::new(),
             timeless: 0,
         }
@@ -149,7 +153,11 @@ impl<W: SampleWriter> File<W> {
                 Event::Config { track, config } => {
                     let (output, known) = self.output(outputs, push.tags, (track, D::CLOCK), &config)?;
                     output.configure(&config);
-                    if let Some(number) = output.number.filter(|_| known) {
+                    let number = output.number;
+                    if let (Some(captions), Some(number)) = (&mut self.captions, number) {
+                        captions.configure(number, &config);
+                    }
+                    if let Some(number) = number.filter(|_| known) {
                         at(&mut steps, number).push(Step::Configure(config));
                     }
                 }
@@ -170,6 +178,10 @@ impl<W: SampleWriter> File<W> {
                     last = Some(added);
                     if !self.messages.is_empty() {
                         self.place_messages(added, presented);
+                    }
+                    if let Some(captions) = &mut self.captions {
+                        let (presented, _) = output.presented(&sample);
+                        captions.sample(number, sample.data.bytes(push.bytes), presented);
                     }
                     let time = to_flicks(sample.dts, output.timescale);
                     at(&mut steps, number).push(Step::Add(sample, time));
@@ -285,6 +297,7 @@ impl<W: SampleWriter> File<W> {
             Step::Configure(_) => None,
         });
         let mut out = Vec::with_capacity(samples.sum());
+        self.write_captions(writes)?;
         for (number, steps) in steps.drain(..).enumerate() {
             for step in steps {
                 match (W::ORDER, step) {
@@ -308,6 +321,22 @@ impl<W: SampleWriter> File<W> {
         self.writer.flush(&mut out)?;
         append(writes, out);
         Ok(())
+    }
+
+    /// Writes the captions that are complete.
+    fn write_captions(&mut self, writes: &mut Vec<Write>) -> Result<(), MuxError> {
+        let Some(mut captions) = self.captions.take() else { return Ok(()) };
+        let written = captions.write(self, writes);
+        self.captions = Some(captions);
+        written
+    }
+
+    /// Writes the captions that are left.
+    pub(super) fn finish_captions(&mut self, writes: &mut Vec<Write>, notes: &mut Vec<String>) -> Result<(), MuxError> {
+        match self.captions.take() {
+            Some(mut captions) => captions.finish(self, writes, notes),
+            None => Ok(()),
+        }
     }
 
     /// Writes all that still waits.

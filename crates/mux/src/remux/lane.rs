@@ -1,8 +1,9 @@
 //! One track of the presentation, and the tracks of the file that it brings.
 
-use aqueduct_core::{TrackId, TrackKind};
+use aqueduct_core::{ClosedCaptions, TrackId, TrackKind};
 use aqueduct_media::{
     Language, Roles, Sample, TrackConfig,
+    cea608::Channel,
     time::{rescale, to_flicks},
     timeline::{Clock, Start},
 };
@@ -50,6 +51,18 @@ impl Tags {
                 hearing_impaired: track.is_for("public.accessibility.describes-music-and-sound"),
                 visual_impaired: track.is_for("public.accessibility.describes-video"),
             },
+        }
+    }
+
+    /// Of the captions inside the pictures. Without a name they are called by their channel.
+    pub(super) fn of_captions(channel: Channel, told: Option<&ClosedCaptions>) -> Self {
+        let language = told.and_then(|told| told.language.clone());
+        let name = told.map(|told| told.name.clone()).filter(|name| !name.is_empty());
+        Self {
+            language: language.as_deref().map(Language::from_bcp47),
+            language_tag: language,
+            name: Some(name.unwrap_or_else(|| channel.name().to_owned())),
+            roles: Roles::default(),
         }
     }
 

@@ -1,11 +1,13 @@
 //! From MPEG-TS, packed audio or fragmented MP4 to one container that is written sample by sample.
 
+mod captions;
 mod drift;
 mod embed;
 mod file;
 mod interleave;
 mod lane;
 mod source;
+mod text;
 mod writer;
 
 use std::{mem, time::Duration};
@@ -14,12 +16,14 @@ use aqueduct_core::{Clear, Item, Mux, MuxError, Presentation, SegmentInfo, Summa
 
 use aqueduct_media::{
     TrackKind as MediaKind,
+    cea608::Channel,
     time::{MPEG_HZ, rescale},
     timed_text::Coding,
 };
 use serde::{Deserialize, Serialize};
 
 use self::{
+    captions::Captions,
     embed::{Embedded, Held},
     file::{File, Push},
     lane::{Lane, Tags},
@@ -40,7 +44,7 @@ pub(crate) use self::{
 ///
 /// Tracks are joined by their time stamps on one continuous [`Timeline`](aqueduct_media::timeline::Timeline), across
 /// discontinuities and changes of codec parameters. What was damaged or repaired is counted and told in the
-/// [`Summary`]. Subtitle Renditions become tracks of text.
+/// [`Summary`]. Subtitle Renditions become tracks of text, and so do captions inside the pictures where that is wanted.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Remux<W> {
     file: File<W>,
@@ -68,6 +72,13 @@ impl<W: SampleWriter> Remux<W> {
     pub(crate) fn with_subtitles(mut self, coding: Coding, origin: Origin) -> Self {
         self.coding = coding;
         self.origin = origin;
+        self
+    }
+
+    /// The same with a channel of the captions inside the pictures as one more track of subtitles.
+    #[must_use]
+    pub(crate) fn with_captions(mut self, channel: Option<Channel>) -> Self {
+        self.file.captions = channel.map(|channel| Box::new(Captions::new(channel, self.coding)));
         self
     }
 
@@ -281,7 +292,15 @@ impl<W: SampleWriter> Mux for Remux<W> {
             lane.tags = Tags::of(track);
         }
         self.file.writer.begin(presentation, seekable)?;
+        if let Some(captions) = &mut self.file.captions {
+            captions.begin(presentation);
+            self.file.writer.expect_text();
+        }
         if W::ORDER == Order::ByTime {
+            if let Some(mut captions) = self.file.captions.take() {
+                captions.announce(&mut self.file)?;
+                self.file.captions = Some(captions);
+            }
             for lane in &mut self.lanes {
                 if let Some(embedded) = &mut lane.embedded {
                     embedded.announce(&lane.tags, &mut self.file)?;
@@ -293,6 +312,9 @@ impl<W: SampleWriter> Mux for Remux<W> {
 
     fn push(&mut self, track: TrackId, item: Item<Clear>, writes: &mut Vec<Write>) -> Result<(), MuxError> {
         let Self { file, lanes, origin, .. } = self;
+        if let Some(captions) = &mut file.captions {
+            captions.anchor(origin);
+        }
         let lane = Lane::of(lanes, track);
         // Of a gap, that of all the segments that it stands for.
         let duration = item.duration();
@@ -351,6 +373,7 @@ impl<W: SampleWriter> Mux for Remux<W> {
                 source.notes(&lane.id.to_string(), &mut summary.notes);
             }
         }
+        file.finish_captions(writes, &mut summary.notes)?;
         file.write_rest(writes)?;
         if file.tracks == 0 {
             return Err(MuxError::Media {

@@ -40,6 +40,9 @@ pub trait SampleWriter: fmt::Debug + Send + Serialize + DeserializeOwned + 'stat
     /// [`WriteAt::Offset`]: aqueduct_core::WriteAt::Offset
     fn begin(&mut self, presentation: &Presentation, seekable: bool) -> Result<(), MuxError>;
 
+    /// Tells that a track of text may come later than all others, and last as long as they do.
+    fn expect_text(&mut self) {}
+
     /// Adds a track, and returns its number, counted from 0, or `None` where the file is to do without it. It may come
     /// at any time.
     ///

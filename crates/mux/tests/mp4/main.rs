@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod captions;
 mod carried;
 mod changes;
 mod codecs;

@@ -37,6 +37,30 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         outcome: Outcome::Cues,
         ..to_ts(name, "/s/captions/index.m3u8")
     };
+    let captions_of = |name, path| Scenario {
+        input: Input::Served(path),
+        ..captions(name, "out.srt")
+    };
+    let captioned = || vec![Reference::all("captions-ts")];
+    let caption_track = |name, path, references| Scenario {
+        args: vec!["--captions", "cc1"],
+        outcome: Outcome::Mp4WithCues(references),
+        probe: vec![
+            "codec_tag_string=tx3g",
+            "TAG:language=und",
+            "TAG:handler_name=CC1",
+            "DISPOSITION:default=0",
+        ],
+        ..to_mp4(name, path, Vec::new())
+    };
+    let no_track = |name, output, args: &[&'static str], says| Scenario {
+        args: args.to_vec(),
+        output,
+        exit: 2,
+        says: vec![says],
+        asked: vec![Asked::exactly("*.ts", 0)],
+        ..fails(name, "/s/captions/index.m3u8")
+    };
     let inside = |name, path, references| Scenario {
         args: vec!["--subs", "all", "--subs-format", "tx3g"],
         outcome: Outcome::Mp4WithCues(references),
@@ -181,6 +205,70 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             ..fails("subtitles/captions-of-digital-television", "/captions.m3u8")
         },
         captions("subtitles/captions-of-the-video-as-webvtt", "out.vtt"),
+        captions_of("subtitles/captions-of-fragmented-mp4", "/s/captions-fmp4/index.m3u8"),
+        captions_of("subtitles/captions-of-hevc", "/s/captions-hevc/index.m3u8"),
+        played(caption_track(
+            "subtitles/captions-inside-the-film",
+            "/s/captions/index.m3u8",
+            captioned(),
+        )),
+        played(caption_track(
+            "subtitles/captions-of-fragmented-mp4-inside-the-film",
+            "/s/captions-fmp4/index.m3u8",
+            vec![Reference::all("captions-fmp4")],
+        )),
+        caption_track(
+            "subtitles/captions-of-hevc-inside-the-film",
+            "/s/captions-hevc/index.m3u8",
+            vec![Reference::all("captions-hevc-fmp4")],
+        ),
+        Scenario {
+            args: vec!["--captions", "lang:en"],
+            files: vec![("/captions.m3u8", CAPTIONS)],
+            probe: vec!["codec_tag_string=tx3g", "TAG:language=eng", "TAG:handler_name=English"],
+            ..caption_track("subtitles/captions-by-language-inside-the-film", "/captions.m3u8", captioned())
+        },
+        played(Scenario {
+            args: vec!["--captions", "cc1", "--subs-format", "wvtt"],
+            probe: vec!["codec_tag_string=wvtt", "TAG:handler_name=CC1"],
+            ..to_mp4(
+                "subtitles/captions-inside-the-film-as-webvtt",
+                "/s/captions/index.m3u8",
+                captioned(),
+            )
+        }),
+        Scenario {
+            args: vec!["--captions", "lang:en"],
+            files: vec![("/captions.m3u8", CAPTIONS)],
+            output: "out.mkv",
+            outcome: Outcome::StreamsWithCues("mkv", captioned()),
+            probe: vec!["codec_name=subrip", "TAG:language=eng", "TAG:title=English"],
+            ..to_ts("subtitles/captions-inside-matroska", "/captions.m3u8")
+        },
+        Scenario {
+            args: vec!["--captions", "cc1"],
+            says: vec!["the pictures have none in CC1, and no others"],
+            ..to_mp4("subtitles/captions-that-are-not-there", "/s/plain-ts/index.m3u8", film())
+        },
+        Scenario {
+            args: vec!["--captions", "cc1"],
+            output: "out.mkv",
+            outcome: Outcome::Streams("mkv", &["v", "a"], film()),
+            says: vec!["the pictures have none in CC1, and no others"],
+            ..to_ts("subtitles/captions-that-are-not-there-leave-no-track", "/s/plain-ts/index.m3u8")
+        },
+        no_track(
+            "subtitles/captions-not-inside-a-transport-stream",
+            "out.ts",
+            &["--captions", "cc1"],
+            "captions stay in the video: name the output .mp4 or .mkv for a track of them",
+        ),
+        no_track(
+            "subtitles/captions-not-beside-the-film",
+            "out.mp4",
+            &["--captions", "cc1", "--subs-format", "srt"],
+            "captions are a track of the film",
+        ),
         alone("subtitles/alone", "/s/subtitles/index.m3u8", &[], "out.vtt"),
         alone(
             "subtitles/alone-as-srt",

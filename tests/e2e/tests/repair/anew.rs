@@ -35,6 +35,8 @@ async fn what_is_damaged_beyond_mending_is_made_anew() {
         ("out.mka", "/s/alternate-audio/index.m3u8", none),
         ("out.srt", "/s/subtitles/index.m3u8", &["--subs", "lang:en"]),
         ("out.vtt", "/s/captions/index.m3u8", &["--captions", "cc1"]),
+        ("out.mp4", "/s/captions/index.m3u8", &["--captions", "cc1"]),
+        ("out.mkv", "/s/captions-fmp4/index.m3u8", &["--captions", "cc3"]),
     ] {
         let name = format!("{path} to {output}");
         let made = Made::new(output, path, args).await;

@@ -163,6 +163,20 @@ fn shapes() -> Vec<Shape> {
             &["out.srt"],
         ),
         stream(
+            "captions inside",
+            "/s/captions/index.m3u8",
+            "*/2.ts",
+            &["-o", "out.mp4", "--captions", "cc1"],
+            &["out.mp4"],
+        ),
+        stream(
+            "captions inside Matroska",
+            "/s/captions-fmp4/index.m3u8",
+            "*/4.m4s",
+            &["-o", "out.mkv", "--captions", "cc3"],
+            &["out.mkv"],
+        ),
+        stream(
             "WebVTT alone",
             "/s/subtitles/index.m3u8",
             "*/2.vtt",
@@ -400,6 +414,13 @@ async fn another_key_or_option_makes_another_output_and_is_refused() {
             &["-o", "out.srt", "--captions", "cc1"],
             &["-o", "out.srt", "--captions", "cc2"],
             "of captions Cc2",
+        ),
+        stream(
+            "whether captions are inside",
+            "/s/captions/index.m3u8",
+            &["--captions", "cc1"],
+            &[],
+            "of captions Cc1",
         ),
         stream("which picture", "/s/variants/index.m3u8", &[], &["--video", "worst"], "160x90"),
         stream(
