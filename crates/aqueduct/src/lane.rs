@@ -11,6 +11,7 @@ use aqueduct_decrypt::KeyStore;
 use aqueduct_fetch::{Elsewhere, Missing, Permits};
 use tokio::task::JoinSet;
 
+use crate::counterparts::Counterparts;
 use crate::pipeline::panicked;
 use crate::resume::Beyond;
 use crate::{Error, Options};
@@ -87,6 +88,11 @@ impl<R: Resolve, F: Fetch, D: Decrypt> Stages<R, F, D> {
     /// The fetcher.
     pub(crate) fn fetcher(&self) -> Arc<F> {
         Arc::clone(&self.fetcher)
+    }
+
+    /// What other pathways have of a track.
+    pub(crate) fn counterparts(&self, track: &Track) -> Counterparts {
+        Counterparts::of(&self.resolver, &self.fetcher, track)
     }
 
     fn resolve(&mut self, track: &Track, named: Sender<Item<Resource>>) {

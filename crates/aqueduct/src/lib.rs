@@ -70,6 +70,7 @@
 //! ```
 
 mod begin;
+mod counterparts;
 mod error;
 mod folder;
 mod json;

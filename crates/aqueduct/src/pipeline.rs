@@ -254,6 +254,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                     let again = resume::Again {
                         fetcher: stages.fetcher(),
                         lender: stages.lender(track),
+                        counterparts: stages.counterparts(track),
                     };
                     let (matched, all) = (Arc::clone(&matched), stop.clone());
                     stages.spawn_through(track, permits, |named, outlet, source| async move {

@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use aqueduct_core::{Fetch, GapCause, Item, Lender, Located, Receiver, Resource, SegmentInfo, Sender, Stop, TrackId};
-use aqueduct_mux::{Entries, Entry, Fate, OutputError};
+use aqueduct_core::{Fetch, GapCause, InitInfo, Item, Lender, Located, Receiver, Resource, SegmentInfo, Sender, Stop, TrackId};
+use aqueduct_mux::{Entries, Entry, OutputError};
 use tokio::sync::Barrier;
 
 use crate::Error;
+use crate::counterparts::{Counterparts, WRITTEN, entry};
 
 /// Segments at the end of what is there by whose addresses a server is seen to count anew.
 const KNOWN: usize = 32;
@@ -28,10 +29,11 @@ pub(crate) struct Job {
     pub(crate) entries: Entries,
 }
 
-/// What it takes to ask again for a segment that an earlier run left out.
+/// What it takes to ask again for a segment that an earlier run left out, or for its counterparts.
 pub(crate) struct Again<F> {
     pub(crate) fetcher: Arc<F>,
     pub(crate) lender: Lender,
+    pub(crate) counterparts: Counterparts,
 }
 
 impl<F: Fetch> Again<F> {
@@ -63,7 +65,8 @@ pub(crate) struct Beyond {
 /// in force, which the decrypter needs again.
 ///
 /// Units are matched by Media Sequence Number, address without query and tokens, byte range, duration and Discontinuity Sequence
-/// Number. Nothing is handed on before every track has matched: two streams are not mixed.
+/// Number, as they are named or as a redundant pathway has them. Nothing is handed on before every track has matched: two streams
+/// are not mixed.
 ///
 /// # Errors
 ///
@@ -79,7 +82,7 @@ pub(crate) async fn run<F: Fetch>(
     stop: Stop,
 ) -> Result<Beyond, Error> {
     let (expected, mut came) = (job.segments, 0);
-    let mut matcher = Matcher::new(job)?;
+    let mut matcher = Matcher::new(job, again.counterparts.clone())?;
     let first = loop {
         let Ok(item) = inlet.recv().await else {
             // A resolver that was stopped, or that failed, says so itself.
@@ -89,7 +92,13 @@ pub(crate) async fn run<F: Fetch>(
             break None;
         };
         came += u64::from(!matches!(item, Item::Init { .. }));
-        match matcher.compare(item)? {
+        let compared = tokio::select! {
+            biased;
+            compared = matcher.compare(item) => compared?,
+            // Another pathway may be slow to answer.
+            () = stop.draining() => break None,
+        };
+        match compared {
             Named::There => {}
             Named::Beyond(item) => break Some(item),
             Named::LeftOut(item) => {
@@ -159,13 +168,15 @@ struct Matcher {
     behind: u64,
     /// The last segments in the output.
     known: VecDeque<Entry>,
-    /// The initialization section in force.
+    /// The initialization section in force, as it is named, and as the output has it.
     init: Option<Item<Resource>>,
+    section: Option<Entry>,
+    counterparts: Counterparts,
     beyond: Beyond,
 }
 
 impl Matcher {
-    fn new(job: Job) -> Result<Self, Error> {
+    fn new(job: Job, counterparts: Counterparts) -> Result<Self, Error> {
         let mut matcher = Self {
             track: job.track,
             entries: job.entries,
@@ -177,6 +188,8 @@ impl Matcher {
             behind: 0,
             known: VecDeque::new(),
             init: None,
+            section: None,
+            counterparts,
             beyond: Beyond::default(),
         };
         matcher.step()?;
@@ -191,10 +204,14 @@ impl Matcher {
                 source,
             })
         })?;
-        if let Some(entry) = self.next.take().filter(|entry| !entry.init) {
-            self.behind = entry.last_msn().saturating_add(1);
-            self.known.truncate(KNOWN - 1);
-            self.known.push_front(entry);
+        match self.next.take() {
+            Some(entry) if entry.init => self.section = Some(entry),
+            Some(entry) => {
+                self.behind = entry.last_msn().saturating_add(1);
+                self.known.truncate(KNOWN - 1);
+                self.known.push_front(entry);
+            }
+            None => {}
         }
         self.next = next;
         Ok(())
@@ -208,24 +225,21 @@ impl Matcher {
         self.step()
     }
 
-    fn compare(&mut self, item: Item<Resource>) -> Result<Named, Error> {
-        let unit = match &item {
-            Item::Init { info, payload } => {
-                self.init = Some(Item::Init {
-                    info: Arc::clone(info),
-                    payload: payload.clone(),
-                });
-                Entry::init(info, WRITTEN)
-            }
-            Item::Segment { info, .. } => Entry::segment(info, WRITTEN),
-            Item::Gap { info, segments, cause } => Entry::gap(info, *segments, cause),
-        };
+    async fn compare(&mut self, item: Item<Resource>) -> Result<Named, Error> {
+        let unit = entry(&item);
+        if unit.init {
+            self.init = Some(item.clone());
+        }
         // What left a live window is in the output all the same, and is not asked for any more.
         while self.moves && self.next.as_ref().is_some_and(|entry| entry.last_msn() < unit.msn) {
             self.step_over()?;
         }
         // So is an initialization section that a playlist of another window names at another segment.
         while self.moves && !unit.init && self.next.as_ref().is_some_and(|entry| entry.init && entry.msn <= unit.msn) {
+            self.step()?;
+        }
+        // And one that another pathway brought, where an earlier run went over to that.
+        while !unit.init && self.next_is_section_in_force(unit.msn).await {
             self.step()?;
         }
         let Some(entry) = &self.next else {
@@ -247,6 +261,10 @@ impl Matcher {
             // That of the first segment in the window, which is not where it changed.
             return Ok(Named::There);
         }
+        if unit.init && !entry.init && self.is_section_in_output(&item, unit.msn).await {
+            // It is this run that goes over to another pathway here.
+            return Ok(Named::There);
+        }
         if unit.init != entry.init {
             return Err(other(self.track, entry.msn, "its initialization section is not where it was"));
         }
@@ -255,7 +273,7 @@ impl Matcher {
         }
         // What had left the window may be in the whole playlist again.
         let within = (entry.msn..=entry.last_msn()).contains(&unit.msn) && entry.segments > 1;
-        if let Some(what) = entry.difference(&unit).filter(|_| !within) {
+        if !within && let Some(what) = self.counterparts.difference(entry, &unit, &item).await {
             return Err(other(self.track, entry.msn, &what));
         }
         if entry.is_lacking() && !self.gaps && matches!(item, Item::Segment { .. }) {
@@ -269,6 +287,22 @@ impl Matcher {
             self.step()?;
         }
         Ok(Named::There)
+    }
+
+    /// Whether the output has a section next that is the same as the one in force where this segment is named.
+    async fn next_is_section_in_force(&self, msn: u64) -> bool {
+        match (&self.next, &self.init) {
+            (Some(entry), Some(init)) if entry.init && entry.msn <= msn => self.counterparts.is_section(entry, init, msn).await,
+            _ => false,
+        }
+    }
+
+    /// Whether the section in force in the output is the same as this one.
+    async fn is_section_in_output(&self, section: &Item<Resource>, msn: u64) -> bool {
+        match &self.section {
+            Some(entry) => self.counterparts.is_section(entry, section, msn).await,
+            None => false,
+        }
     }
 
     /// Takes from several missing segments those that the output has, or names already.
@@ -303,10 +337,10 @@ impl Matcher {
     /// What has to go in front of the first unit that the output lacks: the initialization section in force comes first,
     /// where the muxer looks for it.
     fn ahead_of(&mut self, first: &Item<Resource>) -> Result<Vec<Item<Resource>>, Error> {
-        let mut ahead: Vec<_> = self.init.take().into_iter().collect();
         let (Item::Segment { info, .. } | Item::Gap { info, .. }) = first else {
-            return Ok(ahead);
+            return Ok(self.init.take().into_iter().collect());
         };
+        let mut ahead: Vec<_> = self.init.take().map(|init| in_force_at(init, info.msn)).into_iter().collect();
         let lost = info.msn.saturating_sub(self.behind);
         if !self.moves || lost == 0 {
             return Ok(ahead);
@@ -341,16 +375,23 @@ impl Matcher {
     }
 }
 
-/// A fate to compare with: that of a unit which is there.
-const WRITTEN: Fate = Fate::Written {
-    offset: 0,
-    length: 0,
-    sha256: [0; 32],
-};
-
 /// The same segment with another number.
 fn at(info: &SegmentInfo, msn: u64) -> Arc<SegmentInfo> {
     Arc::new(SegmentInfo { msn, ..info.clone() })
+}
+
+/// The same initialization section in front of another segment.
+fn in_force_at(section: Item<Resource>, msn: u64) -> Item<Resource> {
+    match section {
+        Item::Init { info, payload } => Item::Init {
+            info: Arc::new(InitInfo {
+                first_msn: msn,
+                ..InitInfo::clone(&info)
+            }),
+            payload,
+        },
+        other => other,
+    }
 }
 
 fn other(track: TrackId, msn: u64, what: &str) -> Error {

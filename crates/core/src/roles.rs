@@ -1,6 +1,7 @@
 //! The four roles. A pipeline is generic over them, so any one can be replaced.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,13 @@ pub trait Resolve: Send + Sync + 'static {
         let _ = (track, lost, fetch);
         async { None }
     }
+
+    /// Tells what redundant Variant Streams and other pathways (RFC 8216, 6.2.4; rfc8216bis, 7) have as this unit of the track, so
+    /// that one which came from there is known again. Without an implementation of its own, a resolver knows of none.
+    fn counterparts<F: Fetch>(&self, track: &Track, unit: &Item<Resource>, fetch: &F) -> impl Future<Output = Vec<Counterpart>> + Send {
+        let _ = (track, unit, fetch);
+        async { Vec::new() }
+    }
 }
 
 /// A unit that could not be had where it should be.
@@ -62,6 +70,17 @@ pub struct Place {
     pub resource: Resource,
     /// How it is encrypted there.
     pub encryption: Encryption,
+}
+
+/// What stands for a unit elsewhere: the same by another address.
+#[derive(Clone, Debug)]
+pub struct Counterpart {
+    /// Where it is.
+    pub resource: Resource,
+    /// Its playing time there; of an initialization section zero.
+    pub duration: Duration,
+    /// Its Discontinuity Sequence Number there; of an initialization section 0.
+    pub discontinuity_sequence: u64,
 }
 
 /// From an address to bytes: complete, or not at all.

@@ -7,6 +7,7 @@ use aqueduct_core::{
     ByteRange, Clear, Event, Gap, GapCause, Item, Located, Loss, Mux, MuxError, Presentation, Progress, Receiver, SegmentInfo, Stop,
     Summary, TrackId, Unit, Write, WriteAt,
 };
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::journal::address::address;
@@ -173,6 +174,8 @@ struct Lane {
     position: Duration,
     /// The initialization section in force when an earlier run ended. It comes again, for the decrypter.
     init: Option<(String, Option<ByteRange>)>,
+    /// SHA-256 of the one in force, where another pathway may bring it once more.
+    section: Option<[u8; 32]>,
 }
 
 impl Lane {
@@ -183,16 +186,21 @@ impl Lane {
             inlet,
             position: done.map_or(Duration::ZERO, |done| done.position),
             init: done.and_then(|done| done.init.clone()),
+            section: done.and_then(|done| done.section),
         }
     }
 
-    /// Whether this is the initialization section that is in the output already. Only the first item can be: the same
-    /// section is not sent twice in a row.
+    /// Whether this is the initialization section in force, which is in the output already. The same is not sent twice in a row, but
+    /// for the first item, which is for the decrypter, and for what comes from another pathway: that is told by its bytes.
     fn has_already(&mut self, item: &Item<Clear>) -> bool {
-        match (self.init.take(), item) {
-            (Some((known, range)), Item::Init { info, .. }) => known == address(&info.resource.url) && range == info.resource.range,
-            _ => false,
+        let left = self.init.take();
+        let Item::Init { info, payload } = item else { return false };
+        let is_left = left.is_some_and(|(known, range)| known == address(&info.resource.url) && range == info.resource.range);
+        if !info.resource.redundant {
+            return is_left;
         }
+        let sha256 = Sha256::digest(payload.as_slice()).into();
+        self.section.replace(sha256) == Some(sha256) || is_left
     }
 }
 

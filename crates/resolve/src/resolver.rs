@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aqueduct_core::{
-    Fetch, Input, Item, Kind, Limits, Lost, Place, Presentation, Resolve, ResolveError, Resource, SafeUrl, Sender, Stop, Track,
+    Counterpart, Fetch, Input, Item, Kind, Limits, Lost, Place, Presentation, Resolve, ResolveError, Resource, SafeUrl, Sender, Stop, Track,
 };
 use url::Url;
 
@@ -118,6 +118,13 @@ impl Resolve for PageResolver {
 
     async fn elsewhere<F: Fetch>(&self, track: &Track, lost: &Lost, fetch: &F) -> Option<Place> {
         ways::elsewhere(&self.options, track.plan::<hls::Plan>()?, lost, fetch).await
+    }
+
+    async fn counterparts<F: Fetch>(&self, track: &Track, unit: &Item<Resource>, fetch: &F) -> Vec<Counterpart> {
+        match track.plan::<hls::Plan>() {
+            Some(plan) => ways::counterparts(&self.options, plan, unit, fetch).await,
+            None => Vec::new(),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use aqueduct_core::{Fetch, Item, Kind, Lost, Place, Resource};
+use aqueduct_core::{Counterpart, Fetch, Item, Kind, Lost, Place, Resource};
 use aqueduct_playlist::{MediaPlaylist, Segment};
 use tokio::time::Instant;
 
@@ -22,6 +22,9 @@ const DEAD: Duration = Duration::from_secs(30);
 
 /// Segments that stand for each other are as long as each other, but for rounding.
 const ROUNDING: Duration = Duration::from_millis(500);
+
+/// Ways that are looked at to know a unit again.
+const MOST_COUNTERPARTS: usize = 16;
 
 /// The addresses of the Media Playlists, best first, and what is known of them.
 #[derive(Debug)]
@@ -82,6 +85,11 @@ impl Ways {
     /// The address of a way.
     pub(crate) fn address(&self, way: usize) -> &Resource {
         &self.all[way]
+    }
+
+    /// The playlist that is followed.
+    fn followed(&self) -> Option<Arc<MediaPlaylist>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).playlist.clone()
     }
 
     fn known(&self, way: usize) -> Option<Loaded> {
@@ -199,6 +207,49 @@ impl Ways {
     }
 }
 
+/// What the ways to its track have as a unit, by its Media Sequence Number. A way is believed whose playlist has the same segments as
+/// the one that is followed. Where that cannot be read any more, or does not number the unit, the unit is taken to stand beside it as
+/// it stands beside the playlist that names it now.
+pub(crate) async fn counterparts<F: Fetch>(options: &Options, plan: &Plan, unit: &Item<Resource>, fetch: &F) -> Vec<Counterpart> {
+    let (ways, followed) = (&plan.ways, plan.ways.followed().unwrap_or_else(|| Arc::clone(&plan.first)));
+    let mut counterparts = Vec::new();
+    for way in 0..ways.all.len().min(MOST_COUNTERPARTS) {
+        // What is complete stays as it is.
+        let loaded = match ways.known(way).filter(|known| known.playlist.is_complete()) {
+            Some(known) => Some(known),
+            None => ways.load(options, plan, fetch, way).await,
+        };
+        counterparts.extend(match &loaded {
+            Some(loaded) if !agree(&followed, &loaded.playlist) => None,
+            Some(loaded) if loaded.segment(msn(unit)).is_some() => loaded.counterpart(unit),
+            _ => beside(&ways.all[way], unit),
+        });
+    }
+    counterparts
+}
+
+fn msn(unit: &Item<Resource>) -> u64 {
+    match unit {
+        Item::Init { info, .. } => info.first_msn,
+        Item::Segment { info, .. } | Item::Gap { info, .. } => info.msn,
+    }
+}
+
+/// The unit at the same place relative to this playlist as it is to the one that names it.
+fn beside(playlist: &Resource, unit: &Item<Resource>) -> Option<Counterpart> {
+    let (resource, duration, discontinuity_sequence) = match unit {
+        Item::Init { info, .. } => (&info.resource, Duration::ZERO, 0),
+        Item::Segment { info, .. } | Item::Gap { info, .. } => (&info.resource, info.duration, info.discontinuity_sequence),
+    };
+    let relative = resource.named_by.as_ref()?.url().make_relative(resource.url.url())?;
+    let url = playlist.url.url().join(&relative).ok()?;
+    Some(Counterpart {
+        resource: playlist.names(resource.kind, url).with_range(resource.range),
+        duration,
+        discontinuity_sequence,
+    })
+}
+
 /// Another place of a unit: under a fresh address, where the old one is no longer good, or at the end of another way.
 pub(crate) async fn elsewhere<F: Fetch>(options: &Options, plan: &Plan, lost: &Lost, fetch: &F) -> Option<Place> {
     let ways = &plan.ways;
@@ -241,19 +292,40 @@ impl Loaded {
                     return None;
                 }
                 Some(Place {
-                    resource: self.at.names(Kind::Segment, segment.uri()).with_range(range(segment.byte_range())),
+                    resource: self.media(segment),
                     encryption: encryption(&self.at, segment.keys()),
                 })
             }
             Item::Init { info, .. } => {
-                let section = self.segment(info.first_msn)?.init()?;
+                let segment = self.segment(info.first_msn)?;
                 Some(Place {
-                    resource: self.at.names(Kind::Init, section.uri.url()).with_range(range(section.byte_range)),
-                    encryption: encryption(&self.at, &section.keys),
+                    resource: self.section(segment)?,
+                    encryption: encryption(&self.at, &segment.init()?.keys),
                 })
             }
             Item::Gap { .. } => None,
         }
+    }
+
+    /// What stands for a unit by this playlist.
+    fn counterpart(&self, unit: &Item<Resource>) -> Option<Counterpart> {
+        let segment = self.segment(msn(unit))?;
+        let is_init = matches!(unit, Item::Init { .. });
+        let resource = if is_init { self.section(segment)? } else { self.media(segment) };
+        Some(Counterpart {
+            resource,
+            duration: if is_init { Duration::ZERO } else { segment.duration() },
+            discontinuity_sequence: if is_init { 0 } else { segment.discontinuity_sequence_number() },
+        })
+    }
+
+    fn media(&self, segment: &Segment) -> Resource {
+        self.at.names(Kind::Segment, segment.uri()).with_range(range(segment.byte_range()))
+    }
+
+    fn section(&self, segment: &Segment) -> Option<Resource> {
+        let section = segment.init()?;
+        Some(self.at.names(Kind::Init, section.uri.url()).with_range(range(section.byte_range)))
     }
 
     fn segment(&self, msn: u64) -> Option<&Segment> {
@@ -268,6 +340,14 @@ impl Loaded {
 fn is_same(one: &MediaPlaylist, other: &MediaPlaylist) -> bool {
     let (end, other_end) = (one.next_media_sequence_number(), other.next_media_sequence_number());
     if one.is_complete() && !(other.is_complete() && other_end == end) || other.is_complete() && other_end < end {
+        return false;
+    }
+    agree(one, other)
+}
+
+/// Whether the segments that both number are the same, by their durations and dates, and the ends of both if they have one.
+fn agree(one: &MediaPlaylist, other: &MediaPlaylist) -> bool {
+    if one.is_complete() && other.is_complete() && one.next_media_sequence_number() != other.next_media_sequence_number() {
         return false;
     }
     let first = one.media_sequence.max(other.media_sequence);
@@ -433,6 +513,31 @@ mod tests {
                 tokio::time::advance(Duration::from_secs(after)).await;
             }
             assert_eq!(site.asked("/dead/list"), 1, "the dead are left alone for a while");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_stands_for_a_unit_elsewhere_is_what_a_playlist_says_or_what_stands_beside_one_that_is_dead() {
+        let first = list(2, "k", &["0", "1", "2"]);
+        let cases = [
+            ("what it says", list(2, "k", &["x0", "x1", "x2"]), Some("/b/x1")),
+            ("other segments", list(4, "k", &["x0", "x1", "x2"]), None),
+            ("another end", list(2, "k", &["x0", "x1"]), None),
+            ("no playlist", "<html>".into(), Some("/b/1")),
+        ];
+        for (name, other, expected) in cases {
+            let site = Site::new([("/a/list", first.clone()), ("/b/list", other)]);
+            let plan = plan(&first, &["/b/list", "/dead/list"]);
+            let unit = lost("/a/1", None).item;
+            let expected: Vec<_> = [Some("/a/1"), expected, Some("/dead/1")].into_iter().flatten().map(url).collect();
+            for _ in 0..3 {
+                let found = counterparts(&Options::default(), &plan, &unit, &site).await;
+                let found: Vec<_> = found.iter().map(|counterpart| counterpart.resource.url.url().clone()).collect();
+                assert_eq!(found, expected, "{name}");
+            }
+            let asked = ["/a/list", "/b/list", "/dead/list"].map(|path| site.asked(path));
+            assert_eq!(asked, [1, 1, 1], "{name}: not for each unit");
+            assert_eq!(plan.ways.current.load(Ordering::Relaxed), 0, "{name}: nothing is lost");
         }
     }
 

@@ -13,6 +13,8 @@ mod faults;
 mod folders;
 #[path = "repair/live.rs"]
 mod live;
+#[path = "repair/pathways.rs"]
+mod pathways;
 #[path = "repair/splits.rs"]
 mod splits;
 #[path = "repair/verdict.rs"]

@@ -11,6 +11,8 @@ mod gaps;
 mod live;
 #[path = "resume/names.rs"]
 mod names;
+#[path = "resume/pathways.rs"]
+mod pathways;
 #[path = "resume/plain.rs"]
 mod plain;
 #[path = "resume/shapes.rs"]

@@ -17,6 +17,7 @@ use super::merging::{Merging, tell_apart};
 use super::recall::{Recall, through};
 use super::{Damage, RepairError, Repaired};
 use crate::error::numbers;
+use crate::lane::Stages;
 use crate::{Error, Pipeline, VerifyError, begin};
 
 impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
@@ -76,6 +77,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         }
         let output = begun.map_err(Error::Output)?;
         let has_keys = begin::has_keys(&self.decrypter);
+        let stages = self.stages(OnMissing::Gap);
         let written = if damage.is_mp4() {
             let (muxer, refills) = match refills(presentation, damage).await? {
                 Ok(refills) => refills,
@@ -84,17 +86,17 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                     return Ok(());
                 }
             };
-            let sources = Source::open(damage, &lanes, has_keys, refills.into_iter().map(Some)).await?;
-            self.write_anew(presentation, sources, muxer, output).await
+            let sources = Source::open(damage, &lanes, has_keys, refills.into_iter().map(Some), &stages).await?;
+            self.write_anew(stages, presentation, sources, muxer, output).await
         } else {
-            let sources = Source::open(damage, &lanes, has_keys, [None]).await?;
+            let sources = Source::open(damage, &lanes, has_keys, [None], &stages).await?;
             let mut head = Vec::new();
             File::open(&damage.file)
                 .and_then(|file| file.take(8).read_to_end(&mut head))
                 .map_err(|source| cannot_be_opened(&damage.file, source))?;
             let wanted = damage.report.output().container.as_deref().unwrap_or_default();
             let whole = Whole(Concat::like(wanted, &head));
-            self.write_anew(presentation, sources, whole, output).await
+            self.write_anew(stages, presentation, sources, whole, output).await
         };
         let (finished, came) = match written {
             // What is fetched does not fit: the file stays as it is.
@@ -130,12 +132,12 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
 
     async fn write_anew(
         &self,
+        mut stages: Stages<R, F, D>,
         presentation: &Presentation,
         sources: Vec<Source>,
         muxer: impl Mux,
         output: Output,
     ) -> Result<(Finished, u64), RepairError> {
-        let mut stages = self.stages(OnMissing::Gap);
         let permits = Permits::split(self.common.options.concurrency, sources.len());
         let (mut lanes, mut merging) = (Vec::new(), Vec::new());
         for (source, permits) in sources.into_iter().zip(permits) {
@@ -283,11 +285,12 @@ struct Source {
 }
 
 impl Source {
-    async fn open(
+    async fn open<R: Resolve, F: Fetch, D: Decrypt>(
         damage: &Damage,
         lanes: &[Track],
         has_keys: bool,
         refills: impl IntoIterator<Item = Option<RefillLane>>,
+        stages: &Stages<R, F, D>,
     ) -> Result<Vec<Self>, RepairError> {
         let output = damage.report.output();
         let mut sources = Vec::new();
@@ -295,10 +298,10 @@ impl Source {
             let is_meant = |track: &&Track| refill.as_ref().is_none_or(|refill| refill.track() == Some(track.id));
             let Some(track) = lanes.iter().find(is_meant) else { continue };
             let wanted: BTreeSet<u64> = damage.needs.keys().chain(damage.around.keys()).copied().collect();
-            let recall = damage.recall(track, has_keys, move |number| wanted.contains(&number))?;
+            let recall = damage.recall(track, has_keys, stages.counterparts(track), move |number| wanted.contains(&number))?;
             sources.push(Self {
                 plan: Plan::of(damage, track, refill.is_some()),
-                matcher: Matcher::new(&damage.report, track.id, track.live && recall.is_none()).await?,
+                matcher: Matcher::new(&damage.report, track.id, track.live && recall.is_none(), stages.counterparts(track)).await?,
                 recall,
                 track: track.clone(),
                 file: File::open(&damage.file).map_err(|source| cannot_be_opened(&damage.file, source))?,

@@ -4,6 +4,7 @@ use aqueduct_core::{Item, Receiver, Resource, TrackId, channel};
 use aqueduct_mux::{Entry, Fate, Listing};
 use std::time::Duration;
 
+use crate::counterparts::{self, Counterparts, WRITTEN};
 use crate::{Error, FileReport, ReportError, UnitDocument, VerifyError};
 
 /// Units that are read ahead.
@@ -39,6 +40,9 @@ pub(super) struct Matcher {
     next: Option<(u64, UnitDocument)>,
     /// Segments that were named.
     came: u64,
+    /// The initialization section that was named last.
+    section: Option<Item<Resource>>,
+    counterparts: Counterparts,
 }
 
 /// What an item is.
@@ -52,13 +56,15 @@ pub(super) enum Matched {
 }
 
 impl Matcher {
-    pub(super) async fn new(report: &FileReport, track: TrackId, live: bool) -> Result<Self, Error> {
+    pub(super) async fn new(report: &FileReport, track: TrackId, live: bool, counterparts: Counterparts) -> Result<Self, Error> {
         let mut matcher = Self {
             track,
             live,
             units: units(report, move |_, unit| unit.track == track.number()),
             next: None,
             came: 0,
+            section: None,
+            counterparts,
         };
         matcher.step().await?;
         Ok(matcher)
@@ -74,11 +80,13 @@ impl Matcher {
 
     /// What `item` is. What left a live window before it goes to `expired`.
     pub(super) async fn find(&mut self, item: &Item<Resource>, mut expired: impl FnMut(u64, &UnitDocument)) -> Result<Matched, Error> {
-        let named = match item {
-            Item::Init { info, .. } => Entry::init(info, WRITTEN),
-            Item::Segment { info, .. } => Entry::segment(info, WRITTEN),
-            Item::Gap { info, segments, cause } => Entry::gap(info, *segments, cause),
+        let named = Entry {
+            version: None,
+            ..counterparts::entry(item)
         };
+        if named.init {
+            self.section = Some(item.clone());
+        }
         let segments = match item {
             Item::Init { .. } => 0,
             Item::Segment { .. } => 1,
@@ -90,6 +98,9 @@ impl Matcher {
             && let Some((number, unit)) = self.next.as_ref().filter(|(_, unit)| behind(unit) <= named.msn)
         {
             expired(*number, unit);
+            self.step().await?;
+        }
+        while !named.init && self.next_is_section_in_force(named.msn).await {
             self.step().await?;
         }
         let Some((number, unit)) = &self.next else {
@@ -111,7 +122,7 @@ impl Matcher {
             }
             return Ok(Matched::Within(number));
         }
-        if let Some(what) = entry(unit).difference(&Entry { version: None, ..named }) {
+        if let Some(what) = self.counterparts.difference(&entry(unit), &named, item).await {
             return Err(self.other(unit, &what));
         }
         let Some((number, unit)) = self.next.take() else {
@@ -119,6 +130,16 @@ impl Matcher {
         };
         self.step().await?;
         Ok(Matched::Unit(number, Box::new(unit)))
+    }
+
+    /// Whether what comes next is the initialization section in force once more, from another pathway, and brought nothing.
+    async fn next_is_section_in_force(&self, msn: u64) -> bool {
+        match (&self.next, &self.section) {
+            (Some((_, unit)), Some(section)) if unit.init && unit.msn <= msn && brought_nothing(unit) => {
+                self.counterparts.is_section(&entry(unit), section, msn).await
+            }
+            _ => false,
+        }
     }
 
     /// Nothing more is named: it has to be as many segments as were `expected`, where that is known, and the report at its end as well.
@@ -140,11 +161,9 @@ impl Matcher {
     }
 }
 
-pub(super) const WRITTEN: Fate = Fate::Written {
-    offset: 0,
-    length: 0,
-    sha256: [0; 32],
-};
+fn brought_nothing(unit: &UnitDocument) -> bool {
+    unit.piece.as_ref().is_some_and(|piece| piece.length == 0)
+}
 
 /// The Media Sequence Number behind what a unit stands for.
 pub(super) fn behind(unit: &UnitDocument) -> u64 {

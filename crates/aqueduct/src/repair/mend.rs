@@ -58,9 +58,11 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             if needed > 0 && damage.is_lane(track.id) {
                 let wanted = Wanted::Known(Arc::clone(&damage.needs));
                 let needs = Arc::clone(&damage.needs);
-                let recall = damage.recall(track, has_keys, move |number| needs.contains_key(&number))?;
+                let recall = damage.recall(track, has_keys, stages.counterparts(track), move |number| {
+                    needs.contains_key(&number)
+                })?;
                 let moves = damage.moves(track) && recall.is_none();
-                let matcher = Matcher::new(&damage.report, track.id, moves).await?;
+                let matcher = Matcher::new(&damage.report, track.id, moves, stages.counterparts(track)).await?;
                 let clear = stages.spawn_through(track, permits, |named, outlet, stop| {
                     through(recall, named, stop.clone(), move |named| {
                         choose(matcher, wanted, needed, named, outlet, stop)

@@ -12,9 +12,10 @@ use aqueduct_fetch::{OnMissing, Permits};
 use aqueduct_mux::{Entry, Hls, MendingFolder, Put, file_within, leads_within};
 use sha2::{Digest, Sha256};
 
-use super::matching::{Matched, Matcher, WRITTEN};
+use super::matching::{Matched, Matcher};
 use super::recall::through;
 use super::{Damage, RepairError, Repaired, Tail};
+use crate::counterparts::WRITTEN;
 use crate::error::numbers;
 use crate::resume::Beyond;
 use crate::verify::hex;
@@ -103,8 +104,10 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         let permits = Permits::split(self.common.options.concurrency, own.tracks.len());
         for (track, permits) in own.tracks.iter().zip(permits) {
             let needs = Arc::clone(&damage.needs);
-            let recall = damage.recall(track, has_keys, move |number| fills && needs.contains_key(&number))?;
-            let matcher = Matcher::new(&damage.report, track.id, track.live && recall.is_none()).await?;
+            let recall = damage.recall(track, has_keys, stages.counterparts(track), move |number| {
+                fills && needs.contains_key(&number)
+            })?;
+            let matcher = Matcher::new(&damage.report, track.id, track.live && recall.is_none(), stages.counterparts(track)).await?;
             let (telling, told) = aqueduct_core::channel(1);
             let expected = track.segments.filter(|_| recall.is_none());
             let fetched = stages.spawn_through(track, permits, |items, outlet, stop| {

@@ -17,7 +17,8 @@ use aqueduct_mux::Entry;
 use url::Url;
 
 use super::Damage;
-use super::matching::{Unit, WRITTEN, behind, entry, units};
+use super::matching::{Unit, behind, entry, units};
+use crate::counterparts::{Counterparts, WRITTEN};
 use crate::resume::Beyond;
 use crate::{Error, ListingDocument, UnitDocument, VerifyError, folder};
 
@@ -37,6 +38,7 @@ pub(super) struct Recall {
     tags: HashMap<u64, Arc<[String]>>,
     /// The user holds keys: addresses of others are none.
     has_keys: bool,
+    counterparts: Counterparts,
 }
 
 impl Damage {
@@ -45,6 +47,7 @@ impl Damage {
         &self,
         track: &Track,
         has_keys: bool,
+        counterparts: Counterparts,
         is_wanted: impl Fn(u64) -> bool + Send + Sync + 'static,
     ) -> Result<Option<Recall>, Error> {
         if !self.is_recalled(track) {
@@ -63,6 +66,7 @@ impl Damage {
             is_wanted: Box::new(is_wanted),
             tags,
             has_keys,
+            counterparts,
         }))
     }
 
@@ -252,13 +256,16 @@ impl Naming {
                 None
             }
         };
-        if let Some((info, _)) = &fresh
-            && let Some(what) = named(unit).difference(&Entry {
+        if let Some((info, payload)) = &fresh {
+            let (info, payload) = (Arc::clone(info), payload.clone());
+            let now = Entry {
                 version: None,
-                ..Entry::segment(info, WRITTEN)
-            })
-        {
-            return Err(self.other(unit, &what));
+                ..Entry::segment(&info, WRITTEN)
+            };
+            let counterparts = &self.recall.counterparts;
+            if let Some(what) = counterparts.difference(&named(unit), &now, &Item::Segment { info, payload }).await {
+                return Err(self.other(unit, &what));
+            }
         }
         let mut info = self.info(unit, &listing)?;
         if unit.fate == "tagged" {

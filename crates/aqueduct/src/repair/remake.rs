@@ -145,8 +145,8 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             if damage.lacks.segments.iter().any(|(of, ..)| *of == track.id.number()) {
                 let needs = Arc::clone(&damage.needs);
                 let is_lacking = move |number| needs.get(&number).is_some_and(|(need, _)| *need == Need::Missing);
-                let recall = damage.recall(track, begin::has_keys(&self.decrypter), is_lacking)?;
-                let matcher = Matcher::new(&damage.report, track.id, track.live && recall.is_none()).await?;
+                let recall = damage.recall(track, begin::has_keys(&self.decrypter), stages.counterparts(track), is_lacking)?;
+                let matcher = Matcher::new(&damage.report, track.id, track.live && recall.is_none(), stages.counterparts(track)).await?;
                 asked.push(stages.spawn_through(track, permits, |items, outlet, stop| {
                     through(recall, items, stop.clone(), move |items| {
                         choose(matcher, Wanted::Lacking, usize::MAX, items, outlet, stop)
@@ -207,14 +207,14 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         for (track, permits) in lanes.iter().zip(permits) {
             let recall = match damage.goes_on(track) {
                 true => None,
-                false => damage.recall(track, has_keys, |_| true)?,
+                false => damage.recall(track, has_keys, stages.counterparts(track), |_| true)?,
             };
             let same = Same {
                 // What comes as one stream has units only where the network cuts it.
                 matcher: if is_streamed(track) {
                     None
                 } else {
-                    Some(Matcher::new(&damage.report, track.id, track.live && recall.is_none()).await?)
+                    Some(Matcher::new(&damage.report, track.id, track.live && recall.is_none(), stages.counterparts(track)).await?)
                 },
                 expected: track.segments.filter(|_| recall.is_none()),
                 stop: stop.clone(),
@@ -223,6 +223,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             let again = resume::Again {
                 fetcher: stages.fetcher(),
                 lender: stages.lender(track),
+                counterparts: stages.counterparts(track),
             };
             let (matched, all) = (Arc::clone(&matched), stop.clone());
             let lane = stages.spawn_through(track, permits, |items, outlet, source| {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use aqueduct_core::{ByteRange, Encryption, Gap, GapCause, InitInfo, Resource, SegmentInfo, TrackId, missing_time};
+use aqueduct_core::{ByteRange, Counterpart, Encryption, Gap, GapCause, InitInfo, Resource, SegmentInfo, TrackId, missing_time};
 use serde::{Deserialize, Serialize};
 
 use super::address::{address, is_told_whole, key_address};
@@ -194,6 +194,18 @@ impl Entry {
         }
     }
 
+    /// The same as another pathway has it.
+    #[must_use]
+    pub fn moved(&self, to: &Counterpart) -> Self {
+        Self {
+            address: address(&to.resource.url),
+            range: range(&to.resource),
+            duration: to.duration,
+            discontinuity_sequence: to.discontinuity_sequence,
+            ..self.clone()
+        }
+    }
+
     /// Media Sequence Number of the last segment that it stands for.
     pub fn last_msn(&self) -> u64 {
         self.msn.saturating_add(self.segments.saturating_sub(1))
@@ -211,7 +223,7 @@ impl Entry {
             init: false,
             segments: 1,
             address: address(&resource.url),
-            range: resource.range.map(|ByteRange { offset, length }| (offset, length)),
+            range: range(resource),
             version: resource.version.as_deref().map(str::to_owned),
             duration: Duration::ZERO,
             discontinuity_sequence: 0,
@@ -292,6 +304,10 @@ pub(crate) fn micros(time: SystemTime) -> Option<i64> {
         Ok(since) => i64::try_from(since.as_micros()).ok(),
         Err(before) => i64::try_from(before.duration().as_micros()).ok().map(|micros| -micros),
     }
+}
+
+fn range(resource: &Resource) -> Option<(u64, u64)> {
+    resource.range.map(|ByteRange { offset, length }| (offset, length))
 }
 
 /// Bytes in lower-case hexadecimal.

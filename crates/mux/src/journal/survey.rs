@@ -404,6 +404,8 @@ pub struct LaneDone {
     pub written: Duration,
     /// The initialization section in force.
     pub init: Option<(String, Option<ByteRange>)>,
+    /// SHA-256 of the bytes that it brought.
+    pub section: Option<[u8; 32]>,
     /// Whether its playlist could still grow when the output was begun.
     pub was_live: bool,
 }
@@ -439,6 +441,7 @@ impl Resumed {
                 segments: 0,
                 written: Duration::ZERO,
                 init: None,
+                section: None,
                 was_live: false,
             });
             self.lanes.len() - 1
@@ -447,6 +450,10 @@ impl Resumed {
         if entry.init {
             let range = entry.range.map(|(offset, length)| ByteRange { offset, length });
             lane.init = Some((entry.address.clone(), range));
+            lane.section = match entry.fate {
+                Fate::Written { sha256, .. } => Some(sha256),
+                _ => None,
+            };
             return;
         }
         lane.position = lane.position.saturating_add(entry.playing_time());
