@@ -86,11 +86,20 @@ struct Stamped {
     by: i64,
 }
 
+impl Stamped {
+    /// How far a clock is from the time of its source, in ticks, modulo 2³³.
+    fn distance(&self, clock: i64) -> i64 {
+        unwrap_33(clock.cast_unsigned(), self.stamps.dts.cast_signed())
+            .abs_diff(self.stamps.dts.cast_signed())
+            .cast_signed()
+    }
+}
+
 /// What was found in a segment.
 #[derive(Debug)]
 struct Found {
     stamped: Vec<Stamped>,
-    /// Where packets are in which tables begin.
+    /// Where packets of tables are.
     tables: Vec<usize>,
     /// The last counter of each PID.
     counters: Counters,
@@ -117,14 +126,10 @@ impl Restamper {
         }
         self.place(bytes, &mut found.stamped);
         if self.moves {
-            return self.write(bytes, &found.stamped);
+            return self.versions.renew(bytes, &found.tables) | self.write(bytes, &found);
         }
         self.counters.put_on(&found.counters);
-        for at in found.tables {
-            if let Some(packet) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
-                self.versions.note(packet);
-            }
-        }
+        self.versions.note(bytes, &found.tables);
         false
     }
 
@@ -171,9 +176,7 @@ impl Restamper {
             };
             if is_table {
                 self.roles.take(&parsed, payload);
-                if parsed.unit_start {
-                    found.tables.push(at);
-                }
+                found.tables.push(at);
                 continue;
             }
             let Ok(header) = PesHeader::parse(payload) else { continue };
@@ -293,19 +296,19 @@ impl Restamper {
     }
 
     /// Writes what was found out. Whether any byte is another now.
-    fn write(&mut self, bytes: &mut [u8], found: &[Stamped]) -> bool {
+    fn write(&mut self, bytes: &mut [u8], Found { stamped, tables, .. }: &Found) -> bool {
         let mut changed = false;
-        let mut stamped = found.iter().peekable();
-        // What is added to the times of a PID, from its last PES packet on, and to its counter.
-        let mut added: Vec<(u16, i64)> = Vec::new();
-        for one in found {
-            if added.iter().all(|(pid, _)| *pid != one.pid) && added.len() < MAX_PIDS {
-                added.push((one.pid, one.by));
+        let (first, mut tables) = (stamped.first(), tables.iter().peekable());
+        // The PES packet that a PID is in; in front of its first, that one.
+        let mut within: Vec<(u16, &Stamped)> = Vec::new();
+        for one in stamped {
+            if within.iter().all(|(pid, _)| *pid != one.pid) && within.len() < MAX_PIDS {
+                within.push((one.pid, one));
             }
         }
+        let mut stamped = stamped.iter().peekable();
         let mut counted: Vec<(u16, u8)> = Vec::new();
-        // Without a time of its own, a segment goes on with that of the one before.
-        let mut latest = found.first().map_or(self.by, |first| first.by);
+        let mut latest = first;
         let places: Vec<usize> = packets(bytes).map(|(at, _)| at).collect();
         for at in places {
             let Some(packet) = bytes.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<PACKET>()) else {
@@ -317,23 +320,27 @@ impl Restamper {
                 continue;
             }
             if let Some(one) = stamped.next_if(|one| one.packet == at) {
-                latest = one.by;
-                if let Some((_, by)) = added.iter_mut().find(|(known, _)| *known == pid) {
-                    *by = one.by;
+                latest = Some(one);
+                if let Some((_, of)) = within.iter_mut().find(|(known, _)| *known == pid) {
+                    *of = one;
                 }
                 fields::stamp(packet, one.header - at + 9, one.pts);
                 if one.has_dts {
                     fields::stamp(packet, one.header - at + 14, one.dts);
                 }
             }
-            let by = added.iter().find(|(known, _)| *known == pid).map_or(latest, |(_, by)| *by);
-            fields::clock(packet, by);
-            if packet[1] & 0x40 != 0 {
-                if self.roles.is_table(pid) {
-                    self.versions.renew(packet);
-                } else {
-                    fields::stream_clock(packet, by);
-                }
+            let own = within.iter().find(|(known, _)| *known == pid).map(|(_, of)| *of);
+            // Without a time of its own, a segment goes on with that of the one before.
+            let by = own.or(latest).map_or(self.by, |of| of.by);
+            let clock = fields::base(packet).map_or(by, |clock| {
+                // A clock may start over in front of the first PES packet that counts by it.
+                let near = [own, latest, stamped.peek().copied()].into_iter().flatten();
+                near.min_by_key(|of| of.distance(clock)).map_or(by, |of| of.by)
+            });
+            fields::clock(packet, clock);
+            let is_table = tables.next_if(|table| **table == at).is_some();
+            if packet[1] & 0x40 != 0 && !is_table {
+                fields::stream_clock(packet, by);
             }
             // Without a payload the counter stands still (§2.4.3.3).
             let counter = packet[3] & 0xf;
@@ -530,6 +537,140 @@ mod tests {
         assert!(moved[0].1 > last, "{} behind {last}", moved[0].1);
         let by = moved[0].1 - source[0].1;
         assert!(moved.iter().zip(&source).all(|(moved, source)| moved.1 == source.1 + by));
+    }
+
+    /// A PSI section in as many packets as it takes.
+    fn table(pid: u16, table_id: u8, extension: u16, version: u8, content: &[u8]) -> Vec<u8> {
+        let [extension_high, extension_low] = extension.to_be_bytes();
+        let [length_high, length_low] = u16::try_from(content.len() + 9).unwrap().to_be_bytes();
+        let head = [
+            table_id,
+            0xb0 | length_high,
+            length_low,
+            extension_high,
+            extension_low,
+            0xc1 | version << 1,
+            0,
+            0,
+        ];
+        let mut section = [&[0][..], &head, content].concat();
+        section.extend(psi::crc32(&section[1..]).to_be_bytes());
+        let mut packets = Vec::new();
+        for (number, piece) in (0_u8..).zip(section.chunks(PACKET - 4)) {
+            let [high, low] = pid.to_be_bytes();
+            let mut packet = [0xff; PACKET];
+            packet[..4].copy_from_slice(&[SYNC, high | u8::from(number == 0) << 6, low, 0x10 | number]);
+            packet[4..4 + piece.len()].copy_from_slice(piece);
+            packets.extend(packet);
+        }
+        packets
+    }
+
+    /// A PAT of these programs, each with the PID of its PMT.
+    fn pat(version: u8, programs: &[(u8, u8)]) -> Vec<u8> {
+        let entries = programs.iter().flat_map(|(number, pid)| [0, *number, 0xf0, *pid]);
+        table(0, 0, 1, version, &entries.collect::<Vec<u8>>())
+    }
+
+    /// A PMT that names one stream of H.264 and, to make it long, a descriptor of so many bytes.
+    fn pmt(pid: u16, program: u16, stream: u16, version: u8, stuffing: usize) -> Vec<u8> {
+        let [high, low] = stream.to_be_bytes();
+        let mut descriptors = Vec::new();
+        for _ in 0..stuffing / 202 {
+            // Private (table 2-45).
+            descriptors.extend([0x80, 200]);
+            descriptors.extend([version; 200]);
+        }
+        let [length_high, length_low] = u16::try_from(descriptors.len()).unwrap().to_be_bytes();
+        let head = [0xe0 | high, low, 0xf0 | length_high, length_low];
+        table(
+            pid,
+            2,
+            program,
+            version,
+            &[&head[..], &descriptors, &[0x1b, 0xe0 | high, low, 0xf0, 0]].concat(),
+        )
+    }
+
+    /// A PES packet of nothing but its times, in one transport packet.
+    fn pes(pid: u16, counter: u8, time: i64) -> [u8; PACKET] {
+        let [high, low] = pid.to_be_bytes();
+        let mut packet = [0xff; PACKET];
+        packet[..6].copy_from_slice(&[SYNC, 0x40 | high, low, 0x30 | counter & 0xf, 169, 0]);
+        let header = [0, 0, 1, 0xe0, 0, 0, 0x80, 0x80, 5, 0x21, 0, 1, 0, 1];
+        packet[PACKET - 14..].copy_from_slice(&header);
+        fields::stamp(&mut packet, PACKET - 5, time);
+        packet
+    }
+
+    #[test]
+    fn a_long_table_that_says_something_new_gets_another_version() {
+        let tables = |stuffing| [pat(0, &[(1, 0x50)]), pmt(0x1050, 1, 0x100, 0, stuffing)].concat();
+        let with = |stuffing, from: i64| {
+            let pictures: Vec<u8> = (0..25)
+                .flat_map(|n| pes(0x100, u8::try_from(n).unwrap(), from + i64::from(n) * 3600))
+                .collect();
+            [tables(stuffing), pictures].concat()
+        };
+        let mut restamper = Restamper::default();
+        assert!(!restamper.segment(0, Duration::from_secs(1), &mut with(404, 900_000)));
+        // The same, on another clock; then another one of the same version.
+        for (stuffing, version) in [(404, 0), (606, 1), (606, 1), (404, 0)] {
+            let mut bytes = with(stuffing, 90_000);
+            restamper.segment(1, Duration::from_secs(1), &mut bytes);
+            let (mut sections, mut found) = (psi::Sections::default(), Vec::new());
+            for (_, packet) in packets(&bytes).filter(|(_, packet)| pid(packet) == 0x1050) {
+                let parsed = Packet::parse(packet);
+                let mut stats = Stats::default();
+                sections.push(parsed.payload.unwrap(), parsed.unit_start, &mut stats, |section| {
+                    found.push(section.to_vec());
+                });
+                assert_eq!(stats, Stats::default(), "its CRC is right");
+            }
+            assert_eq!(found.len(), 1);
+            assert!(found[0].len() > 2 * PACKET);
+            assert_eq!(found[0][5] >> 1 & 0x1f, version, "{stuffing}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_leaves_the_pat_and_returns_is_the_one_that_is_taken() {
+        let both = |version| pat(version, &[(1, 0x50), (2, 0x51)]);
+        let (first, second) = (pmt(0x1050, 1, 0x100, 0, 0), pmt(0x1051, 2, 0x200, 0, 0));
+        let mut restamper = Restamper::default();
+        let mut taken = |tables: &[&[u8]]| {
+            restamper.segment(0, Duration::ZERO, &mut tables.concat());
+            [0x100, 0x200].map(|pid| restamper.roles.of(pid).is_some())
+        };
+        assert_eq!(taken(&[&both(0), &first, &second]), [true, false]);
+        // Nobody has come in its place.
+        assert_eq!(taken(&[&pat(1, &[(2, 0x51)])]), [true, false]);
+        assert_eq!(taken(&[&both(2), &first, &second]), [true, false]);
+        // Somebody has, and stays.
+        assert_eq!(taken(&[&pat(3, &[(2, 0x51)]), &second]), [false, true]);
+        assert_eq!(taken(&[&both(4), &first, &second]), [false, true]);
+    }
+
+    #[test]
+    fn a_clock_in_front_of_the_first_picture_that_counts_by_it_moves_as_that_does() {
+        let tables = [pat(0, &[(1, 0x50)]), pmt(0x1050, 1, 0x100, 0, 0)].concat();
+        let picture = |number: u8, time| pes(0x100, number, time);
+        let mut restamper = Restamper::default();
+        // The clock starts over in the middle, a tenth of a second before its first picture.
+        let mut bytes = tables;
+        for number in 0..50_u8 {
+            let time = i64::from(number) * 3600 + if number < 25 { 9_000_000 } else { 90_000 };
+            if number % 5 == 0 {
+                bytes.extend(clock(u64::try_from(time - 9000).unwrap()));
+            }
+            bytes.extend(picture(number, time));
+        }
+        restamper.segment(0, Duration::from_secs(2), &mut bytes);
+        let (stamps, clocks) = times(&bytes);
+        let stamps: Vec<u64> = stamps.into_iter().map(|(_, time)| time).collect();
+        assert!(stamps.windows(2).all(|pair| pair[1] == pair[0] + 3600), "{stamps:?}");
+        assert_eq!(clocks.len(), 10);
+        assert!(clocks.windows(2).all(|pair| pair[1] == pair[0] + 5 * 3600), "{clocks:?}");
     }
 
     proptest! {

@@ -20,6 +20,13 @@ pub(super) fn stamp(packet: &mut [u8; PACKET], at: usize, time: i64) {
     field[4] = byte(time) << 1 | field[4] & 1;
 }
 
+/// The PCR of a packet without its extension, in ticks of 90 kHz.
+pub(super) fn base(packet: &[u8; PACKET]) -> Option<i64> {
+    let has_clock = packet[3] & 0x20 != 0 && packet[4] >= 7 && packet[5] & 0x10 != 0;
+    let [b0, b1, b2, b3, b4] = [packet[6], packet[7], packet[8], packet[9], packet[10]].map(i64::from);
+    has_clock.then_some(b0 << 25 | b1 << 17 | b2 << 9 | b3 << 1 | b4 >> 7)
+}
+
 /// Adds to the PCR of a packet (§2.4.3.5), which goes on without a break then. An OPCR stays: it is the clock of the stream that
 /// this one was made of, and no multiplexer changes it (ibid.).
 pub(super) fn clock(packet: &mut [u8; PACKET], by: i64) {
@@ -28,11 +35,7 @@ pub(super) fn clock(packet: &mut [u8; PACKET], by: i64) {
         return;
     }
     packet[5] &= 0x7f;
-    if packet[5] & 0x10 == 0 || packet[4] < 7 {
-        return;
-    }
-    let [b0, b1, b2, b3, b4] = [packet[6], packet[7], packet[8], packet[9], packet[10]].map(i64::from);
-    let base = b0 << 25 | b1 << 17 | b2 << 9 | b3 << 1 | b4 >> 7;
+    let Some(base) = base(packet) else { return };
     let moved = base.saturating_add(by).rem_euclid(MPEG_WRAP);
     packet[6] = byte(moved >> 25);
     packet[7] = byte(moved >> 17);

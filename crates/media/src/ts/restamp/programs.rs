@@ -66,7 +66,12 @@ impl Roles {
         let (chosen, program, streams) = (&mut self.chosen, &mut self.program, &mut self.streams);
         self.pmts[at].1.push(payload, packet.unit_start, &mut stats, |section| {
             let number = psi::program_number(section);
-            if section == program || number.is_none() || (chosen.is_some() && *chosen != number) {
+            if number.is_none() || (chosen.is_some() && *chosen != number) {
+                return;
+            }
+            if section == program {
+                // One that the PAT left out for a while is the one that is taken, again.
+                *chosen = number;
                 return;
             }
             let Some(found) = psi::streams(section).map(roles) else { return };

@@ -1,7 +1,5 @@
 //! Version numbers of tables (ISO 13818-1 §2.4.4.5, §2.4.4.9): who has read a table passes over it until its version changes.
 
-use std::ops::Range;
-
 use serde::{Deserialize, Serialize};
 
 use super::super::{
@@ -16,8 +14,10 @@ const MAX_SECTIONS: usize = 16;
 /// Bytes of a section in front of its content, and behind it.
 const HEADER: usize = 8;
 const CRC: usize = 4;
+/// The longest section of a PAT or PMT (§2.4.4.3).
+const MAX_SECTION: usize = 1024;
 
-/// Gives tables that say something new another version than the one before them, where a section lies in one packet.
+/// Gives tables that say something new another version than the one before them, where a section lies in one segment.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Versions(Vec<Table>);
 
@@ -42,31 +42,35 @@ struct Key {
 }
 
 impl Versions {
-    /// Takes note of sections that stay as they are.
-    pub(super) fn note(&mut self, packet: &[u8; PACKET]) {
-        each(packet, |pid, section, _| {
-            let told = version(section);
-            self.take(pid, section, |_| told);
-        });
+    /// Takes note of sections that stay as they are, in the packets of a segment that begin at `packets`.
+    pub(super) fn note(&mut self, bytes: &[u8], packets: &[usize]) {
+        for Found { pid, section, .. } in sections(bytes, packets) {
+            let told = version(&section);
+            self.take(pid, &section, |_| told);
+        }
     }
 
-    /// Gives sections the version that is due.
-    pub(super) fn renew(&mut self, packet: &mut [u8; PACKET]) {
-        let mut due = Vec::new();
-        each(packet, |pid, section, place| {
-            let told = version(section);
-            let version = self.take(pid, section, |last| if told == last { (told + 1) & 0x1f } else { told });
-            if version != told {
-                due.push((place, version));
+    /// Gives sections the version that is due. Whether any has another one now.
+    pub(super) fn renew(&mut self, bytes: &mut [u8], packets: &[usize]) -> bool {
+        let mut changed = false;
+        for Found { pid, mut section, places } in sections(bytes, packets) {
+            let told = version(&section);
+            let version = self.take(pid, &section, |last| if told == last { (told + 1) & 0x1f } else { told });
+            if version == told {
+                continue;
             }
-        });
-        for (place, version) in due {
-            let Some(section) = packet.get_mut(place) else { continue };
             section[5] = section[5] & 0xc1 | version << 1;
             let end = section.len() - CRC;
             let crc = psi::crc32(&section[..end]);
             section[end..].copy_from_slice(&crc.to_be_bytes());
+            for (place, byte) in places.into_iter().zip(section) {
+                if let Some(written) = bytes.get_mut(place) {
+                    *written = byte;
+                }
+            }
+            changed = true;
         }
+        changed
     }
 
     /// The version of a section: that of its table, or the `next` one behind the last where it says something new.
@@ -109,25 +113,105 @@ fn version(section: &[u8]) -> u8 {
     section[5] >> 1 & 0x1f
 }
 
-/// Calls `take` for each section in force that lies in a packet as a whole, with its PID and its place.
-fn each(packet: &[u8; PACKET], mut take: impl FnMut(u16, &[u8], Range<usize>)) {
-    let parsed = Packet::parse(packet);
-    let Some(payload) = parsed.payload.filter(|_| parsed.unit_start) else {
-        return;
-    };
-    let mut at = PACKET - payload.len() + 1 + usize::from(payload[0]);
-    while let Some([table_id, high, low]) = packet.get(at..).and_then(<[u8]>::first_chunk) {
-        let place = at..at + 3 + (usize::from(high & 0xf) << 8 | usize::from(*low));
-        let Some(section) = packet.get(place.clone()).filter(|_| *table_id != 0xff) else {
+/// A section in force, and where each of its bytes is in the segment.
+struct Found {
+    pid: u16,
+    section: Vec<u8>,
+    places: Vec<usize>,
+}
+
+/// A section in progress.
+#[derive(Default)]
+struct Collected {
+    pid: u16,
+    counter: u8,
+    section: Vec<u8>,
+    places: Vec<usize>,
+    /// Whether its beginning is there.
+    open: bool,
+}
+
+impl Collected {
+    /// Takes the bytes of a packet from a place on, and hands on the sections that are complete.
+    fn collect(&mut self, bytes: &[u8], from: usize, found: &mut Vec<Found>) {
+        if !self.open {
             return;
-        };
-        at = place.end;
-        // With all that makes a section of a version (§2.4.4.11).
-        let is_versioned = high & 0x80 != 0 && section.len() >= HEADER + CRC && section[5] & 1 == 1;
-        if is_versioned && psi::crc32(section) == 0 {
-            take(parsed.pid, section, place);
+        }
+        self.section.extend_from_slice(bytes);
+        self.places.extend(from..from + bytes.len());
+        while let [table_id, high, low, ..] = *self.section {
+            let length = 3 + (usize::from(high & 0xf) << 8 | usize::from(low));
+            if table_id == 0xff || length > MAX_SECTION {
+                self.open = false;
+                return;
+            }
+            if self.section.len() < length {
+                return;
+            }
+            let section: Vec<u8> = self.section.drain(..length).collect();
+            let places = self.places.drain(..length).collect();
+            // With all that makes a section of a version (§2.4.4.11).
+            let is_versioned = high & 0x80 != 0 && length >= HEADER + CRC && section[5] & 1 == 1;
+            if is_versioned && psi::crc32(&section) == 0 {
+                found.push(Found {
+                    pid: self.pid,
+                    section,
+                    places,
+                });
+            }
         }
     }
+}
+
+/// The sections in the packets of a segment that begin at `packets`, in the order of their ends.
+fn sections(bytes: &[u8], packets: &[usize]) -> Vec<Found> {
+    let (mut found, mut collected) = (Vec::new(), Vec::<Collected>::new());
+    for at in packets {
+        let Some(packet) = bytes.get(*at..).and_then(<[u8]>::first_chunk::<PACKET>) else {
+            continue;
+        };
+        let parsed = Packet::parse(packet);
+        let Some(payload) = parsed.payload.filter(|_| !parsed.scrambled) else {
+            continue;
+        };
+        let counter = packet[3] & 0xf;
+        let known = collected.iter().position(|of| of.pid == parsed.pid);
+        let of = match known {
+            Some(known) => &mut collected[known],
+            None => {
+                collected.push(Collected {
+                    pid: parsed.pid,
+                    counter: counter.wrapping_sub(1),
+                    ..Collected::default()
+                });
+                let last = collected.len() - 1;
+                &mut collected[last]
+            }
+        };
+        // The same packet twice (§2.4.3.3).
+        if known.is_some() && of.counter == counter && !parsed.unit_start {
+            continue;
+        }
+        of.counter = counter;
+        let from = at + PACKET - payload.len();
+        if !parsed.unit_start {
+            of.collect(payload, from, &mut found);
+            continue;
+        }
+        let Some((end, rest)) = payload
+            .split_first()
+            .and_then(|(pointer, rest)| rest.split_at_checked(usize::from(*pointer)))
+        else {
+            of.open = false;
+            continue;
+        };
+        of.collect(end, from + 1, &mut found);
+        of.section.clear();
+        of.places.clear();
+        of.open = true;
+        of.collect(rest, from + 1 + end.len(), &mut found);
+    }
+    found
 }
 
 #[cfg(test)]
@@ -165,9 +249,10 @@ mod tests {
     /// What becomes of the versions of sections, each with its PID.
     fn renewed(versions: &mut Versions, pid: u8, sections: &[Vec<u8>]) -> Vec<u8> {
         let mut packet = packet(pid, sections);
-        versions.renew(&mut packet);
-        let mut found = Vec::new();
-        each(&packet, |_, section, _| found.push(version(section)));
+        let before = packet;
+        let changed = versions.renew(&mut packet, &[0]);
+        assert_eq!(changed, packet != before);
+        let found: Vec<u8> = super::sections(&packet, &[0]).iter().map(|found| version(&found.section)).collect();
         assert_eq!(found.len(), sections.len(), "every CRC is right");
         found
     }
@@ -216,8 +301,8 @@ mod tests {
     #[test]
     fn what_stays_as_it_is_is_taken_note_of() {
         let mut versions = Versions::default();
-        versions.note(&packet(0x50, &[section(2, 1, 5, 0, 0)]));
-        versions.note(&packet(0x50, &[section(2, 1, 6, 0, 0)]));
+        versions.note(&packet(0x50, &[section(2, 1, 5, 0, 0)]), &[0]);
+        versions.note(&packet(0x50, &[section(2, 1, 6, 0, 0)]), &[0]);
         assert_eq!(renewed(&mut versions, 0x50, &[section(2, 1, 6, 0, 1)]), [7]);
     }
 }
