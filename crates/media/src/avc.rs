@@ -326,6 +326,7 @@ impl Avc {
     /// because the box's own constructor leaves it out and decoders then assume 8 bits 4:2:0.
     fn avcc(&self, first: &[u8], sps: &SeqParameterSet) -> Avcc {
         let byte = |at: usize| first.get(at).copied().unwrap_or(0);
+        let referred = self.sps.iter().filter(|(id, _)| self.pps.values().any(|(_, sps)| sps == *id));
         let ext = (!matches!(byte(1), 66 | 77 | 88)).then(|| AvccExt {
             chroma_format: u8::try_from(sps.chroma_info.chroma_format.to_u32()).unwrap_or(1),
             bit_depth_luma: sps.chroma_info.bit_depth_luma_minus8 + 8,
@@ -338,8 +339,8 @@ impl Avc {
             profile_compatibility: byte(2),
             avc_level_indication: byte(3),
             length_size: 4,
-            // The count has 5 bits.
-            sequence_parameter_sets: self.sps.values().take(31).map(|(set, _)| set.to_vec()).collect(),
+            // The count has 5 bits. One that no picture can refer to, as a damaged identifier makes it, changes nothing.
+            sequence_parameter_sets: referred.take(31).map(|(_, (set, _))| set.to_vec()).collect(),
             picture_parameter_sets: self.pps.values().map(|(set, _)| set.to_vec()).collect(),
             ext,
         }

@@ -15,7 +15,8 @@ use std::{mem, time::Duration};
 use super::{
     Order, SampleWriter,
     captions::Captions,
-    interleave::{Interleaver, Step},
+    doubts::Doubts,
+    interleave::{Change, Interleaver, Step},
     lane::{OutputTrack, Tags},
     source::Pushed,
 };
@@ -35,6 +36,7 @@ pub(super) struct File<W> {
     interleaver: Interleaver,
     /// What makes a track of the captions inside the pictures, where that is wanted.
     pub(super) captions: Option<Box<Captions>>,
+    pub(super) doubts: Doubts,
     /// Messages of the push at hand, on the clock of its source.
     messages: Vec<Message>,
     /// How many came without anything that tells when they are due.
@@ -51,6 +53,8 @@ pub(super) struct Push<'a> {
     pub(super) duration: Duration,
     /// Whether every other stream has shown its tracks.
     pub(super) complete: bool,
+    /// Whether what changes with it does so at a discontinuity, with another container or an initialization section.
+    pub(super) announced: bool,
     /// Whether it is the first segment of its stream: the other streams have theirs next.
     pub(super) first: bool,
     /// What the demuxer was given.
@@ -65,6 +69,7 @@ impl<W: SampleWriter> File<W> {
             tracks: 0,
             interleaver: Interleaver::default(),
             captions: None,
+            doubts: Doubts::default(),
             messages: Vec::new(),
             timeless: 0,
         }
@@ -158,7 +163,10 @@ impl<W: SampleWriter> File<W> {
                         captions.configure(number, &config);
                     }
                     if let Some(number) = number.filter(|_| known) {
-                        at(&mut steps, number).push(Step::Configure(config));
+                        at(&mut steps, number).push(Step::Configure(Change {
+                            config,
+                            announced: push.announced,
+                        }));
                     }
                 }
                 Event::Sample { track, sample } => {
@@ -301,9 +309,9 @@ impl<W: SampleWriter> File<W> {
         for (number, steps) in steps.drain(..).enumerate() {
             for step in steps {
                 match (W::ORDER, step) {
-                    (Order::ByTrack, Step::Configure(config)) => self.writer.configure(number, &config, &mut out)?,
-                    (Order::ByTrack, Step::Add(sample, _)) => self.writer.add(number, &sample.as_slice(push.bytes), &mut out)?,
-                    (Order::ByTime, Step::Configure(config)) => self.interleaver.push(number, Step::Configure(config)),
+                    (Order::ByTrack, Step::Configure(change)) => self.configure(number, &change, &mut out)?,
+                    (Order::ByTrack, Step::Add(sample, _)) => self.add(number, &sample.as_slice(push.bytes), &mut out)?,
+                    (Order::ByTime, Step::Configure(change)) => self.interleaver.push(number, Step::Configure(change)),
                     (Order::ByTime, Step::Add(sample, time)) => {
                         let sample = sample.map_data(|data| data.into_bytes(push.bytes));
                         self.interleaver.push(number, Step::Add(sample, time));
@@ -352,9 +360,19 @@ impl<W: SampleWriter> File<W> {
 
     fn step(&mut self, track: usize, step: Step<Bytes>, out: &mut Vec<u8>) -> Result<(), MuxError> {
         match step {
-            Step::Configure(config) => self.writer.configure(track, &config, out),
-            Step::Add(sample, _) => self.writer.add(track, &sample.as_slice(&[]), out),
+            Step::Configure(change) => self.configure(track, &change, out),
+            Step::Add(sample, _) => self.add(track, &sample.as_slice(&[]), out),
         }
+    }
+
+    fn configure(&mut self, track: usize, change: &Change, out: &mut Vec<u8>) -> Result<(), MuxError> {
+        let configured = self.writer.configure(track, &change.config, out);
+        self.doubts.configured(track, change, configured)
+    }
+
+    fn add(&mut self, track: usize, sample: &Sample<&[u8]>, out: &mut Vec<u8>) -> Result<(), MuxError> {
+        self.doubts.confirm(track, sample.sync)?;
+        self.writer.add(track, sample, out)
     }
 }
 

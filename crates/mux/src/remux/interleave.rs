@@ -14,9 +14,17 @@ const MAX_BYTES: usize = 32 << 20;
 /// What is to be done with a track of the file, in order.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Step<D> {
-    Configure(Arc<TrackConfig>),
+    Configure(Change),
     /// With the decode time in flicks.
     Add(Sample<D>, i64),
+}
+
+/// Other codec parameters for what comes next in a track.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Change {
+    pub(super) config: Arc<TrackConfig>,
+    /// A discontinuity, another container or an initialization section goes before it.
+    pub(super) announced: bool,
 }
 
 /// Samples that wait for those of other tracks.

@@ -1,6 +1,7 @@
 //! From MPEG-TS, packed audio or fragmented MP4 to one container that is written sample by sample.
 
 mod captions;
+mod doubts;
 mod drift;
 mod embed;
 mod file;
@@ -121,6 +122,7 @@ impl<W: SampleWriter> Remux<W> {
             period: lane.period.unwrap_or(0),
             duration: Duration::ZERO,
             complete,
+            announced: false,
             first: false,
             bytes: &[],
         };
@@ -143,6 +145,7 @@ impl<W: SampleWriter> Remux<W> {
             period: lane.period.unwrap_or(0),
             duration: Duration::ZERO,
             complete,
+            announced: true,
             first: lane.period.is_none(),
             bytes,
         };
@@ -173,11 +176,13 @@ impl<W: SampleWriter> Remux<W> {
         let first = lane.period.is_none();
         let last = lane.period.replace(period).filter(|last| *last != period);
         let tags = &lane.tags;
+        let turned = lane.outputs.iter().any(|output| output.source.is_none());
         let push = Push {
             tags,
             period,
             duration: info.duration,
             complete,
+            announced: last.is_some() || turned || matches!(lane.source, Some(Source::Fmp4(_))),
             first,
             bytes,
         };
@@ -194,6 +199,7 @@ impl<W: SampleWriter> Remux<W> {
                         Push {
                             period,
                             duration: Duration::ZERO,
+                            announced: false,
                             ..push
                         },
                         mem::take(&mut events),
@@ -387,6 +393,10 @@ impl<W: SampleWriter> Mux for Remux<W> {
         for (count, what) in [
             (repairs.jumps, "unannounced jumps of time stamps closed"),
             (repairs.moved_samples, "samples moved behind their predecessor"),
+            (
+                file.doubts.passed(),
+                "changes of codec parameters that the next random access point did not have: taken for damage and passed over",
+            ),
             (
                 file.timeless,
                 "messages beside the tracks (emsg) came without pictures or sound and are not in the file",
