@@ -1,18 +1,21 @@
 //! One MPEG transport stream.
 
 use aqueduct_core::{MuxError, Presentation, Write};
-use aqueduct_media::{Sample, TrackConfig, ts::Writer};
+use aqueduct_media::{Sample, TrackConfig, emsg::Message, ts::Writer};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::remux::{Order, SampleWriter, media};
 
-/// Writes MPEG-TS (ISO 13818-1): H.264, HEVC, AAC, MPEG audio, AC-3, E-AC-3 and Opus. Any output will do.
+/// Writes MPEG-TS (ISO 13818-1): H.264, HEVC, AAC, MPEG audio, AC-3, E-AC-3 and Opus, with ID3 tags as timed metadata. Any output
+/// will do.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Ts {
     writer: Writer,
     /// The samples of the first batch, which tell how far pictures are decoded after they are due.
     first: Option<Vec<(usize, Sample<Bytes>)>>,
+    /// Messages that had no place.
+    dropped: u64,
 }
 
 impl Default for Ts {
@@ -20,6 +23,7 @@ impl Default for Ts {
         Self {
             writer: Writer::default(),
             first: Some(Vec::new()),
+            dropped: 0,
         }
     }
 }
@@ -45,6 +49,7 @@ impl Ts {
 impl SampleWriter for Ts {
     const CONTAINER: &'static str = "MPEG-TS";
     const ORDER: Order = Order::ByTime;
+    const MESSAGES: bool = true;
 
     fn begin(&mut self, _: &Presentation, _: bool) -> Result<(), MuxError> {
         Ok(())
@@ -52,6 +57,10 @@ impl SampleWriter for Ts {
 
     fn add_track(&mut self, config: &TrackConfig) -> Result<Option<usize>, MuxError> {
         self.writer.add_track(config).map(Some).map_err(|error| unsupported(&error))
+    }
+
+    fn message(&mut self, message: Message) {
+        self.dropped += u64::from(!self.writer.message(message));
     }
 
     fn configure(&mut self, track: usize, config: &TrackConfig, out: &mut Vec<u8>) -> Result<(), MuxError> {
@@ -75,11 +84,19 @@ impl SampleWriter for Ts {
 
     fn finish(&mut self, writes: &mut Vec<Write>, notes: &mut Vec<String>) -> Result<(), MuxError> {
         let mut out = Vec::new();
-        self.flush(&mut out)?;
+        self.write_first(&mut out)?;
+        self.writer.finish(&mut out);
         writes.push(Write::append(out));
-        let broken = self.writer.stats().broken_samples;
-        if broken > 0 {
-            notes.push(format!("file: {broken} samples that are not whole"));
+        for (count, what) in [
+            (self.writer.stats().broken_samples, "samples that are not whole"),
+            (
+                self.dropped,
+                "messages beside the tracks (emsg) are not in the file: they are no ID3 tags, or too many or too large ones",
+            ),
+        ] {
+            if count > 0 {
+                notes.push(format!("file: {count} {what}"));
+            }
         }
         Ok(())
     }

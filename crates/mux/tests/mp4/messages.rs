@@ -253,11 +253,16 @@ fn timed_id3_of_a_transport_stream_is_in_the_fragment_of_its_time() {
 
 /// An `emsg` box (ISO 23009-1 §5.10.3.3.3) of version 0 or 1.
 fn emsg(version: u8, time: u32, text: &[u8]) -> Vec<u8> {
+    emsg_of(b"urn:scte:scte35:2013:bin\x001\0", version, time, text)
+}
+
+/// The same of this scheme and value.
+fn emsg_of(names: &[u8], version: u8, time: u32, text: &[u8]) -> Vec<u8> {
     let mut body = vec![version, 0, 0, 0];
-    let (names, rate) = (b"urn:scte:scte35:2013:bin\x001\0", 1000_u32.to_be_bytes());
+    let rate = 1000_u32.to_be_bytes();
     let end = [&250_u32.to_be_bytes()[..], &77_u32.to_be_bytes()].concat();
     if version == 0 {
-        body.extend([&names[..], &rate, &time.to_be_bytes(), &end].concat());
+        body.extend([names, &rate, &time.to_be_bytes(), &end].concat());
     } else {
         body.extend([&rate[..], &u64::from(time).to_be_bytes(), &end, names].concat());
     }
@@ -321,6 +326,129 @@ fn messages_of_fragmented_mp4_are_carried_over() {
     assert!(file == bytes_of(&alone[0].1));
     let (_, summary) = mux_with_breaks(&alone, Container::Mp4, &[]).unwrap();
     assert_eq!(summary.notes, ["track 0: 3 messages beside the tracks (emsg) are not in the file"]);
+}
+
+/// Of a transport stream, when its tags are due, in seconds behind the first picture or sound, and what they are.
+fn tags_of(path: &str) -> Option<(Vec<f64>, Vec<u8>)> {
+    let arguments = [
+        "-v",
+        "error",
+        "-select_streams",
+        "d:0",
+        "-show_entries",
+        "packet=pts_time",
+        "-of",
+        "csv=p=0",
+        path,
+    ];
+    let begin = beginning(path)?;
+    let found = run("ffprobe", &arguments)?;
+    let found = found.lines().filter_map(|line| line.trim_end_matches(',').parse::<f64>().ok());
+    let arguments = [
+        "-v",
+        "error",
+        "-select_streams",
+        "d:0",
+        "-show_entries",
+        "stream=codec_name,id",
+        "-of",
+        "csv=p=0",
+        path,
+    ];
+    let told = run("ffprobe", &arguments)?;
+    let (codec, pid) = told.lines().next()?.trim_end_matches(',').split_once(',')?;
+    assert_eq!(codec, "timed_id3", "as the tables say");
+    let pid = u16::from_str_radix(pid.trim_start_matches("0x"), 16).unwrap();
+    Some((found.map(|pts| pts - begin).collect(), payload(&std::fs::read(path).unwrap(), pid)))
+}
+
+/// What the PES packets of a stream carry (ISO 13818-1 §2.4.3). ffmpeg takes the first five bytes of each for a header of
+/// metadata access units (§2.12.4), which Apple's timed metadata does not have.
+fn payload(file: &[u8], pid: u16) -> Vec<u8> {
+    let mut found = Vec::new();
+    for packet in file
+        .chunks(188)
+        .filter(|packet| u16::from_be_bytes([packet[1] & 0x1f, packet[2]]) == pid)
+    {
+        let adaptation = if packet[3] & 0x20 == 0 { 0 } else { 1 + usize::from(packet[4]) };
+        let payload = &packet[4 + adaptation..];
+        if packet[1] & 0x40 == 0 {
+            found.extend(payload);
+            continue;
+        }
+        // private_stream_1, aligned, with a PTS.
+        assert_eq!((&payload[..4], payload[6], payload[7]), (&[0, 0, 1, 0xbd][..], 0x84, 0x80));
+        found.extend(&payload[9 + usize::from(payload[8])..]);
+    }
+    found
+}
+
+#[test]
+fn id3_is_timed_metadata_of_a_transport_stream_that_is_made_of_samples() {
+    let id3 = |time: u32, text: &str| emsg_of(b"https://aomedia.org/emsg/ID3\0\0", 1, time, &tag(text));
+    let boxes = [
+        id3(3500, "second"),
+        id3(2900, "first"),
+        emsg(1, 2900, b"no tag"),
+        id3(2900, "first"),
+    ];
+    let at = tempfile::tempdir().unwrap();
+    let Some(pictures) = beginning(&store(&at, "source.mp4", &bytes_of(&folder("video-fmp4")))) else {
+        return;
+    };
+    let (file, summary) = made(&[(TrackKind::Main, with_boxes("video-fmp4", 1, &boxes))], Container::Ts);
+    assert!(
+        matches!(&summary.notes[..], [told] if told.contains("file: 1 messages beside the tracks (emsg) are not in the file")),
+        "{:?}",
+        summary.notes
+    );
+    let path = store(&at, "out.ts", &file);
+    let Some((times, tags)) = tags_of(&path) else { return };
+    let expected = [2.9 - pictures, 3.5 - pictures];
+    assert_eq!(times.len(), expected.len(), "{times:?}");
+    for (found, expected) in times.iter().zip(expected) {
+        assert!((found - expected).abs() < 2e-3, "{expected} became {found}");
+    }
+    assert_eq!(tags, [tag("first"), tag("second")].concat());
+    decode(&path);
+
+    // Of a transport stream whose sound comes from another one, too.
+    let Piece::Segment(bytes) = folder("video-ts").remove(0) else {
+        return;
+    };
+    let source = store(&at, "source.ts", &bytes);
+    let (Some(begin), Some(sound)) = (
+        beginning(&source),
+        times_of_sound(&store(&at, "sound.ts", &bytes_of(&folder("main-audio-ts")[..1]))),
+    ) else {
+        return;
+    };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small numbers")]
+    let ticks = |seconds: f64| ((begin + seconds) * 90_000.0).round() as u64;
+    let long = tag(&"x".repeat(100)).repeat(4);
+    let pieces = vec![Piece::Segment(with_tags(
+        &bytes,
+        &[(ticks(0.0), &tag("first")), (ticks(1.4), &long)],
+    ))];
+    let lanes = [
+        (TrackKind::Main, pieces),
+        (TrackKind::Audio, folder("main-audio-ts").into_iter().take(1).collect()),
+    ];
+    let (file, summary) = mux_with_breaks(&lanes, Container::Ts, &[]).unwrap();
+    assert_eq!(summary.notes, [""; 0]);
+    let path = store(&at, "out.ts", &file);
+    let Some((times, tags)) = tags_of(&path) else { return };
+    let earlier = (begin - sound).max(0.0);
+    for (found, expected) in times.iter().zip([earlier, 1.4 + earlier]) {
+        assert!((found - expected).abs() < 1e-3, "{expected} became {found}");
+    }
+    assert_eq!(tags, [tag("first"), long].concat());
+    decode(&path);
+}
+
+/// When the first sound of a source is presented, in seconds.
+fn times_of_sound(path: &str) -> Option<f64> {
+    times(path, "a:0")?.first().map(|[_, pts]| *pts)
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Writing transport streams.
 
+mod metadata;
 mod packets;
 mod tables;
 
@@ -8,13 +9,15 @@ use serde::{Deserialize, Serialize};
 use super::PAT_PID;
 
 use self::{
+    metadata::Metadata,
     packets::{Adaptation, Packets},
     tables::{Component, pat, pmt},
 };
 use crate::{
     elementary::{Codec, Elementary},
+    emsg::Message,
     error::Error,
-    time::{MPEG_HZ, MPEG_WRAP, rescale},
+    time::{MPEG_HZ, MPEG_WRAP, rescale, to_flicks},
     track::{Language, Sample, TrackConfig, TrackKind},
 };
 
@@ -23,6 +26,8 @@ const PMT_PID: u16 = 0x1000;
 const FIRST_PID: u16 = 0x100;
 /// As many streams as surely fit into a PMT section.
 const MAX_STREAMS: usize = 48;
+/// PID of timed metadata, behind all of them.
+const METADATA_PID: u16 = 0x200;
 /// How long before it is decoded a unit may arrive at most (ISO 13818-1 §2.4.2.6 allows a second), in ticks: what the
 /// clock reference lags behind.
 const DELAY: i64 = 63_000;
@@ -48,6 +53,7 @@ pub struct WriteStats {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Writer {
     streams: Vec<Stream>,
+    metadata: Metadata,
     pat: Packets,
     pmt: Packets,
     /// Of the PMT, modulo 32.
@@ -66,6 +72,7 @@ impl Default for Writer {
     fn default() -> Self {
         Self {
             streams: Vec::new(),
+            metadata: Metadata::new(METADATA_PID),
             pat: Packets::new(PAT_PID),
             pmt: Packets::new(PMT_PID),
             version: 0,
@@ -154,11 +161,13 @@ impl Writer {
         let stream = self.streams.get(track).ok_or(Error::UnknownTrack(track))?;
         let ticks = |time: i64| rescale(time.saturating_add(stream.offset), stream.timescale, MPEG_HZ);
         let (dts, pts) = (ticks(sample.dts) - stream.lead, ticks(sample.pts));
+        let is_video = stream.kind == TrackKind::Video;
         let shift = *self.shift.get_or_insert((EARLIEST - dts).max(0));
+        self.tags(to_flicks(dts, MPEG_HZ), dts.saturating_add(shift), out);
         // A picture cannot be shown before it is decoded.
         let pts = pts.max(dts).saturating_add(shift);
         let dts = dts.saturating_add(shift);
-        if stream.kind == TrackKind::Video {
+        if is_video {
             self.picture(track, sample, dts, pts, out);
         } else {
             self.frame(track, sample, pts, out);
@@ -166,7 +175,33 @@ impl Writer {
         Ok(())
     }
 
-    /// Appends what waits: before a pause, and at the end.
+    /// Takes a message beside the tracks, which is due at its time on the clock of the samples' presentation and is written in
+    /// front of the first sample that is decoded then. Whether it has a place here: ID3 tags have, as long as there is room.
+    pub fn message(&mut self, message: Message) -> bool {
+        self.metadata.take(message)
+    }
+
+    /// Appends all that waits, at the end.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        if let Some(last) = self.last_pcr {
+            self.tags(i64::MAX, last, out);
+        }
+        self.flush(out);
+    }
+
+    /// Appends the tags that are due by `until`, in flicks. What comes next is decoded at `dts`.
+    fn tags(&mut self, until: i64, dts: i64, out: &mut Vec<u8>) {
+        for message in self.metadata.due(until) {
+            self.changed |= !std::mem::replace(&mut self.metadata.is_told, true);
+            let adaptation = self.before(usize::MAX, dts, false, out);
+            let pts = rescale(message.time, message.timescale, MPEG_HZ).saturating_add(self.shift.unwrap_or(0));
+            // private_stream_1.
+            let header = pes_header(0xbd, message.data.len(), pts, None);
+            self.metadata.packets.write(adaptation, &header, &message.data, out);
+        }
+    }
+
+    /// Appends what waits: before a pause.
     pub fn flush(&mut self, out: &mut Vec<u8>) {
         for track in 0..self.streams.len() {
             self.flush_frames(track, out);
@@ -267,8 +302,9 @@ impl Writer {
             language: stream.language,
         });
         let clock = self.streams.get(self.clock()).map_or(0x1fff, |stream| stream.packets.pid());
+        let metadata = self.metadata.is_told.then(|| self.metadata.packets.pid());
         self.pat.section(&pat(PMT_PID), out);
-        self.pmt.section(&pmt(self.version, clock, components), out);
+        self.pmt.section(&pmt(self.version, clock, components, metadata), out);
         self.tables_due = false;
         self.changed = false;
     }

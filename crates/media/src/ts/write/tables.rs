@@ -19,16 +19,34 @@ pub(super) fn pat(pmt_pid: u16) -> Vec<u8> {
     section(0x00, 1, 0, &[program_high, program_low, 0xe0 | high, low])
 }
 
-/// The PMT (§2.4.4.8).
-pub(super) fn pmt(version: u8, pcr_pid: u16, components: impl Iterator<Item = Component>) -> Vec<u8> {
+/// metadata_pointer_descriptor (§2.6.58): `metadata_application_format` and `metadata_format` say that their identifiers do,
+/// which are those of ID3; service 0 is in the program that follows.
+const POINTER: &[u8; 14] = b"\x25\x0f\xff\xffID3 \xffID3 \0";
+/// metadata_descriptor (§2.6.60): the same; there is no configuration of a decoder.
+const METADATA: &[u8; 15] = b"\x26\x0d\xff\xffID3 \xffID3 \0\x0f";
+
+/// The PMT (§2.4.4.8), with the PID of timed metadata.
+pub(super) fn pmt(version: u8, pcr_pid: u16, components: impl Iterator<Item = Component>, metadata: Option<u16>) -> Vec<u8> {
     let [high, low] = pcr_pid.to_be_bytes();
     let mut body = vec![0xe0 | high, low, 0xf0, 0];
+    if metadata.is_some() {
+        let [high, low] = PROGRAM.to_be_bytes();
+        let program = [&POINTER[..], &[0x1f, high, low]].concat();
+        body[3] = u8::try_from(program.len()).unwrap_or(0);
+        body.extend_from_slice(&program);
+    }
     for component in components {
         let [high, low] = component.pid.to_be_bytes();
         let descriptors = descriptors(&component);
         let length = u8::try_from(descriptors.len()).unwrap_or(u8::MAX);
         body.extend_from_slice(&[stream_type(component.codec), 0xe0 | high, low, 0xf0, length]);
         body.extend_from_slice(&descriptors);
+    }
+    if let Some(pid) = metadata {
+        let [high, low] = pid.to_be_bytes();
+        // Metadata in PES packets.
+        body.extend_from_slice(&[0x15, 0xe0 | high, low, 0xf0, 15]);
+        body.extend_from_slice(METADATA);
     }
     section(0x02, PROGRAM, version, &body)
 }
