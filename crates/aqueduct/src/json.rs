@@ -2,6 +2,8 @@
 //!
 //! It is written while the journal is read, and read unit by unit, so that a stream of any length takes no memory.
 
+use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -9,6 +11,7 @@ use aqueduct_core::Summary;
 use aqueduct_mux::{Account, Entry, Fate, Listing};
 use serde::{Deserialize, Serialize};
 
+use crate::parts::Parts;
 use crate::verify::hex;
 use crate::{FileReport, Outcome, Repaired, Report, ReportError, Units};
 
@@ -77,6 +80,9 @@ pub struct OutputDocument<U = Vec<UnitDocument>> {
     /// The names of all files, where there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
+    /// The names of others that are not there, since nothing came of what they would have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<String>,
     /// What it was made of, without query.
     pub input: Option<String>,
     /// What it was made as.
@@ -191,7 +197,7 @@ pub struct UnitDocument {
     /// The bytes that it brought.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub piece: Option<Piece>,
-    /// The file of a folder that has them, as it is named from there.
+    /// The file that has them: of a folder as it is named from there, of an output that was split also of what is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
 }
@@ -316,10 +322,22 @@ pub fn write_failure(error: &str, files: &[&Path], command: &Command, out: &mut 
 /// Those of reading `before`, and as [`write_report`].
 pub fn write_repaired(before: &FileReport, repaired: &Repaired, file: &Path, out: &mut impl Write) -> io::Result<()> {
     let documents = &before.document().outputs;
-    let anew = |number: usize| repaired.account.as_ref().filter(|_| number == before.number());
+    let own = before.split(file);
+    let anew = |number: usize| repaired.account.as_ref().filter(|_| number == before.number() && own.is_none());
+    let part = match (&repaired.account, own) {
+        (Some(account), Some(own)) => Some(Part::of(account, own)?),
+        _ => None,
+    };
     let folder = repaired.anew.as_ref();
     // What stands for a unit of a folder that never came, and has come by now.
     let come = |number: usize, unit: UnitDocument, place: u64| match folder.and_then(|anew| anew.units.get(&place)) {
+        _ if part.is_some() && number == before.number() => {
+            let mut unit = unit;
+            if let Some(part) = &part {
+                part.put_into(&mut unit);
+            }
+            vec![unit]
+        }
         Some(units) if number == before.number() => {
             let listing = |other: &UnitDocument| other.listing.clone().filter(|_| unit.listing.is_some());
             units
@@ -332,7 +350,7 @@ pub fn write_repaired(before: &FileReport, repaired: &Repaired, file: &Path, out
         }
         _ => vec![unit],
     };
-    let mut lost = 0_u64;
+    let (mut lost, mut before_bytes) = (0_u64, 0_u64);
     for number in 0..documents.len() {
         let mut count = |fate: &str| lost += u64::from(matches!(fate, "failed" | "expired" | "cut"));
         match anew(number) {
@@ -343,6 +361,9 @@ pub fn write_repaired(before: &FileReport, repaired: &Repaired, file: &Path, out
             None => {
                 let mut place = 0;
                 before.units_of::<Unreadable>(number, |unit| {
+                    if number == before.number() && unit.file.as_deref() == own {
+                        before_bytes += unit.piece.as_ref().map_or(0, |piece| piece.length);
+                    }
                     come(number, unit, place).iter().for_each(|unit| count(&unit.fate));
                     place += 1;
                     Ok(true)
@@ -373,8 +394,8 @@ pub fn write_repaired(before: &FileReport, repaired: &Repaired, file: &Path, out
         outcome: outcome.to_owned(),
         exit_code,
         program: match &repaired.summary {
-            Some(_) => PROGRAM.to_owned(),
-            None => before.document().program.clone(),
+            Some(_) if part.is_none() => PROGRAM.to_owned(),
+            _ => before.document().program.clone(),
         },
         outputs: Vec::new(),
         ..before.document().clone()
@@ -396,6 +417,10 @@ pub fn write_repaired(before: &FileReport, repaired: &Repaired, file: &Path, out
             document.bytes = document.bytes.saturating_sub(sum(&document.rests));
             document.rests.clone_from(&anew.rests);
         }
+        if let Some(part) = part.as_ref().filter(|_| number == before.number()) {
+            part.end.set(0);
+            part.replace(&mut document, before_bytes);
+        }
         open_list(&document, "units", out)?;
         let (mut place, mut count) = (0, 0);
         before.units_of::<Unreadable>(number, |unit| {
@@ -410,6 +435,86 @@ pub fn write_repaired(before: &FileReport, repaired: &Repaired, file: &Path, out
         out.write_all(b"\n]}")?;
     }
     out.write_all(b"\n]}\n")
+}
+
+/// A file of a split that was made anew by itself.
+struct Part<'a> {
+    own: &'a str,
+    /// What its units brought, by track, kind and Media Sequence Number.
+    pieces: BTreeMap<(u32, bool, u64), Come>,
+    tail: Option<Piece>,
+    bytes: u64,
+    /// Where the last of its units that were told ends.
+    end: Cell<u64>,
+}
+
+/// Offset, length and SHA-256 of what a unit brought, and what it lacks.
+type Come = (u64, u64, [u8; 32], Option<String>);
+
+impl<'a> Part<'a> {
+    fn of(account: &Account, own: &'a str) -> io::Result<Self> {
+        let mut pieces = BTreeMap::new();
+        account.entries(|entry| {
+            if let Fate::Written { offset, length, sha256 } = entry.fate {
+                pieces.insert((entry.track, entry.init, entry.msn), (offset, length, sha256, entry.cut.clone()));
+            }
+            Ok(())
+        })?;
+        let tail = account.tail()?.map(|(offset, length, sha256)| Piece { offset, length, sha256 });
+        Ok(Self {
+            own,
+            pieces,
+            tail,
+            bytes: account.length(),
+            end: Cell::new(0),
+        })
+    }
+
+    fn put_into(&self, unit: &mut UnitDocument) {
+        let is_own = unit.file.as_deref() == Some(self.own);
+        let Some((offset, length, sha256, cut)) = self.pieces.get(&(unit.track, unit.init, unit.msn)) else {
+            // What waited for the next file.
+            if let Some(piece) = unit.piece.as_mut().filter(|piece| is_own && piece.length == 0) {
+                piece.offset = self.end.get();
+            }
+            return;
+        };
+        // What is held back has its place where the one before it has.
+        if !is_own && *length == 0 && unit.piece.is_some() {
+            return;
+        }
+        self.end.set(offset.saturating_add(*length));
+        unit.fate = if cut.is_some() { "cut" } else { "written" }.into();
+        unit.why.clone_from(cut);
+        unit.file = Some(self.own.into());
+        unit.piece = Some(Piece {
+            offset: *offset,
+            length: *length,
+            sha256: hex(sha256),
+        });
+    }
+
+    /// Tells of it as one of the files of an output, in which it had so many bytes, beside what no unit brought.
+    fn replace<U>(&self, document: &mut OutputDocument<U>, before: u64) {
+        let rests = document.rests.iter().filter(|rest| rest.file == self.own).map(|rest| rest.length);
+        let before = before.saturating_add(rests.sum());
+        document.bytes = document.bytes.saturating_sub(before).saturating_add(self.bytes);
+        document.rests.retain(|rest| rest.file != self.own);
+        if let Some(tail) = self.tail.clone().filter(|tail| tail.length > 0) {
+            document.rests.push(RestDocument {
+                file: self.own.into(),
+                offset: tail.offset,
+                length: tail.length,
+                sha256: tail.sha256,
+            });
+        }
+        if document.lost.iter().any(|file| file == self.own) {
+            document.lost.retain(|file| file != self.own);
+            document.files.push(self.own.into());
+        }
+        document.files.sort_by_key(|file| (file.len(), file.clone()));
+        document.rests.sort_by_key(|rest| (rest.file.len(), rest.file.clone(), rest.offset));
+    }
 }
 
 /// A failure to read one report or to write another.
@@ -480,9 +585,19 @@ fn output(
         sha256,
     });
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let files: Vec<String> = account.files().iter().filter_map(|file| name(file)).collect();
+    let (mut parts, mut lost) = (Parts::default(), Vec::new());
+    if !files.is_empty() {
+        account.entries(|entry| {
+            parts.see(&UnitDocument::from(entry));
+            Ok(())
+        })?;
+        lost = parts.conclude(&files);
+    }
     let head = OutputDocument {
         file: file.and_then(name),
-        files: account.files().iter().filter_map(|file| name(file)).collect(),
+        files,
+        lost,
         input: job.as_ref().and_then(|job| job.input.clone()),
         container: job.as_ref().map(|job| job.container.clone()),
         form: summary.map(|summary| summary.container.clone()),
@@ -503,6 +618,9 @@ fn output(
         separate(number, out)?;
         number += 1;
         let mut unit = UnitDocument::from(entry);
+        if !head.files.is_empty() {
+            unit.file = parts.of(&unit).or(unit.file);
+        }
         // What a complete playlist says, it says still.
         if !live.contains(&unit.track) {
             unit.listing = None;

@@ -75,6 +75,7 @@ mod error;
 mod folder;
 mod json;
 mod lane;
+mod parts;
 mod pipeline;
 mod reading;
 mod repair;

@@ -104,8 +104,15 @@ impl FileReport {
     /// The name of `file` among those of an output that was split, if it was.
     pub(crate) fn split(&self, file: &Path) -> Option<&str> {
         let name = file.file_name()?.to_string_lossy();
-        let files = self.output().files.iter();
+        let output = self.output();
+        let files = output.files.iter().chain(&output.lost);
         files.map(String::as_str).find(|known| *known == name).filter(|_| !file.is_dir())
+    }
+
+    /// Whether `file` is one of a split that is not there, since nothing came of what it would have.
+    pub(crate) fn is_lost(&self, file: &Path) -> bool {
+        let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
+        name.is_some_and(|name| self.output().lost.contains(&name))
     }
 
     /// Reads what `report` says of `file`. A file that was renamed since is still that of a report with one output.
@@ -128,7 +135,9 @@ impl FileReport {
         let document = document?;
         let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let outputs = &document.outputs;
-        let is_meant = |output: &OutputDocument<Units>| output.file.as_ref() == Some(&name) || output.files.contains(&name);
+        let is_meant = |output: &OutputDocument<Units>| {
+            output.file.as_ref() == Some(&name) || output.files.contains(&name) || output.lost.contains(&name)
+        };
         // Of several files one that was renamed may be any.
         let is_alone = outputs.len() == 1 && (outputs[0].files.is_empty() || file.is_dir());
         let number = outputs.iter().position(is_meant).or(is_alone.then_some(0));

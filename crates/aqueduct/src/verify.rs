@@ -115,11 +115,15 @@ pub fn verify(file: &Path, report: Option<&FileReport>) -> Result<Findings, Veri
         return folder::verify(file, report);
     }
     let failed = |source| VerifyError::Io { path: file.into(), source };
-    let mut opened = File::open(file).map_err(failed)?;
+    let mut opened = match File::open(file) {
+        // It was never there.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && report.is_some_and(|report| report.is_lost(file)) => None,
+        opened => Some(opened.map_err(failed)?),
+    };
     let mut findings = Findings::default();
     let mut joints = None;
     if let Some(report) = report {
-        let judged = judge(&opened, file, report, |_, unit, judgement| {
+        let mut see = |_, unit: UnitDocument, judgement| {
             match (judgement, &unit.piece) {
                 (Judgement::Damaged, _) => findings.damaged.add(unit),
                 (Judgement::Missing, _) if unit.fate != "tagged" => findings.missing.add(unit),
@@ -127,7 +131,14 @@ pub fn verify(file: &Path, report: Option<&FileReport>) -> Result<Findings, Veri
                 _ => {}
             }
             Ok(())
-        })?;
+        };
+        let judged = match &mut opened {
+            Some(opened) => {
+                let length = opened.metadata().map_err(failed)?.len();
+                judge(opened, length, file, report, &mut see)?
+            }
+            None => judge(&mut io::empty(), 0, file, report, &mut see)?,
+        };
         findings.proved = Some(judged.proved);
         findings.broken_off = !matches!(report.document().outcome.as_str(), "whole" | "gaps");
         findings.problems = judged.problems;
@@ -135,8 +146,10 @@ pub fn verify(file: &Path, report: Option<&FileReport>) -> Result<Findings, Veri
         starts.sort_unstable();
         joints = Some(starts);
     }
-    let mut reader = BufReader::with_capacity(1 << 20, &mut opened);
-    findings.container = check(&mut reader, joints.as_deref()).map_err(failed)?;
+    if let Some(opened) = &mut opened {
+        let mut reader = BufReader::with_capacity(1 << 20, opened);
+        findings.container = check(&mut reader, joints.as_deref()).map_err(failed)?;
+    }
     Ok(findings)
 }
 
@@ -167,15 +180,15 @@ pub(crate) struct Judged {
 }
 
 /// Hands each unit of the report to `each`, with its number and what its bytes show. Of an output that was split, those of the file,
-/// and what is missing behind them.
+/// and what is missing behind them. The file has this `length`.
 pub(crate) fn judge(
-    mut file: &File,
+    file: &mut (impl Read + Seek),
+    length: u64,
     path: &Path,
     report: &FileReport,
     mut each: impl FnMut(u64, UnitDocument, Judgement) -> Result<(), VerifyError>,
 ) -> Result<Judged, VerifyError> {
     let failed = |source| VerifyError::Io { path: path.into(), source };
-    let length = file.metadata().map_err(failed)?.len();
     let output = report.output();
     let mut judged = Judged::default();
     let own = report.split(path);
@@ -198,8 +211,9 @@ pub(crate) fn judge(
             at.clone_from(&unit.file);
             period = Some(of);
         }
-        // What never came is of the file that has the rest of its period.
-        let lacking = periods.get(&of).filter(|_| unit.piece.is_none() && period != Some(of));
+        // What never came is of the file that has the rest of its period, unless the report says of which.
+        let told = unit.file.as_ref().filter(|_| unit.piece.is_none());
+        let lacking = told.or_else(|| periods.get(&of).filter(|_| unit.piece.is_none() && period != Some(of)));
         if own.is_some() && own != lacking.or(at.as_ref()).map(String::as_str) {
             number += 1;
             return Ok(true);
@@ -210,7 +224,7 @@ pub(crate) fn judge(
                 follows(piece.offset, end, &mut judged);
                 end = piece.offset.saturating_add(piece.length);
                 judged.starts.push(piece.offset);
-                if is_there(&mut file, length, piece).map_err(failed)? {
+                if is_there(file, length, piece).map_err(failed)? {
                     judged.proved += 1;
                     Judgement::Proved
                 } else {
@@ -228,7 +242,7 @@ pub(crate) fn judge(
     for tail in output.tail.iter().cloned().chain(rests) {
         follows(tail.offset, end, &mut judged);
         end = tail.offset.saturating_add(tail.length);
-        if !is_there(&mut file, length, &tail).map_err(failed)? {
+        if !is_there(file, length, &tail).map_err(failed)? {
             judged.tail = false;
             judged.problems.add("what stands behind the last segment was changed".into());
         }

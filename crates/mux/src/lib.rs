@@ -55,6 +55,7 @@ mod refill;
 mod remake;
 mod remux;
 mod split;
+mod split_file;
 mod subtitles;
 mod ts;
 mod whole;
@@ -83,6 +84,7 @@ pub use refill::{RefillLane, RefillMuxer};
 pub use remake::Remaker;
 pub use remux::{Order, Remux, SampleWriter};
 pub use split::Split;
+pub use split_file::SplitFile;
 pub use subtitles::{Origin, SubtitleFormat, Subtitles};
 pub use ts::Ts;
 

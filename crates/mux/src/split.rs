@@ -20,14 +20,14 @@ const MAX_WAITING: usize = 8;
 const MAX_BYTES: usize = 64 << 20;
 
 /// How its identity ends, behind that of the muxer of its files.
-const BY_CHANGES: &str = " by changes";
-const BY_DISCONTINUITY: &str = " by discontinuity";
+pub(crate) const BY_CHANGES: &str = " by changes";
+pub(crate) const BY_DISCONTINUITY: &str = " by discontinuity";
 
 /// Begins another file at each discontinuity (RFC 8216, 4.3.2.3), with a muxer of its own. The files are named `001`,
 /// `002` and so on ([`WriteAt::File`]).
 ///
 /// Every track of a file is of the same Discontinuity Sequence Number: a track that comes to the next one first waits for
-/// the others. A period that brings no segment gets no file.
+/// the others. A period that brings no segment gets no file, and keeps the number of one if it has segments that were on offer.
 ///
 /// One [at changes](Self::at_changes) begins another file as well with the segment in which a track turns to another
 /// container or other codec parameters, which should have been a discontinuity (RFC 8216, 4.3.2.3). The other tracks follow
@@ -44,11 +44,15 @@ pub struct Split {
     /// Whether changes that no discontinuity announces count, and those that some track may still have to follow.
     at_changes: bool,
     changes: Vec<Part>,
-    /// Files so far, and muxers.
+    /// Numbers of files so far, those of which nothing came, and muxers.
     files: u32,
+    lost: u32,
     muxers: u32,
     /// Whether the file at hand has a segment.
     begun: bool,
+    /// Whether it lacks one that was on offer, or has anything else that its muxer knows of.
+    lacks: bool,
+    is_fresh: bool,
     /// What the segment lacks that was pushed last.
     loss: Option<Loss>,
     summary: Summary,
@@ -92,8 +96,11 @@ impl Split {
             at_changes: false,
             changes: Vec::new(),
             files: 0,
+            lost: 0,
             muxers: 0,
             begun: false,
+            lacks: false,
+            is_fresh: true,
             loss: None,
             summary: Summary::default(),
         }
@@ -157,6 +164,8 @@ impl Split {
                 self.muxer.push(track, init, writes)?;
             }
         }
+        self.lacks |= matches!(&item, Item::Gap { cause, .. } if cause.was_on_offer());
+        self.is_fresh = false;
         self.muxer.push(track, item, writes)?;
         self.muxer.take_loss();
         Ok(())
@@ -234,8 +243,16 @@ impl Split {
     }
 
     fn complete(&mut self, writes: &mut Vec<Write>) -> Result<(), MuxError> {
+        let lacks = mem::take(&mut self.lacks);
         if !mem::take(&mut self.begun) {
-            return Ok(());
+            // What never came keeps its number: files are called the same whatever is missing.
+            self.files += u32::from(lacks);
+            self.lost += u32::from(lacks);
+            return if mem::replace(&mut self.is_fresh, true) {
+                Ok(())
+            } else {
+                self.next_muxer()
+            };
         }
         let summary = self.muxer.finish(writes)?;
         self.summary.container = summary.container;
@@ -248,6 +265,7 @@ impl Split {
 
     fn next_muxer(&mut self) -> Result<(), MuxError> {
         self.muxers += 1;
+        self.is_fresh = true;
         self.muxer = self.muxer.another();
         self.muxer.begin(&self.presentation, self.seekable)
     }
@@ -316,12 +334,17 @@ impl Mux for Split {
         let lanes: Vec<_> = self.lanes.iter().map(Lane::save).collect();
         // All files tell the title that the first was begun with.
         let told = (&self.summary.container, &self.summary.notes, &self.presentation.title);
-        let place = (self.files, self.muxers, self.begun, self.part, &self.changes);
+        let place = (
+            (self.files, self.lost, self.muxers),
+            (self.begun, self.lacks, self.is_fresh),
+            self.part,
+            &self.changes,
+        );
         checkpoint::save(&(place, told, lanes, muxer), state)
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), MuxError> {
-        let ((files, muxers, begun, part, changes), (container, notes, title), lanes, muxer) =
+        let (((files, lost, muxers), (begun, lacks, is_fresh), part, changes), (container, notes, title), lanes, muxer) =
             checkpoint::read::<(Place, _, Vec<SavedLane<Changes, Vec<u8>>>, Vec<u8>)>(state)?;
         self.presentation.title = title;
         if self.muxers != muxers {
@@ -329,6 +352,7 @@ impl Mux for Split {
             self.muxers = muxers;
         }
         self.muxer.restore(&muxer)?;
+        (self.lost, self.lacks, self.is_fresh) = (lost, lacks, is_fresh);
         (self.files, self.begun, self.part, self.changes) = (files, begun, part, changes);
         (self.summary.container, self.summary.notes) = (container, notes);
         self.lanes = lanes.into_iter().map(Lane::restore).collect::<Result<_, _>>()?;
@@ -346,7 +370,7 @@ impl Mux for Split {
         } else {
             "discontinuity"
         };
-        summary.notes.push(format!("{} files, one for each {each}", self.files));
+        summary.notes.push(format!("{} files, one for each {each}", self.files - self.lost));
         Ok(summary)
     }
 }
@@ -368,8 +392,9 @@ impl Split {
     }
 }
 
-/// The number of files and of muxers, whether the file at hand has a segment, what it holds, and the changes that are known.
-type Place = (u32, u32, bool, Option<Part>, Vec<Part>);
+/// How many numbers of files there are, of which nothing came, and of muxers; whether the file at hand has a segment, lacks one, and has
+/// nothing at all; what it holds, and the changes that are known.
+type Place = ((u32, u32, u32), (bool, bool, bool), Option<Part>, Vec<Part>);
 /// The track, its initialization section, whether the file at hand has it, what changes are measured by, and how far it is.
 type SavedLane<C, B> = (u32, Option<SavedInit<B>>, bool, C, Option<Part>, Duration);
 /// The number of its first segment, where it was, and its bytes.

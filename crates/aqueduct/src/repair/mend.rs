@@ -30,6 +30,16 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         if damage.is_sound() {
             return Ok(());
         }
+        if damage.is_gone {
+            repaired.whole.add("there is no file".into());
+            return Ok(());
+        }
+        if damage.is_split && output.tracks.len() > 1 {
+            // What a track is ahead of the others waits for their next file.
+            let what = format!("damaged segments: {}: tracks were put together from file to file", damage.damaged);
+            repaired.whole.add(what);
+            return Ok(());
+        }
         let has_keys = begin::has_keys(&self.decrypter);
         let streamed = |track: &Track| track.kind == TrackKind::File && (track.segments.is_none() || has_keys);
         let mut remakers = HashMap::new();
@@ -168,14 +178,14 @@ pub(super) enum Wanted {
     /// Units that the file has, or had.
     Known(Arc<Needs>),
     /// Segments that it lacks.
-    Lacking,
+    Lacking(Arc<Needs>),
 }
 
 impl Wanted {
     fn has(&self, number: u64) -> bool {
         match self {
             Self::Known(needs) => needs.get(&number).is_some_and(|(need, _)| *need != Need::Missing),
-            Self::Lacking => false,
+            Self::Lacking(_) => false,
         }
     }
 
@@ -183,8 +193,10 @@ impl Wanted {
         match (self, matched) {
             (Self::Known(_), Matched::Unit(number, _)) => self.has(*number),
             (Self::Known(_), Matched::Within(_) | Matched::New) => false,
-            (Self::Lacking, Matched::Unit(_, unit)) => unit.piece.is_none() && matches!(item, Item::Segment { .. }),
-            (Self::Lacking, Matched::Within(_) | Matched::New) => matches!(item, Item::Segment { .. }),
+            (Self::Lacking(needs), Matched::Unit(number, _) | Matched::Within(number)) => {
+                needs.get(number).is_some_and(|(need, _)| *need == Need::Missing) && matches!(item, Item::Segment { .. })
+            }
+            (Self::Lacking(_), Matched::New) => matches!(item, Item::Segment { .. }),
         }
     }
 }

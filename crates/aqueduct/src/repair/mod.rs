@@ -4,8 +4,8 @@
 //! meanwhile, what was right stays so (a kill in the middle of that leaves the unit damaged, as it was). A unit that never came is
 //! filled in where the file is a concatenation or an MP4: it moves what stands behind it, so the file is written anew beside the old
 //! one, of which it takes the rest, and replaces it when it is whole. In a folder it gets a file of its own, and the playlists are made
-//! again. A file of a split is mended in place alone. Where neither helps, the whole stream is fetched again, and the new file replaces the old one when it is whole and lacks
-//! nothing that the old one has. What cannot be mended is named, with the reason.
+//! again. Where neither helps, the whole stream is fetched again, of a file of a split its period, and the new file replaces the old one
+//! when it is whole and lacks nothing that the old one has. What cannot be mended is named, with the reason.
 
 mod fill;
 mod matching;
@@ -27,6 +27,7 @@ use thiserror::Error;
 
 use self::fill::Around;
 pub(crate) use self::playlists::Anew;
+use crate::parts::Parts;
 use crate::verify::{Judgement, judge};
 use crate::{Error, FileReport, Found, Piece, Pipeline, ReportError, RestDocument, TrackDocument, UnitDocument, VerifyError, folder};
 
@@ -113,6 +114,10 @@ pub struct Damage {
     written: u64,
     /// It is one of the files of an output that was split.
     is_split: bool,
+    /// Its period then, and how many files that has in front of it.
+    part: Option<(u64, u32)>,
+    /// There is no file.
+    is_gone: bool,
     /// What stood behind the last unit.
     rest: Option<Piece>,
     /// Files of a folder that were appended to, and how long they were.
@@ -248,6 +253,7 @@ impl Damage {
             Ok(())
         };
         let failed = |source| VerifyError::Io { path: file.into(), source };
+        let mut is_gone = false;
         let (judged, length) = if file.is_dir() {
             if !folder::tells_of_files(&report) {
                 let path = report.path().into();
@@ -256,9 +262,17 @@ impl Damage {
             // Each file has a length of its own.
             (folder::judge(file, &report, see)?.0, report.output().bytes)
         } else {
-            let opened = File::open(file).map_err(failed)?;
-            let length = opened.metadata().map_err(failed)?.len();
-            (judge(&opened, file, &report, see)?, length)
+            match File::open(file) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && report.document().outcome != "failed" => {
+                    is_gone = true;
+                    (judge(&mut io::empty(), 0, file, &report, see)?, 0)
+                }
+                opened => {
+                    let mut opened = opened.map_err(failed)?;
+                    let length = opened.metadata().map_err(failed)?.len();
+                    (judge(&mut opened, length, file, &report, see)?, length)
+                }
+            }
         };
         if judged.contradictory {
             let path = report.path().into();
@@ -278,6 +292,10 @@ impl Damage {
         } = survey;
         lacks.segments.sort_unstable();
         let split = report.split(file).map(str::to_owned);
+        let part = match &split {
+            Some(own) => place_of(&report, own)?,
+            None => None,
+        };
         let output = report.output();
         let (written, rest) = match &split {
             Some(own) => (
@@ -304,6 +322,8 @@ impl Damage {
             longer: judged.longer,
             written,
             is_split: split.is_some(),
+            part,
+            is_gone,
             rest,
             damaged,
             missing,
@@ -401,17 +421,6 @@ impl Damage {
         }
     }
 
-    /// Names what a file of a split does not get in a repair: what takes more than writing over it.
-    fn refuse_anew(&self, repaired: &mut Repaired) {
-        let again = "a file of a split is mended in place alone: the command that made it does it again, with --overwrite";
-        for what in std::mem::take(&mut repaired.whole).first {
-            repaired.left.add(format!("{what}: {again}"));
-        }
-        if self.missing > self.cut {
-            repaired.left.add(format!("missing segments: {}: {again}", self.missing - self.cut));
-        }
-    }
-
     /// Whether a live window moved, or moves, over a track: its playlist need not name all that the file has.
     fn moves(&self, track: &Track) -> bool {
         let was_live = |known: &TrackDocument| known.number == track.id.number() && known.live;
@@ -427,6 +436,17 @@ impl Damage {
     fn is_lane(&self, track: TrackId) -> bool {
         self.report.output().tracks.iter().any(|known| known.number == track.number())
     }
+}
+
+/// The period of a file of a split, and how many files that has in front of it.
+fn place_of(report: &FileReport, own: &str) -> Result<Option<(u64, u32)>, VerifyError> {
+    let mut parts = Parts::default();
+    report.units::<VerifyError>(|unit| {
+        parts.see(&unit);
+        Ok(true)
+    })?;
+    parts.conclude(&report.output().files);
+    Ok(parts.place(own))
 }
 
 /// Goes through the units of a report for what is needed.
@@ -566,10 +586,6 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         if damage.cut > 0 {
             repaired.whole.add(format!("segments that are there in part: {}", damage.cut));
         }
-        if damage.is_split {
-            damage.refuse_anew(&mut repaired);
-            return Ok(repaired);
-        }
         if damage.is_folder() {
             let (playlists, why) = self.complete_folder(presentation, damage, &mut repaired).await?;
             damage.refuse(playlists, why, &mut repaired);
@@ -579,7 +595,11 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             is_right: repaired.left.is_empty() && repaired.whole.is_empty(),
             is_obstructed: !repaired.left.is_empty(),
         };
-        if damage.missing > 0 {
+        if damage.is_split {
+            if damage.missing > damage.cut {
+                repaired.whole.add(format!("missing segments: {}", damage.missing - damage.cut));
+            }
+        } else if damage.missing > 0 {
             self.fill(presentation, damage, &mut repaired).await?;
         }
         if !repaired.whole.is_empty() {

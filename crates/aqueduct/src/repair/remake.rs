@@ -15,8 +15,8 @@ use aqueduct_core::{
 };
 use aqueduct_fetch::{OnMissing, Permits};
 use aqueduct_mux::{
-    Auto, Container, Entries, Finished, Job, Output, OutputError, StageError, SubtitleFormat, Subtitles, can_go_on, is_of_repair,
-    part_paths,
+    Auto, Container, Entries, Finished, Job, Output, OutputError, SplitFile, StageError, SubtitleFormat, Subtitles, can_go_on,
+    is_of_repair, part_paths,
 };
 use tokio::sync::Barrier;
 
@@ -30,7 +30,7 @@ use crate::lane::Stages;
 use crate::pipeline::panicked;
 use crate::resume::{self, Beyond};
 use crate::verify::is_there;
-use crate::{Error, FileReport, Found, Pipeline, UnitDocument, VerifyError, begin};
+use crate::{Error, FileReport, Found, Piece, Pipeline, UnitDocument, VerifyError, begin};
 
 impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
     /// Fetches the whole stream and makes the file anew. Where that cannot be, what only that mends is left as it is.
@@ -76,7 +76,12 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         let before = counters.segments_written();
         let container = damage.report.output().container.as_deref().unwrap_or_default();
         let lost = Lost::default();
+        let split = damage.part.and_then(|(_, index)| SplitFile::named(container, index));
         let made = match (Auto::named(container), SubtitleFormat::named(container)) {
+            _ if damage.is_split => match split {
+                Some(muxer) => self.make(presentation, damage, lanes, muxer, None).await,
+                None => return Ok(Some(format!("it is not known what it is made of: {AGAIN}"))),
+            },
             (Some(muxer), _) => self.make(presentation, damage, lanes, muxer, None).await,
             // Their times count from where the film begins.
             (None, Some(format)) => {
@@ -87,9 +92,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                 self.make(presentation, damage, lanes, muxer, Some(film)).await
             }
             (None, None) => {
-                return Ok(Some(
-                    "it is not made by itself: the command that made it does it again, with --overwrite".into(),
-                ));
+                return Ok(Some(format!("it is not made by itself: {AGAIN}")));
             }
         };
         let finished = match made {
@@ -147,9 +150,10 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                 let is_lacking = move |number| needs.get(&number).is_some_and(|(need, _)| *need == Need::Missing);
                 let recall = damage.recall(track, begin::has_keys(&self.decrypter), stages.counterparts(track), is_lacking)?;
                 let matcher = Matcher::new(&damage.report, track.id, track.live && recall.is_none(), stages.counterparts(track)).await?;
+                let wanted = Wanted::Lacking(Arc::clone(&damage.needs));
                 asked.push(stages.spawn_through(track, permits, |items, outlet, stop| {
                     through(recall, items, stop.clone(), move |items| {
-                        choose(matcher, Wanted::Lacking, usize::MAX, items, outlet, stop)
+                        choose(matcher, wanted, usize::MAX, items, outlet, stop)
                     })
                 }));
             }
@@ -217,6 +221,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                     Some(Matcher::new(&damage.report, track.id, track.live && recall.is_none(), stages.counterparts(track)).await?)
                 },
                 expected: track.segments.filter(|_| recall.is_none()),
+                period: damage.part.map(|(period, _)| period),
                 stop: stop.clone(),
             };
             let job = jobs.iter().position(|job| job.track == track.id).map(|at| jobs.swap_remove(at));
@@ -252,6 +257,8 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         self.join(stages, sink).await
     }
 }
+
+const AGAIN: &str = "the command that made it does it again, with --overwrite";
 
 /// Why a file cannot be made anew, as far as that is known ahead.
 fn refusal(damage: &Damage, lanes: &[Track], state: State) -> Option<&'static str> {
@@ -300,6 +307,8 @@ async fn discard(file: PathBuf) {
 /// The stage that refuses another stream than that of the report.
 struct Same {
     matcher: Option<Matcher>,
+    /// What is of any other period is not fetched.
+    period: Option<u64>,
     /// How many segments the playlist has, where that is known.
     expected: Option<u64>,
     /// What ends all tracks.
@@ -321,7 +330,7 @@ impl Same {
             if let Some(matcher) = &mut self.matcher {
                 matcher.find(&item, |_, _| {}).await?;
             }
-            if outlet.send(item).await.is_err() {
+            if outlet.send(self.of_period(item)).await.is_err() {
                 return Ok(());
             }
         }
@@ -330,6 +339,25 @@ impl Same {
             return Ok(());
         }
         self.matcher.as_ref().map_or(Ok(()), |matcher| matcher.finish(self.expected))
+    }
+}
+
+impl Same {
+    /// The item, or the place of one that is of another period.
+    fn of_period(&self, item: Item<Resource>) -> Item<Resource> {
+        match item {
+            Item::Segment { info, .. } if self.period.is_some_and(|period| period != info.discontinuity_sequence) => Item::Gap {
+                info,
+                segments: 1,
+                cause: GapCause::Tagged,
+            },
+            Item::Gap { info, segments, .. } if self.period.is_some_and(|period| period != info.discontinuity_sequence) => Item::Gap {
+                info,
+                segments,
+                cause: GapCause::Tagged,
+            },
+            item => item,
+        }
     }
 }
 
@@ -449,6 +477,8 @@ impl<M: Mux> Mux for Complete<M> {
 struct Proof {
     file: PathBuf,
     report: FileReport,
+    /// Its name among those of a split.
+    own: Option<String>,
     lacks: Arc<Lacks>,
     missing: u64,
     /// The file lacks segments, and nothing else is wrong with it.
@@ -462,6 +492,7 @@ impl Proof {
         Self {
             file: damage.file.clone(),
             report: damage.report.clone(),
+            own: damage.report.split(&damage.file).map(str::to_owned),
             lacks: Arc::clone(&damage.lacks),
             missing: damage.missing,
             is_right: state.is_right,
@@ -501,7 +532,11 @@ impl Proof {
                 Some(entries) => entries.next().map_err(|source| self.failed(source))?,
                 None => None,
             };
-            let Some(piece) = &unit.piece else { return Ok(false) };
+            // What is held back stands in another file.
+            let is_meant = |piece: &&Piece| self.own.is_none() || (unit.file == self.own && piece.length > 0);
+            let Some(piece) = unit.piece.as_ref().filter(is_meant) else {
+                return Ok(false);
+            };
             let is_head = piece.length > 0 && std::mem::take(&mut head);
             let same = entry.and_then(|entry| entry.sha256()).as_ref() == Some(&piece.sha256);
             Ok(!same && !is_head)

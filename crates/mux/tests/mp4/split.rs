@@ -42,16 +42,17 @@ fn every_track_of_a_file_is_of_one_period_and_has_its_initialization_section() {
 }
 
 #[test]
-fn a_period_without_segments_gets_no_file_and_a_track_that_ended_is_not_waited_for() {
+fn a_period_of_which_nothing_came_keeps_its_number_and_a_track_that_ended_is_not_waited_for() {
     let mut pieces: Vec<Piece> = folder("high-ts").into_iter().take(1).collect();
     pieces.extend([Piece::Discontinuity, Piece::Gap, Piece::Discontinuity]);
     pieces.extend(folder("high-ts").into_iter().take(1));
     let sound = folder("main-audio-ts").into_iter().take(1).collect();
-    let (files, _) = files(
+    let (files, summary) = files(
         Split::new(Container::Ts.muxer()),
         &[(TrackKind::Main, pieces), (TrackKind::Audio, sound)],
         &[0, 1, 0, 0, 0, 0],
     );
     let names: Vec<_> = files.iter().map(|(name, file)| (name.as_str(), !file.is_empty())).collect();
-    assert_eq!(names, [("001", true), ("002", true)]);
+    assert_eq!(names, [("001", true), ("003", true)]);
+    assert_eq!(summary.notes, ["2 files, one for each discontinuity"]);
 }

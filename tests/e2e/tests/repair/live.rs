@@ -92,7 +92,6 @@ fn streams() -> Vec<(&'static str, Live, &'static str)> {
 #[tokio::test]
 async fn what_a_window_moved_on_from_is_fetched_by_its_address() {
     for (name, live, lost) in streams() {
-        println!("{name}");
         let undisturbed = folders::made(PLAYLIST, live.rules(Vec::new()), 0).await;
         let bench = folders::made(PLAYLIST, live.rules(vec![gone(lost)]), 3).await;
         let before = tree(&bench.path("film"));
@@ -136,7 +135,6 @@ async fn what_a_window_moved_on_from_is_fetched_by_its_address() {
 async fn files_of_a_live_stream_are_mended_like_any_other() {
     for (name, live, lost) in streams() {
         for output in ["out.ts", "out.mp4", "out.mkv"] {
-            println!("{name} to {output}");
             let undisturbed = Made::by(Bench::new(live.rules(Vec::new())), output, PLAYLIST, &[], 0).await;
             let bench = Bench::new(live.rules(vec![gone(lost)]));
             let made = Made::by(bench, output, PLAYLIST, &["--on-missing", "gap"], 3).await;
