@@ -242,6 +242,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             jobs.extend(resumed);
             beside.push((track, muxer, output));
         }
+        jobs = resume::with_all(jobs, &presentation.tracks);
         let matched = Arc::new(Barrier::new(jobs.len()));
 
         let permits = Permits::split(options.concurrency, presentation.tracks.len());

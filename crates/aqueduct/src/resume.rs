@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use aqueduct_core::{Fetch, GapCause, InitInfo, Item, Lender, Located, Receiver, Resource, SegmentInfo, Sender, Stop, TrackId};
+use aqueduct_core::{Fetch, GapCause, InitInfo, Item, Lender, Located, Receiver, Resource, SegmentInfo, Sender, Stop, Track, TrackId};
 use aqueduct_mux::{Entries, Entry, OutputError};
 use tokio::sync::Barrier;
 
@@ -25,8 +25,28 @@ pub(crate) struct Job {
     pub(crate) segments: Option<u64>,
     /// Whether segments that are missing are named, and no error.
     pub(crate) gaps: bool,
-    /// What is in the output.
-    pub(crate) entries: Entries,
+    /// What is in the output, if anything is.
+    pub(crate) entries: Option<Entries>,
+}
+
+/// Adds the tracks that have nothing in an output yet: they wait until the others have matched.
+pub(crate) fn with_all(mut jobs: Vec<Job>, tracks: &[Track]) -> Vec<Job> {
+    if jobs.is_empty() {
+        return jobs;
+    }
+    for track in tracks {
+        if !jobs.iter().any(|job| job.track == track.id) {
+            jobs.push(Job {
+                track: track.id,
+                live: track.live,
+                was_live: false,
+                segments: track.segments,
+                gaps: false,
+                entries: None,
+            });
+        }
+    }
+    jobs
 }
 
 /// What it takes to ask again for a segment that an earlier run left out, or for its counterparts.
@@ -82,7 +102,12 @@ pub(crate) async fn run<F: Fetch>(
     stop: Stop,
 ) -> Result<Beyond, Error> {
     let (expected, mut came) = (job.segments, 0);
-    let mut matcher = Matcher::new(job, again.counterparts.clone())?;
+    let Some(mut matcher) = Matcher::new(job, again.counterparts.clone())? else {
+        if all_matched(&matched, &stop).await {
+            hand_on(&inlet, &outlet).await;
+        }
+        return Ok(Beyond::default());
+    };
     let first = loop {
         let Ok(item) = inlet.recv().await else {
             // A resolver that was stopped, or that failed, says so itself.
@@ -125,12 +150,16 @@ pub(crate) async fn run<F: Fetch>(
             return Ok(matcher.beyond);
         }
     }
+    hand_on(&inlet, &outlet).await;
+    Ok(matcher.beyond)
+}
+
+async fn hand_on(inlet: &Receiver<Item<Resource>>, outlet: &Sender<Item<Resource>>) {
     while let Ok(item) = inlet.recv().await {
         if outlet.send(item).await.is_err() {
-            break;
+            return;
         }
     }
-    Ok(matcher.beyond)
 }
 
 /// Waits for the other tracks. A track that does not match never comes here, and aborts the others.
@@ -176,10 +205,12 @@ struct Matcher {
 }
 
 impl Matcher {
-    fn new(job: Job, counterparts: Counterparts) -> Result<Self, Error> {
+    /// `None` where nothing is there.
+    fn new(job: Job, counterparts: Counterparts) -> Result<Option<Self>, Error> {
+        let Some(entries) = job.entries else { return Ok(None) };
         let mut matcher = Self {
             track: job.track,
-            entries: job.entries,
+            entries,
             next: None,
             moves: job.live || job.was_live,
             ended: job.was_live && !job.live,
@@ -193,7 +224,7 @@ impl Matcher {
             beyond: Beyond::default(),
         };
         matcher.step()?;
-        Ok(matcher)
+        Ok(Some(matcher))
     }
 
     fn step(&mut self) -> Result<(), Error> {

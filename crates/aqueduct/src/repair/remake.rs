@@ -191,7 +191,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         let output = opened.await.map_err(panicked)?.map_err(Error::Output)?;
         let job = begin::job(presentation, &tracks, muxer.identity(), &self.decrypter, &output).by_repair();
         let (has_keys, before) = (begin::has_keys(&self.decrypter), progress.counters().bytes_written());
-        let (output, mut jobs) = begin::begin(&own, job, has_keys, output, options.on_missing, &progress).await?;
+        let (output, jobs) = begin::begin(&own, job, has_keys, output, options.on_missing, &progress).await?;
         let had = progress.counters().bytes_written().saturating_sub(before);
         let to_come = damage.report.output().bytes.saturating_sub(had);
         output.check_space(to_come).map_err(Error::Output)?;
@@ -200,6 +200,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         let mut permits = Permits::split(options.concurrency, lanes.len() + usize::from(clock.is_some())).into_iter();
         let (resolver, fetcher) = (Arc::clone(&self.resolver), Arc::clone(&self.fetcher));
         let mut stages = Stages::new(resolver, fetcher, self.decrypter.clone(), options, &progress, &stop);
+        let mut jobs = resume::with_all(jobs, lanes);
         let matched = Arc::new(Barrier::new(jobs.len()));
         let mut clear = Vec::new();
         if let Some(clock) = clock

@@ -265,3 +265,43 @@ async fn another_pathway_is_believed_if_the_presentation_names_the_one_that_is_k
         }
     }
 }
+
+/// The first run has a segment of the pictures, and none of the sound.
+#[tokio::test]
+async fn a_track_that_has_nothing_yet_waits_until_the_others_have_matched() {
+    let own = |msn| format!("{msn}.ts");
+    let master = |ways: &[&str]| {
+        let sound = "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"g\",NAME=\"a\",URI=\"/s/alternate-audio/r0/index.m3u8\"\n";
+        let pictures: String = ways
+            .iter()
+            .map(|way| format!("#EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO=\"g\"\n{way}\n"))
+            .collect();
+        playlist(&format!("{sound}{pictures}"))
+    };
+    let mut rules = vec![
+        Rule::new("/master.m3u8", master(&["/a/list.m3u8"])),
+        Rule::new("/a/list.m3u8", list(10..16, 2, own, true)),
+        Rule::new("/s/alternate-audio/r0/0.*", Fault::status(404)),
+    ];
+    rules.extend(segments());
+    let bench = Bench::new(rules);
+    let args = [&["-o", "film", "--format", "hls"], &SOON[..]].concat();
+    expect(&bench.fetch(&args, "/master.m3u8").await, 1, "the same command carries on");
+    let left = tree(bench.folder());
+    let mut rules = vec![
+        Rule::new("/master.m3u8", master(&["/b/list.m3u8", "/a/list.m3u8"])),
+        Rule::new("/b/list.m3u8", list(10..16, 4, own, true)),
+        // It tells nothing, and late.
+        Rule::new("/a/list.m3u8", Fault::Stall { at: 0 }),
+    ];
+    rules.extend(segments());
+    bench.server.set_rules(rules);
+    let before = bench.asked("/s/alternate-audio/r0/0.*");
+    expect(
+        &bench.fetch(&args, "/master.m3u8").await,
+        2,
+        "another stream than an earlier run left here",
+    );
+    assert!(tree(bench.folder()) == left, "it was touched: {:?}", bench.names());
+    assert_eq!(bench.asked("/s/alternate-audio/r0/0.*"), before, "sound was asked for");
+}
