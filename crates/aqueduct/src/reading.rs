@@ -109,6 +109,12 @@ impl FileReport {
         files.map(String::as_str).find(|known| *known == name).filter(|_| !file.is_dir())
     }
 
+    /// Whether what it tells of had the name of `file`.
+    pub(crate) fn names(&self, file: &Path) -> bool {
+        let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
+        self.output().file == name || self.split(file).is_some()
+    }
+
     /// Whether `file` is one of a split that is not there, since nothing came of what it would have.
     pub(crate) fn is_lost(&self, file: &Path) -> bool {
         let name = file.file_name().map(|name| name.to_string_lossy().into_owned());

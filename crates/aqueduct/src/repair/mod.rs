@@ -254,6 +254,8 @@ impl Damage {
         };
         let failed = |source| VerifyError::Io { path: file.into(), source };
         let mut is_gone = false;
+        // A folder is none that is made anew.
+        let is_told = report.split(file).is_some() || !folder::tells_of_files(&report);
         let (judged, length) = if file.is_dir() {
             if !folder::tells_of_files(&report) {
                 let path = report.path().into();
@@ -263,7 +265,7 @@ impl Damage {
             (folder::judge(file, &report, see)?.0, report.output().bytes)
         } else {
             match File::open(file) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound && report.document().outcome != "failed" => {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && is_told && report.document().outcome != "failed" => {
                     is_gone = true;
                     (judge(&mut io::empty(), 0, file, &report, see)?, 0)
                 }
@@ -277,6 +279,15 @@ impl Damage {
         if judged.contradictory {
             let path = report.path().into();
             return Err(ReportError::Contradictory { path }.into());
+        }
+        // It may be a film of its own.
+        if !is_gone && survey.damaged > 0 && !survey.is_known && !report.names(file) {
+            let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
+            return Err(ReportError::OtherFile {
+                path: report.path().into(),
+                file: name.unwrap_or_default(),
+            }
+            .into());
         }
         let Survey {
             mut needs,
@@ -455,6 +466,8 @@ struct Survey {
     around: BTreeMap<u64, (u32, Around)>,
     lacks: Lacks,
     damaged: u64,
+    /// Something that it has is right.
+    is_known: bool,
     missing: u64,
     cut: u64,
     /// That of the first segment, once there was one.
@@ -490,6 +503,7 @@ impl Survey {
             around: BTreeMap::new(),
             lacks: Lacks::default(),
             damaged: 0,
+            is_known: false,
             missing: 0,
             cut: 0,
             recorded: None,
@@ -537,6 +551,7 @@ impl Survey {
                 self.around.insert(number, (unit.track, Around::Behind));
             }
         }
+        self.is_known |= judgement == Judgement::Proved && piece.length > 0;
         if judgement == Judgement::Damaged {
             self.damaged += 1;
             for (held, track, front) in std::mem::take(&mut self.held).into_iter().chain([(number, unit.track, front)]) {

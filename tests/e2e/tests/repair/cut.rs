@@ -66,3 +66,51 @@ async fn what_is_there_in_part_is_told_and_made_anew_once_it_is_whole() {
         anew::is_made_anew(&made, &undisturbed.whole, "there in part: 1", &name).await;
     }
 }
+
+#[tokio::test]
+async fn a_report_of_another_film_writes_nothing_over_the_file() {
+    let made = Made::new("out.ts", "/s/plain-ts/index.m3u8", &[]).await;
+    let bench = &made.bench;
+    expect(
+        &bench.fetch(&["-o", "b.ts", "--report", "b.json"], "/s/low-ts/index.m3u8").await,
+        0,
+        "",
+    );
+    let refused = bench.run(&["repair", "out.ts", "--report", "b.json"]).await;
+    expect(&refused, 2, "it tells nothing of \"out.ts\"");
+    made.is_whole("by the report of another");
+    // One that was renamed is known by what is right.
+    std::fs::rename(bench.path("b.ts"), bench.path("c.ts")).unwrap();
+    let whole = bench.read("c.ts");
+    bench.write("c.ts", &[&whole[..1000], b"another", &whole[1007..]].concat());
+    expect(&bench.run(&["repair", "c.ts", "--report", "b.json"]).await, 0, "places mended: 1");
+    assert!(bench.read("c.ts") == whole);
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_is_made_anew_by_its_report() {
+    for (output, path) in [
+        ("out.ts", "/s/aes-byte-ranges/index.m3u8"),
+        ("out.mp4", "/s/alternate-audio/index.m3u8"),
+        ("out.mkv", "/s/plain-ts/index.m3u8"),
+    ] {
+        let made = Made::new(output, path, &[]).await;
+        std::fs::remove_file(made.bench.path(output)).unwrap();
+        made.repair(&[], 0, "made anew of the whole stream: there is no file").await;
+        made.is_whole(path);
+        assert_eq!(made.names(), 2, "{path}");
+    }
+    let bench = Bench::new(Vec::new());
+    expect(
+        &bench
+            .fetch(
+                &["--format", "hls", "-o", "film", "--report", "film.report.json"],
+                "/s/plain-ts/index.m3u8",
+            )
+            .await,
+        0,
+        "",
+    );
+    std::fs::remove_dir_all(bench.path("film")).unwrap();
+    expect(&bench.run(&["repair", "film"]).await, 2, "film: cannot be read");
+}
