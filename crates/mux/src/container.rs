@@ -1,5 +1,7 @@
 //! Choosing the muxer: by the wanted container, and by what the media turns out to be.
 
+mod chosen;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -11,10 +13,11 @@ use aqueduct_media::mkv::TextForm;
 use aqueduct_media::timed_text::Coding;
 use aqueduct_media::{ProtectionWatch, packed, ts};
 
+use self::chosen::Chosen;
 use crate::checkpoint;
 use crate::subtitles::Watch;
 use crate::whole::{Fault, cut_box, cut_packet};
-use crate::{AudioCodec, AudioStream, Concat, Fmp4, Hls, Mkv, Mp4, Mp4Muxer, Ogg, Origin, Remux, SubtitleFormat, Subtitles, Ts};
+use crate::{AudioCodec, AudioStream, Concat, Mkv, Mp4, Mp4Muxer, Origin, Remux, SubtitleFormat, Subtitles};
 
 /// What kind of file is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,19 +126,6 @@ pub struct Auto {
     coding: Coding,
     captions: Option<Channel>,
     chapters: bool,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-enum Chosen {
-    Concat(Concat),
-    Mp4(Box<Mp4Muxer>),
-    Fmp4(Box<Remux<Fmp4>>),
-    Mkv(Box<Remux<Mkv>>),
-    Ts(Box<Remux<Ts>>),
-    Audio(Box<Remux<AudioStream>>),
-    Ogg(Box<Remux<Ogg>>),
-    Subtitles(Box<Subtitles>),
-    Hls(Box<Hls>),
 }
 
 /// What media is, by its first bytes.
@@ -492,93 +482,6 @@ pub fn reads_captions(identity: &str) -> bool {
 fn page() -> MuxError {
     MuxError::Media {
         what: Fault::Page.what().into(),
-    }
-}
-
-impl Chosen {
-    fn muxer(&mut self) -> &mut dyn Mux {
-        match self {
-            Self::Concat(muxer) => muxer,
-            Self::Mp4(muxer) => &mut **muxer,
-            Self::Fmp4(muxer) => &mut **muxer,
-            Self::Mkv(muxer) => &mut **muxer,
-            Self::Ts(muxer) => &mut **muxer,
-            Self::Audio(muxer) => &mut **muxer,
-            Self::Ogg(muxer) => &mut **muxer,
-            Self::Subtitles(muxer) => &mut **muxer,
-            Self::Hls(muxer) => &mut **muxer,
-        }
-    }
-
-    /// Whether segments stay as they are, and no samples are taken out.
-    fn keeps_segments(&self) -> bool {
-        matches!(self, Self::Concat(_) | Self::Hls(_))
-    }
-
-    /// What is added to the times of a track, in ticks of 90 kHz.
-    fn added(&self, track: TrackId) -> Option<i64> {
-        match self {
-            Self::Concat(muxer) => muxer.added(),
-            Self::Mp4(muxer) => muxer.added(track),
-            Self::Fmp4(muxer) => muxer.added(track),
-            Self::Mkv(muxer) => muxer.added(track),
-            Self::Ts(muxer) => muxer.added(track),
-            Self::Audio(muxer) => muxer.added(track),
-            Self::Ogg(muxer) => muxer.added(track),
-            Self::Subtitles(_) | Self::Hls(_) => None,
-        }
-    }
-
-    /// Has subtitles read that waited for the pictures.
-    fn read_on(&mut self, writes: &mut Vec<Write>) -> Result<(), MuxError> {
-        match self {
-            Self::Mp4(muxer) => muxer.read_on(writes),
-            Self::Mkv(muxer) => muxer.read_on(writes),
-            _ => Ok(()),
-        }
-    }
-
-    /// The segment that was pushed last ends in the middle.
-    fn cut(&mut self, track: TrackId) {
-        match self {
-            Self::Concat(_) | Self::Subtitles(_) | Self::Hls(_) => {}
-            Self::Mp4(muxer) => muxer.cut(track),
-            Self::Fmp4(muxer) => muxer.cut(track),
-            Self::Mkv(muxer) => muxer.cut(track),
-            Self::Ts(muxer) => muxer.cut(track),
-            Self::Audio(muxer) => muxer.cut(track),
-            Self::Ogg(muxer) => muxer.cut(track),
-        }
-    }
-
-    fn mark_saved(&mut self) {
-        match self {
-            Self::Concat(_) => {}
-            Self::Hls(muxer) => muxer.mark_saved(),
-            Self::Mp4(muxer) => muxer.mark_saved(),
-            Self::Fmp4(muxer) => muxer.mark_saved(),
-            Self::Mkv(muxer) => muxer.mark_saved(),
-            Self::Ts(muxer) => muxer.mark_saved(),
-            Self::Audio(muxer) => muxer.mark_saved(),
-            Self::Ogg(muxer) => muxer.mark_saved(),
-            Self::Subtitles(muxer) => muxer.mark_saved(),
-        }
-    }
-
-    /// Makes this, which was serialised after `earlier` was marked as saved, the whole.
-    fn put_behind(&mut self, earlier: Self) {
-        match (self, earlier) {
-            (Self::Mp4(muxer), Self::Mp4(earlier)) => muxer.put_behind(*earlier),
-            (Self::Fmp4(muxer), Self::Fmp4(earlier)) => muxer.put_behind(*earlier),
-            (Self::Mkv(muxer), Self::Mkv(earlier)) => muxer.put_behind(*earlier),
-            (Self::Ts(muxer), Self::Ts(earlier)) => muxer.put_behind(*earlier),
-            (Self::Audio(muxer), Self::Audio(earlier)) => muxer.put_behind(*earlier),
-            (Self::Ogg(muxer), Self::Ogg(earlier)) => muxer.put_behind(*earlier),
-            (Self::Subtitles(muxer), Self::Subtitles(earlier)) => muxer.put_behind(*earlier),
-            (Self::Hls(muxer), Self::Hls(earlier)) => muxer.put_behind(*earlier),
-            // Nothing grows in a concatenation, and none of them is followed by another.
-            _ => {}
-        }
     }
 }
 
