@@ -335,8 +335,9 @@ impl Restamper {
             // Without a time of its own, a segment goes on with that of the one before.
             let by = own.or(latest).map_or(self.by, |of| of.by);
             let clock = fields::base(packet).map_or(by, |clock| {
-                // A clock may start over in front of the first PES packet that counts by it.
-                let near = [own, latest, stamped.peek().copied()].into_iter().flatten();
+                // A clock may start over in front of the first PES packet that counts by it: of its own stream, if that has any.
+                let next = stamped.clone().take(MAX_PIDS).find(|one| own.is_none() || one.pid == pid);
+                let near = [own.or(latest), next].into_iter().flatten();
                 near.min_by_key(|of| of.distance(clock)).map_or(by, |of| of.by)
             });
             fields::clock(packet, clock);

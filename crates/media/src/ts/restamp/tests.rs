@@ -251,6 +251,36 @@ fn a_clock_in_front_of_the_first_picture_that_counts_by_it_moves_as_that_does() 
     assert!(clocks.windows(2).all(|pair| pair[1] == pair[0] + 5 * 3600), "{clocks:?}");
 }
 
+#[test]
+fn sound_that_jumps_alone_takes_no_clock_of_pictures_along() {
+    // A PMT of H.264 and AAC, the clock with the pictures.
+    let streams = [0xe1, 0x00, 0xf0, 0, 0x1b, 0xe1, 0x00, 0xf0, 0, 0x0f, 0xe1, 0x01, 0xf0, 0];
+    let mut bytes = [pat(0, &[(1, 0x50)]), table(0x1050, 2, 1, 0, &streams)].concat();
+    let mut expected = Vec::new();
+    for number in 0..100_u8 {
+        let now = 9_000_000 + i64::from(number) * 3600;
+        // Pictures come 0.7 s before their time; sound 0.6 s, and from the middle on 0.5 s late.
+        let back = if number < 50 { 0 } else { 99_000 };
+        if number % 5 == 0 {
+            expected.push(u64::try_from(now).unwrap());
+            bytes.extend(clock(u64::try_from(now).unwrap()));
+        }
+        bytes.extend(pes(0x100, number, now + 63_000));
+        bytes.extend(pes(0x101, number, now + 54_000 - back));
+    }
+    assert!(
+        Restamper::default().segment(0, Duration::from_secs(4), &mut bytes),
+        "the sound is moved"
+    );
+    let (stamps, clocks) = times(&bytes);
+    let sound: Vec<u64> = stamps.into_iter().filter(|(pid, _)| *pid == 0x101).map(|(_, time)| time).collect();
+    assert!(
+        sound.windows(2).all(|pair| pair[1] > pair[0] && pair[1] - pair[0] < 45_000),
+        "{sound:?}"
+    );
+    assert_eq!(clocks, expected);
+}
+
 proptest! {
     #[test]
     fn no_bytes_panic(places: Vec<(u16, u8)>, periods in prop::collection::vec(0..3_u64, 1..6)) {
