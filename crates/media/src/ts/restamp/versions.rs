@@ -44,31 +44,36 @@ struct Key {
 impl Versions {
     /// Takes note of sections that stay as they are, in the packets of a segment that begin at `packets`.
     pub(super) fn note(&mut self, bytes: &[u8], packets: &[usize]) {
-        for Found { pid, section, .. } in sections(bytes, packets) {
-            let told = version(&section);
-            self.take(pid, &section, |_| told);
+        let mut sections = Sections::default();
+        for at in packets {
+            for Found { pid, section, .. } in sections.packet(bytes, *at) {
+                let told = version(&section);
+                self.take(pid, &section, |_| told);
+            }
         }
     }
 
     /// Gives sections the version that is due. Whether any has another one now.
     pub(super) fn renew(&mut self, bytes: &mut [u8], packets: &[usize]) -> bool {
-        let mut changed = false;
-        for Found { pid, mut section, places } in sections(bytes, packets) {
-            let told = version(&section);
-            let version = self.take(pid, &section, |last| if told == last { (told + 1) & 0x1f } else { told });
-            if version == told {
-                continue;
-            }
-            section[5] = section[5] & 0xc1 | version << 1;
-            let end = section.len() - CRC;
-            let crc = psi::crc32(&section[..end]);
-            section[end..].copy_from_slice(&crc.to_be_bytes());
-            for (place, byte) in places.into_iter().zip(section) {
-                if let Some(written) = bytes.get_mut(place) {
-                    *written = byte;
+        let (mut changed, mut sections) = (false, Sections::default());
+        for at in packets {
+            for Found { pid, mut section, places } in sections.packet(bytes, *at) {
+                let told = version(&section);
+                let version = self.take(pid, &section, |last| if told == last { (told + 1) & 0x1f } else { told });
+                if version == told {
+                    continue;
                 }
+                section[5] = section[5] & 0xc1 | version << 1;
+                let end = section.len() - CRC;
+                let crc = psi::crc32(&section[..end]);
+                section[end..].copy_from_slice(&crc.to_be_bytes());
+                for (place, byte) in places.into_iter().zip(section) {
+                    if let Some(written) = bytes.get_mut(place) {
+                        *written = byte;
+                    }
+                }
+                changed = true;
             }
-            changed = true;
         }
         changed
     }
@@ -163,55 +168,59 @@ impl Collected {
     }
 }
 
-/// The sections in the packets of a segment that begin at `packets`, in the order of their ends.
-fn sections(bytes: &[u8], packets: &[usize]) -> Vec<Found> {
-    let (mut found, mut collected) = (Vec::new(), Vec::<Collected>::new());
-    for at in packets {
-        let Some(packet) = bytes.get(*at..).and_then(<[u8]>::first_chunk::<PACKET>) else {
-            continue;
+/// The sections in progress of a segment, by PID.
+#[derive(Default)]
+struct Sections(Vec<Collected>);
+
+impl Sections {
+    /// Takes the packet of a segment that begins at `at`, and gives the sections that end in it.
+    fn packet(&mut self, bytes: &[u8], at: usize) -> Vec<Found> {
+        let mut found = Vec::new();
+        let Some(packet) = bytes.get(at..).and_then(<[u8]>::first_chunk::<PACKET>) else {
+            return found;
         };
         let parsed = Packet::parse(packet);
         let Some(payload) = parsed.payload.filter(|_| !parsed.scrambled) else {
-            continue;
+            return found;
         };
         let counter = packet[3] & 0xf;
-        let known = collected.iter().position(|of| of.pid == parsed.pid);
+        let known = self.0.iter().position(|of| of.pid == parsed.pid);
         let of = match known {
-            Some(known) => &mut collected[known],
+            Some(known) => &mut self.0[known],
             None => {
-                collected.push(Collected {
+                self.0.push(Collected {
                     pid: parsed.pid,
                     counter: counter.wrapping_sub(1),
                     ..Collected::default()
                 });
-                let last = collected.len() - 1;
-                &mut collected[last]
+                let last = self.0.len() - 1;
+                &mut self.0[last]
             }
         };
         // The same packet twice (§2.4.3.3).
         if known.is_some() && of.counter == counter && !parsed.unit_start {
-            continue;
+            return found;
         }
         of.counter = counter;
         let from = at + PACKET - payload.len();
         if !parsed.unit_start {
             of.collect(payload, from, &mut found);
-            continue;
+            return found;
         }
         let Some((end, rest)) = payload
             .split_first()
             .and_then(|(pointer, rest)| rest.split_at_checked(usize::from(*pointer)))
         else {
             of.open = false;
-            continue;
+            return found;
         };
         of.collect(end, from + 1, &mut found);
         of.section.clear();
         of.places.clear();
         of.open = true;
         of.collect(rest, from + 1 + end.len(), &mut found);
+        found
     }
-    found
 }
 
 #[cfg(test)]
@@ -252,7 +261,8 @@ mod tests {
         let before = packet;
         let changed = versions.renew(&mut packet, &[0]);
         assert_eq!(changed, packet != before);
-        let found: Vec<u8> = super::sections(&packet, &[0]).iter().map(|found| version(&found.section)).collect();
+        let found = Sections::default().packet(&packet, 0);
+        let found: Vec<u8> = found.iter().map(|found| version(&found.section)).collect();
         assert_eq!(found.len(), sections.len(), "every CRC is right");
         found
     }
