@@ -3,13 +3,15 @@
 use aqueduct_core::MuxError;
 use aqueduct_media::cea608::{self, CaptionData, Channel, Coding, Found};
 use aqueduct_media::time::{MPEG_HZ, rescale};
+use aqueduct_media::timeline::Options;
 use aqueduct_media::ts::Demuxer;
 use aqueduct_media::webvtt::Segment;
 use aqueduct_media::{Event, SampleData, TrackId, TrackKind, fmp4};
 use serde::{Deserialize, Serialize};
 
 use super::origin::Anchor;
-use super::reader::{is_box, media};
+use super::reader::{is_box, media, milliseconds};
+use super::shift::Window;
 
 /// Reads one channel of the captions in a video.
 #[derive(Debug, Serialize, Deserialize)]
@@ -18,8 +20,12 @@ pub(super) struct Captions {
     source: Option<Source>,
     /// The first picture track: its number, its timescale and how it is coded.
     video: Option<(TrackId, u32, Coding)>,
-    /// The period, and where it stands in the output.
+    /// The period, and where it stands in the output, or where it goes on behind a jump.
     anchor: Option<(u64, Anchor)>,
+    /// Of the period: when the last picture is decoded, in ticks of 90 kHz, and up to when pictures are shown, in milliseconds.
+    last: Option<(i64, i64)>,
+    /// Where the last segment ends by its playlist, in milliseconds.
+    end_ms: i64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,8 +34,13 @@ enum Source {
     Fmp4(fmp4::Demuxer),
 }
 
-/// A picture's time, in ticks of 90 kHz, and its captions.
-type Picture = (i64, CaptionData);
+/// A picture with its times, in ticks of 90 kHz, and its captions.
+#[derive(Debug)]
+struct Picture {
+    dts: i64,
+    pts: i64,
+    data: CaptionData,
+}
 
 impl Captions {
     pub(super) fn new(channel: Channel) -> Self {
@@ -38,6 +49,8 @@ impl Captions {
             source: None,
             video: None,
             anchor: None,
+            last: None,
+            end_ms: 0,
         }
     }
 
@@ -51,13 +64,14 @@ impl Captions {
         Ok(())
     }
 
-    /// The cues of a segment that begins at `start_ms` in the output, in times of the output.
-    pub(super) fn segment(&mut self, period: u64, start_ms: i64, bytes: &[u8]) -> Result<Segment, MuxError> {
+    /// The cues of a segment, in times of the output.
+    pub(super) fn segment(&mut self, period: u64, window: Window, bytes: &[u8]) -> Result<Segment, MuxError> {
+        let start_ms = window.start_ms;
         let (mut pictures, mut segment) = (Vec::new(), Segment::default());
         if self.anchor.is_some_and(|(known, _)| known != period) {
             // What the demuxer still held, and pictures that waited, belong to the period before.
             self.rest(Demuxer::discontinuity, &mut segment);
-            self.anchor = None;
+            (self.anchor, self.last) = (None, None);
         }
         if self.source.is_none() {
             self.source = Some(if is_box(bytes) {
@@ -86,11 +100,12 @@ impl Captions {
             });
         }
         if self.anchor.is_none()
-            && let Some(clock) = pictures.iter().map(|(pts, _)| *pts).min()
+            && let Some(clock) = pictures.iter().map(|picture| picture.pts).min()
         {
             self.anchor = Some((period, Anchor { clock, film_ms: start_ms }));
         }
-        self.read(pictures, &mut segment);
+        self.read(pictures, start_ms, &mut segment);
+        self.end_ms = start_ms.saturating_add(window.duration_ms);
         Ok(segment)
     }
 
@@ -102,16 +117,39 @@ impl Captions {
             end(demuxer, &mut events);
             self.pictures(events, &[], &mut pictures);
         }
-        self.read(pictures, segment);
+        self.read(pictures, self.end_ms, segment);
         self.captions.settle(&mut segment.cues);
     }
 
-    fn read(&mut self, pictures: Vec<Picture>, segment: &mut Segment) {
-        let Some((_, anchor)) = self.anchor else { return };
-        for (pts, data) in pictures {
-            let film = rescale(pts.saturating_sub(anchor.clock), MPEG_HZ, 1000).saturating_add(anchor.film_ms);
-            self.captions.picture(data, film, &mut segment.cues);
+    /// Reads pictures of what begins at `start_ms`. Behind a jump that nothing announced ([`Options`]) they go on where those before
+    /// them end, and not before the segment does.
+    fn read(&mut self, mut pictures: Vec<Picture>, start_ms: i64, segment: &mut Segment) {
+        let Some((period, mut anchor)) = self.anchor else { return };
+        let ticks = |milliseconds: i64| rescale(milliseconds, 1000, MPEG_HZ);
+        let options = Options::default();
+        let most_back = ticks(milliseconds(options.max_overlap));
+        // Segments that are missing leave a hole.
+        let missing = start_ms.saturating_sub(self.end_ms).max(0);
+        let most_ahead = ticks(milliseconds(options.max_hole).saturating_add(missing));
+        let jumps = |step: i64| step < -most_back || step > most_ahead;
+        for at in 0..pictures.len() {
+            let dts = pictures[at].dts;
+            if let Some((last, shown_ms)) = self.last
+                && jumps(dts.saturating_sub(last))
+            {
+                self.captions.settle(&mut segment.cues);
+                let rest = pictures[at..].iter().take_while(|picture| !jumps(picture.dts.saturating_sub(dts)));
+                anchor = Anchor {
+                    clock: rest.map(|picture| picture.pts).min().unwrap_or(pictures[at].pts),
+                    film_ms: shown_ms.max(start_ms),
+                };
+            }
+            let shown = rescale(pictures[at].pts.saturating_sub(anchor.clock), MPEG_HZ, 1000).saturating_add(anchor.film_ms);
+            self.last = Some((dts, self.last.map_or(shown, |(_, last)| last.max(shown))));
+            let data = std::mem::take(&mut pictures[at].data);
+            self.captions.picture(data, shown, &mut segment.cues);
         }
+        self.anchor = Some((period, anchor));
     }
 
     /// What is still shown at the end.
@@ -143,7 +181,8 @@ impl Captions {
                         && video == track
                     {
                         let data = CaptionData::of(sample.data.bytes(pushed), coding);
-                        pictures.push((rescale(sample.pts, timescale, MPEG_HZ), data));
+                        let [dts, pts] = [sample.dts, sample.pts].map(|time| rescale(time, timescale, MPEG_HZ));
+                        pictures.push(Picture { dts, pts, data });
                     }
                 }
             }

@@ -76,7 +76,7 @@ impl Reader {
         let window = self.window(duration);
         self.position = self.position.saturating_add(duration);
         if let Some(captions) = &mut self.captions {
-            let segment = captions.segment(period, window.start_ms, bytes)?;
+            let segment = captions.segment(period, window, bytes)?;
             self.joiner.push(segment, 0, cues);
             return Ok(());
         }
@@ -291,7 +291,7 @@ pub(super) fn is_box(bytes: &[u8]) -> bool {
     bytes.get(4..8).is_some_and(|kind| BOXES.contains(&kind))
 }
 
-fn milliseconds(duration: Duration) -> i64 {
+pub(super) fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 

@@ -193,3 +193,46 @@ fn what_has_no_place_for_captions_refuses_them() {
         assert!(mux_by(&file, muxer, &[]).is_err(), "a plain file to {container:?}");
     }
 }
+
+#[test]
+fn a_file_of_captions_goes_on_behind_a_jump_of_the_clock() {
+    let expected: Vec<f64> = (0..12).map(|number| f64::from(number) * 2.0 + 0.25).collect();
+    for of in FOLDERS {
+        for announced in [false, true] {
+            let mut pieces = folder(of);
+            if announced {
+                pieces.push(Piece::Discontinuity);
+            }
+            pieces.extend(folder(of));
+            let lanes = [(TrackKind::Main, pieces)];
+            let muxer = || {
+                let container = Container::from_extension("srt").unwrap();
+                container.muxer().with_captions(Some(CaptionChannel::Cc1))
+            };
+            let (file, _) = mux_by(&lanes, muxer, &[]).unwrap();
+            let (taken_up, _) = mux_by(&lanes, muxer, &[4, 5, 6, 7]).unwrap();
+            assert!(file == taken_up, "{of}");
+            let found = cues(&String::from_utf8(file).unwrap());
+            let starts: Vec<f64> = found.iter().map(|(start, ..)| (start * 100.0).round() / 100.0).collect();
+            assert_eq!(starts, expected, "{of}, {announced}");
+        }
+    }
+}
+
+#[test]
+fn a_hole_that_the_playlist_knows_of_is_no_jump() {
+    let mut pieces = folder("captions-ts");
+    let hole = 1..5;
+    for piece in &mut pieces[hole] {
+        *piece = Piece::Gap;
+    }
+    let muxer = || {
+        let container = Container::from_extension("srt").unwrap();
+        container.muxer().with_captions(Some(CaptionChannel::Cc1))
+    };
+    let (file, _) = mux_by(&[(TrackKind::Main, pieces)], muxer, &[]).unwrap();
+    let found = cues(&String::from_utf8(file).unwrap());
+    let starts: Vec<f64> = found.iter().map(|(start, ..)| (start * 100.0).round() / 100.0).collect();
+    assert_eq!(starts.first(), Some(&0.25));
+    assert_eq!(starts.last(), Some(&10.25));
+}
