@@ -1,6 +1,6 @@
 //! What stands in the sample entries of ISO BMFF (ISO 14496-12 §8.5.2), as far as other containers need it.
 
-use mp4_atom::Esds;
+use mp4_atom::{Avcc, Esds, Hvcc};
 
 use crate::{
     boxes::{BoxRef, Boxes},
@@ -68,6 +68,25 @@ pub(crate) fn decodes_as(one: &[u8], other: &[u8]) -> bool {
         Some((head, children.map(|child| child.whole.to_vec()).collect()))
     };
     parts(one).is_some_and(|one| parts(other).is_some_and(|other| one == other))
+}
+
+/// The parameter sets of H.264 or HEVC in a sample entry; none where it has none that can be read.
+pub(crate) fn parameter_sets(entry: &[u8]) -> Vec<Vec<u8>> {
+    let sets = || -> Option<Vec<Vec<u8>>> {
+        let entry = Boxes::new(entry).next()?.ok()?;
+        Some(match &entry.kind {
+            b"avc1" | b"avc3" => {
+                let avcc: Avcc = in_visual(entry, "avcC")?.decode("avcC").ok()?;
+                [avcc.sequence_parameter_sets, avcc.picture_parameter_sets].concat()
+            }
+            b"hvc1" | b"hev1" => {
+                let hvcc: Hvcc = in_visual(entry, "hvcC")?.decode("hvcC").ok()?;
+                hvcc.arrays.into_iter().flat_map(|array| array.nalus).collect()
+            }
+            _ => return None,
+        })
+    };
+    sets().unwrap_or_default()
 }
 
 /// QuickTime's versions 1 and 2 of the entry have more fields.

@@ -126,6 +126,18 @@ impl TrackConfig {
     pub fn decodes(&self, next: &Self) -> bool {
         self.handler == next.handler && sample_entry::decodes_as(&self.sample_entry, &next.sample_entry)
     }
+
+    /// Whether an error of transmission may have made `next` of this: each of its parameter sets (H.264, HEVC) is one of these, but
+    /// for a byte or two. Those of another encoder, or of another size of picture, differ by more.
+    #[must_use]
+    pub fn may_be_damaged_to(&self, next: &Self) -> bool {
+        const MOST_BYTES: usize = 2;
+        let (ours, theirs) = [self, next].map(|config| sample_entry::parameter_sets(&config.sample_entry)).into();
+        let resembles = |one: &Vec<u8>, other: &Vec<u8>| {
+            one.len() == other.len() && one.iter().zip(other).filter(|(one, other)| one != other).count() <= MOST_BYTES
+        };
+        !theirs.is_empty() && theirs.iter().all(|set| ours.iter().any(|known| resembles(known, set)))
+    }
 }
 
 /// What a track is there for, as far as its source says.

@@ -1,15 +1,15 @@
 //! Changes of codec parameters that may be damage.
 
 use aqueduct_core::MuxError;
-use aqueduct_media::TrackKind;
 use serde::{Deserialize, Serialize};
 
 use super::interleave::Change;
 
 /// Pictures whose parameters changed to such as the container cannot follow, though nothing announced a change.
 ///
-/// A bit error in a parameter set may leave one that can be read, and the next random access point brings the right one
-/// again. Until that comes, what goes on is written under the parameters of before, which is right of damage. If it has the
+/// A bit error in a parameter set may leave one that can be read and is nearly the one of before
+/// ([`TrackConfig::may_be_damaged_to`](aqueduct_media::TrackConfig::may_be_damaged_to)), and the next random access point brings the
+/// right one again. Until that comes, what goes on is written under the parameters of before, which is right of damage. If it has the
 /// new ones too, they are those of the stream, and the file ends as it would have at once.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Doubts {
@@ -39,7 +39,7 @@ impl Doubts {
                 }
                 Ok(())
             }
-            Err(MuxError::Unsupported { what }) if !change.announced && change.config.kind == TrackKind::Video && known.is_none() => {
+            Err(MuxError::Unsupported { what }) if change.doubtful && known.is_none() => {
                 tracing::debug!(track, what, "codec parameters change without a word: it may be damage");
                 self.open.push(Doubt { track, what, begun: false });
                 Ok(())

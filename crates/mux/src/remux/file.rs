@@ -157,16 +157,14 @@ impl<W: SampleWriter> File<W> {
             match event {
                 Event::Config { track, config } => {
                     let (output, known) = self.output(outputs, push.tags, (track, D::CLOCK), &config)?;
+                    let doubtful = !push.announced && output.config.may_be_damaged_to(&config);
                     output.configure(&config);
                     let number = output.number;
                     if let (Some(captions), Some(number)) = (&mut self.captions, number) {
                         captions.configure(number, &config);
                     }
                     if let Some(number) = number.filter(|_| known) {
-                        at(&mut steps, number).push(Step::Configure(Change {
-                            config,
-                            announced: push.announced,
-                        }));
+                        at(&mut steps, number).push(Step::Configure(Change { config, doubtful }));
                     }
                 }
                 Event::Sample { track, sample } => {

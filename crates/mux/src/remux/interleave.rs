@@ -23,8 +23,8 @@ pub(super) enum Step<D> {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Change {
     pub(super) config: Arc<TrackConfig>,
-    /// A discontinuity, another container or an initialization section goes before it.
-    pub(super) announced: bool,
+    /// Nothing announced it, and a bit error may have made it.
+    pub(super) doubtful: bool,
 }
 
 /// Samples that wait for those of other tracks.

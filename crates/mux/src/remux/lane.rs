@@ -1,5 +1,7 @@
 //! One track of the presentation, and the tracks of the file that it brings.
 
+use std::sync::Arc;
+
 use aqueduct_core::{ClosedCaptions, TrackId, TrackKind};
 use aqueduct_media::{
     Language, Roles, Sample, TrackConfig,
@@ -114,7 +116,8 @@ pub(super) struct OutputTrack {
     language: Language,
     /// In the file and on the timeline; `None` where the file does without it.
     pub(super) number: Option<usize>,
-    /// Of the samples that come next.
+    /// Of the samples that come next, as the demuxer tells it.
+    pub(super) config: Arc<TrackConfig>,
     pub(super) timescale: u32,
     pub(super) clock: Clock,
     /// The edit list that the file has for this track: what it adds, and in which timescale.
@@ -130,6 +133,7 @@ impl OutputTrack {
             kind: config.kind,
             language: config.language,
             number,
+            config: Arc::new(config.clone()),
             timescale: config.timescale,
             clock,
             edit: (config.presentation_offset.unwrap_or(0), config.timescale),
@@ -153,7 +157,8 @@ impl OutputTrack {
         }
     }
 
-    pub(super) fn configure(&mut self, config: &TrackConfig) {
+    pub(super) fn configure(&mut self, config: &Arc<TrackConfig>) {
+        self.config = Arc::clone(config);
         self.timescale = config.timescale;
         self.shift = self.shift_under(config);
     }

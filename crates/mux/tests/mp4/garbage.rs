@@ -100,3 +100,20 @@ fn a_change_that_the_next_random_access_point_has_too_is_one() {
     pieces.insert(5, Piece::Discontinuity);
     assert!(made(pieces).is_err());
 }
+
+#[test]
+fn pictures_of_another_stream_are_no_damage_though_only_one_random_access_point_has_them() {
+    for number in [3, 5] {
+        let made = |container| {
+            let mut pieces = folder("high-ts");
+            pieces[number] = folder("low-ts").swap_remove(number);
+            mux_with_breaks(&[(TrackKind::Main, pieces)], container, &[])
+        };
+        let refused = made(Container::Fmp4).map(|_| ()).unwrap_err().to_string();
+        assert!(refused.contains("--split changes"), "{number}: {refused}");
+        // It can follow.
+        let (file, _) = made(Container::Mkv).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        decode(&store(&folder, "out.mkv", &file));
+    }
+}
