@@ -1,11 +1,10 @@
 //! From a playlist to tracks: the first layer (Multivariant Playlist) and the second (Media Playlist).
 
+use std::iter;
 use std::sync::Arc;
 
 use aqueduct_core::{Fetch, FetchError, Grant, Kind, Presentation, ResolveError, Resource, SafeUrl, Track, TrackId, TrackKind};
-use aqueduct_playlist::{
-    Context, MediaPlaylist, MultivariantPlaylist, Parsed, Playlist, Rendition, RenditionKind, Variables, VariantStream,
-};
+use aqueduct_playlist::{Context, MediaPlaylist, MultivariantPlaylist, Parsed, Playlist, RenditionKind, Variables, VariantStream};
 
 use crate::chapters;
 use crate::choose;
@@ -42,7 +41,7 @@ struct Layer {
 
 impl Layer {
     /// Where else the same is, by pathway, and who says which is to be taken.
-    fn add_ways<'a>(&mut self, others: impl Iterator<Item = (Resource, &'a str)>, steering: Option<&Arc<Steering>>) {
+    fn add_ways<'a>(&mut self, others: impl IntoIterator<Item = (Resource, &'a str)>, steering: Option<&Arc<Steering>>) {
         self.plan.ways = Ways::new(self.plan.ways.address(0).clone(), others);
         self.plan.at.redundant = self.plan.ways.address(0).redundant;
         self.plan.steering = steering.cloned();
@@ -124,7 +123,11 @@ async fn multivariant<F: Fetch>(
         }
     }
     for (number, group) in groups.iter().enumerate() {
-        let (variant, second) = first_of(options, fetch, &at, &playlist, group).await?;
+        let places = group
+            .iter()
+            .map(|variant| (at.names(Kind::Playlist, variant.uri.url()), *variant))
+            .collect();
+        let (variant, second) = first_of(options, fetch, &at, &playlist, places).await?;
         match second {
             Second::Media(mut layer) => {
                 let others = group
@@ -159,10 +162,14 @@ async fn multivariant<F: Fetch>(
     ];
     for (kind, of, group, select) in kinds {
         for rendition in choose::renditions(&playlist, of, group.as_deref(), select).map_err(unusable)? {
-            if let Some(mut layer) = self::rendition(options, fetch, &at, &playlist, rendition).await? {
+            if let Some(uri) = &rendition.uri {
                 let others = groups.first().map(Vec::as_slice).unwrap_or_default();
                 let others = choose::counterparts(&playlist, rendition, others);
-                let others = others.map(|(uri, pathway)| (at.names(Kind::Playlist, uri.url()), pathway));
+                let others: Vec<_> = others
+                    .map(|(uri, pathway)| (at.names(Kind::Playlist, uri.url()), pathway))
+                    .collect();
+                let own = at.names(Kind::Playlist, uri.url());
+                let mut layer = self::rendition(options, fetch, &at, &playlist, own, &others).await?;
                 layer.add_ways(others, steering.as_ref());
                 let track = lanes.push(kind, rendition.name.clone(), rendition.language.clone(), layer);
                 track.forced = rendition.forced;
@@ -224,22 +231,21 @@ enum Second {
     Multivariant(Resource, Box<MultivariantPlaylist>),
 }
 
-/// Reads the first of redundant Variant Streams that can be had.
-async fn first_of<'a, F: Fetch>(
+/// Reads the first of redundant playlists that can be had.
+async fn first_of<F: Fetch, T>(
     options: &Options,
     fetch: &F,
     at: &Resource,
     playlist: &MultivariantPlaylist,
-    group: &[&'a VariantStream],
-) -> Result<(&'a VariantStream, Second), ResolveError> {
+    places: Vec<(Resource, T)>,
+) -> Result<(T, Second), ResolveError> {
     let mut failure = None;
-    for variant in group {
-        let resource = at.names(Kind::Playlist, variant.uri.url());
+    for (resource, place) in places {
         match load(options, fetch, &resource, &playlist.variables).await {
-            Ok(second) => return Ok((variant, second)),
+            Ok(second) => return Ok((place, second)),
             Err(error @ ResolveError::Fetch(FetchError::Refused { .. })) => return Err(error),
             Err(error) => {
-                tracing::warn!(url = %resource.url, %error, "variant stream cannot be had");
+                tracing::warn!(url = %resource.url, %error, "playlist cannot be had");
                 failure.get_or_insert(error);
             }
         }
@@ -250,18 +256,20 @@ async fn first_of<'a, F: Fetch>(
     }))
 }
 
+/// Reads the playlist of a Rendition, or one of those that have the same.
 async fn rendition<F: Fetch>(
     options: &Options,
     fetch: &F,
     at: &Resource,
     playlist: &MultivariantPlaylist,
-    rendition: &Rendition,
-) -> Result<Option<Layer>, ResolveError> {
-    let Some(uri) = &rendition.uri else { return Ok(None) };
-    let resource = at.names(Kind::Playlist, uri.url());
-    match load(options, fetch, &resource, &playlist.variables).await? {
-        Second::Media(layer) => Ok(Some(layer)),
-        Second::Multivariant(at, _) => Err(ResolveError::Unusable {
+    own: Resource,
+    others: &[(Resource, &str)],
+) -> Result<Layer, ResolveError> {
+    let others = others.iter().map(|(other, _)| other).filter(|other| **other != own).cloned();
+    let places = iter::once(own.clone()).chain(others).map(|place| (place, ())).collect();
+    match first_of(options, fetch, at, playlist, places).await? {
+        ((), Second::Media(layer)) => Ok(layer),
+        ((), Second::Multivariant(at, _)) => Err(ResolveError::Unusable {
             url: at.url,
             what: "a Rendition that is a Multivariant Playlist".into(),
         }),

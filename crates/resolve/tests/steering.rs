@@ -219,6 +219,20 @@ async fn a_preferred_pathway_that_is_dead_is_not_taken() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rendition_whose_playlist_is_dead_is_had_from_another_pathway() {
+    let resolver = PageResolver::new(Options::default());
+    for (dead, expected) in [("a/audio", ["/a/video", "/b/audio"]), ("a", ["/b/video", "/b/audio"])] {
+        let server = Server {
+            dead,
+            ..Server::new(&[Manifest(A_FIRST)])
+        };
+        let tracks = tracks(&resolver, &server).await;
+        let found = tracks.iter().map(|track| track.url.as_ref().unwrap().url().path());
+        assert!(found.eq(expected), "{dead}: {tracks:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_preferred_pathway_that_has_other_segments_is_not_taken() {
     let list = |segments: &str| format!("#EXTM3U\n#EXT-X-TARGETDURATION:4\n{segments}");
     let [same, pair] = ["#EXTINF:2,\nx\n", "#EXTINF:2,\nx\n#EXTINF:3,\nx\n"];
