@@ -282,11 +282,7 @@ impl Matcher {
             return Ok(Named::There);
         }
         if self.moves && !self.begun && !unit.init && unit.msn < entry.msn {
-            let what = format!(
-                "its number was {} and is {}: the server counts its segments anew, so nothing says what lies between",
-                entry.msn, unit.msn
-            );
-            return Err(other(self.track, entry.msn, &what));
+            return Err(counts_anew(self.track, entry.msn, unit.msn));
         }
         if self.moves && unit.init && !entry.init {
             // That of the first segment in the window, which is not where it changed.
@@ -423,6 +419,12 @@ fn in_force_at(section: Item<Resource>, msn: u64) -> Item<Resource> {
         },
         other => other,
     }
+}
+
+/// A live window begins in front of where it did.
+pub(crate) fn counts_anew(track: TrackId, was: u64, is: u64) -> Error {
+    let what = format!("its number was {was} and is {is}: the server counts its segments anew, so nothing says what lies between");
+    other(track, was, &what)
 }
 
 fn other(track: TrackId, msn: u64, what: &str) -> Error {

@@ -14,7 +14,7 @@ use aqueduct_mux::{Concat, Film, Finished, Job, Output, OutputError, RefillLane,
 
 use super::matching::Matcher;
 use super::merging::{Merging, tell_apart};
-use super::recall::{Recall, through};
+use super::recall::{Recall, Shown, through};
 use super::{Damage, RepairError, Repaired};
 use crate::error::numbers;
 use crate::lane::Stages;
@@ -298,7 +298,9 @@ impl Source {
             let is_meant = |track: &&Track| refill.as_ref().is_none_or(|refill| refill.track() == Some(track.id));
             let Some(track) = lanes.iter().find(is_meant) else { continue };
             let wanted: BTreeSet<u64> = damage.needs.keys().chain(damage.around.keys()).copied().collect();
-            let recall = damage.recall(track, has_keys, stages.counterparts(track), move |number| wanted.contains(&number))?;
+            let recall = damage.recall(track, has_keys, stages.counterparts(track), Shown::ByPlaylist, move |number| {
+                wanted.contains(&number)
+            })?;
             sources.push(Self {
                 plan: Plan::of(damage, track, refill.is_some()),
                 matcher: Matcher::new(&damage.report, track.id, track.live && recall.is_none(), stages.counterparts(track)).await?,

@@ -12,7 +12,7 @@ use aqueduct_fetch::{OnMissing, Permits};
 use aqueduct_mux::{Mending, MendingFolder, Put, Remaker, Side};
 
 use super::matching::{Matched, Matcher, Unit, units};
-use super::recall::through;
+use super::recall::{Shown, through};
 use super::{Damage, Need, Needs, RepairError, Repaired, Tail};
 use crate::begin;
 use crate::lane::{Failure, Stages};
@@ -68,7 +68,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             if needed > 0 && damage.is_lane(track.id) {
                 let wanted = Wanted::Known(Arc::clone(&damage.needs));
                 let needs = Arc::clone(&damage.needs);
-                let recall = damage.recall(track, has_keys, stages.counterparts(track), move |number| {
+                let recall = damage.recall(track, has_keys, stages.counterparts(track), Shown::ByDigest, move |number| {
                     needs.contains_key(&number)
                 })?;
                 let moves = damage.moves(track) && recall.is_none();

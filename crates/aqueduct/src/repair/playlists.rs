@@ -13,7 +13,7 @@ use aqueduct_mux::{Entry, Hls, MendingFolder, Put, file_within, leads_within};
 use sha2::{Digest, Sha256};
 
 use super::matching::{Matched, Matcher};
-use super::recall::through;
+use super::recall::{Shown, through};
 use super::{Damage, RepairError, Repaired, Tail};
 use crate::counterparts::WRITTEN;
 use crate::error::numbers;
@@ -104,7 +104,9 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         let permits = Permits::split(self.common.options.concurrency, own.tracks.len());
         for (track, permits) in own.tracks.iter().zip(permits) {
             let needs = Arc::clone(&damage.needs);
-            let recall = damage.recall(track, has_keys, stages.counterparts(track), move |number| {
+            // A playlist is put in its place by its digest.
+            let shown = if fills { Shown::ByPlaylist } else { Shown::ByDigest };
+            let recall = damage.recall(track, has_keys, stages.counterparts(track), shown, move |number| {
                 fills && needs.contains_key(&number)
             })?;
             let matcher = Matcher::new(&damage.report, track.id, track.live && recall.is_none(), stages.counterparts(track)).await?;

@@ -1,9 +1,10 @@
 //! What a live playlist names no more: its report names it.
 //!
 //! What a unit is, the report tells: its number, its playing time, its place in the playlist, how it is encrypted. Where it is now,
-//! its playlist tells as long as it names it, and the address in the report after that.
+//! its playlist tells as long as it names it, and the address in the report after that. A playlist that says something else than the
+//! report is of another stream; a place where two segments stood in turn tells nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,12 +20,26 @@ use url::Url;
 use super::Damage;
 use super::matching::{Unit, behind, entry, units};
 use crate::counterparts::{Counterparts, WRITTEN};
-use crate::resume::Beyond;
+use crate::resume::{Beyond, counts_anew};
 use crate::{Error, ListingDocument, UnitDocument, VerifyError, folder};
 
 const GONE: &str = "no playlist names it any more, and its report does not tell its whole address";
 const NO_ADDRESS: &str = "what its report tells is no address";
+const REUSED: &str = "no playlist names it any more, and something else stood at its address as well";
 const NO_KEY: &str = "no playlist names its key any more, and its report does not tell the whole address of that";
+
+/// Dates that are further apart are of different times, unless a segment is so long: where a playlist dates some only, the others are
+/// dated by playing times that were rounded.
+const ROUNDING: Duration = Duration::from_millis(500);
+
+/// What shows that what comes is what was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// Its digest, whatever its playlist says.
+    ByDigest,
+    /// What its playlist says, as far as that names it or anything else that the report tells of.
+    ByPlaylist,
+}
 
 /// Names what a report tells of a track of which a live window may have moved on.
 pub(super) struct Recall {
@@ -34,12 +49,28 @@ pub(super) struct Recall {
     units: Receiver<Unit>,
     /// Which units are asked for: for the others it does not matter where they are.
     is_wanted: Box<dyn Fn(u64) -> bool + Send + Sync>,
+    shown: Shown,
+    /// Its playlist grows: what is not named yet is waited for.
+    live: bool,
+    doubts: Doubts,
     /// The date ranges before each segment, by Media Sequence Number.
     tags: HashMap<u64, Arc<[String]>>,
     /// The user holds keys: addresses of others are none.
     has_keys: bool,
     counterparts: Counterparts,
 }
+
+/// What of a report does not tell which segment is meant.
+#[derive(Debug, Default)]
+struct Doubts {
+    /// The server counted its segments anew in the middle.
+    numbers: bool,
+    /// Where one is missing, and another one stood as well: names come round again.
+    places: HashSet<Place>,
+}
+
+/// An address, and a range of bytes there.
+type Place = (String, Option<(u64, u64)>);
 
 impl Damage {
     /// What names the units of a track; `None` where its playlist does. It blocks.
@@ -48,6 +79,7 @@ impl Damage {
         track: &Track,
         has_keys: bool,
         counterparts: Counterparts,
+        shown: Shown,
         is_wanted: impl Fn(u64) -> bool + Send + Sync + 'static,
     ) -> Result<Option<Recall>, Error> {
         if !self.is_recalled(track) {
@@ -64,6 +96,9 @@ impl Damage {
             at: track.url.clone().map(|url| Resource::new(Kind::Playlist, url)),
             units: units(&self.report, move |_, unit| unit.track == number),
             is_wanted: Box::new(is_wanted),
+            shown,
+            live: track.live,
+            doubts: self.doubts(number).map_err(Error::Report)?,
             tags,
             has_keys,
             counterparts,
@@ -92,6 +127,40 @@ impl Damage {
             recalled.recorded = self.recorded.and_then(time);
         }
         recalled
+    }
+}
+
+impl Damage {
+    /// Goes through the report of a track for what does not tell which segment is meant.
+    fn doubts(&self, track: u32) -> Result<Doubts, VerifyError> {
+        let (mut doubts, mut next) = (Doubts::default(), 0);
+        let mut missing: HashMap<Place, u64> = HashMap::new();
+        let had_place = |unit: &UnitDocument| unit.segments == 1 && !matches!(unit.fate.as_str(), "expired" | "tagged");
+        self.report.units::<VerifyError>(|unit| {
+            if unit.track == track && !unit.init {
+                doubts.numbers |= unit.msn < next;
+                next = behind(&unit);
+                if unit.piece.is_none() && had_place(&unit) {
+                    missing.insert((unit.address, unit.range), 0);
+                }
+            }
+            Ok(true)
+        })?;
+        if missing.is_empty() {
+            return Ok(doubts);
+        }
+        self.report.units::<VerifyError>(|unit| {
+            if unit.track == track && !unit.init && had_place(&unit) {
+                missing.entry((unit.address, unit.range)).and_modify(|stood| *stood += 1);
+            }
+            Ok(true)
+        })?;
+        doubts.places = missing
+            .into_iter()
+            .filter(|(_, stood)| *stood > 1)
+            .map(|(place, _)| place)
+            .collect();
+        Ok(doubts)
     }
 }
 
@@ -152,12 +221,18 @@ struct Naming {
     has_ended: bool,
     /// The initialization section that it named last.
     section: Option<(Arc<InitInfo>, Resource)>,
-    /// The key that it named last, with its address as a report tells it.
-    key: Option<(String, Resource)>,
+    /// The key that it named last, with its address as a report tells it; `None` where that does not tell it from another.
+    key: Option<(String, Option<Resource>)>,
     /// Something that it named.
     like: Option<Resource>,
     /// The initialization section in force.
     init: Option<InitId>,
+    /// The unit behind the one at hand, where that was looked at.
+    ahead: Option<(u64, UnitDocument)>,
+    /// The number of the first segment of the report.
+    begins: Option<u64>,
+    /// Something that the report tells of is named, as it was.
+    is_known: bool,
 }
 
 impl Naming {
@@ -171,14 +246,17 @@ impl Naming {
             key: None,
             like: None,
             init: None,
+            ahead: None,
+            begins: None,
+            is_known: false,
         }
     }
 
     async fn all(mut self, outlet: &Sender<Item<Resource>>, stop: &Stop) -> Result<Beyond, Error> {
-        while let Ok(unit) = self.recall.units.recv().await {
-            let (number, unit) = unit.map_err(|error| Error::Report(VerifyError::Report(error)))?;
-            if (self.recall.is_wanted)(number) {
-                self.come_to(unit.msn).await;
+        while let Some((number, unit)) = self.step().await? {
+            self.begins.get_or_insert(unit.msn);
+            if self.is_looked_for(number, &unit) {
+                self.come_to(unit.msn).await?;
             }
             for item in self.name(&unit).await? {
                 if stop.is_draining() || outlet.send(item).await.is_err() {
@@ -189,21 +267,52 @@ impl Naming {
         Ok(Beyond::default())
     }
 
+    /// The next unit of the report.
+    async fn step(&mut self) -> Result<Option<(u64, UnitDocument)>, Error> {
+        match self.ahead.take() {
+            Some(unit) => Ok(Some(unit)),
+            None => match self.recall.units.recv().await {
+                Ok(unit) => unit.map(Some).map_err(|error| Error::Report(VerifyError::Report(error))),
+                Err(_) => Ok(None),
+            },
+        }
+    }
+
+    /// Whether it matters what the playlist says of a unit. Initialization sections are needed with segments that come later; what
+    /// shows whether it is the same stream is all that it names at once.
+    fn is_looked_for(&self, number: u64, unit: &UnitDocument) -> bool {
+        let shows = self.recall.shown == Shown::ByPlaylist && !(self.recall.live && self.is_known);
+        !self.recall.doubts.numbers && (unit.init || shows || (self.recall.is_wanted)(number))
+    }
+
     /// Passes over what the playlist names in front of a segment.
-    async fn come_to(&mut self, msn: u64) {
+    async fn come_to(&mut self, msn: u64) -> Result<(), Error> {
         loop {
             match self.next.take() {
                 Some(Item::Init { info, payload }) => self.section = Some((info, payload)),
                 Some(item) if last(&item) < msn => {}
                 Some(item) => {
                     self.next = Some(item);
-                    return;
+                    return Ok(());
                 }
-                None if self.has_ended => return,
+                None if self.has_ended => return Ok(()),
                 None => {}
             }
+            let is_first = self.like.is_none();
             self.next = self.items.recv().await.ok();
             self.has_ended = self.next.is_none();
+            let (now, begins) = (self.next.as_ref().map(first), self.begins);
+            // A window moves on, and never back.
+            if is_first
+                && self.recall.live
+                && let Some((was, is)) = begins.zip(now).filter(|(was, is)| is < was)
+            {
+                if self.recall.shown == Shown::ByPlaylist {
+                    return Err(counts_anew(self.recall.track, was, is));
+                }
+                self.has_ended = true;
+                self.next = None;
+            }
             self.note();
         }
     }
@@ -216,7 +325,12 @@ impl Naming {
         };
         self.like.get_or_insert_with(|| resource.clone());
         if let (Some(key), Some(told)) = (encryption.key(), told(self.next.as_ref()).and_then(|told| told.key)) {
-            self.key = Some((told, key.clone()));
+            // Others that are told like this are other keys.
+            let is_one = match &self.key {
+                Some((before, known)) if *before == told => known.as_ref() == Some(key),
+                _ => key.url.url().scheme() != "data",
+            };
+            self.key = Some((told, is_one.then(|| key.clone())));
         }
     }
 
@@ -257,15 +371,7 @@ impl Naming {
             }
         };
         if let Some((info, payload)) = &fresh {
-            let (info, payload) = (Arc::clone(info), payload.clone());
-            let now = Entry {
-                version: None,
-                ..Entry::segment(&info, WRITTEN)
-            };
-            let counterparts = &self.recall.counterparts;
-            if let Some(what) = counterparts.difference(&named(unit), &now, &Item::Segment { info, payload }).await {
-                return Err(self.other(unit, &what));
-            }
+            self.compare(unit, info, payload).await?;
         }
         let mut info = self.info(unit, &listing)?;
         if unit.fate == "tagged" {
@@ -273,15 +379,21 @@ impl Naming {
         }
         let Some((now, payload)) = fresh else {
             let is_told = !is_missing || !listing.incomplete;
+            let is_reused = is_missing && self.recall.doubts.places.contains(&(unit.address.clone(), unit.range));
             let has_key = !is_missing || !listing.incomplete_key || info.encryption.key().is_none() || self.has_key(unit);
-            return Ok(vec![if is_told && has_key {
+            return Ok(vec![if is_told && has_key && !is_reused {
                 let payload = info.resource.clone();
                 Item::Segment {
                     info: Arc::new(info),
                     payload,
                 }
             } else {
-                gap(info, 1, GapCause::Failed(if is_told { NO_KEY } else { GONE }.into()))
+                let why = match (is_told, has_key) {
+                    (false, _) => GONE,
+                    (true, false) => NO_KEY,
+                    (true, true) => REUSED,
+                };
+                gap(info, 1, GapCause::Failed(why.into()))
             }]);
         };
         info.encryption = now.encryption.clone();
@@ -295,9 +407,53 @@ impl Naming {
         }])
     }
 
+    /// Refuses what the playlist names under the number of a unit if it is another one.
+    async fn compare(&mut self, unit: &UnitDocument, info: &Arc<SegmentInfo>, payload: &Resource) -> Result<(), Error> {
+        let now = Entry {
+            version: None,
+            ..Entry::segment(info, WRITTEN)
+        };
+        let (counterparts, item) = (
+            &self.recall.counterparts,
+            Item::Segment {
+                info: Arc::clone(info),
+                payload: payload.clone(),
+            },
+        );
+        if let Some(what) = counterparts.difference(&named(unit), &now, &item).await {
+            return Err(self.other(unit, &what));
+        }
+        let date = unit.listing.as_ref().and_then(|listing| time(listing.program_date_time?));
+        if self.recall.shown == Shown::ByPlaylist
+            && let Some((was, is)) = date.zip(info.program_date_time)
+            && was.duration_since(is).unwrap_or_else(|error| error.duration()) > ROUNDING.max(info.duration / 2)
+        {
+            return Err(self.other(unit, "it was recorded at another time, by its EXT-X-PROGRAM-DATE-TIME"));
+        }
+        self.is_known = true;
+        Ok(())
+    }
+
+    /// Whether it is shown that the playlist is of the same stream, by what it names behind the unit at hand if not before.
+    async fn is_shown(&mut self) -> Result<bool, Error> {
+        if self.is_known || self.recall.shown == Shown::ByDigest {
+            return Ok(true);
+        }
+        self.ahead = self.step().await?;
+        let (Some((_, unit)), Some(Item::Segment { info, payload })) = (self.ahead.clone(), &self.next) else {
+            return Ok(false);
+        };
+        if unit.init || unit.piece.is_none() || unit.msn != info.msn {
+            return Ok(false);
+        }
+        let (info, payload) = (Arc::clone(info), payload.clone());
+        self.compare(&unit, &info, &payload).await?;
+        Ok(true)
+    }
+
     /// What a window moved on without, as far as the playlist names it now.
     async fn expired(&mut self, unit: &UnitDocument, listing: &ListingDocument) -> Result<Vec<Item<Resource>>, Error> {
-        let (mut at, end) = (unit.msn, behind(unit));
+        let (mut at, end, init) = (unit.msn, behind(unit), self.init.clone());
         let mut items = Vec::new();
         let told = self.info(unit, listing)?;
         let lost = |msn: u64, segments: u64| gap(SegmentInfo { msn, ..told.clone() }, segments, GapCause::Expired);
@@ -315,13 +471,16 @@ impl Naming {
                         items.push(Item::Init { info, payload });
                     }
                     items.push(item);
-                    self.come_to(at).await;
+                    self.come_to(at).await?;
                 }
                 other => {
                     self.next = other;
                     break;
                 }
             }
+        }
+        if at > unit.msn && !self.is_shown().await? {
+            (at, items, self.init) = (unit.msn, Vec::new(), init);
         }
         if at < end {
             items.push(lost(at, end - at));
@@ -372,13 +531,18 @@ impl Naming {
 
     /// Whether the key of a unit can be asked for, or need not be.
     fn has_key(&self, unit: &UnitDocument) -> bool {
-        self.recall.has_keys || self.key.as_ref().map(|(told, _)| told) == unit.key.as_ref()
+        self.recall.has_keys || self.fresh_key(unit).is_some()
+    }
+
+    /// The key of a unit, where its playlist names it still.
+    fn fresh_key(&self, unit: &UnitDocument) -> Option<Resource> {
+        let (_, key) = self.key.as_ref().filter(|(told, _)| Some(told) == unit.key.as_ref())?;
+        key.clone()
     }
 
     fn encryption(&self, unit: &UnitDocument, listing: &ListingDocument) -> Encryption {
-        let fresh = self.key.as_ref().filter(|(told, _)| Some(told) == unit.key.as_ref());
         let told = || self.at_address(Kind::Key, unit.key.as_deref()?);
-        let key = fresh.map(|(_, key)| key.clone()).or_else(told);
+        let key = self.fresh_key(unit).or_else(told);
         let iv = listing.iv.as_deref().and_then(|iv| u128::from_str_radix(iv, 16).ok());
         Encryption::of_keys(&listing.keys, key, iv.map(|iv| Iv(iv.to_be_bytes())))
     }

@@ -22,7 +22,7 @@ use tokio::sync::Barrier;
 
 use super::matching::Matcher;
 use super::mend::{Wanted, choose, named};
-use super::recall::through;
+use super::recall::{Shown, through};
 use super::{Damage, Lacks, Need, RepairError, Repaired, State};
 use crate::error::numbers;
 use crate::json::{PROGRAM, chain};
@@ -148,7 +148,13 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             if damage.lacks.segments.iter().any(|(of, ..)| *of == track.id.number()) {
                 let needs = Arc::clone(&damage.needs);
                 let is_lacking = move |number| needs.get(&number).is_some_and(|(need, _)| *need == Need::Missing);
-                let recall = damage.recall(track, begin::has_keys(&self.decrypter), stages.counterparts(track), is_lacking)?;
+                let recall = damage.recall(
+                    track,
+                    begin::has_keys(&self.decrypter),
+                    stages.counterparts(track),
+                    Shown::ByPlaylist,
+                    is_lacking,
+                )?;
                 let matcher = Matcher::new(&damage.report, track.id, track.live && recall.is_none(), stages.counterparts(track)).await?;
                 let wanted = Wanted::Lacking(Arc::clone(&damage.needs));
                 asked.push(stages.spawn_through(track, permits, |items, outlet, stop| {
@@ -212,7 +218,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         for (track, permits) in lanes.iter().zip(permits) {
             let recall = match damage.goes_on(track) {
                 true => None,
-                false => damage.recall(track, has_keys, stages.counterparts(track), |_| true)?,
+                false => damage.recall(track, has_keys, stages.counterparts(track), Shown::ByPlaylist, |_| true)?,
             };
             let same = Same {
                 // What comes as one stream has units only where the network cuts it.

@@ -10,14 +10,18 @@ use super::record::hex;
 /// A URL without what may be secret or change from one day to the next: user name, query, fragment, and in the path a token
 /// that is a list of an expiry, a scope and a MAC. Of any other token or value of a `name=value` in the path, and of what a
 /// `data:` URL, or any other that is no address, holds, the beginning of a digest stays: it may be all that tells two streams
-/// apart.
+/// apart. What is told like this already is told as it is.
 pub(crate) fn address(url: &SafeUrl) -> String {
     if !matches!(url.url().scheme(), "http" | "https" | "file") {
+        if url.url().path().strip_prefix("sha256-").is_some_and(is_digest) {
+            return url.url().as_str().to_owned();
+        }
         let digest = Sha256::digest(url.url().as_str());
         return format!("{}:sha256-{}", url.url().scheme(), hex(&digest[..16]));
     }
     let digest = |value: &str| hex(&Sha256::digest(value)[..16]);
     let segments = url.path().map(|(segment, secret)| match secret {
+        Some(_) if is_told(segment) => Cow::Borrowed(segment),
         Some((name, _)) if is_token(segment) => Cow::Owned(format!("{name}=*")),
         // The padding of what is a value as a whole.
         Some((_, value)) if unpadded(value).is_empty() => Cow::Owned(format!("*{}", digest(segment))),
@@ -39,7 +43,19 @@ pub(crate) fn address(url: &SafeUrl) -> String {
 pub(super) fn is_told_whole(url: &SafeUrl) -> bool {
     let mut whole = url.url().clone();
     whole.set_fragment(None);
-    matches!(whole.scheme(), "http" | "https" | "file") && address(url) == whole.as_str()
+    let is_address = matches!(whole.scheme(), "http" | "https" | "file");
+    is_address && address(url) == whole.as_str() && !url.path().any(|(segment, _)| is_told(segment))
+}
+
+/// Whether what is secret in a part of a path was left out of it.
+fn is_told(segment: &str) -> bool {
+    let value = segment.split_once('=').map_or(segment, |(_, value)| value);
+    value == "*" || value.strip_prefix('*').is_some_and(is_digest)
+}
+
+/// Whether this is the beginning of a digest, as it stands in an address.
+fn is_digest(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Where a key was. What is one by itself is not told.
@@ -123,6 +139,13 @@ mod tests {
             let whole = Url::parse(url).unwrap().into();
             assert_eq!(address(&whole), expected);
             assert_eq!(is_told_whole(&whole), url == expected, "{url}");
+            let told = Url::parse(expected).unwrap().into();
+            assert_eq!(address(&told), expected, "{url}: told again");
+            assert_eq!(
+                is_told_whole(&told),
+                !expected.contains(['*']) && expected.starts_with("http"),
+                "{url}"
+            );
         }
     }
 

@@ -233,3 +233,159 @@ async fn without_what_a_report_tells_of_a_live_stream_only_what_its_playlist_nam
         expect(&bench.run(&["verify", "film"]).await, code, "sound");
     }
 }
+
+fn listed(first: usize, segments: &[String], end: &str) -> Vec<Rule> {
+    vec![Rule::new(PLAYLIST, window(first, segments, end))]
+}
+
+fn named(stream: &str, number: usize) -> String {
+    format!("#EXTINF:1.0,\n/s/{stream}/{number}.ts\n")
+}
+
+/// A report tells numbers and addresses, and both may stand for something else by now.
+#[tokio::test]
+async fn another_stream_under_the_same_numbers_fills_in_nothing() {
+    let other: Vec<String> = (0..6).map(|number| named("low-ts", number)).collect();
+    let anew = "its number was 10 and is 3: the server counts its segments anew";
+    for (output, args) in [
+        ("film", &["--format", "hls"][..]),
+        ("out.ts", &[]),
+        ("out.mp4", &[]),
+        ("out.mkv", &[]),
+    ] {
+        let live = Live::of("", |number| named("plain-ts", number));
+        let bench = Bench::new(vec![
+            Rule::new(PLAYLIST, live.window(0, 2, "")).times(1),
+            Rule::new(PLAYLIST, live.window(4, 6, END)),
+        ]);
+        let run = [&["-o", output, "--report", "report.json"][..], args].concat();
+        expect(&bench.fetch(&run, PLAYLIST).await, 3, "");
+        let before = tree(bench.folder());
+        for (name, then, code, says) in [
+            ("all of another", listed(10, &other, END), 2, "its address was"),
+            ("the same, and it goes on", listed(10, &other, ""), 2, "its address was"),
+            (
+                "what was lost, and what came then",
+                listed(12, &other[2..], END),
+                2,
+                "its address was",
+            ),
+            ("nothing that is known", listed(12, &other[2..4], END), 3, "not mended: "),
+            ("a window that moved back", listed(3, &other, ""), 2, anew),
+        ] {
+            bench.server.set_rules(then);
+            let repaired = bench.run(&["repair", output, "--report", "report.json"]).await;
+            expect(&repaired, code, says);
+            assert!(tree(bench.folder()) == before, "{name}, {output}: it was touched");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_same_names_at_another_time_are_of_another_stream() {
+    let at = |hour: usize| {
+        Live::of("", move |number| {
+            format!(
+                "#EXT-X-PROGRAM-DATE-TIME:2026-01-01T{hour}:0{number}:00Z\n{}",
+                named("plain-ts", number)
+            )
+        })
+    };
+    for (then, code, says) in [
+        (at(13).window(2, 6, ""), 2, "it was recorded at another time"),
+        (at(13).window(0, 6, END), 2, "it was recorded at another time"),
+        (at(12).window(2, 6, ""), 0, "missing segments filled in: 1"),
+    ] {
+        for output in ["film", "out.ts"] {
+            let format = if output == "film" { "hls" } else { "ts" };
+            let bench = Bench::new(at(12).rules(vec![gone("*/1.ts")]));
+            let run = ["--format", format, "-o", output, "--on-missing", "gap", "--report", "report.json"];
+            expect(&bench.fetch(&run, PLAYLIST).await, 3, "");
+            bench.server.set_rules(vec![Rule::new(PLAYLIST, then.clone())]);
+            expect(&bench.run(&["repair", output, "--report", "report.json"]).await, code, says);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_address_at_which_something_else_stood_as_well_is_not_asked() {
+    // Names come round again.
+    let live = Live::of("", |number| named("plain-ts", number % 4));
+    let bench = folders::made(PLAYLIST, live.rules(vec![gone("*/1.ts")]), 3).await;
+    let before = tree(&bench.path("film"));
+    bench.server.set_rules(vec![Rule::new(PLAYLIST, live.window(2, 5, END))]);
+    expect(
+        &bench.run(&["repair", "film"]).await,
+        3,
+        "something else stood at its address as well",
+    );
+    assert!(tree(&bench.path("film")) == before, "it was touched");
+    // The playlist tells which is meant.
+    bench.server.set_rules(vec![Rule::new(PLAYLIST, live.window(2, 6, END))]);
+    expect(&bench.run(&["repair", "film"]).await, 3, "missing segments filled in: 1");
+}
+
+#[tokio::test]
+async fn a_window_that_moved_back_keeps_no_repair_waiting_that_digests_prove() {
+    let live = Live::of("", |number| named("plain-ts", number));
+    let made = Made::by(Bench::new(live.rules(Vec::new())), "out.ts", PLAYLIST, &[], 0).await;
+    let other: Vec<String> = (0..3).map(|number| named("low-ts", number)).collect();
+    made.bench.server.set_rules(listed(0, &other, ""));
+    let (offset, length) = made.piece(0, 13);
+    made.flip(&[offset + length / 2]);
+    made.repair(&[], 0, "places mended: 1").await;
+    made.is_whole("it is mended by the address that the report tells");
+}
+
+#[tokio::test]
+async fn the_initialization_section_is_where_the_window_has_it_now() {
+    let live = Live::of("#EXT-X-MAP:URI=\"/token=a/init.mp4\"\n", |number| {
+        format!("#EXTINF:1.0,\n/token=a/{number}.m4s\n")
+    });
+    // What the report tells of it leads nowhere.
+    let open = |lost: Option<usize>| {
+        let to = |name: String| {
+            let (path, to) = (format!("/token=a/{name}"), format!("/s/fmp4/{name}"));
+            Rule::new(path, Fault::Redirect { status: 302, to })
+        };
+        let segments = (0..6)
+            .filter(|number| Some(*number) != lost)
+            .map(|number| to(format!("{number}.m4s")));
+        segments.chain([to("init.mp4".into())]).collect::<Vec<_>>()
+    };
+    for output in ["out.mp4", "out.m4s", "film"] {
+        let format = if output == "film" { "hls" } else { "auto" };
+        let args = ["--on-missing", "gap", "--format", format];
+        let args = if format == "auto" { &args[..2] } else { &args[..] };
+        let run = [&["-o", output, "--report", "report.json"][..], args].concat();
+        let undisturbed = Bench::new(live.rules(open(None)));
+        expect(&undisturbed.fetch(&run, PLAYLIST).await, 0, "");
+        let bench = Bench::new(live.rules(open(Some(3))));
+        expect(&bench.fetch(&run, PLAYLIST).await, 3, "");
+        let rules = [vec![Rule::new(PLAYLIST, live.window(2, 6, ""))], open(None)].concat();
+        bench.server.set_rules(rules);
+        expect(
+            &bench.run(&["repair", output, "--report", "report.json"]).await,
+            0,
+            "missing segments filled in: 1",
+        );
+        let made = |bench: &Bench| {
+            let made = tree(bench.folder()).into_iter();
+            made.filter(|(name, _)| name != "report.json").collect::<Vec<_>>()
+        };
+        assert!(made(&bench) == made(&undisturbed), "{output}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_not_taken_for_another_that_is_told_alike() {
+    let key = |bytes: [u8; 16]| {
+        let bytes: String = bytes.iter().map(|byte| format!("%{byte:02x}")).collect();
+        format!("#EXT-X-KEY:METHOD=AES-128,URI=\"data:application/octet-stream,{bytes}\"\n")
+    };
+    let live = |bytes| Live::of(&key(bytes), |number| named("aes-sequence-iv", number));
+    let own = fixture_server::Encryption::key(0);
+    let bench = folders::made(PLAYLIST, live(own).rules(vec![gone("*/1.ts")]), 3).await;
+    bench.server.set_rules(vec![Rule::new(PLAYLIST, live([7; 16]).window(2, 6, ""))]);
+    expect(&bench.run(&["repair", "film"]).await, 3, "no playlist names its key any more");
+}
