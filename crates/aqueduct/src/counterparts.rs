@@ -21,6 +21,12 @@ impl Counterparts {
         }))
     }
 
+    /// Asks somebody who never answers.
+    #[cfg(test)]
+    pub(crate) fn silent() -> Self {
+        Self(Arc::new(|_| Box::pin(std::future::pending())))
+    }
+
     /// How `known` differs from `named`, the entry of `unit`, wherever the presentation says that the same is: in the number, or in
     /// what all pathways that it names as redundant have under that number.
     pub(crate) async fn difference(&self, known: &Entry, named: &Entry, unit: &Item<Resource>) -> Option<String> {

@@ -121,7 +121,11 @@ pub(crate) async fn run<F: Fetch>(
             biased;
             compared = matcher.compare(item) => compared?,
             // Another pathway may be slow to answer.
-            () = stop.draining() => break None,
+            () = stop.draining() => {
+                all_matched(&matched, &stop).await;
+                // What is named behind it has not matched.
+                return Ok(matcher.beyond);
+            }
         };
         match compared {
             Named::There => {}
@@ -430,5 +434,94 @@ pub(crate) fn counts_anew(track: TrackId, was: u64, is: u64) -> Error {
 fn other(track: TrackId, msn: u64, what: &str) -> Error {
     Error::OtherStream {
         what: format!("segment {msn} of {track}: {what}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use aqueduct_core::{
+        Budget, Clear, FetchError, Fetched, Grant, Kind, Limits, Presentation, Progress, Sealed, Track, TrackKind, channel,
+    };
+    use aqueduct_mux::{Concat, Output};
+    use url::Url;
+
+    use super::*;
+
+    /// Nothing is to be had.
+    struct Nowhere;
+
+    impl Fetch for Nowhere {
+        async fn fetch(&self, resource: &Resource, _: Grant) -> Result<Fetched, FetchError> {
+            Err(FetchError::Other(resource.url.to_string().into()))
+        }
+    }
+
+    fn info(track: TrackId, msn: u64, name: &str) -> Arc<SegmentInfo> {
+        let url = Url::parse(&format!("http://host.example/{name}/{msn}.ts")).unwrap();
+        let resource = Resource::new(Kind::Segment, url).redundant(true);
+        Arc::new(SegmentInfo::new(track, msn, Duration::from_secs(2), resource))
+    }
+
+    fn named(track: TrackId, msn: u64) -> Item<Resource> {
+        let info = info(track, msn, "b");
+        let payload = info.resource.clone();
+        Item::Segment { info, payload }
+    }
+
+    /// What is in an output that has one segment.
+    fn entries(folder: &std::path::Path, track: TrackId) -> Option<Entries> {
+        let (target, presentation) = (
+            folder.join("out.ts"),
+            Presentation::new(vec![Track::new(track, TrackKind::Main, "")]),
+        );
+        let job = aqueduct_mux::Job::new(&presentation, &[track], "raw");
+        let mut output = Output::file(&target, false).unwrap();
+        output.begin(&job).unwrap();
+        let (to_mux, clear) = channel::<Item<Clear>>(1);
+        let payload = Sealed::unbudgeted(&b"media"[..]).open(Ok::<_, std::convert::Infallible>).unwrap();
+        let info = info(track, 0, "a");
+        to_mux.try_send(Item::Segment { info, payload }).unwrap();
+        drop(to_mux);
+        let (progress, stop) = (Progress::new(), Stop::new());
+        drop(aqueduct_mux::run(Concat::new(), &presentation, vec![(track, clear)], output, &progress, &stop).unwrap());
+        let mut output = Output::file(&target, false).unwrap();
+        output.begin(&job).unwrap().unwrap();
+        output.entries(track).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_was_not_compared_is_not_handed_on_once_the_source_ends() {
+        let (folder, track) = (tempfile::tempdir().unwrap(), TrackId::new(0));
+        let job = Job {
+            track,
+            live: false,
+            was_live: false,
+            segments: None,
+            gaps: false,
+            entries: entries(folder.path(), track),
+        };
+        let again = Again {
+            fetcher: Arc::new(Nowhere),
+            lender: Lender {
+                budget: Budget::new(1),
+                track,
+                limits: Limits::default(),
+                progress: Progress::new(),
+            },
+            counterparts: Counterparts::silent(),
+        };
+        let (to_resume, inlet) = channel(4);
+        for msn in 0..4 {
+            to_resume.try_send(named(track, msn)).unwrap();
+        }
+        drop(to_resume);
+        let (outlet, handed_on) = channel(4);
+        let stop = Stop::new();
+        stop.drain();
+        let ended = run(job, again, inlet, outlet, Arc::new(Barrier::new(1)), stop).await;
+        assert_eq!(ended.unwrap(), Beyond::default());
+        assert!(handed_on.recv().await.is_err(), "it was never seen to be the same stream");
     }
 }
