@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::path::Path;
 
 use aqueduct_core::Summary;
@@ -325,19 +326,13 @@ pub fn write_repaired(before: &FileReport, repaired: &Repaired, file: &Path, out
     let own = before.split(file);
     let anew = |number: usize| repaired.account.as_ref().filter(|_| number == before.number() && own.is_none());
     let part = match (&repaired.account, own) {
-        (Some(account), Some(own)) => Some(Part::of(account, own)?),
+        (Some(account), Some(own)) => Some(Part::of(account, own, before)?),
         _ => None,
     };
     let folder = repaired.anew.as_ref();
     // What stands for a unit of a folder that never came, and has come by now.
     let come = |number: usize, unit: UnitDocument, place: u64| match folder.and_then(|anew| anew.units.get(&place)) {
-        _ if part.is_some() && number == before.number() => {
-            let mut unit = unit;
-            if let Some(part) = &part {
-                part.put_into(&mut unit);
-            }
-            vec![unit]
-        }
+        _ if part.is_some() && number == before.number() => part.as_ref().map_or_else(Vec::new, |part| part.tell(unit)),
         Some(units) if number == before.number() => {
             let listing = |other: &UnitDocument| other.listing.clone().filter(|_| unit.listing.is_some());
             units
@@ -442,6 +437,8 @@ struct Part<'a> {
     own: &'a str,
     /// What its units brought, by track, kind and Media Sequence Number.
     pieces: BTreeMap<(u32, bool, u64), Come>,
+    /// Segments of which an earlier report tells as one of several that were missing.
+    apart: BTreeMap<(u32, u64), UnitDocument>,
     tail: Option<Piece>,
     bytes: u64,
     /// Where the last of its units that were told ends.
@@ -452,9 +449,19 @@ struct Part<'a> {
 type Come = (u64, u64, [u8; 32], Option<String>);
 
 impl<'a> Part<'a> {
-    fn of(account: &Account, own: &'a str) -> io::Result<Self> {
-        let mut pieces = BTreeMap::new();
+    fn of(account: &Account, own: &'a str, before: &FileReport) -> io::Result<Self> {
+        let (mut pieces, mut several, mut apart) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+        before.units::<Unreadable>(|unit| {
+            if unit.piece.is_none() && unit.segments > 1 {
+                several.push((unit.track, unit.msn..unit.msn.saturating_add(unit.segments)));
+            }
+            Ok(true)
+        })?;
         account.entries(|entry| {
+            let is_within = |(track, numbers): &(u32, Range<u64>)| *track == entry.track && numbers.contains(&entry.msn);
+            if entry.is_media() && several.iter().any(is_within) {
+                apart.insert((entry.track, entry.msn), UnitDocument::from(entry));
+            }
             if let Fate::Written { offset, length, sha256 } = entry.fate {
                 pieces.insert((entry.track, entry.init, entry.msn), (offset, length, sha256, entry.cut.clone()));
             }
@@ -464,10 +471,41 @@ impl<'a> Part<'a> {
         Ok(Self {
             own,
             pieces,
+            apart,
             tail,
             bytes: account.length(),
             end: Cell::new(0),
         })
+    }
+
+    /// What stands for a unit: itself, or the segments among several that came, with what is missing between.
+    fn tell(&self, mut unit: UnitDocument) -> Vec<UnitDocument> {
+        let (first, end) = (unit.msn, unit.msn.saturating_add(unit.segments));
+        let mut came = self.apart.range((unit.track, first)..(unit.track, end)).peekable();
+        if unit.piece.is_some() || unit.segments <= 1 || came.peek().is_none() {
+            self.put_into(&mut unit);
+            return vec![unit];
+        }
+        let (mut told, mut at) = (Vec::new(), first);
+        let missing = |msn: u64, end: u64| UnitDocument {
+            msn,
+            segments: end - msn,
+            ..unit.clone()
+        };
+        for ((_, msn), segment) in came {
+            if *msn > at {
+                told.push(missing(at, *msn));
+            }
+            let mut segment = segment.clone();
+            segment.listing = segment.listing.filter(|_| unit.listing.is_some());
+            self.put_into(&mut segment);
+            told.push(segment);
+            at = msn.saturating_add(1);
+        }
+        if at < end {
+            told.push(missing(at, end));
+        }
+        told
     }
 
     fn put_into(&self, unit: &mut UnitDocument) {

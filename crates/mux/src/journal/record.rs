@@ -245,7 +245,7 @@ impl Entry {
     }
 
     /// Whether it is a segment that is in the output.
-    pub(crate) fn is_media(&self) -> bool {
+    pub fn is_media(&self) -> bool {
         !self.init && matches!(self.fate, Fate::Written { .. })
     }
 

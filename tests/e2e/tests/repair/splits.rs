@@ -288,3 +288,44 @@ async fn a_file_of_a_split_is_not_mended_by_another_stream() {
     expect(&other, 2, "another stream");
     assert!(bench.read("film.002.ts") == damaged);
 }
+
+/// What had left a live window stands as one unit for several segments.
+#[tokio::test]
+async fn what_left_the_window_is_told_one_by_one_once_a_file_has_it() {
+    let window = |from: usize, to: usize, end: &str| {
+        let segment = |number: usize| {
+            let before = if number == 4 { "#EXT-X-DISCONTINUITY\n" } else { "" };
+            format!("{before}#EXTINF:1.0,\n/s/plain-ts/{number}.ts\n")
+        };
+        let segments: String = (from..to).map(segment).collect();
+        Fault::Body {
+            content_type: "application/vnd.apple.mpegurl".into(),
+            text: format!("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{from}\n{segments}{end}"),
+        }
+    };
+    let (path, end) = ("/live.m3u8", "#EXT-X-ENDLIST\n");
+    let undisturbed = Bench::new(vec![Rule::new(path, window(0, 6, end))]);
+    assert_eq!(made(&undisturbed, "film.ts", path, &[]).await.0, 0);
+    let bench = Bench::new(vec![Rule::new(path, window(0, 1, "")).times(1), Rule::new(path, window(3, 6, end))]);
+    assert_eq!(made(&bench, "film.ts", path, &[]).await.0, 3);
+    bench.server.set_rules(vec![Rule::new(path, window(0, 6, end))]);
+    repair(&bench, "film.001.ts", 0, "missing segments filled in: 2").await;
+    assert!(parts(&bench) == parts(&undisturbed));
+    let report: Value = serde_json::from_slice(&bench.read("report.json")).unwrap();
+    let units = report["outputs"][0]["units"].as_array().unwrap();
+    let told: Vec<_> = units
+        .iter()
+        .map(|unit| {
+            (
+                unit["msn"].as_u64().unwrap(),
+                unit["address"].as_str().unwrap().rsplit('/').next().unwrap(),
+            )
+        })
+        .collect();
+    let names = ["0.ts", "1.ts", "2.ts", "3.ts", "4.ts", "5.ts"];
+    assert_eq!(told, (0..6).zip(names).collect::<Vec<_>>());
+    assert_eq!(report["outcome"], "whole");
+    for name in ["film.001.ts", "film.002.ts"] {
+        expect(&bench.run(&[&["verify", name][..], &REPORT].concat()).await, 0, "sound");
+    }
+}
