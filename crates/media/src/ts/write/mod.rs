@@ -24,8 +24,8 @@ use crate::{
 /// PID of the PMT; the elementary streams follow at [`FIRST_PID`]. All are free for any use (ISO 13818-1 table 2-3).
 const PMT_PID: u16 = 0x1000;
 const FIRST_PID: u16 = 0x100;
-/// As many streams as surely fit into a PMT section.
-const MAX_STREAMS: usize = 48;
+/// As many streams as surely fit into a PMT section beside timed metadata.
+const MAX_STREAMS: usize = 46;
 /// PID of timed metadata, behind all of them.
 const METADATA_PID: u16 = 0x200;
 /// How long before it is decoded a unit may arrive at most (ISO 13818-1 §2.4.2.6 allows a second), in ticks: what the
@@ -402,6 +402,18 @@ mod tests {
                 prop_assert_eq!(read.pts, written.pts + 67_200);
             }
         }
+    }
+
+    #[test]
+    fn as_many_streams_as_there_may_be_fit_into_the_pmt_beside_metadata() {
+        let component = |pid| Component {
+            pid,
+            codec: Codec::Opus(2),
+            language: Language::new(b"eng"),
+        };
+        let streams = (FIRST_PID..).take(MAX_STREAMS).map(component);
+        // Up to 1021 bytes stand behind the length (§2.4.4.9).
+        assert!(pmt(0, FIRST_PID, streams, Some(METADATA_PID)).len() - 3 <= 1021);
     }
 
     #[test]
