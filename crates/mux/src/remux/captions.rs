@@ -11,7 +11,7 @@ use aqueduct_media::{
 use serde::{Deserialize, Serialize};
 
 use super::{SampleWriter, file::File, lane::Tags, text::Text};
-use crate::subtitles::{Origin, elsewhere};
+use crate::subtitles::{NO_PICTURES, Origin, elsewhere};
 
 /// Reads one channel of the captions in the first track of pictures, and writes its cues as samples.
 #[derive(Debug, Serialize, Deserialize)]
@@ -92,7 +92,10 @@ impl Captions {
         self.captions.finish(&mut self.cues);
         self.write(file, writes)?;
         self.text.finish(&[], &self.tags, file, writes)?;
-        notes.extend(elsewhere(self.captions.channel(), self.captions.found()));
+        notes.extend(match self.pictures {
+            Some(_) => elsewhere(self.captions.channel(), self.captions.found()),
+            None => Some(format!("captions: {NO_PICTURES}")),
+        });
         Ok(())
     }
 }

@@ -13,6 +13,9 @@ use super::origin::Anchor;
 use super::reader::{is_box, media, milliseconds};
 use super::shift::Window;
 
+/// Why there are none, where they are not looked for in pictures that there are.
+pub(crate) const NO_PICTURES: &str = "there is no H.264 or HEVC whose captions could be read";
+
 /// Reads one channel of the captions in a video.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Captions {
@@ -95,9 +98,7 @@ impl Captions {
             None => {}
         }
         if self.video.is_none() {
-            return Err(MuxError::Unsupported {
-                what: "there is no H.264 or HEVC whose captions could be read".into(),
-            });
+            return Err(MuxError::Unsupported { what: NO_PICTURES.into() });
         }
         if self.anchor.is_none()
             && let Some(clock) = pictures.iter().map(|picture| picture.pts).min()

@@ -10,7 +10,7 @@ use aqueduct_media::webvtt::Cue;
 use aqueduct_media::{cea608::Channel, srt, webvtt};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::captions::elsewhere;
+pub(crate) use self::captions::{NO_PICTURES, elsewhere};
 pub use self::origin::Origin;
 pub(crate) use self::origin::Watch;
 pub(crate) use self::reader::Reader;
