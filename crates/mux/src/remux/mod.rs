@@ -395,7 +395,7 @@ impl<W: SampleWriter> Mux for Remux<W> {
             (repairs.moved_samples, "samples moved behind their predecessor"),
             (
                 file.doubts.passed(),
-                "changes of codec parameters that the next random access point did not have: taken for damage and passed over",
+                "changes of codec parameters that no later random access point confirmed: taken for damage and passed over",
             ),
             (
                 file.timeless,

@@ -33,7 +33,7 @@ fn memchr_set(bytes: &[u8], kind: u8) -> Option<(usize, usize)> {
 fn damaged_parameter_sets_do_not_take_the_place_of_those_that_are_right() {
     let notes = [
         "track 0: 1 parameter sets that cannot be read",
-        "file: 1 changes of codec parameters that the next random access point did not have: taken for damage and passed over",
+        "file: 1 changes of codec parameters that no later random access point confirmed: taken for damage and passed over",
     ];
     let (mut unreadable, mut readable, mut others) = (0, 0, Vec::new());
     for kind in [7, 8] {
