@@ -29,7 +29,9 @@ use self::fill::Around;
 pub(crate) use self::playlists::Anew;
 use crate::parts::Parts;
 use crate::verify::{Judgement, judge};
-use crate::{Error, FileReport, Found, Piece, Pipeline, ReportError, RestDocument, TrackDocument, UnitDocument, VerifyError, folder};
+use crate::{
+    Error, FileReport, Found, Piece, Pipeline, ReportError, RestDocument, TrackDocument, UnitDocument, VerifyError, folder, report_beside,
+};
 
 /// Why a repair did not come to its end. Messages read after "failed to repair".
 #[derive(Debug, Error)]
@@ -254,8 +256,9 @@ impl Damage {
         };
         let failed = |source| VerifyError::Io { path: file.into(), source };
         let mut is_gone = false;
-        // A folder is none that is made anew.
-        let is_told = report.split(file).is_some() || !folder::tells_of_files(&report);
+        // A folder is none that is made anew, and what the report does not name was never there.
+        let is_told = report.names(file) || report.path() == report_beside(file);
+        let is_told = is_told && (report.split(file).is_some() || !folder::tells_of_files(&report));
         let (judged, length) = if file.is_dir() {
             if !folder::tells_of_files(&report) {
                 let path = report.path().into();

@@ -100,6 +100,15 @@ async fn a_file_that_is_gone_is_made_anew_by_its_report() {
         made.is_whole(path);
         assert_eq!(made.names(), 2, "{path}");
     }
+    // One that was never there is none.
+    let made = Made::new("out.ts", "/s/plain-ts/index.m3u8", &[]).await;
+    let mistyped = made.bench.run(&["repair", "uot.ts", "--report", "out.ts.report.json"]).await;
+    expect(&mistyped, 2, "uot.ts: cannot be read");
+    assert_eq!(made.names(), 2, "it was made");
+    // Unless the report was renamed with it.
+    std::fs::rename(made.bench.path("out.ts.report.json"), made.bench.path("film.ts.report.json")).unwrap();
+    expect(&made.bench.run(&["repair", "film.ts"]).await, 0, "there is no file");
+    assert!(made.bench.read("film.ts") == made.whole);
     let bench = Bench::new(Vec::new());
     expect(
         &bench
