@@ -402,7 +402,11 @@ pub fn write_repaired(before: &FileReport, repaired: &Repaired, file: &Path, out
             let mut same = Summary::new(document.form.clone().unwrap_or_default());
             same.notes.clone_from(&document.notes);
             let summary = repaired.summary.as_ref().unwrap_or(&same);
-            output(account, Some(file), Some(summary), Some(&document.tracks), out)?;
+            let known = Known {
+                tracks: &document.tracks,
+                left_out: left_out(before)?,
+            };
+            output(account, Some(file), Some(summary), Some(&known), out)?;
             continue;
         }
         let mut document = document.clone();
@@ -555,6 +559,27 @@ impl<'a> Part<'a> {
     }
 }
 
+/// What an earlier report tells of an output that was written anew.
+struct Known<'a> {
+    tracks: &'a [TrackDocument],
+    left_out: LeftOut,
+}
+
+/// By track, kind and Media Sequence Number: of what the address, and that of its key, is told in part. What was not fetched again was
+/// named by that.
+type LeftOut = BTreeMap<(u32, bool, u64), (bool, bool)>;
+
+fn left_out(before: &FileReport) -> io::Result<LeftOut> {
+    let mut left_out = LeftOut::new();
+    before.units::<Unreadable>(|unit| {
+        if let Some(listing) = unit.listing.filter(|listing| listing.incomplete || listing.incomplete_key) {
+            left_out.insert((unit.track, unit.init, unit.msn), (listing.incomplete, listing.incomplete_key));
+        }
+        Ok(true)
+    })?;
+    Ok(left_out)
+}
+
 /// A failure to read one report or to write another.
 struct Unreadable(io::Error);
 
@@ -611,7 +636,7 @@ fn output(
     account: &Account,
     file: Option<&Path>,
     summary: Option<&Summary>,
-    tracks: Option<&[TrackDocument]>,
+    known: Option<&Known<'_>>,
     out: &mut impl Write,
 ) -> io::Result<()> {
     let job = account.job()?;
@@ -640,8 +665,8 @@ fn output(
         container: job.as_ref().map(|job| job.container.clone()),
         form: summary.map(|summary| summary.container.clone()),
         bytes: account.length(),
-        tracks: match tracks {
-            Some(tracks) => tracks.to_vec(),
+        tracks: match known {
+            Some(known) => known.tracks.to_vec(),
             None => job.into_iter().flat_map(|job| job.tracks).map(TrackDocument::from).collect(),
         },
         notes: summary.map(|summary| summary.notes.clone()).unwrap_or_default(),
@@ -662,6 +687,11 @@ fn output(
         // What a complete playlist says, it says still.
         if !live.contains(&unit.track) {
             unit.listing = None;
+        }
+        let left_out = known.and_then(|known| known.left_out.get(&(unit.track, unit.init, unit.msn)));
+        if let (Some(listing), Some((address, key))) = (&mut unit.listing, left_out) {
+            listing.incomplete |= address;
+            listing.incomplete_key |= key;
         }
         Ok(serde_json::to_writer(&mut *out, &unit)?)
     })?;

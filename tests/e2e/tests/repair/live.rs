@@ -389,3 +389,25 @@ async fn a_key_is_not_taken_for_another_that_is_told_alike() {
     bench.server.set_rules(vec![Rule::new(PLAYLIST, live([7; 16]).window(2, 6, ""))]);
     expect(&bench.run(&["repair", "film"]).await, 3, "no playlist names its key any more");
 }
+
+/// What a report left out of an address, it left out for good.
+#[tokio::test]
+async fn an_address_that_was_not_told_whole_is_not_after_a_repair() {
+    let live = Live::of("", |number| format!("#EXTINF:1.0,\n/s/plain-ts/{number}.ts?n={number}\n"));
+    for output in ["out.ts", "out.mp4", "out.mkv"] {
+        let bench = Bench::new(live.rules(vec![gone("*/1.ts"), gone("*/2.ts")]));
+        let made = Made::by(bench, output, PLAYLIST, &["--on-missing", "gap"], 3).await;
+        made.bench.server.set_rules(vec![Rule::new(PLAYLIST, live.window(2, 6, ""))]);
+        made.repair(&[], 3, "missing segments filled in: 1").await;
+        let filled = made.bench.read(output);
+        made.bench.server.set_rules(vec![Rule::new(PLAYLIST, live.window(3, 6, ""))]);
+        let asked = made.bench.asked("*/1.ts");
+        made.repair(&[], 3, "no playlist names it any more").await;
+        assert_eq!(made.bench.asked("*/1.ts"), asked, "{output}: it was asked for without its query");
+        assert!(made.bench.read(output) == filled, "{output}");
+        let report: Value = serde_json::from_slice(&made.bench.read(&format!("{output}.report.json"))).unwrap();
+        for unit in report["outputs"][0]["units"].as_array().unwrap() {
+            assert_eq!(unit["listing"]["incomplete"], true, "{output}: {unit}");
+        }
+    }
+}
