@@ -34,7 +34,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             repaired.whole.add("there is no file".into());
             return Ok(());
         }
-        if damage.is_split && output.tracks.len() > 1 {
+        if damage.is_split && output.tracks.len() > 1 && damage.needs_fetching() {
             // What a track is ahead of the others waits for their next file.
             let what = format!("damaged segments: {}: tracks were put together from file to file", damage.damaged);
             repaired.whole.add(what);

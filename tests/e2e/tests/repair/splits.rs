@@ -329,3 +329,16 @@ async fn what_left_the_window_is_told_one_by_one_once_a_file_has_it() {
         expect(&bench.run(&[&["verify", name][..], &REPORT].concat()).await, 0, "sound");
     }
 }
+
+#[tokio::test]
+async fn what_was_appended_to_a_file_of_several_tracks_is_cut_off() {
+    let bench = Bench::new(two_tracks());
+    made(&bench, "film.mkv", "/two.m3u8", &[]).await;
+    let before = parts(&bench);
+    let whole = bench.read("film.002.mkv");
+    bench.write("film.002.mkv", &[&whole[..], b"more"].concat());
+    let asked = bench.segments();
+    repair(&bench, "film.002.mkv", 0, "sound").await;
+    assert!(parts(&bench) == before);
+    assert_eq!(bench.segments(), asked, "something was fetched");
+}
