@@ -307,6 +307,9 @@ impl Matcher {
         if !within && let Some(what) = self.counterparts.difference(entry, &unit, &item).await {
             return Err(other(self.track, entry.msn, &what));
         }
+        if self.moves && !within && entry.is_of_another_time(&unit) {
+            return Err(other(self.track, entry.msn, ANOTHER_TIME));
+        }
         if entry.is_lacking() && !self.gaps && matches!(item, Item::Segment { .. }) {
             return Ok(Named::LeftOut(item));
         }
@@ -424,6 +427,8 @@ fn in_force_at(section: Item<Resource>, msn: u64) -> Item<Resource> {
         other => other,
     }
 }
+
+pub(crate) const ANOTHER_TIME: &str = "it was recorded at another time, by its EXT-X-PROGRAM-DATE-TIME";
 
 /// A live window begins in front of where it did.
 pub(crate) fn counts_anew(track: TrackId, was: u64, is: u64) -> Error {

@@ -184,7 +184,10 @@ pub(super) fn entry(unit: &UnitDocument) -> Entry {
         discontinuity_sequence: unit.discontinuity_sequence,
         encrypted: unit.key.is_some(),
         key: unit.key.clone(),
-        listing: Listing::default(),
+        listing: Listing {
+            program_date_time: unit.listing.as_ref().and_then(|listing| listing.program_date_time),
+            ..Listing::default()
+        },
         fate: match &unit.piece {
             Some(_) => WRITTEN,
             None => Fate::Failed(String::new()),

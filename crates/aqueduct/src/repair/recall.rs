@@ -20,17 +20,13 @@ use url::Url;
 use super::Damage;
 use super::matching::{Unit, behind, entry, units};
 use crate::counterparts::{Counterparts, WRITTEN};
-use crate::resume::{Beyond, counts_anew};
+use crate::resume::{ANOTHER_TIME, Beyond, counts_anew};
 use crate::{Error, ListingDocument, UnitDocument, VerifyError, folder};
 
 const GONE: &str = "no playlist names it any more, and its report does not tell its whole address";
 const NO_ADDRESS: &str = "what its report tells is no address";
 const REUSED: &str = "no playlist names it any more, and something else stood at its address as well";
 const NO_KEY: &str = "no playlist names its key any more, and its report does not tell the whole address of that";
-
-/// Dates that are further apart are of different times, unless a segment is so long: where a playlist dates some only, the others are
-/// dated by playing times that were rounded.
-const ROUNDING: Duration = Duration::from_millis(500);
 
 /// What shows that what comes is what was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -420,15 +416,12 @@ impl Naming {
                 payload: payload.clone(),
             },
         );
-        if let Some(what) = counterparts.difference(&named(unit), &now, &item).await {
+        let known = named(unit);
+        if let Some(what) = counterparts.difference(&known, &now, &item).await {
             return Err(self.other(unit, &what));
         }
-        let date = unit.listing.as_ref().and_then(|listing| time(listing.program_date_time?));
-        if self.recall.shown == Shown::ByPlaylist
-            && let Some((was, is)) = date.zip(info.program_date_time)
-            && was.duration_since(is).unwrap_or_else(|error| error.duration()) > ROUNDING.max(info.duration / 2)
-        {
-            return Err(self.other(unit, "it was recorded at another time, by its EXT-X-PROGRAM-DATE-TIME"));
+        if self.recall.shown == Shown::ByPlaylist && known.is_of_another_time(&now) {
+            return Err(self.other(unit, ANOTHER_TIME));
         }
         self.is_known = true;
         Ok(())

@@ -20,6 +20,8 @@ const ANY_VERSION: &[u8] = b"aqueduct journal ";
 pub(crate) const MOST_JOB: u64 = 4 << 20;
 /// The largest record; what claims to be larger is damage.
 pub(crate) const MAX_RECORD: usize = 256 << 20;
+/// How much dates of the same segment may differ, unless it is longer than twice that.
+const ROUNDING: Duration = Duration::from_millis(500);
 /// Length and checksum in front of each record, in bytes.
 const FRAME: usize = 8;
 
@@ -271,6 +273,14 @@ impl Entry {
             segments: self.segments,
             cause,
         })
+    }
+
+    /// Whether playlists date the two, which should be the same unit, to different times. One that dates some segments only dates the
+    /// others by playing times that were rounded.
+    pub fn is_of_another_time(&self, other: &Self) -> bool {
+        let most = ROUNDING.max(self.duration / 2).as_micros();
+        let dates = self.listing.program_date_time.zip(other.listing.program_date_time);
+        dates.is_some_and(|(one, other)| u128::from(one.abs_diff(other)) > most)
     }
 
     /// How `other`, which should be the same unit, differs. Where a unit is missing its number is all that is known.

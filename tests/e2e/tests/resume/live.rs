@@ -166,3 +166,32 @@ async fn a_leap_of_a_live_window_is_named_by_its_first_and_last_number() {
         (&13.into(), &4_000_000_000_u64.into())
     );
 }
+
+/// An encoder that began anew may give the same names to the same numbers.
+#[tokio::test]
+async fn a_live_stream_of_another_time_is_another_one() {
+    let dated = |hour: usize, segments: Range<usize>, ended: bool| {
+        let (first, end) = (10 + segments.start, if ended { "#EXT-X-ENDLIST\n" } else { "" });
+        let segment = |number| format!("#EXT-X-PROGRAM-DATE-TIME:2026-01-01T{hour}:00:1{number}Z\n#EXTINF:1.0,\n/s/plain-ts/{number}.ts\n");
+        let segments: String = segments.map(segment).collect();
+        Fault::Body {
+            content_type: "application/vnd.apple.mpegurl".into(),
+            text: format!("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{first}\n{segments}{end}"),
+        }
+    };
+    for (hour, segments, code, says) in [
+        (13, 1..6, 2, "segment 11 of track 0: it was recorded at another time"),
+        (13, 0..6, 2, "segment 10 of track 0: it was recorded at another time"),
+        (12, 1..6, 0, "whole: 6 segments"),
+    ] {
+        let bench = Bench::new(vec![
+            Rule::new(PLAYLIST, dated(12, 0..4, false)),
+            Rule::new("/s/plain-ts/2.ts", Fault::status(404)),
+        ]);
+        expect(&bench.fetch(&["-o", "out.ts"], PLAYLIST).await, 1, "the same command carries on");
+        let left = tree(bench.folder());
+        bench.server.set_rules(vec![Rule::new(PLAYLIST, dated(hour, segments, true))]);
+        expect(&bench.fetch(&["-o", "out.ts"], PLAYLIST).await, code, says);
+        assert!(code == 0 || tree(bench.folder()) == left, "it was touched");
+    }
+}
