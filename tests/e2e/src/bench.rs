@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fixture_server::{Config, Rule, Server};
+use fixture_server::{Config, Encryption, Media, Rule, Server, Stream, Variant};
 use tokio::process::Child;
 
 use crate::binary::{self, Finished};
@@ -11,6 +11,22 @@ use crate::schema;
 
 /// How long a run may take.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server with two redundant Variant Streams of a clip, `/s/twin/v0` and `/s/twin/v1`.
+pub fn twin(clip: &str, encryption: Option<Encryption>) -> Config {
+    let variant = Variant {
+        media: Media::Clip(clip.into()),
+        ..Variant::default()
+    };
+    let stream = Stream {
+        variants: vec![variant.clone(), variant],
+        encryption,
+        ..Stream::default()
+    };
+    let mut config = Config::standard().expect("the committed streams");
+    config.streams.insert("twin".into(), stream);
+    config
+}
 
 /// A server and a directory.
 #[derive(Debug)]

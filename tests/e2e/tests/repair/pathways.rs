@@ -1,6 +1,7 @@
 //! Files whose segments came from two pathways (RFC 8216, 6.2.4).
 
-use fixture_server::{Config, Encryption, Media, Stream, Variant};
+use e2e::bench::twin;
+use fixture_server::Encryption;
 
 use super::*;
 
@@ -13,17 +14,7 @@ async fn a_file_of_two_pathways_is_mended_from_either() {
         ("high-fmp4", None, "out.mp4", &[]),
         ("high-fmp4", Some(Encryption::default()), "out.mp4", &["--format", "raw"]),
     ] {
-        let variant = Variant {
-            media: Media::Clip(clip.into()),
-            ..Variant::default()
-        };
-        let stream = Stream {
-            variants: vec![variant.clone(), variant],
-            encryption,
-            ..Stream::default()
-        };
-        let mut config = Config::standard().unwrap();
-        config.streams.insert("twin".into(), stream);
+        let mut config = twin(clip, encryption);
         let segment = |way: &str, number: &str| {
             let extension = if clip == "high-ts" { "ts" } else { "m4s" };
             Rule::new(format!("/s/twin/{way}/{number}.{extension}"), Fault::status(404))

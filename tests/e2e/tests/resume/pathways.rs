@@ -2,28 +2,13 @@
 
 use std::ops::Range;
 
-use fixture_server::{Encryption, Media, Stream, Variant};
+use e2e::bench::twin;
+use fixture_server::Encryption;
 
 use super::*;
 
 /// Whatever can be had is had at once.
 const SOON: [&str; 6] = ["--retries", "0", "--retry-delay", "10ms", "--timeout", "2s"];
-
-/// A server with two redundant Variant Streams of a clip, `/s/twin/v0` and `/s/twin/v1`.
-fn twin(clip: &str, encryption: Option<Encryption>) -> Config {
-    let variant = Variant {
-        media: Media::Clip(clip.into()),
-        ..Variant::default()
-    };
-    let stream = Stream {
-        variants: vec![variant.clone(), variant],
-        encryption,
-        ..Stream::default()
-    };
-    let mut config = Config::standard().unwrap();
-    config.streams.insert("twin".into(), stream);
-    config
-}
 
 #[tokio::test]
 async fn what_came_from_another_pathway_is_taken_up_as_if_nothing_had_happened() {
