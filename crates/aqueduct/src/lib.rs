@@ -71,6 +71,7 @@
 
 mod begin;
 mod counterparts;
+mod document;
 mod error;
 mod folder;
 mod json;
@@ -86,11 +87,12 @@ mod verify;
 
 pub use aqueduct_core::*;
 pub use aqueduct_mux::{CaptionChannel, Container, Output, OutputError, SubtitleCoding, SubtitleFormat};
-pub use error::Error;
-pub use json::{
-    Command, Document, ListingDocument, OutputDocument, Piece, REPORT_SCHEMA, REPORT_VERSION, RestDocument, SelectionDocument,
-    TrackDocument, UnitDocument, write_failure, write_repaired, write_report,
+pub use document::{
+    Document, ListingDocument, OutputDocument, Piece, REPORT_SCHEMA, REPORT_VERSION, RestDocument, SelectionDocument, TrackDocument,
+    UnitDocument,
 };
+pub use error::Error;
+pub use json::{Command, write_failure, write_repaired, write_report};
 pub use pipeline::{Options, Outputs, Pipeline};
 pub use reading::{FileReport, ReportError, Units, report_beside};
 pub use repair::{Damage, RepairError, Repaired};
