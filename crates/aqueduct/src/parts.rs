@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::UnitDocument;
+use crate::{FileReport, ReportError, UnitDocument};
 
 /// The files of each period (Discontinuity Sequence Number), as far as its units tell.
 #[derive(Debug, Default)]
@@ -20,6 +20,17 @@ struct Period {
 }
 
 impl Parts {
+    /// Those of an output that a report tells of.
+    pub(crate) fn of_report(report: &FileReport) -> Result<Self, ReportError> {
+        let mut parts = Self::default();
+        report.units::<ReportError>(|unit| {
+            parts.see(&unit);
+            Ok(true)
+        })?;
+        parts.conclude(&report.output().files);
+        Ok(parts)
+    }
+
     /// Takes note of a unit of the output.
     pub(crate) fn see(&mut self, unit: &UnitDocument) {
         let named = unit.piece.as_ref().filter(|piece| piece.length > 0).and(unit.file.as_ref());

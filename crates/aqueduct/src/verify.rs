@@ -1,6 +1,5 @@
 //! Proving a finished file: against its report, byte by byte, and by its container.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -9,6 +8,7 @@ use aqueduct_media::check::{Checked, check};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::parts::Parts;
 use crate::{FileReport, Piece, ReportError, RestDocument, UnitDocument, folder};
 
 /// What is named one by one, of each kind of finding.
@@ -202,19 +202,14 @@ pub(crate) fn judge(
         length_is(output.bytes, &mut judged);
     }
     let (mut number, mut end) = (0, 0);
-    // The file that the units at hand are of, and their period.
-    let (mut at, mut period) = (output.files.first().cloned(), None);
-    let periods = if own.is_some() { periods(report)? } else { BTreeMap::new() };
+    let mut parts = if own.is_some() {
+        Parts::of_report(report)?
+    } else {
+        Parts::default()
+    };
     report.units::<VerifyError>(|unit| {
-        let of = unit.discontinuity_sequence;
-        if unit.piece.is_some() && unit.file.is_some() {
-            at.clone_from(&unit.file);
-            period = Some(of);
-        }
-        // What never came is of the file that has the rest of its period, unless the report says of which.
-        let told = unit.file.as_ref().filter(|_| unit.piece.is_none());
-        let lacking = told.or_else(|| periods.get(&of).filter(|_| unit.piece.is_none() && period != Some(of)));
-        if own.is_some() && own != lacking.or(at.as_ref()).map(String::as_str) {
+        let lacking = parts.of(&unit);
+        if own.is_some() && own != unit.file.as_ref().or(lacking.as_ref()).map(String::as_str) {
             number += 1;
             return Ok(true);
         }
@@ -254,21 +249,6 @@ pub(crate) fn judge(
     }
     judged.end = end;
     Ok(judged)
-}
-
-/// The file of a split in which each period (Discontinuity Sequence Number) begins.
-fn periods(report: &FileReport) -> Result<BTreeMap<u64, String>, VerifyError> {
-    let (mut periods, most) = (BTreeMap::new(), report.output().files.len());
-    report.units::<VerifyError>(|unit| {
-        if let Some(file) = unit.file
-            && unit.piece.is_some_and(|piece| piece.length > 0)
-            && periods.len() < most
-        {
-            periods.entry(unit.discontinuity_sequence).or_insert(file);
-        }
-        Ok(true)
-    })?;
-    Ok(periods)
 }
 
 /// The report accounts for every byte once.

@@ -307,7 +307,7 @@ impl Damage {
         lacks.segments.sort_unstable();
         let split = report.split(file).map(str::to_owned);
         let part = match &split {
-            Some(own) => place_of(&report, own)?,
+            Some(own) => Parts::of_report(&report)?.place(own),
             None => None,
         };
         let output = report.output();
@@ -450,17 +450,6 @@ impl Damage {
     fn is_lane(&self, track: TrackId) -> bool {
         self.report.output().tracks.iter().any(|known| known.number == track.number())
     }
-}
-
-/// The period of a file of a split, and how many files that has in front of it.
-fn place_of(report: &FileReport, own: &str) -> Result<Option<(u64, u32)>, VerifyError> {
-    let mut parts = Parts::default();
-    report.units::<VerifyError>(|unit| {
-        parts.see(&unit);
-        Ok(true)
-    })?;
-    parts.conclude(&report.output().files);
-    Ok(parts.place(own))
 }
 
 /// Goes through the units of a report for what is needed.
