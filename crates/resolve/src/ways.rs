@@ -20,6 +20,9 @@ const FRESH: Duration = Duration::from_secs(5);
 /// A way that is dead is left alone for so long.
 const DEAD: Duration = Duration::from_secs(30);
 
+/// A way whose playlist lives, but not what that names, is not gone back to for so long, whatever the steering server prefers.
+const PENALTY: Duration = Duration::from_secs(300);
+
 /// Segments that stand for each other are as long as each other, but for rounding.
 const ROUNDING: Duration = Duration::from_millis(500);
 
@@ -37,6 +40,8 @@ pub(crate) struct Ways {
     turns: AtomicUsize,
     wanted: Box<Mutex<Wanted>>,
     seen: Mutex<HashMap<usize, (Instant, Option<Loaded>)>>,
+    /// When a way was left since something was lost there.
+    left: Mutex<HashMap<usize, Instant>>,
 }
 
 /// What is followed.
@@ -79,6 +84,7 @@ impl Ways {
             turns: AtomicUsize::new(0),
             wanted: Box::default(),
             seen: Mutex::default(),
+            left: Mutex::default(),
         }
     }
 
@@ -113,18 +119,25 @@ impl Ways {
         self.known(self.current.load(Ordering::Relaxed))
     }
 
-    /// Has what follows come from there. Whether that is another place.
-    fn turn(&self, way: usize) -> bool {
+    /// Has what follows come from there. Gives the way before, where that is another.
+    fn turn(&self, way: usize) -> Option<usize> {
         let before = self.current.swap(way, Ordering::Relaxed);
         self.turns.fetch_add(1, Ordering::Release);
-        before != way
+        (before != way).then_some(before)
     }
 
     /// Takes what is lost from there, and what follows.
     fn take(&self, way: usize) {
-        if self.turn(way) {
+        if let Some(before) = self.turn(way) {
+            let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+            left.insert(before, Instant::now());
             tracing::warn!(url = %self.all[way].url, "went over to another place that has the same");
         }
+    }
+
+    fn is_penalized(&self, way: usize) -> bool {
+        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        left.get(&way).is_some_and(|when| when.elapsed() < PENALTY)
     }
 
     /// Has what follows come from the first of these pathways that has it, if that is another than the one in use
@@ -138,14 +151,16 @@ impl Ways {
                 .unwrap_or(pathways.len())
         };
         let current = rank(&self.current.load(Ordering::Relaxed));
-        let mut better: Vec<usize> = (0..self.all.len()).filter(|way| rank(way) < current).collect();
+        let mut better: Vec<usize> = (0..self.all.len())
+            .filter(|way| rank(way) < current && !self.is_penalized(*way))
+            .collect();
         better.sort_by_key(rank);
         for way in better {
             let Some(loaded) = self.load(options, plan, fetch, way).await else {
                 continue;
             };
             if self.go_on(&loaded) {
-                if self.turn(way) {
+                if self.turn(way).is_some() {
                     tracing::info!(url = %self.all[way].url, "goes on where the server prefers");
                 }
                 return;
@@ -539,6 +554,24 @@ mod tests {
             assert_eq!(asked, [1, 1, 1], "{name}: not for each unit");
             assert_eq!(plan.ways.current.load(Ordering::Relaxed), 0, "{name}: nothing is lost");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_lost_something_is_not_gone_back_to_for_a_while() {
+        let first = list(2, "k", &["0", "1"]);
+        let site = Site::new([("/a/list", first.clone()), ("/b/list", first.clone())]);
+        let mut plan = plan(&first, &[]);
+        let pathways = ["a", "b"].map(|name| (Resource::new(Kind::Playlist, url(&format!("/{name}/list"))), name));
+        plan.ways = Ways::new(plan.at.clone(), pathways);
+        let prefers = ["a", "b"].map(str::to_owned);
+        let mut steered = Vec::new();
+        assert!(found(&plan, &site, &lost("/a/1", None)).await.is_some());
+        for seconds in [0, 10, 280, 20] {
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            plan.ways.steer(&Options::default(), &plan, &site, &prefers).await;
+            steered.extend(plan.ways.pathway().map(str::to_owned));
+        }
+        assert_eq!(steered, ["b", "b", "b", "a"]);
     }
 
     #[tokio::test(start_paused = true)]
