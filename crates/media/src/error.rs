@@ -70,6 +70,14 @@ pub enum Error {
     /// A codec that Matroska has no name for, or that is not known here.
     #[error("{0} has no form in Matroska")]
     NoMatroska(String),
+    /// A Matroska file that should be one of this program's says something that its writer does not.
+    #[error("Matroska at byte {offset}: {reason}")]
+    Matroska {
+        /// Where, in bytes from the start of the piece at hand.
+        offset: usize,
+        /// What is wrong.
+        reason: &'static str,
+    },
     /// A codec other than the one that Ogg is written with.
     #[error("the sound is {0}, not Opus")]
     NotOpus(String),

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "mkv/refill.rs"]
+mod refill;
+
 use std::{io::Cursor, time::Duration};
 
 use aqueduct_media::{

@@ -7,7 +7,7 @@ use super::ebml::{binary, id, master, number, size, uint};
 /// A cluster is not larger than this, in bytes, but for its last block.
 const MAX_BYTES: usize = 4 << 20;
 /// Flag of a block: decoding may begin here (RFC 9559 §10.2).
-const KEY: u8 = 0x80;
+pub(super) const KEY: u8 = 0x80;
 
 /// A cluster in the making.
 #[derive(Debug, Default, Serialize, Deserialize)]

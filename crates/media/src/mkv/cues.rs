@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// Places to jump to are this far apart at least, in nanoseconds.
+const STEP: u64 = 500_000_000;
 /// So many entries are kept at most. Then every other one goes, and what comes is taken half as often.
 const MAX_CUES: usize = 1 << 15;
 
@@ -40,8 +42,13 @@ impl<'de> Deserialize<'de> for Cues {
 }
 
 impl Cues {
+    /// The index of a segment whose ticks last so many nanoseconds.
+    pub(super) fn of(scale: u32) -> Self {
+        Self::every(STEP / u64::from(scale.max(1)))
+    }
+
     /// An index whose entries are this far apart at first, in ticks.
-    pub(super) fn every(step: u64) -> Self {
+    fn every(step: u64) -> Self {
         Self {
             step: step.max(1),
             ..Self::default()

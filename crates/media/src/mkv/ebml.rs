@@ -186,6 +186,88 @@ pub(super) fn void(out: &mut Vec<u8>, length: usize) {
     out.resize(end.max(out.len()), 0);
 }
 
+/// Reads a size, or another number of that form, whose marker is kept where it `is_id`, and how many bytes it takes
+/// (RFC 8794 §4); `None` where it is not whole, longer than eight bytes, or says that it is unknown.
+fn read_number(bytes: &[u8], is_id: bool) -> Option<(u64, usize)> {
+    let first = *bytes.first()?;
+    let length = usize::try_from(first.leading_zeros()).ok()? + 1;
+    let digits = bytes.get(..length).filter(|_| length <= 8)?;
+    let value = digits.iter().fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
+    let bits = (1_u64 << (7 * length)) - 1;
+    let is_reserved = value & bits == bits;
+    (!is_reserved).then_some((if is_id { value } else { value & bits }, length))
+}
+
+/// Reads a number that begins a piece of bytes, and gives what is behind it.
+pub(super) fn split_number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (value, length) = read_number(bytes, false)?;
+    Some((value, bytes.get(length..)?))
+}
+
+/// An element as it stands in some bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Element<'a> {
+    pub(super) id: u32,
+    /// Where it begins and where its content does.
+    pub(super) start: usize,
+    pub(super) inner: usize,
+    pub(super) content: &'a [u8],
+}
+
+impl Element<'_> {
+    pub(super) fn end(&self) -> usize {
+        self.inner + self.content.len()
+    }
+
+    /// Its content as an unsigned integer (RFC 8794 §7.2).
+    pub(super) fn uint(&self) -> Option<u64> {
+        let digits = Some(self.content).filter(|digits| digits.len() <= 8)?;
+        Some(digits.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+    }
+}
+
+/// The elements in some bytes, one behind the other. One that does not fit, or whose size is unknown, is given as the place where it
+/// begins, and ends them.
+#[derive(Debug, Clone)]
+pub(super) struct Elements<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Elements<'a> {
+    /// Those from `at` on.
+    pub(super) fn new(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at }
+    }
+
+    fn read(&self) -> Option<Element<'a>> {
+        let start = self.at;
+        let (id, id_length) = read_number(self.bytes.get(start..)?, true)?;
+        let (size, size_length) = read_number(self.bytes.get(start + id_length..)?, false)?;
+        let inner = start + id_length + size_length;
+        let end = inner.checked_add(usize::try_from(size).ok()?)?;
+        Some(Element {
+            id: u32::try_from(id).ok()?,
+            start,
+            inner,
+            content: self.bytes.get(inner..end)?,
+        })
+    }
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = Result<Element<'a>, usize>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at >= self.bytes.len() {
+            return None;
+        }
+        let read = self.read().ok_or(self.at);
+        self.at = read.map_or(self.bytes.len(), |element| element.end());
+        Some(read)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,5 +309,42 @@ mod tests {
             &[0xec, 0x82, 0, 0],
         ];
         assert_eq!(out, expected.concat());
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let mut out = Vec::new();
+        uint(&mut out, id::TIMESTAMP_SCALE, 1_000_000);
+        master(&mut out, id::CLUSTER, |out| text(out, id::TITLE, &"long".repeat(100)));
+        void(&mut out, 200);
+        let read: Vec<_> = Elements::new(&out, 0).map(Result::unwrap).collect();
+        let ids: Vec<u32> = read.iter().map(|element| element.id).collect();
+        assert_eq!(ids, [id::TIMESTAMP_SCALE, id::CLUSTER, id::VOID]);
+        assert_eq!(read[0].uint(), Some(1_000_000));
+        assert_eq!(read.iter().map(Element::end).collect::<Vec<_>>(), [7, 7 + 6 + 404, out.len()]);
+        let inner: Vec<_> = Elements::new(read[1].content, 0).map(Result::unwrap).collect();
+        assert_eq!(inner[0].content, "long".repeat(100).as_bytes());
+        // Whatever is cut off, nothing is read beyond the end.
+        for cut in 0..out.len() {
+            let whole = Elements::new(&out[..cut], 0).filter(Result::is_ok).count();
+            assert_eq!(whole, read.iter().filter(|element| element.end() <= cut).count(), "{cut}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_element_is_told_by_its_place() {
+        // An unknown size (RFC 8794 §6.2), a number of nine bytes, an ID of five, a size beyond the end.
+        for bytes in [
+            &[0xec, 0xff][..],
+            &[0xec, 0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+            &[0x00, 0x80],
+            &[0x08, 1, 1, 1, 1, 0x80],
+            &[0xec, 0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe],
+            &[0xec],
+        ] {
+            let all = [&[0xec, 0x80][..], bytes].concat();
+            let read: Vec<_> = Elements::new(&all, 0).map(|element| element.map(|element| element.id)).collect();
+            assert_eq!(read, [Ok(id::VOID), Err(2)], "{bytes:x?}");
+        }
     }
 }

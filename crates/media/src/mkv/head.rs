@@ -3,11 +3,14 @@
 use super::{
     Metadata,
     cues::Cue,
-    ebml::{UNKNOWN_SIZE, binary, date, float, id, master, number, text, uint, void, wide},
+    ebml::{Elements, UNKNOWN_SIZE, binary, date, float, id, master, number, text, uint, void, wide},
 };
 
 /// Room for the list of what stands where: six entries of 21 bytes at most, and what they stand in.
 pub(super) const SEEK_HEAD_ROOM: usize = 128;
+
+/// What tags call the duration of a track.
+const DURATION: &str = "DURATION";
 
 /// From the epoch of Unix to that of EBML, the beginning of 2001, in seconds (RFC 8794 §7.6).
 const EPOCH: i64 = 978_307_200;
@@ -49,6 +52,12 @@ pub(super) fn info(out: &mut Vec<u8>, scale: u32, metadata: &Metadata, duration:
     duration.map(|_| out.len() - inner.len() + behind - 8)
 }
 
+/// Nanoseconds as the value of `Duration`, where ticks last `scale` of them.
+#[expect(clippy::cast_precision_loss, reason = "exact for three months")]
+pub(super) fn duration(nanoseconds: u64, scale: u32) -> f64 {
+    nanoseconds as f64 / f64::from(scale)
+}
+
 /// `Chapters`, where there are any.
 pub(super) fn chapters(out: &mut Vec<u8>, metadata: &Metadata) {
     if metadata.chapters.is_empty() {
@@ -84,45 +93,94 @@ pub(super) struct Statistics {
     pub(super) duration: u64,
 }
 
-/// `Tags`: of the file, and of each track, under the names that others use for them.
-pub(super) fn tags(out: &mut Vec<u8>, metadata: &Metadata, tracks: impl Iterator<Item = Statistics>) {
-    let simple = |out: &mut Vec<u8>, name: &str, value: &str| {
-        master(out, id::SIMPLE_TAG, |out| {
-            text(out, id::TAG_NAME, name);
-            text(out, id::TAG_LANGUAGE, "und");
-            text(out, id::TAG_STRING, value);
-        });
-    };
+/// `Tags`: what is told [of the film](film_tag), and of each track, under the names that others use for them.
+pub(super) fn tags(out: &mut Vec<u8>, film: &[u8], tracks: impl Iterator<Item = Statistics>) {
     master(out, id::TAGS, |out| {
-        let recorded = metadata.recorded.map(calendar);
-        let told = [
-            ("TITLE", &metadata.title),
-            ("ARTIST", &metadata.artist),
-            ("ALBUM", &metadata.album),
-            ("DATE_RECORDED", &recorded),
-        ];
-        if told.iter().any(|(_, value)| value.is_some()) {
-            master(out, id::TAG, |out| {
-                master(out, id::TARGETS, |_| {});
-                for (name, value) in told {
-                    if let Some(value) = value {
-                        simple(out, name, value);
-                    }
-                }
-            });
-        }
+        out.extend_from_slice(film);
         for track in tracks {
             master(out, id::TAG, |out| {
                 master(out, id::TARGETS, |out| uint(out, id::TAG_TRACK_UID, track.uid));
                 let seconds = track.duration / 1_000_000_000;
                 let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
                 let duration = format!("{hours:02}:{minutes:02}:{rest:02}.{:09}", track.duration % 1_000_000_000);
-                simple(out, "DURATION", &duration);
-                simple(out, "NUMBER_OF_FRAMES", &track.frames.to_string());
-                simple(out, "NUMBER_OF_BYTES", &track.bytes.to_string());
+                simple_tag(out, DURATION, &duration);
+                simple_tag(out, "NUMBER_OF_FRAMES", &track.frames.to_string());
+                simple_tag(out, "NUMBER_OF_BYTES", &track.bytes.to_string());
             });
         }
     });
+}
+
+/// `Tag` of the film as a whole, where there is something to tell.
+pub(super) fn film_tag(metadata: &Metadata) -> Vec<u8> {
+    let mut out = Vec::new();
+    let recorded = metadata.recorded.map(calendar);
+    let told = [
+        ("TITLE", &metadata.title),
+        ("ARTIST", &metadata.artist),
+        ("ALBUM", &metadata.album),
+        ("DATE_RECORDED", &recorded),
+    ];
+    if told.iter().any(|(_, value)| value.is_some()) {
+        master(&mut out, id::TAG, |out| {
+            master(out, id::TARGETS, |_| {});
+            for (name, value) in told {
+                if let Some(value) = value {
+                    simple_tag(out, name, value);
+                }
+            }
+        });
+    }
+    out
+}
+
+fn simple_tag(out: &mut Vec<u8>, name: &str, value: &str) {
+    master(out, id::SIMPLE_TAG, |out| {
+        text(out, id::TAG_NAME, name);
+        text(out, id::TAG_LANGUAGE, "und");
+        text(out, id::TAG_STRING, value);
+    });
+}
+
+/// Of a `Tag`: the track that it is of, and the duration that it tells, in nanoseconds; `None` where it is not as [`tags`] has it.
+pub(super) fn track_tag(tag: &[u8]) -> Option<(u64, u64)> {
+    let (mut uid, mut duration) = (None, None);
+    for element in Elements::new(tag, 0) {
+        let element = element.ok()?;
+        let children = Elements::new(element.content, 0).map_while(Result::ok);
+        match element.id {
+            id::TARGETS => {
+                uid = children
+                    .filter(|child| child.id == id::TAG_TRACK_UID)
+                    .find_map(|child| child.uint());
+            }
+            id::SIMPLE_TAG => {
+                let value = |id| children.clone().find(|child| child.id == id).map(|child| child.content);
+                if value(id::TAG_NAME) == Some(DURATION.as_bytes()) {
+                    duration = Some(nanoseconds(value(id::TAG_STRING)?)?);
+                }
+            }
+            _ => {}
+        }
+    }
+    Some((uid?, duration?))
+}
+
+/// A duration as [`tags`] tells it.
+fn nanoseconds(told: &[u8]) -> Option<u64> {
+    let told = std::str::from_utf8(told).ok()?;
+    let (hours, rest) = told.split_once(':')?;
+    let (minutes, rest) = rest.split_once(':')?;
+    let (seconds, fraction) = rest.split_once('.').filter(|(_, fraction)| fraction.len() == 9)?;
+    let number = |digits: &str| {
+        digits
+            .parse::<u64>()
+            .ok()
+            .filter(|_| digits.bytes().all(|digit| digit.is_ascii_digit()))
+    };
+    let minutes = number(hours)?.checked_mul(60)?.checked_add(number(minutes)?)?;
+    let seconds = minutes.checked_mul(60)?.checked_add(number(seconds)?)?;
+    seconds.checked_mul(1_000_000_000)?.checked_add(number(fraction)?)
 }
 
 /// Seconds since 1970 as date and time, in the form that tags have.
@@ -190,6 +248,34 @@ mod tests {
                 let parts = vec![(id::CUES, position); count];
                 assert_eq!(seek_head(&parts).len(), SEEK_HEAD_ROOM, "{count} at {position}");
             }
+        }
+    }
+
+    #[test]
+    fn the_duration_of_a_track_is_read_again_to_the_nanosecond() {
+        for duration in [0, 1, 999_999_999, 40_000_000, 3_599_999_999_999, 360_000_000_000_000, u64::MAX] {
+            let statistics = Statistics {
+                uid: 3,
+                frames: 7,
+                bytes: 9,
+                duration,
+            };
+            let mut out = Vec::new();
+            tags(&mut out, &[], std::iter::once(statistics));
+            let tags = Elements::new(&out, 0).next().unwrap().unwrap();
+            let tag = Elements::new(tags.content, 0).next().unwrap().unwrap();
+            assert_eq!(track_tag(tag.content), Some((3, duration)));
+        }
+        for told in [
+            "",
+            "1:2:3",
+            "00:00:00.04",
+            "00:00:-1.000000000",
+            "00:00:+1.000000000",
+            "x:0:0.000000000",
+            "99999999999999999:00:00.000000000",
+        ] {
+            assert_eq!(nanoseconds(told.as_bytes()), None, "{told}");
         }
     }
 

@@ -31,11 +31,15 @@ mod cues;
 mod ebml;
 mod entry;
 mod head;
+mod refill;
 mod writer;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::writer::{Finish, Options, Writer};
+pub use self::{
+    refill::{Refill, Rest},
+    writer::{Finish, Options, Writer},
+};
 pub use crate::mp4::{Chapter, Metadata, Patch};
 
 /// What tracks of text (`wvtt` samples) become.

@@ -30,11 +30,9 @@ const COARSEST: u32 = 1_000_000;
 const OPENING: i64 = FLICKS as i64;
 const OPENING_BYTES: usize = 8 << 20;
 /// Tracks of a file; more is an attack.
-const MAX_TRACKS: usize = 128;
+pub(super) const MAX_TRACKS: usize = 128;
 /// Room behind what the head tells of its tracks, for those that come later: some eight of them.
 const TRACKS_ROOM: usize = 1024;
-/// Places to jump to are this far apart at least, in nanoseconds.
-const CUE_STEP: u64 = 500_000_000;
 
 /// How a file is written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -182,9 +180,8 @@ impl Clock {
     }
 
     /// Nanoseconds as the value of `Duration`.
-    #[expect(clippy::cast_precision_loss, reason = "exact for three months")]
     fn length(self, nanoseconds: u64) -> f64 {
-        nanoseconds as f64 / f64::from(self.scale)
+        head::duration(nanoseconds, self.scale)
     }
 }
 
@@ -400,7 +397,7 @@ impl Writer {
             bytes: track.bytes,
             duration: length(track),
         });
-        head::tags(&mut tail, &self.metadata, statistics);
+        head::tags(&mut tail, &head::film_tag(&self.metadata), statistics);
         self.length += tail.len() as u64;
         append.append(&mut tail);
         let mut patches = Vec::new();
@@ -449,7 +446,7 @@ impl Writer {
         for (number, track) in (1..).zip(&order) {
             self.tracks[*track].number = number;
         }
-        self.cues = Cues::every(CUE_STEP / u64::from(self.clock.scale));
+        self.cues = Cues::of(self.clock.scale);
         let find = |kind| self.tracks.iter().position(|track| track.config.kind == kind);
         self.indexed = find(TrackKind::Video).or_else(|| find(TrackKind::Audio)).unwrap_or(0);
         let mut head = Vec::new();
