@@ -18,9 +18,11 @@ fn window(first: usize, segments: &[String], end: &str) -> Fault {
 const END: &str = "#EXT-X-ENDLIST\n";
 const PLAYLIST: &str = "/live.m3u8";
 
-/// A stream of six segments, numbered from 10, of which the first four are in the window first, and then the last four.
+/// A stream of six segments, of which the first four are in the window first, and then the last four.
 #[derive(Clone)]
 struct Live {
+    /// The Media Sequence Number of the first.
+    first: usize,
     segments: Vec<String>,
     /// What stands in front of the first segment of a window.
     head: String,
@@ -29,8 +31,17 @@ struct Live {
 impl Live {
     fn of(head: &str, segment: impl Fn(usize) -> String) -> Self {
         Self {
+            first: 10,
             segments: (0..6).map(segment).collect(),
             head: head.to_owned(),
+        }
+    }
+
+    /// The segments of `aes-sequence-iv`, which have numbers of their own: these are what they were sealed with (RFC 8216, 5.2).
+    fn sealed(key: &str) -> Self {
+        Self {
+            first: 40,
+            ..Self::of(key, |number| named("aes-sequence-iv", number))
         }
     }
 
@@ -39,7 +50,7 @@ impl Live {
         let is_another = |segment: &&String| segment.contains("#EXT-X-DISCONTINUITY\n");
         let left = self.segments[..from].iter().filter(is_another).count();
         segments[0].insert_str(0, &format!("#EXT-X-DISCONTINUITY-SEQUENCE:{left}\n{}", self.head));
-        window(10 + from, &segments, end)
+        window(self.first + from, &segments, end)
     }
 
     /// What a run meets that records it.
@@ -58,8 +69,7 @@ fn gone(path: &str) -> Rule {
 
 /// Streams by their names, each with the segment that is lost.
 fn streams() -> Vec<(&'static str, Live, &'static str)> {
-    let plain = |number: usize| format!("#EXTINF:1.0,\n/s/plain-ts/{number}.ts\n");
-    let key = |method: &str, iv: &str| format!("#EXT-X-KEY:METHOD={method},URI=\"/s/aes-sequence-iv/key0.bin\"{iv}\n");
+    let plain = |number: usize| named("plain-ts", number);
     vec![
         ("plain", Live::of("", plain), "*/1.ts"),
         (
@@ -74,9 +84,7 @@ fn streams() -> Vec<(&'static str, Live, &'static str)> {
         ),
         (
             "encrypted, with the number of each segment as its IV",
-            Live::of(&key("AES-128", ""), |number| {
-                format!("#EXTINF:1.0,\n/s/aes-sequence-iv/{number}.ts\n")
-            }),
+            Live::sealed("#EXT-X-KEY:METHOD=AES-128,URI=\"/s/aes-sequence-iv/key0.bin\"\n"),
             "*/1.ts",
         ),
         (
@@ -99,7 +107,8 @@ async fn what_a_window_moved_on_from_is_fetched_by_its_address() {
         for end in ["", END] {
             let rules = vec![Rule::new(PLAYLIST, live.window(2, 6, end)), gone(lost)];
             bench.server.set_rules(rules);
-            expect(&bench.run(&["repair", "film"]).await, 3, "not mended: segment 11 of track 0: ");
+            let says = format!("not mended: segment {} of track 0: ", live.first + 1);
+            expect(&bench.run(&["repair", "film"]).await, 3, &says);
             assert!(tree(&bench.path("film")) == before, "{name}: it was touched");
         }
         let asked = bench.segments();
@@ -107,6 +116,13 @@ async fn what_a_window_moved_on_from_is_fetched_by_its_address() {
         expect(&bench.run(&["repair", "film"]).await, 0, "missing segments filled in: 1");
         assert!(tree(&bench.path("film")) == tree(&undisturbed.path("film")), "{name}");
         assert_eq!(bench.segments() - asked, 1, "{name}");
+        if lost.ends_with(".ts") {
+            let segments = tree(&bench.path("film/video"))
+                .into_iter()
+                .filter(|(file, _)| file.ends_with(".ts"));
+            let plain = e2e::Reference::all("high-ts").bytes().unwrap();
+            assert!(segments.flat_map(|(_, bytes)| bytes).collect::<Vec<_>>() == plain, "{name}");
+        }
         let reports = [&bench, &undisturbed]
             .map(|bench| e2e::schema::check_report(&String::from_utf8(bench.read(folders::REPORT)).unwrap()).unwrap());
         assert_eq!(reports[0]["outcome"], "whole", "{name}");
@@ -149,7 +165,7 @@ async fn files_of_a_live_stream_are_mended_like_any_other() {
             assert!(made.bench.read(output) == undisturbed.whole, "{name} to {output}");
             // The same again of what is damaged.
             let mut damaged = undisturbed.whole.clone();
-            let piece = undisturbed.piece(0, 11);
+            let piece = undisturbed.piece(0, live.first as u64 + 1);
             damaged[piece.0 + piece.1 / 2] ^= 1;
             made.write(&damaged);
             made.repair(&[], 0, "sound").await;
@@ -195,13 +211,17 @@ async fn what_left_the_window_before_it_was_asked_for_is_filled_in_when_the_play
 async fn an_address_that_is_not_told_whole_is_not_asked_for_and_says_so() {
     let query = Live::of("", |number| format!("#EXTINF:1.0,\n/s/plain-ts/{number}.ts?n={number}\n"));
     let key = "#EXT-X-KEY:METHOD=AES-128,URI=\"/s/aes-sequence-iv/key0.bin?k=1\"\n";
-    let keyed = Live::of(key, |number| format!("#EXTINF:1.0,\n/s/aes-sequence-iv/{number}.ts\n"));
+    let keyed = Live::sealed(key);
+    let other = Live {
+        first: keyed.first,
+        ..query.clone()
+    };
     for (live, then, code, says) in [
         (&query, query.window(2, 6, END), 3, "no playlist names it any more"),
         (&query, query.window(0, 6, END), 0, "missing segments filled in: 1"),
         // Its playlist names the key still.
         (&keyed, keyed.window(2, 6, END), 0, "missing segments filled in: 1"),
-        (&keyed, query.window(2, 6, END), 2, "another stream"),
+        (&keyed, other.window(2, 6, END), 2, "another stream"),
     ] {
         let bench = folders::made(PLAYLIST, live.rules(vec![gone("*/1.ts")]), 3).await;
         bench.server.set_rules(vec![Rule::new(PLAYLIST, then)]);
@@ -383,7 +403,7 @@ async fn a_key_is_not_taken_for_another_that_is_told_alike() {
         let bytes: String = bytes.iter().map(|byte| format!("%{byte:02x}")).collect();
         format!("#EXT-X-KEY:METHOD=AES-128,URI=\"data:application/octet-stream,{bytes}\"\n")
     };
-    let live = |bytes| Live::of(&key(bytes), |number| named("aes-sequence-iv", number));
+    let live = |bytes| Live::sealed(&key(bytes));
     let own = fixture_server::Encryption::key(0);
     let bench = folders::made(PLAYLIST, live(own).rules(vec![gone("*/1.ts")]), 3).await;
     bench.server.set_rules(vec![Rule::new(PLAYLIST, live([7; 16]).window(2, 6, ""))]);
