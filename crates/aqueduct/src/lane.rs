@@ -4,8 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 use aqueduct_core::{
-    Budget, Clear, Decrypt, Fetch, Item, Lender, Progress, Receiver, Resolve, ResolveError, Resource, Sender, Stop, Track, TrackKind,
-    channel,
+    Budget, Clear, Decrypt, Fetch, Item, Lender, Limits, Progress, Receiver, Resolve, ResolveError, Resource, Sender, Stop, Track,
+    TrackKind, channel,
 };
 use aqueduct_decrypt::KeyStore;
 use aqueduct_fetch::{Elsewhere, Missing, Permits};
@@ -73,6 +73,33 @@ impl<R: Resolve, F: Fetch, D: Decrypt> Stages<R, F, D> {
         let stage = stage(to_choose, chosen, self.source.clone());
         self.running.spawn(async move { stage.await.map_err(Failure::Fatal) });
         self.fetch(track, permits, to_fetch)
+    }
+
+    /// Puts a last stage behind the lane of a track.
+    pub(crate) fn spawn_behind<S, E>(&mut self, clear: Receiver<Item<Clear>>, stage: S) -> Receiver<Item<Clear>>
+    where
+        S: FnOnce(Receiver<Item<Clear>>, Sender<Item<Clear>>, Stop) -> E,
+        E: Future<Output = Result<Beyond, Error>> + Send + 'static,
+    {
+        let (outlet, proved) = channel(1);
+        let stage = stage(clear, outlet, self.stop.clone());
+        self.running.spawn(async move { stage.await.map_err(Failure::Fatal) });
+        proved
+    }
+
+    /// The decrypter that each lane has a clone of.
+    pub(crate) fn decrypter(&self) -> D {
+        self.decrypter.clone()
+    }
+
+    /// The keys.
+    pub(crate) fn keys(&self) -> Arc<KeyStore<F>> {
+        Arc::clone(&self.keys)
+    }
+
+    /// The size limits of what is fetched.
+    pub(crate) fn limits(&self) -> Limits {
+        self.options.limits
     }
 
     /// What lends room to the payloads of a track.

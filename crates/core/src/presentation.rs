@@ -140,6 +140,8 @@ pub struct Track {
     pub url: Option<SafeUrl>,
     /// Number of segments, where the playlist is complete.
     pub segments: Option<u64>,
+    /// Number of segments that its playlist named when the track was found.
+    pub window: u64,
     /// Number of bytes, where it is known.
     pub bytes: Option<u64>,
     /// Playing time, where the playlist is complete.
@@ -165,6 +167,7 @@ impl Track {
             captions: Vec::new(),
             url: None,
             segments: None,
+            window: 0,
             bytes: None,
             duration: None,
             live: false,

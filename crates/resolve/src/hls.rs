@@ -328,8 +328,9 @@ fn variant_name(variant: &VariantStream) -> String {
 fn describe(mut track: Track, plan: Plan) -> Track {
     track.url = Some(plan.at.url.clone());
     track.live = !plan.first.is_complete();
+    track.window = plan.first.segments.len() as u64;
     if !track.live {
-        track.segments = Some(plan.first.segments.len() as u64);
+        track.segments = Some(track.window);
         track.duration = Some(plan.first.duration());
     }
     track.extension = plan.first.segments.first().and_then(|segment| extension(&segment.uri()));

@@ -14,6 +14,7 @@ use aqueduct_mux::{Concat, Film, Finished, Job, Output, OutputError, RefillLane,
 
 use super::matching::Matcher;
 use super::merging::{Merging, tell_apart};
+use super::proving::Evidence;
 use super::recall::{Recall, Shown, through};
 use super::{Damage, RepairError, Repaired};
 use crate::error::numbers;
@@ -87,7 +88,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                 }
             };
             let sources = Source::open(damage, &lanes, has_keys, refills.into_iter().map(Some), &stages).await?;
-            self.write_anew(stages, presentation, sources, muxer, output).await
+            self.write_anew(stages, presentation, damage, sources, muxer, output).await
         } else {
             let sources = Source::open(damage, &lanes, has_keys, [None], &stages).await?;
             let mut head = Vec::new();
@@ -96,7 +97,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                 .map_err(|source| cannot_be_opened(&damage.file, source))?;
             let wanted = damage.report.output().container.as_deref().unwrap_or_default();
             let whole = Whole(Concat::like(wanted, &head));
-            self.write_anew(stages, presentation, sources, whole, output).await
+            self.write_anew(stages, presentation, damage, sources, whole, output).await
         };
         let (finished, came) = match written {
             // What is fetched does not fit: the file stays as it is.
@@ -134,6 +135,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         &self,
         mut stages: Stages<R, F, D>,
         presentation: &Presentation,
+        damage: &Damage,
         sources: Vec<Source>,
         muxer: impl Mux,
         output: Output,
@@ -152,12 +154,14 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                 tail,
                 recall,
             } = source;
+            let fronts = recall.as_ref().map(Recall::fronts);
             let fetched = stages.spawn_through(&track, permits, |items, outlet, stop| {
                 let expected = if recall.is_some() { None } else { track.segments };
                 through(recall, items, stop.clone(), move |items| {
                     tell_apart(matcher, plan, expected, items, outlet, named, stop)
                 })
             });
+            let fetched = damage.prove(&mut stages, presentation, fronts, fetched);
             let (to_mux, clear) = channel(1);
             lanes.push((track.id, clear));
             let merge = Merging {
@@ -298,7 +302,8 @@ impl Source {
             let is_meant = |track: &&Track| refill.as_ref().is_none_or(|refill| refill.track() == Some(track.id));
             let Some(track) = lanes.iter().find(is_meant) else { continue };
             let wanted: BTreeSet<u64> = damage.needs.keys().chain(damage.around.keys()).copied().collect();
-            let recall = damage.recall(track, has_keys, stages.counterparts(track), Shown::ByPlaylist, move |number| {
+            let shown = Shown::ByPlaylist(Evidence::Unit);
+            let recall = damage.recall(track, has_keys, stages.counterparts(track), shown, move |number| {
                 wanted.contains(&number)
             })?;
             sources.push(Self {

@@ -194,7 +194,7 @@ impl Wanted {
             (Self::Known(_), Matched::Unit(number, _)) => self.has(*number),
             (Self::Known(_), Matched::Within(_) | Matched::New) => false,
             (Self::Lacking(needs), Matched::Unit(number, _) | Matched::Within(number)) => {
-                needs.get(number).is_some_and(|(need, _)| *need == Need::Missing) && matches!(item, Item::Segment { .. })
+                needs.get(number).is_some_and(|(need, _)| *need == Need::Missing) && !matches!(item, Item::Init { .. })
             }
             (Self::Lacking(_), Matched::New) => matches!(item, Item::Segment { .. }),
         }

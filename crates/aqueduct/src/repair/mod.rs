@@ -12,6 +12,7 @@ mod matching;
 mod mend;
 mod merging;
 mod playlists;
+mod proving;
 mod recall;
 mod remake;
 

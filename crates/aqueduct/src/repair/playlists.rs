@@ -13,7 +13,8 @@ use aqueduct_mux::{Entry, Hls, MendingFolder, Put, file_within, leads_within};
 use sha2::{Digest, Sha256};
 
 use super::matching::{Matched, Matcher};
-use super::recall::{Shown, through};
+use super::proving::Evidence;
+use super::recall::{Recall, Shown, through};
 use super::{Damage, RepairError, Repaired, Tail};
 use crate::counterparts::WRITTEN;
 use crate::error::numbers;
@@ -105,18 +106,24 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         for (track, permits) in own.tracks.iter().zip(permits) {
             let needs = Arc::clone(&damage.needs);
             // A playlist is put in its place by its digest.
-            let shown = if fills { Shown::ByPlaylist } else { Shown::ByDigest };
+            let shown = if fills {
+                Shown::ByPlaylist(Evidence::Unit)
+            } else {
+                Shown::ByDigest
+            };
             let recall = damage.recall(track, has_keys, stages.counterparts(track), shown, move |number| {
                 fills && needs.contains_key(&number)
             })?;
             let matcher = Matcher::new(&damage.report, track.id, track.live && recall.is_none(), stages.counterparts(track)).await?;
             let (telling, told) = aqueduct_core::channel(1);
             let expected = track.segments.filter(|_| recall.is_none());
+            let fronts = recall.as_ref().map(Recall::fronts);
             let fetched = stages.spawn_through(track, permits, |items, outlet, stop| {
                 through(recall, items, stop.clone(), move |items| {
                     tell(matcher, fills, expected, items, telling, outlet, stop)
                 })
             });
+            let fetched = damage.prove(&mut stages, presentation, fronts, fetched);
             lanes.push((track.id, told, fetched));
         }
         let (folder, rests) = (damage.file.clone(), damage.report.output().rests.clone());

@@ -2,9 +2,10 @@
 //!
 //! What a unit is, the report tells: its number, its playing time, its place in the playlist, how it is encrypted. Where it is now,
 //! its playlist tells as long as it names it, and the address in the report after that. A playlist that says something else than the
-//! report is of another stream; a place where two segments stood in turn tells nothing.
+//! report is of another stream; a place where two segments stood in turn tells nothing. What never came has no digest: that its address
+//! is still its own is shown by what was recorded in front of it (`proving.rs`).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use url::Url;
 
 use super::Damage;
 use super::matching::{Unit, behind, entry, units};
+use super::proving::{ANOTHER, Evidence, Front, Fronts};
 use crate::counterparts::{Counterparts, WRITTEN};
 use crate::resume::{ANOTHER_TIME, Beyond, counts_anew};
 use crate::{Error, ListingDocument, UnitDocument, VerifyError, folder};
@@ -33,9 +35,13 @@ const NO_KEY: &str = "no playlist names its key any more, and its report does no
 pub(super) enum Shown {
     /// Its digest, whatever its playlist says.
     ByDigest,
-    /// What its playlist says, as far as that names it or anything else that the report tells of.
-    ByPlaylist,
+    /// What its playlist says, as far as that names it or anything else that the report tells of; and of what is asked for at the
+    /// address in the report, what was recorded in front of it.
+    ByPlaylist(Evidence),
 }
+
+/// The most segments of a window that are looked through for an address.
+const MOST_NAMED: u64 = 4096;
 
 /// Names what a report tells of a track of which a live window may have moved on.
 pub(super) struct Recall {
@@ -46,6 +52,11 @@ pub(super) struct Recall {
     /// Which units are asked for: for the others it does not matter where they are.
     is_wanted: Box<dyn Fn(u64) -> bool + Send + Sync>,
     shown: Shown,
+    /// What a segment brings depends on the one in front, unless it has an initialization section.
+    context: bool,
+    fronts: Fronts,
+    /// How many segments its playlist names at once.
+    window: u64,
     /// Its playlist grows: what is not named yet is waited for.
     live: bool,
     doubts: Doubts,
@@ -93,6 +104,9 @@ impl Damage {
             units: units(&self.report, move |_, unit| unit.track == number),
             is_wanted: Box::new(is_wanted),
             shown,
+            context: !self.is_concatenation() && !self.is_folder(),
+            fronts: Fronts::default(),
+            window: track.window,
             live: track.live,
             doubts: self.doubts(number).map_err(Error::Report)?,
             tags,
@@ -208,12 +222,25 @@ where
     recalled.and(staged)
 }
 
+impl Recall {
+    /// What is to be proved of what it names.
+    pub(super) fn fronts(&self) -> Fronts {
+        self.fronts.clone()
+    }
+}
+
 /// How far a [`Recall`] is.
 struct Naming {
     recall: Recall,
     items: Receiver<Item<Resource>>,
     /// What the playlist names next.
     next: Option<Item<Resource>>,
+    /// What it names behind that, as far as it was looked at.
+    behind: VecDeque<Item<Resource>>,
+    /// How many segments it named.
+    came: u64,
+    /// Which segment it names at each place, once that was looked at.
+    places: Option<HashMap<Place, u64>>,
     has_ended: bool,
     /// The initialization section that it named last.
     section: Option<(Arc<InitInfo>, Resource)>,
@@ -223,6 +250,12 @@ struct Naming {
     like: Option<Resource>,
     /// The initialization section in force.
     init: Option<InitId>,
+    /// The same as it is named.
+    in_force: Option<Arc<InitInfo>>,
+    /// The segment that was recorded last and shows that nothing was written over behind it.
+    front: Option<Arc<Front>>,
+    /// The last unit that is a segment, if it can stand in front of one that shows that.
+    last: Option<Option<Arc<SegmentInfo>>>,
     /// The unit behind the one at hand, where that was looked at.
     ahead: Option<(u64, UnitDocument)>,
     /// The number of the first segment of the report.
@@ -237,11 +270,17 @@ impl Naming {
             recall,
             items,
             next: None,
+            behind: VecDeque::new(),
+            came: 0,
+            places: None,
             has_ended: false,
             section: None,
             key: None,
             like: None,
             init: None,
+            in_force: None,
+            front: None,
+            last: None,
             ahead: None,
             begins: None,
             is_known: false,
@@ -254,7 +293,9 @@ impl Naming {
             if self.is_looked_for(number, &unit) {
                 self.come_to(unit.msn).await?;
             }
-            for item in self.name(&unit).await? {
+            let items = self.name(&unit).await?;
+            self.keep_front(number, &unit)?;
+            for item in items {
                 if stop.is_draining() || outlet.send(item).await.is_err() {
                     return Ok(Beyond::default());
                 }
@@ -277,7 +318,7 @@ impl Naming {
     /// Whether it matters what the playlist says of a unit. Initialization sections are needed with segments that come later; what
     /// shows whether it is the same stream is all that it names at once.
     fn is_looked_for(&self, number: u64, unit: &UnitDocument) -> bool {
-        let shows = self.recall.shown == Shown::ByPlaylist && !(self.recall.live && self.is_known);
+        let shows = matches!(self.recall.shown, Shown::ByPlaylist(_)) && !(self.recall.live && self.is_known);
         !self.recall.doubts.numbers && (unit.init || shows || (self.recall.is_wanted)(number))
     }
 
@@ -295,7 +336,10 @@ impl Naming {
                 None => {}
             }
             let is_first = self.like.is_none();
-            self.next = self.items.recv().await.ok();
+            self.next = match self.behind.pop_front() {
+                Some(item) => Some(item),
+                None => self.recv().await,
+            };
             self.has_ended = self.next.is_none();
             let (now, begins) = (self.next.as_ref().map(first), self.begins);
             // A window moves on, and never back.
@@ -303,13 +347,95 @@ impl Naming {
                 && self.recall.live
                 && let Some((was, is)) = begins.zip(now).filter(|(was, is)| is < was)
             {
-                if self.recall.shown == Shown::ByPlaylist {
+                if matches!(self.recall.shown, Shown::ByPlaylist(_)) {
                     return Err(counts_anew(self.recall.track, was, is));
                 }
                 self.has_ended = true;
                 self.next = None;
             }
             self.note();
+        }
+    }
+
+    async fn recv(&mut self) -> Option<Item<Resource>> {
+        let item = self.items.recv().await.ok()?;
+        self.came = self.came.saturating_add(u64::from(!matches!(item, Item::Init { .. })));
+        Some(item)
+    }
+
+    /// Which segment the playlist names at a place: it is looked through as it was when the track was found.
+    async fn named_at(&mut self, place: &Place) -> Option<u64> {
+        if self.places.is_none() {
+            let window = self.recall.window.min(MOST_NAMED);
+            while self.came < window
+                && !self.has_ended
+                && let Some(item) = self.recv().await
+            {
+                self.behind.push_back(item);
+            }
+            let items = self.next.iter().chain(&self.behind);
+            let segments = items.filter(|item| !matches!(item, Item::Init { .. }));
+            let named = segments.filter_map(|item| told(Some(item)).map(|told| ((told.address, told.range), told.msn)));
+            self.places = Some(named.collect());
+        }
+        self.places.as_ref()?.get(place).copied()
+    }
+
+    /// Remembers a segment that was recorded, if its bytes can show that nothing was written over behind it.
+    fn keep_front(&mut self, number: u64, unit: &UnitDocument) -> Result<(), Error> {
+        let Shown::ByPlaylist(evidence) = self.recall.shown else {
+            return Ok(());
+        };
+        if unit.init {
+            return Ok(());
+        }
+        let before = self.last.replace(None);
+        let Some(piece) = unit.piece.as_ref().filter(|piece| piece.length > 0 && unit.fate == "written") else {
+            return Ok(());
+        };
+        let listing = unit.listing.clone().unwrap_or_default();
+        let info = Arc::new(self.info(unit, &listing)?);
+        let has_key = !listing.incomplete_key || info.encryption.key().is_none() || self.has_key(unit);
+        let is_told = evidence == Evidence::Unit && !listing.incomplete && has_key;
+        self.last = Some(is_told.then(|| Arc::clone(&info)));
+        let is_alone = !self.recall.context || self.in_force.is_some() || before.is_none();
+        let context = before.flatten().filter(|before| before.msn.checked_add(1) == Some(unit.msn));
+        if evidence.is_of(number) && (is_told && (is_alone || context.is_some()) || evidence != Evidence::Unit) {
+            self.front = Some(Arc::new(Front {
+                number,
+                section: self.in_force.clone(),
+                context: context.filter(|_| !is_alone),
+                info,
+                piece: piece.clone(),
+            }));
+        }
+        Ok(())
+    }
+
+    /// Why a segment that never came, and that no playlist names any more, is not asked for at the address in its report.
+    async fn is_lost(&mut self, unit: &UnitDocument, info: &SegmentInfo, listing: &ListingDocument) -> Option<String> {
+        let place = (unit.address.clone(), unit.range);
+        if listing.incomplete {
+            return Some(GONE.into());
+        }
+        if listing.incomplete_key && info.encryption.key().is_some() && !self.has_key(unit) {
+            return Some(NO_KEY.into());
+        }
+        if self.recall.doubts.places.contains(&place) {
+            return Some(REUSED.into());
+        }
+        let Shown::ByPlaylist(evidence) = self.recall.shown else {
+            return None;
+        };
+        if let Some(msn) = self.named_at(&place).await {
+            return Some(format!("{ANOTHER}: the playlist names it for segment {msn}"));
+        }
+        match &self.front {
+            Some(front) => {
+                self.recall.fronts.push(evidence, info, front);
+                None
+            }
+            None => Some(format!("{ANOTHER}: nothing that was recorded before it shows that it is not")),
         }
     }
 
@@ -350,10 +476,9 @@ impl Naming {
                 resource: resource.clone(),
             };
             self.init = Some(info.id.clone());
-            return Ok(vec![Item::Init {
-                info: Arc::new(info),
-                payload: resource,
-            }]);
+            let info = Arc::new(info);
+            self.in_force = Some(Arc::clone(&info));
+            return Ok(vec![Item::Init { info, payload: resource }]);
         }
         let is_missing = unit.piece.is_none();
         if is_missing && (unit.segments > 1 || unit.fate == "expired") {
@@ -374,22 +499,19 @@ impl Naming {
             return Ok(vec![gap(info, 1, GapCause::Tagged)]);
         }
         let Some((now, payload)) = fresh else {
-            let is_told = !is_missing || !listing.incomplete;
-            let is_reused = is_missing && self.recall.doubts.places.contains(&(unit.address.clone(), unit.range));
-            let has_key = !is_missing || !listing.incomplete_key || info.encryption.key().is_none() || self.has_key(unit);
-            return Ok(vec![if is_told && has_key && !is_reused {
-                let payload = info.resource.clone();
-                Item::Segment {
-                    info: Arc::new(info),
-                    payload,
+            let lost = match is_missing {
+                true => self.is_lost(unit, &info, &listing).await,
+                false => None,
+            };
+            return Ok(vec![match lost {
+                Some(why) => gap(info, 1, GapCause::Failed(why)),
+                None => {
+                    let payload = info.resource.clone();
+                    Item::Segment {
+                        info: Arc::new(info),
+                        payload,
+                    }
                 }
-            } else {
-                let why = match (is_told, has_key) {
-                    (false, _) => GONE,
-                    (true, false) => NO_KEY,
-                    (true, true) => REUSED,
-                };
-                gap(info, 1, GapCause::Failed(why.into()))
             }]);
         };
         info.encryption = now.encryption.clone();
@@ -420,7 +542,7 @@ impl Naming {
         if let Some(what) = counterparts.difference(&known, &now, &item).await {
             return Err(self.other(unit, &what));
         }
-        if self.recall.shown == Shown::ByPlaylist && known.is_of_another_time(&now) {
+        if matches!(self.recall.shown, Shown::ByPlaylist(_)) && known.is_of_another_time(&now) {
             return Err(self.other(unit, ANOTHER_TIME));
         }
         self.is_known = true;

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, hash_map};
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use aqueduct_core::{
@@ -15,14 +15,15 @@ use aqueduct_core::{
 };
 use aqueduct_fetch::{OnMissing, Permits};
 use aqueduct_mux::{
-    Auto, Container, Entries, Finished, Job, Output, OutputError, SplitFile, StageError, SubtitleFormat, Subtitles, can_go_on,
+    Auto, Container, Entries, Entry, Fate, Finished, Job, Output, OutputError, SplitFile, StageError, SubtitleFormat, Subtitles, can_go_on,
     is_of_repair, part_paths,
 };
 use tokio::sync::Barrier;
 
 use super::matching::Matcher;
 use super::mend::{Wanted, choose, named};
-use super::recall::{Shown, through};
+use super::proving::{Fronts, read};
+use super::recall::{Recall, Shown, through};
 use super::{Damage, Lacks, Need, RepairError, Repaired, State};
 use crate::error::numbers;
 use crate::json::{PROGRAM, chain};
@@ -50,8 +51,10 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             .collect();
         let refusal = match refusal(damage, &lanes, state) {
             Some(refusal) => Some(refusal.to_owned()),
-            None if state.is_right && !self.can_be_had(damage, &lanes).await? => Some("none of what is missing can be had".into()),
-            None => self.make_anew(presentation, damage, &lanes, state, repaired).await?,
+            None => match self.cannot_be_had(presentation, damage, &lanes, state).await? {
+                Some(why) => Some(format!("none of what is missing can be had{why}")),
+                None => self.make_anew(presentation, damage, &lanes, state, repaired).await?,
+            },
         };
         match refusal {
             None => repaired.remade = why,
@@ -95,8 +98,8 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                 return Ok(Some(format!("it is not made by itself: {AGAIN}")));
             }
         };
-        let finished = match made {
-            Ok(finished) => finished,
+        let (finished, asked) = match made {
+            Ok(made) => made,
             Err(RepairError::Unfit { what }) => {
                 repaired.waiting = counters.segments_written().saturating_sub(before);
                 return Ok(Some(format!("that failed: {what}")));
@@ -112,7 +115,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                 return Err(error);
             }
         };
-        let (proof, streamed) = (Proof::of(damage, state), lanes.iter().any(is_streamed));
+        let (proof, streamed) = (Proof::of(damage, state, &asked), lanes.iter().any(is_streamed));
         let proved = tokio::task::spawn_blocking(move || proof.refuses(&finished, streamed).map(|refusal| (finished, refusal)));
         let (finished, refusal) = proved.await.map_err(panicked)??;
         let refusal = lost
@@ -140,10 +143,20 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         Ok(None)
     }
 
-    /// Whether anything that the file lacks can be had by now. What comes is dropped.
-    async fn can_be_had(&self, damage: &Damage, lanes: &[Track]) -> Result<bool, RepairError> {
+    /// Why nothing that the file lacks can be had by now, as an appended fragment, where it lacks segments alone and it is so. What
+    /// comes is dropped.
+    async fn cannot_be_had(
+        &self,
+        presentation: &Presentation,
+        damage: &Damage,
+        lanes: &[Track],
+        state: State,
+    ) -> Result<Option<String>, RepairError> {
+        if !state.is_right {
+            return Ok(None);
+        }
         let mut stages = self.stages(OnMissing::Gap);
-        let mut asked = Vec::new();
+        let (mut asked, evidence) = (Vec::new(), damage.evidence(presentation, false));
         for (track, permits) in lanes.iter().zip(Permits::split(self.common.options.concurrency, lanes.len())) {
             if damage.lacks.segments.iter().any(|(of, ..)| *of == track.id.number()) {
                 let needs = Arc::clone(&damage.needs);
@@ -152,23 +165,32 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                     track,
                     begin::has_keys(&self.decrypter),
                     stages.counterparts(track),
-                    Shown::ByPlaylist,
+                    Shown::ByPlaylist(evidence),
                     is_lacking,
                 )?;
+                let fronts = recall.as_ref().map(Recall::fronts);
                 let matcher = Matcher::new(&damage.report, track.id, track.live && recall.is_none(), stages.counterparts(track)).await?;
                 let wanted = Wanted::Lacking(Arc::clone(&damage.needs));
-                asked.push(stages.spawn_through(track, permits, |items, outlet, stop| {
+                let clear = stages.spawn_through(track, permits, |items, outlet, stop| {
                     through(recall, items, stop.clone(), move |items| {
                         choose(matcher, wanted, usize::MAX, items, outlet, stop)
                     })
-                }));
+                });
+                asked.push(damage.prove(&mut stages, presentation, fronts, clear));
             }
         }
         let sink = tokio::task::spawn_blocking(move || {
-            let came = |lane: &Receiver<Item<Clear>>| {
-                std::iter::from_fn(|| lane.recv_blocking().ok()).any(|item| matches!(item, Item::Segment { .. }))
-            };
-            Ok::<_, RepairError>(asked.iter().any(came))
+            let mut first = None;
+            for item in asked.iter().flat_map(|lane| std::iter::from_fn(|| lane.recv_blocking().ok())) {
+                match item {
+                    Item::Segment { .. } => return Ok::<_, RepairError>(None),
+                    Item::Gap { info, segments, cause } => {
+                        first.get_or_insert_with(|| format!(": {} of {}: {cause}", numbers(info.msn, segments), info.track));
+                    }
+                    Item::Init { .. } => {}
+                }
+            }
+            Ok(Some(first.unwrap_or_default()))
         });
         self.join(stages, sink).await
     }
@@ -181,7 +203,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         lanes: &[Track],
         muxer: impl Mux,
         clock: Option<Clock>,
-    ) -> Result<Finished, RepairError> {
+    ) -> Result<(Finished, Vec<Fronts>), RepairError> {
         let (progress, mut options) = (self.common.progress.clone(), self.common.options.clone());
         options.on_missing = OnMissing::Gap;
         for track in lanes {
@@ -206,9 +228,10 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         let mut permits = Permits::split(options.concurrency, lanes.len() + usize::from(clock.is_some())).into_iter();
         let (resolver, fetcher) = (Arc::clone(&self.resolver), Arc::clone(&self.fetcher));
         let mut stages = Stages::new(resolver, fetcher, self.decrypter.clone(), options, &progress, &stop);
+        let evidence = damage.evidence(presentation, !jobs.is_empty());
         let mut jobs = resume::with_all(jobs, lanes);
         let matched = Arc::new(Barrier::new(jobs.len()));
-        let mut clear = Vec::new();
+        let (mut clear, mut asked) = (Vec::new(), Vec::new());
         if let Some(clock) = clock
             && let Some(permits) = permits.next()
         {
@@ -218,8 +241,10 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         for (track, permits) in lanes.iter().zip(permits) {
             let recall = match damage.goes_on(track) {
                 true => None,
-                false => damage.recall(track, has_keys, stages.counterparts(track), Shown::ByPlaylist, |_| true)?,
+                false => damage.recall(track, has_keys, stages.counterparts(track), Shown::ByPlaylist(evidence), |_| true)?,
             };
+            let fronts = recall.as_ref().map(Recall::fronts);
+            asked.extend(fronts.clone());
             let same = Same {
                 // What comes as one stream has units only where the network cuts it.
                 matcher: if is_streamed(track) {
@@ -249,7 +274,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                     same.and(resumed)
                 })
             });
-            clear.push((track.id, lane));
+            clear.push((track.id, damage.prove(&mut stages, presentation, fronts, lane)));
         }
         let muxer = Complete {
             muxer,
@@ -261,7 +286,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                 error => RepairError::Unfit { what: chain(&error) },
             })
         });
-        self.join(stages, sink).await
+        Ok((self.join(stages, sink).await?, asked))
     }
 }
 
@@ -492,10 +517,12 @@ struct Proof {
     is_right: bool,
     /// What stands in front of all media tells of the film as a whole, such as its title today.
     has_head: bool,
+    /// Places in the report of units that show that others are still where they were.
+    shown_by: Vec<u64>,
 }
 
 impl Proof {
-    fn of(damage: &Damage, state: State) -> Self {
+    fn of(damage: &Damage, state: State, asked: &[Fronts]) -> Self {
         Self {
             file: damage.file.clone(),
             report: damage.report.clone(),
@@ -504,6 +531,7 @@ impl Proof {
             missing: damage.missing,
             is_right: state.is_right,
             has_head: !damage.is_concatenation() && damage.report.output().tracks.iter().any(|track| track.kind != "subtitles"),
+            shown_by: asked.iter().filter_map(Fronts::first).collect(),
         }
     }
 
@@ -530,7 +558,7 @@ impl Proof {
     fn other_unit(&self, output: &Output) -> Result<Option<UnitDocument>, RepairError> {
         let mut lanes: HashMap<u32, Option<Entries>> = HashMap::new();
         let mut head = self.has_head;
-        self.find(|unit| {
+        self.find(|number, unit| {
             let entries = match lanes.entry(unit.track) {
                 hash_map::Entry::Occupied(entries) => entries.into_mut(),
                 hash_map::Entry::Vacant(none) => none.insert(output.entries(TrackId::new(unit.track)).map_err(Error::Output)?),
@@ -545,9 +573,27 @@ impl Proof {
                 return Ok(false);
             };
             let is_head = piece.length > 0 && std::mem::take(&mut head);
+            if is_head && self.shown_by.contains(&number) {
+                return Ok(!self.ends_alike(piece, entry.as_ref())?);
+            }
             let same = entry.and_then(|entry| entry.sha256()).as_ref() == Some(&piece.sha256);
             Ok(!same && !is_head)
         })
+    }
+
+    /// Whether the media behind the head of the film are what they were.
+    fn ends_alike(&self, piece: &Piece, entry: Option<&Entry>) -> Result<bool, RepairError> {
+        let Some(Fate::Written { offset, length, .. }) = entry.map(|entry| &entry.fate) else {
+            return Ok(false);
+        };
+        if *length != piece.length || self.own.is_some() || !self.file.is_file() {
+            return Ok(false);
+        }
+        let half = piece.length / 2;
+        let read = |path: &Path, offset: u64| read(path, offset.saturating_add(half), piece.length - half);
+        let was = read(&self.file, piece.offset).map_err(|source| self.failed(source))?;
+        let is = read(&part_paths(&self.file).0, *offset).map_err(|source| self.failed(source))?;
+        Ok(was.len() as u64 == piece.length - half && was == is)
     }
 
     /// The same by its place in the file.
@@ -555,20 +601,20 @@ impl Proof {
         let part = part_paths(&self.file).0;
         let opened = File::open(&part).and_then(|file| Ok((file.metadata()?.len(), file)));
         let (length, mut file) = opened.map_err(|source| self.failed(source))?;
-        self.find(|unit| {
+        self.find(|_, unit| {
             let Some(piece) = &unit.piece else { return Ok(false) };
             Ok(!is_there(&mut file, length, piece).map_err(|source| self.failed(source))?)
         })
     }
 
-    fn find(&self, mut is_other: impl FnMut(&UnitDocument) -> Result<bool, RepairError>) -> Result<Option<UnitDocument>, RepairError> {
+    fn find(&self, mut is_other: impl FnMut(u64, &UnitDocument) -> Result<bool, RepairError>) -> Result<Option<UnitDocument>, RepairError> {
         let (mut number, mut other) = (0, None);
         self.report.units::<RepairError>(|unit| {
             let comparable = self.lacks.first.is_none_or(|first| number < first);
-            number += 1;
-            if comparable && is_other(&unit)? {
+            if comparable && is_other(number, &unit)? {
                 other = Some(unit);
             }
+            number += 1;
             Ok(comparable && other.is_none())
         })?;
         Ok(other)
