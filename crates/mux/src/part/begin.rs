@@ -35,6 +35,12 @@ impl Part {
             let left = Left::of(&*journal).map_err(|source| OutputError::io(&self.journal, "cannot be read", source))?;
             self.shared = matches!(left, Left::Journal(survey) if survey.had_name);
         }
+        if let Body::Folder(folder) = &self.body {
+            let misplaced = folder.any_misplaced(&*journal);
+            if let Some(path) = misplaced.map_err(|source| OutputError::io(&self.journal, "cannot be read", source))? {
+                return Err(OutputError::Special { path });
+            }
+        }
         if self.resume
             && self.found.is_some_and(Found::is_something)
             && let Some(survey) = self.survey(&*journal, job)?

@@ -299,6 +299,27 @@ impl Folder {
         Media::Folder(Arc::clone(&self.disk)).sync(&written)
     }
 
+    /// What stands where the file of this name goes, or a folder above it, and is neither: a link may lead anywhere.
+    pub(super) fn misplaced(&self, name: &str) -> Option<PathBuf> {
+        let path = file_within(&self.path, name)?;
+        let above = path.ancestors().skip(1).take_while(|folder| **folder != *self.path);
+        let link = above.filter(|folder| !matches!(self.disk.there(folder), There::Nothing | There::Folder));
+        match (link.last(), self.disk.there(&path)) {
+            (Some(link), _) => Some(link.into()),
+            (None, There::Nothing | There::File(_)) => None,
+            (None, _) => Some(path),
+        }
+    }
+
+    /// The same of all files that the records of `journal` name.
+    pub(super) fn any_misplaced(&self, journal: &dyn Bytes) -> io::Result<Option<PathBuf>> {
+        if !is_journal(journal)? {
+            return Ok(None);
+        }
+        let told = files(journal, u64::MAX)?;
+        Ok(told.iter().find_map(|(name, _)| self.misplaced(name)))
+    }
+
     /// Where a file stands that a record names, unless that may be elsewhere.
     fn own(&self, name: &str) -> Option<PathBuf> {
         file_within(&self.path, name).filter(|path| is_within(&*self.disk, &self.path, path))

@@ -256,6 +256,11 @@ impl Part {
         {
             is_free(&*self.disk, &named, self.replace != Replace::Nothing)?;
         }
+        if let Body::Folder(folder) = &self.body
+            && let Some(path) = folder.misplaced(name)
+        {
+            return Err(OutputError::Special { path });
+        }
         self.settle()?;
         let Body::Folder(folder) = &mut self.body else {
             return Err(OutputError::OneFile);

@@ -181,6 +181,67 @@ async fn what_somebody_else_has_there_is_told_and_left_alone() {
     }
 }
 
+#[tokio::test]
+async fn what_somebody_laid_where_a_file_of_an_interrupted_output_stands_is_named_and_left_alone() {
+    type Lay = fn(&Path, &Path);
+    let link: Lay = |path, elsewhere| std::os::unix::fs::symlink(elsewhere, path).unwrap();
+    let folder: Lay = |path, _| std::fs::create_dir(path).unwrap();
+    let split = ["--split", "discontinuity", "-o", "film.ts"];
+    for (args, place, lay) in [
+        (FOLDER, "film.part/video/00000.ts", link),
+        (FOLDER, "film.part/video/00001.ts", link),
+        (FOLDER, "film.part/video/00001.ts", folder),
+        (FOLDER, "film.part/video/00003.ts", link),
+        (FOLDER, "film.part/video/00003.ts", folder),
+        (FOLDER, "film.part/video", link),
+        (split, "film.ts.part/001", link),
+        (split, "film.ts.part/001", folder),
+    ] {
+        let bench = Bench::new(vec![Rule::new("*/3.ts", Fault::status(404))]);
+        expect(&bench.fetch(&args, PLAYLIST).await, 1, "carries on");
+        let (path, elsewhere) = (bench.path(place), bench.path("elsewhere"));
+        // Behind what is there a run comes to it later.
+        let is_recorded = path.exists();
+        if is_recorded {
+            std::fs::rename(&path, &elsewhere).unwrap();
+        }
+        lay(&path, &elsewhere);
+        let there = || {
+            let segments = walk(bench.folder()).into_iter().filter(|name| !name.ends_with(".m3u8"));
+            let journal = format!("{}.part.journal", args[3]);
+            (segments.collect::<Vec<_>>(), bench.read(&journal))
+        };
+        let before = there();
+        bench.server.set_rules(Vec::new());
+        let ways = [&[][..], &["--no-resume"], &["--overwrite"]];
+        for more in &ways[..if is_recorded { 3 } else { 1 }] {
+            let refused = bench.fetch(&[&args[..], more].concat(), PLAYLIST).await;
+            expect(&refused, 2, &format!("{place} is no regular file"));
+            assert!(there() == before || !is_recorded, "{place} {more:?}: {:?}", there().0);
+        }
+        assert_eq!(elsewhere.exists(), is_recorded, "{place}");
+        if path.is_symlink() {
+            std::fs::remove_file(&path).unwrap();
+        } else {
+            std::fs::remove_dir(&path).unwrap();
+        }
+        expect(&bench.fetch(&args, PLAYLIST).await, 0, "whole");
+    }
+}
+
+/// The names in a directory and in those below it; links are not followed.
+fn walk(folder: &Path) -> Vec<String> {
+    let mut all = Vec::new();
+    for name in e2e::bench::names(folder) {
+        let path = folder.join(&name);
+        if path.is_dir() && !path.is_symlink() {
+            all.extend(walk(&path).into_iter().map(|below| format!("{name}/{below}")));
+        }
+        all.push(name);
+    }
+    all
+}
+
 /// A live stream that ended between two runs: the folder is that of a recording which nothing broke off.
 #[tokio::test]
 async fn a_live_recording_is_taken_up_as_well() {
