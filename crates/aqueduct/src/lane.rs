@@ -7,8 +7,8 @@ use aqueduct_core::{
     Budget, Clear, Decrypt, Fetch, Item, Lender, Limits, Progress, Receiver, Resolve, ResolveError, Resource, Sender, Stop, Track,
     TrackKind, channel,
 };
-use aqueduct_decrypt::KeyStore;
-use aqueduct_fetch::{Elsewhere, Missing, Permits};
+use aqueduct_decrypt::{KeyStore, OnLocked};
+use aqueduct_fetch::{Elsewhere, Missing, OnMissing, Permits};
 use tokio::task::JoinSet;
 
 use crate::counterparts::Counterparts;
@@ -25,6 +25,7 @@ pub(crate) struct Stages<R, F: Fetch, D> {
     progress: Progress,
     budget: Budget,
     keys: Arc<KeyStore<F>>,
+    locked: OnLocked,
     stop: Stop,
     /// When it fails, what came before the failure still flows into the output, so that a later run need not fetch it.
     source: Stop,
@@ -39,6 +40,10 @@ impl<R: Resolve, F: Fetch, D: Decrypt> Stages<R, F, D> {
             keys: Arc::new(KeyStore::new(Arc::clone(&fetcher), options.limits)),
             fetcher,
             decrypter,
+            locked: match options.on_missing {
+                OnMissing::Abort => OnLocked::Abort,
+                OnMissing::Gap => OnLocked::GapWithoutKey,
+            },
             budget: Budget::new(options.budget_bytes),
             options,
             progress: progress.clone(),
@@ -47,6 +52,13 @@ impl<R: Resolve, F: Fetch, D: Decrypt> Stages<R, F, D> {
             running: JoinSet::new(),
             ahead: JoinSet::new(),
         }
+    }
+
+    /// The same for a repair: what proves itself is not given up for what cannot be decrypted.
+    #[must_use]
+    pub(crate) fn of_repair(mut self) -> Self {
+        self.locked = OnLocked::Gap;
+        self
     }
 
     /// What ends the sources alone.
@@ -154,6 +166,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt> Stages<R, F, D> {
         });
         self.running.spawn({
             let (decrypter, keys, stop) = (self.decrypter.clone(), Arc::clone(&self.keys), self.stop.clone());
+            let locked = self.locked;
             let plain_file = track.kind == TrackKind::File;
             async move {
                 let outlet = clear.clone();
@@ -161,7 +174,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt> Stages<R, F, D> {
                     let stage = aqueduct_decrypt::run_file(decrypter, to_decrypt, clear, stop.clone());
                     or_end_all(stage, outlet, &stop).await
                 } else {
-                    let stage = aqueduct_decrypt::run(decrypter, &keys, to_decrypt, clear, stop.clone());
+                    let stage = aqueduct_decrypt::run(decrypter, &keys, locked, to_decrypt, clear, stop.clone());
                     or_end_all(stage, outlet, &stop).await
                 };
                 ended.map_err(|error| Failure::Fatal(Error::Decrypt(error)))

@@ -46,7 +46,7 @@
 //! let (to_decrypt, sealed) = channel(16);
 //! let (to_mux, clear) = channel(16);
 //! fetch::run(fetcher, lender, permits, fetch::OnMissing::Abort, named, to_decrypt, stop.clone()).await;
-//! decrypt::run(decrypt::ClearKey::new(), &keys, sealed, to_mux, stop).await;
+//! decrypt::run(decrypt::ClearKey::new(), &keys, decrypt::OnLocked::Abort, sealed, to_mux, stop).await;
 //! # fn mux(_: Receiver<Item<Clear>>) {}
 //! mux(clear);
 //! # }
@@ -62,7 +62,7 @@
 //! let stop = Stop::new();
 //! let (to_decrypt, sealed) = channel(16);
 //! let (to_mux, clear) = channel(16);
-//! decrypt::run(decrypt::ClearKey::new(), &keys, named, to_mux, stop.clone()).await;
+//! decrypt::run(decrypt::ClearKey::new(), &keys, decrypt::OnLocked::Abort, named, to_mux, stop.clone()).await;
 //! fetch::run(fetcher, lender, permits, fetch::OnMissing::Abort, sealed, to_decrypt, stop).await;
 //! # fn mux(_: Receiver<Item<Clear>>) {}
 //! mux(clear);

@@ -1,8 +1,38 @@
 //! The stage: one decrypter between an inlet and an outlet.
 
-use aqueduct_core::{Clear, Decrypt, DecryptError, Encryption, Fetch, Item, Located, Receiver, Sealed, Sender, Stop, Unit};
+use std::sync::Arc;
+
+use aqueduct_core::{
+    Clear, Decrypt, DecryptError, Encryption, Fetch, FetchError, GapCause, Item, Located, Receiver, Sealed, SegmentInfo, Sender, Stop, Unit,
+};
 
 use crate::KeyStore;
+
+/// Segments in a row whose key might be had later: nobody expects that of the next.
+const MOST_FAILED: usize = 32;
+
+/// What to do about a segment that cannot be decrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnLocked {
+    /// Stop with the error.
+    #[default]
+    Abort,
+    /// Go on, and name it as missing, where its key cannot be had.
+    GapWithoutKey,
+    /// Go on, and name it as missing, whatever is wrong: what comes is proved by something else.
+    Gap,
+}
+
+impl OnLocked {
+    fn goes_on(self, error: &DecryptError) -> bool {
+        match (self, error) {
+            // What policy refuses is a decision that stands.
+            (Self::Abort, _) | (_, DecryptError::Key(FetchError::Refused { .. })) => false,
+            (Self::GapWithoutKey, error) => matches!(error, DecryptError::Key(_) | DecryptError::KeyLength { .. }),
+            (Self::Gap, _) => true,
+        }
+    }
+}
 
 /// Decrypts what comes in, where the bytes are, and hands it on in the same order, until the inlet is closed and
 /// empty. It waits for a key when the key changes; what was fetched ahead hides that.
@@ -11,15 +41,19 @@ use crate::KeyStore;
 ///
 /// # Errors
 ///
-/// The first unit that cannot be decrypted, with its place.
+/// The first unit that cannot be decrypted, with its place. Where `locked` goes on behind a segment, that becomes an [`Item::Gap`]; an
+/// initialization section that cannot be decrypted, and a server of keys that is gone (32 segments in a row whose key might be had
+/// later), remain errors.
 pub async fn run<D: Decrypt, F: Fetch>(
     mut decrypter: D,
     keys: &KeyStore<F>,
+    locked: OnLocked,
     inlet: Receiver<Item<Sealed>>,
     outlet: Sender<Item<Clear>>,
     stop: Stop,
 ) -> Result<(), Located<DecryptError>> {
     let work = async {
+        let mut failed = 0;
         while let Ok(item) = inlet.recv().await {
             let (track, unit) = (item.track(), item.unit());
             let located = |source| Located::new(track, unit, source);
@@ -36,11 +70,21 @@ pub async fn run<D: Decrypt, F: Fetch>(
                 }
                 Item::Segment { info, payload } => {
                     let encryption = info.encryption.clone().for_segment(info.msn);
-                    let mut payload = open(&mut decrypter, keys, &encryption, payload).await.map_err(located)?;
-                    if decrypter.take_cut() {
-                        payload.mark_cut();
+                    let opened = open(&mut decrypter, keys, &encryption, payload).await;
+                    failed = match &opened {
+                        Err(DecryptError::Key(error)) if error.is_retryable() => failed + 1,
+                        _ => 0,
+                    };
+                    match opened {
+                        Ok(mut payload) => {
+                            if decrypter.take_cut() {
+                                payload.mark_cut();
+                            }
+                            Item::Segment { info, payload }
+                        }
+                        Err(error) if locked.goes_on(&error) && failed < MOST_FAILED => left_out(info, &error),
+                        Err(error) => return Err(located(error)),
                     }
-                    Item::Segment { info, payload }
                 }
             };
             if outlet.send(item).await.is_err() {
@@ -52,6 +96,18 @@ pub async fn run<D: Decrypt, F: Fetch>(
     tokio::select! {
         () = stop.aborted() => Ok(()),
         result = work => result,
+    }
+}
+
+/// A segment that stays locked.
+fn left_out(info: Arc<SegmentInfo>, error: &DecryptError) -> Item<Clear> {
+    let chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    let why = chain.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    tracing::warn!(track = %info.track, msn = info.msn, error = %why, "segment left out");
+    Item::Gap {
+        info,
+        segments: 1,
+        cause: GapCause::Failed(why),
     }
 }
 

@@ -70,7 +70,7 @@ mod whole;
 
 pub use ahead::fetch_ahead;
 pub use clear_key::ClearKey;
-pub use driver::{run, run_file};
+pub use driver::{OnLocked, run, run_file};
 pub use method::Method;
 pub use store::{KeyBytes, KeyStore};
 pub use user_keys::{KeyTextError, UserKeys};

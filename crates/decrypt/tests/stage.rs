@@ -10,7 +10,7 @@ use aqueduct_core::{
     Encryption, Fetch, FetchError, Fetched, Grant, InitId, InitInfo, Item, Kind, Limits, Resource, Sealed, SegmentInfo, Stop, TrackId,
     channel,
 };
-use aqueduct_decrypt::{ClearKey, KeyStore, run};
+use aqueduct_decrypt::{ClearKey, KeyStore, OnLocked, run};
 use bytes::BytesMut;
 use url::Url;
 
@@ -86,7 +86,9 @@ async fn a_protected_track_flows_through_with_one_request_for_its_key() {
 
     let server = Arc::new(KeyServer::default());
     let keys = KeyStore::new(Arc::clone(&server), Limits::default());
-    run(ClearKey::new(), &keys, inlet, outlet, Stop::new()).await.unwrap();
+    run(ClearKey::new(), &keys, OnLocked::Abort, inlet, outlet, Stop::new())
+        .await
+        .unwrap();
 
     let Ok(Item::Init { payload, .. }) = clear_items.recv().await else {
         panic!("first the initialization section")
@@ -102,4 +104,45 @@ async fn a_protected_track_flows_through_with_one_request_for_its_key() {
     }
     assert!(clear_items.recv().await.is_err());
     assert_eq!(server.0.load(Ordering::SeqCst), 1);
+}
+
+/// Answers for every key with this status.
+struct Refusing(u16);
+
+impl Fetch for Refusing {
+    async fn fetch(&self, resource: &Resource, _: Grant) -> Result<Fetched, FetchError> {
+        Err(FetchError::Status {
+            url: resource.url.clone(),
+            status: self.0,
+            retry_after: None,
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_segment_whose_key_is_gone_is_a_gap_and_a_server_of_keys_that_is_gone_an_error() {
+    for (status, locked, expected) in [
+        (404, OnLocked::Abort, (0, false)),
+        (404, OnLocked::GapWithoutKey, (40, true)),
+        (503, OnLocked::GapWithoutKey, (31, false)),
+        (503, OnLocked::Gap, (31, false)),
+    ] {
+        let (to_decrypt, inlet) = channel(40);
+        let (outlet, clear) = channel(40);
+        for msn in 0..40 {
+            let mut info = SegmentInfo::new(TrackId::new(0), msn, Duration::from_secs(1), resource(Kind::Segment, "media.ts"));
+            let key = resource(Kind::Key, "key");
+            info.encryption = Encryption::Aes128 { key, iv: None };
+            let payload = Sealed::unbudgeted(&[0; 16][..]);
+            let info = Arc::new(info);
+            assert!(to_decrypt.send(Item::Segment { info, payload }).await.is_ok());
+        }
+        drop(to_decrypt);
+        let keys = KeyStore::new(Arc::new(Refusing(status)), Limits::default());
+        let ended = run(ClearKey::new(), &keys, locked, inlet, outlet, Stop::new()).await;
+        let gaps = std::iter::from_fn(|| clear.try_recv().ok())
+            .filter(|item| matches!(item, Item::Gap { .. }))
+            .count();
+        assert_eq!((gaps, ended.is_ok()), expected, "{status}, {locked:?}");
+    }
 }

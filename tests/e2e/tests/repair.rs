@@ -11,6 +11,8 @@ mod cut;
 mod faults;
 #[path = "repair/folders.rs"]
 mod folders;
+#[path = "repair/keys.rs"]
+mod keys;
 #[path = "repair/live.rs"]
 mod live;
 #[path = "repair/pathways.rs"]

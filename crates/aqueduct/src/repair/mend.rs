@@ -116,7 +116,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         options.on_missing = on_missing;
         let (resolver, fetcher) = (Arc::clone(&self.resolver), Arc::clone(&self.fetcher));
         let stop = self.common.stop.child();
-        Stages::new(resolver, fetcher, self.decrypter.clone(), options, &self.common.progress, &stop)
+        Stages::new(resolver, fetcher, self.decrypter.clone(), options, &self.common.progress, &stop).of_repair()
     }
 
     /// Waits for the stages and for what takes their items. The first real error counts.

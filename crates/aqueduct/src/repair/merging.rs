@@ -103,12 +103,15 @@ impl Merging {
     /// Gives how many segments came that were missing.
     pub(super) fn run(mut self, outlet: &Sender<Item<Clear>>) -> Result<u64, RepairError> {
         let (mut filled, mut before) = (0, 0);
+        // Why what tells when the next segment plays cannot be had.
+        let mut lost: Option<GapCause> = None;
         while let Ok(step) = self.steps.recv_blocking() {
             let item = match step {
                 Step::Known(item, piece) => self.known(item, &piece)?,
                 Step::Both(item, piece, around) => {
                     let replaced = around == Around::Behind && filled > before;
                     before = filled;
+                    lost = None;
                     match self.fetch()? {
                         // Behind what was filled in it is another than it was.
                         fetched @ Item::Segment { .. } if replaced => {
@@ -121,10 +124,14 @@ impl Merging {
                             self.refill(|refill| refill.context(fetched))?;
                             item
                         }
-                        Item::Gap { cause, .. } => {
+                        Item::Gap { cause, .. } if replaced => {
                             return Err(RepairError::Lacking {
-                                what: format!("the segment beside them is needed as well: {cause}"),
+                                what: format!("the segment behind them is needed as well: {cause}"),
                             });
+                        }
+                        Item::Gap { cause, .. } => {
+                            lost = Some(cause);
+                            self.known(item, &piece)?
                         }
                         Item::Init { .. } => return Err(Error::Stopped.into()),
                     }
@@ -132,7 +139,14 @@ impl Merging {
                 Step::Left(Item::Gap { info, segments, cause }) => Item::Gap { info, segments, cause },
                 Step::Left(_) => continue,
                 Step::Fetched => {
-                    let item = self.fetch()?;
+                    let item = match (self.fetch()?, &lost) {
+                        (Item::Segment { info, .. }, Some(why)) => Item::Gap {
+                            info,
+                            segments: 1,
+                            cause: GapCause::Failed(format!("the segment in front of it is needed as well: {why}")),
+                        },
+                        (item, _) => item,
+                    };
                     filled += u64::from(matches!(item, Item::Segment { .. }));
                     self.fetched(item)?
                 }

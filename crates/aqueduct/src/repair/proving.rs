@@ -14,7 +14,7 @@ use aqueduct_core::{
     Clear, Decrypt, Fetch, GapCause, Grant, InitInfo, Item, Limits, Presentation, Receiver, Resolve, Resource, SegmentInfo, Sender, Stop,
     channel,
 };
-use aqueduct_decrypt::KeyStore;
+use aqueduct_decrypt::{KeyStore, OnLocked};
 use aqueduct_mux::Remaker;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
@@ -232,7 +232,7 @@ impl<F: Fetch, D: Decrypt> Prover<F, D> {
         }
         drop(outlet);
         let (to_remake, clear) = channel(3);
-        let decrypted = aqueduct_decrypt::run(self.decrypter.clone(), &self.keys, sealed, to_remake, stop.clone());
+        let decrypted = aqueduct_decrypt::run(self.decrypter.clone(), &self.keys, OnLocked::Abort, sealed, to_remake, stop.clone());
         decrypted.await.map_err(|error| chain(&error))?;
         let (mut section, mut made) = (Vec::new(), Vec::new());
         while let Ok(item) = clear.recv().await {
