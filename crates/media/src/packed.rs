@@ -12,7 +12,7 @@
 //! assert_eq!(demuxer.stats().damaged_units, 0);
 //! ```
 
-use std::mem;
+use std::{mem, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ pub use crate::id3::Titles;
 use crate::{
     audio::{AudioCodec, Found},
     id3::Tags,
-    time::unwrap_33,
+    time::{mpeg_ticks, unwrap_33},
     track::{Event, Language, TrackId},
     ts::{
         DataKind, Stats,
@@ -79,6 +79,14 @@ impl Demuxer {
         assembler.start(time);
         assembler.data(audio, &mut sink);
         assembler.flush(&mut sink);
+    }
+
+    /// Media of this length is passed over: time stamps go on behind it.
+    pub fn skip(&mut self, passed: Duration) {
+        self.clock = self.clock.map(|clock| clock.saturating_add(mpeg_ticks(passed)));
+        if let Some(assembler) = &mut self.assembler {
+            assembler.restart();
+        }
     }
 
     /// What comes next is unrelated to what came before: its time stamps may start anywhere.

@@ -1,5 +1,7 @@
 //! Clocks: conversion between timescales, and the 33-bit clock of MPEG-TS.
 
+use std::time::Duration;
+
 /// Units a second of [`to_flicks`]: every timescale in common use divides it, so that times of different
 /// tracks compare without rounding.
 pub const FLICKS: u32 = 705_600_000;
@@ -42,6 +44,12 @@ pub fn to_flicks(ticks: i64, timescale: u32) -> i64 {
 #[must_use]
 pub fn from_flicks(flicks: i64, timescale: u32) -> i64 {
     rescale(flicks, FLICKS, timescale)
+}
+
+/// A length in ticks of [`MPEG_HZ`], those that are whole.
+pub(crate) fn mpeg_ticks(duration: Duration) -> i64 {
+    let ticks = duration.as_nanos().saturating_mul(MPEG_HZ.into()) / 1_000_000_000;
+    i64::try_from(ticks).unwrap_or(i64::MAX)
 }
 
 /// Unrolls a 33-bit timestamp: of all times that `timestamp` may stand for, the one nearest to `reference`.

@@ -212,6 +212,14 @@ impl Timeline {
         self.track(track).claim = Some(flicks(duration).min(MOST_CLAIM));
     }
 
+    /// What comes next of a track does not follow what came last: media between was passed over. The shift in force goes on, and
+    /// however far ahead the next sample is, that is no jump.
+    pub fn skip(&mut self, track: usize) {
+        let track = self.track(track);
+        (track.end, track.until, track.claim) = (None, None, None);
+        (track.allowance, track.announced) = (0, 0);
+    }
+
     /// Whether something of a period has come.
     #[must_use]
     pub fn has_begun(&self, period: u64) -> bool {

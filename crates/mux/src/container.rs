@@ -13,7 +13,7 @@ use aqueduct_media::mkv::TextForm;
 use aqueduct_media::timed_text::Coding;
 use aqueduct_media::{ProtectionWatch, packed, ts};
 
-use self::chosen::Chosen;
+pub(crate) use self::chosen::Chosen;
 use crate::checkpoint;
 use crate::subtitles::Watch;
 use crate::whole::{Fault, cut_box, cut_packet};
@@ -312,6 +312,29 @@ impl Auto {
             .with_chapters(self.chapters)
             .keeping_protected(self.keeps_protected)
             .keeping_cut(self.keeps_cut)
+    }
+
+    /// What is made of the media that came, if that is known by now.
+    pub(crate) fn chosen(&mut self) -> Option<&mut Chosen> {
+        self.chosen.as_mut()
+    }
+
+    /// So much of a track is passed over, as `info` says. `dropped` gets what is written of what came before it.
+    pub(crate) fn skip(&mut self, track: TrackId, info: Arc<SegmentInfo>, dropped: &mut Vec<Write>) -> Result<(), MuxError> {
+        let Some(chosen) = &mut self.chosen else { return Ok(()) };
+        chosen.skip(track, &info, dropped)?;
+        if self.is_subtitles(track) {
+            return Ok(());
+        }
+        let passed = Item::Gap {
+            info,
+            segments: 1,
+            cause: GapCause::Tagged,
+        };
+        self.watch.see(track, &passed);
+        let added = self.chosen.as_ref().and_then(|chosen| chosen.added(track));
+        self.watch.placed(track, added);
+        Ok(())
     }
 
     fn mp4(&self) -> Box<Mp4Muxer> {

@@ -54,6 +54,7 @@ mod part;
 mod refill;
 mod remake;
 mod remux;
+mod replay;
 mod split;
 mod split_file;
 mod subtitles;
@@ -83,6 +84,7 @@ pub use part::{can_go_on, file_within, find_left, is_of_repair, is_untold, paths
 pub use refill::{RefillLane, RefillMuxer};
 pub use remake::Remaker;
 pub use remux::{Order, Remux, SampleWriter};
+pub use replay::{Replay, Replayed};
 pub use split::Split;
 pub use split_file::SplitFile;
 pub use subtitles::{Origin, SubtitleFormat, Subtitles};

@@ -5,7 +5,7 @@ use std::mem;
 use aqueduct_core::{MuxError, Presentation, Write, WriteAt};
 use aqueduct_media::{
     Error, Sample, TrackConfig, TrackKind,
-    mkv::{Options, TextForm, Writer},
+    mkv::{Index, Options, TextForm, Writer},
     packed::Titles,
 };
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,9 @@ pub struct Mkv {
     text: TextForm,
     writer: Option<Box<Writer>>,
     sound_alone: bool,
+    /// Of the finished file, of which samples are written again.
+    #[serde(skip)]
+    index: Index,
     /// Tracks that have no form.
     unknown: Vec<String>,
 }
@@ -93,6 +96,20 @@ impl SampleWriter for Mkv {
     fn set_titles(&mut self, titles: &Titles) -> bool {
         self.writer().metadata_mut().complete(titles);
         true
+    }
+
+    fn see_tail(&mut self, tail: &[u8]) {
+        self.index = Index::find(tail);
+    }
+
+    fn stand_at(&mut self, offset: u64) {
+        if let Some(writer) = &mut self.writer {
+            writer.stand_at(offset, &self.index);
+        }
+    }
+
+    fn head(&self) -> u64 {
+        self.writer.as_ref().and_then(|writer| writer.head_end()).unwrap_or_default()
     }
 
     fn mark_saved(&mut self) {

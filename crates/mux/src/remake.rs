@@ -8,9 +8,9 @@ use crate::{AudioCodec, AudioStream, Concat, Container, Hls, Mp4, Remux, reads_c
 /// Makes the bytes of single units again, as their muxer wrote them into a finished output.
 ///
 /// That is possible where these bytes depend on nothing but the unit and the one in front of it, of which a demuxer may have
-/// held back the last access unit: in a concatenation, and for the samples in an MP4 or in a file of sound alone. An index is
-/// not made again, and what was only written when another track had come that far may stand elsewhere. So nothing
-/// that it makes is to be trusted without a digest.
+/// held back the last access unit: in a concatenation, and for the samples in an MP4 or in a file of sound alone; others take a
+/// [`Replay`](crate::Replay). An index is not made again, and what was only written when another track had come that far may
+/// stand elsewhere. So nothing that it makes is to be trusted without a digest.
 #[derive(Debug)]
 pub struct Remaker {
     presentation: Presentation,
@@ -37,7 +37,7 @@ enum Muxer {
 
 impl Remaker {
     /// What makes units again of an output that its muxer calls `form` ([`Summary::container`]) and that was wanted as
-    /// `container` ([`Mux::identity`]); `None` where each of its bytes depends on all that came before.
+    /// `container` ([`Mux::identity`]); `None` where a unit depends on more than the one in front of it.
     ///
     /// [`Summary::container`]: aqueduct_core::Summary::container
     pub fn new(form: &str, container: &str, presentation: &Presentation) -> Option<Self> {

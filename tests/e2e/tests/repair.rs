@@ -5,6 +5,8 @@
 
 #[path = "repair/anew.rs"]
 mod anew;
+#[path = "repair/around.rs"]
+mod around;
 #[path = "repair/cut.rs"]
 mod cut;
 #[path = "repair/faults.rs"]
@@ -79,6 +81,11 @@ impl Made {
         }
         self.write(&bytes);
         bytes
+    }
+
+    /// Changes what stands behind the last segment, for which nothing helps but the whole stream.
+    fn damage_index(&self) -> Vec<u8> {
+        self.flip(&[self.whole.len() - 20])
     }
 
     async fn repair(&self, args: &[&str], code: i32, says: &str) -> e2e::binary::Finished {

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aqueduct_core::{
-    Clear, Decrypt, Fetch, GapCause, Item, Mux, Presentation, Receiver, Resolve, Resource, SegmentInfo, Sender, Stop, Track, TrackId,
-    TrackKind,
+    Clear, Decrypt, Fetch, GapCause, Item, Mux, Presentation, Receiver, Resolve, Resource, SegmentInfo, Sender, Stop, TrackId,
 };
 use aqueduct_fetch::{OnMissing, Permits};
-use aqueduct_mux::{Mending, MendingFolder, Put, Remaker, Side};
+use aqueduct_mux::{Mending, MendingFolder, Put, Side};
 
+use super::making::{BEHIND, Made, Maker};
 use super::matching::{Matched, Matcher, Unit, units};
 use super::recall::{Shown, through};
-use super::{Damage, Need, Needs, RepairError, Repaired, Tail};
+use super::{Again, Damage, Need, Needs, RepairError, Repaired, Tail};
 use crate::begin;
 use crate::lane::{Failure, Stages};
 use crate::pipeline::panicked;
@@ -41,25 +41,13 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             return Ok(());
         }
         let has_keys = begin::has_keys(&self.decrypter);
-        let streamed = |track: &Track| track.kind == TrackKind::File && (track.segments.is_none() || has_keys);
-        let mut remakers = HashMap::new();
-        for track in presentation.tracks.iter().filter(|track| damage.is_lane(track.id)) {
-            let Some(remaker) = damage.remaker(presentation) else {
-                let form = output.form.as_deref().unwrap_or("a container that its report does not name");
-                let what = format!(
-                    "damaged segments: {}: in {form} each depends on all that came before",
-                    damage.damaged
-                );
-                repaired.whole.add(what);
-                return Ok(());
-            };
-            if streamed(track) {
-                let what = "it came as one stream, or was decrypted as one, of which no part can be made again";
-                repaired.whole.add(what.into());
+        let maker = match damage.maker(presentation, has_keys)? {
+            Ok(maker) => maker,
+            Err(why) => {
+                repaired.whole.add(why);
                 return Ok(());
             }
-            remakers.insert(track.id.number(), remaker);
-        }
+        };
         let mut stages = self.stages(OnMissing::Gap);
         let permits = Permits::split(self.common.options.concurrency, presentation.tracks.len());
         let mut lanes = HashMap::new();
@@ -81,9 +69,9 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                 lanes.insert(track.id.number(), clear);
             }
         }
-        let needs = Arc::clone(&damage.needs);
+        let (needs, all) = (Arc::clone(&damage.needs), damage.again == Again::Around);
         let wanted = units(&damage.report, move |number, _| {
-            needs.get(&number).is_some_and(|(need, _)| *need != Need::Missing)
+            all || needs.get(&number).is_some_and(|(need, _)| *need != Need::Missing)
         });
         let mender = Mender {
             place: if damage.is_folder() {
@@ -94,10 +82,10 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             tail: damage.rest.clone().filter(|_| damage.tail == Tail::Damaged),
             is_media_alone: damage.is_concatenation(),
             lanes,
-            remakers,
-            last: HashMap::new(),
+            maker,
             sections: damage.is_split.then(HashMap::new),
             made: Vec::new(),
+            head: 0,
             broken: None,
             mended: 0,
             left: Found::default(),
@@ -280,14 +268,13 @@ struct Mender {
     /// Nothing stands beside what the units bring.
     is_media_alone: bool,
     lanes: HashMap<u32, Receiver<Item<Clear>>>,
-    remakers: HashMap<u32, Remaker>,
-    /// The segment of each track that was made last.
-    last: HashMap<u32, u64>,
+    maker: Maker,
     /// What the initialization section in force of each track brings, of a file of a split: it stands again in front of the first
     /// segment.
     sections: Option<HashMap<u32, Vec<u8>>>,
-    /// What was made for the next place.
+    /// What was made for the next place, and how much of it is the head of the file.
     made: Vec<u8>,
+    head: usize,
     /// Why that is of no use.
     broken: Option<Why>,
     mended: u64,
@@ -296,7 +283,7 @@ struct Mender {
 }
 
 /// Why a place is not mended.
-enum Why {
+pub(super) enum Why {
     /// What it takes cannot be had.
     Lacking(String),
     /// It takes all of the stream.
@@ -317,23 +304,30 @@ impl Mender {
     fn all(&mut self, wanted: &Receiver<Unit>, needs: &Needs) -> Result<(), RepairError> {
         while let Ok(unit) = wanted.recv_blocking() {
             let (number, unit) = unit.map_err(VerifyError::Report)?;
-            let Some((need, _)) = needs.get(&number) else { continue };
-            let made = self.make(&unit);
+            let needed = needs.get(&number).filter(|(need, _)| *need != Need::Missing);
+            let Some((need, _)) = needed else {
+                self.maker.pass(&unit);
+                continue;
+            };
+            let made = self.make(*need, &unit);
             match (need, made) {
                 (Need::Context | Need::Missing, Ok(_)) => {}
-                (_, Ok(bytes)) if self.made.len() + bytes.len() > MOST_MADE => {
+                (_, Ok(made)) if self.made.len() + made.bytes.len() > MOST_MADE => {
                     self.broken.get_or_insert(Why::Whole("it is too large".into()));
                 }
-                (_, Ok(bytes)) => self.made.extend_from_slice(&bytes),
+                (_, Ok(made)) => {
+                    self.head = made.head;
+                    self.made.extend_from_slice(&made.bytes);
+                }
                 (_, Err(why)) => {
-                    self.broken.get_or_insert(Why::Lacking(why));
+                    self.broken.get_or_insert(why);
                 }
             }
             if *need == Need::Damaged {
-                let made = std::mem::take(&mut self.made);
+                let (made, head) = (std::mem::take(&mut self.made), std::mem::take(&mut self.head));
                 let ended = match (self.broken.take(), &unit.piece) {
                     (Some(why), _) => Err(why),
-                    (None, Some(piece)) => self.put_unit(&unit, piece, &made)?,
+                    (None, Some(piece)) => self.put_unit(&unit, piece, &made, head)?,
                     (None, None) => Err(Why::Lacking("its place is not known".into())),
                 };
                 match ended {
@@ -347,40 +341,28 @@ impl Mender {
     }
 
     /// Makes a unit again from what its lane brings.
-    fn make(&mut self, unit: &UnitDocument) -> Result<Vec<u8>, String> {
-        let track = TrackId::new(unit.track);
-        let (Some(lane), Some(remaker)) = (self.lanes.get(&unit.track), self.remakers.get_mut(&unit.track)) else {
-            return Err("its track is not there".into());
+    fn make(&mut self, need: Need, unit: &UnitDocument) -> Result<Made, Why> {
+        let Some(lane) = self.lanes.get(&unit.track) else {
+            return Err(Why::Lacking("its track is not there".into()));
         };
-        loop {
-            let item = match lane.recv_blocking() {
-                Ok(Item::Gap { cause, .. }) => return Err(cause.to_string()),
-                Ok(item) => item,
-                Err(_) => return Err("it is not to be had any more".into()),
-            };
-            let (section, follows) = match &item {
-                Item::Segment { info, .. } => {
-                    let last = self.last.insert(unit.track, info.msn);
-                    (false, last.is_none_or(|last| last.checked_add(1) == Some(info.msn)))
-                }
-                _ => (true, true),
-            };
-            if !follows {
-                remaker.forget().map_err(|error| error.to_string())?;
-            }
-            let made = remaker.push(track, item).map_err(|error| error.to_string())?;
-            if let Some(sections) = self.sections.as_mut().filter(|_| section) {
-                sections.insert(unit.track, made.clone());
-            }
-            if section == unit.init {
-                return Ok(made);
-            }
+        let made = self.maker.make(need, unit, || match lane.recv_blocking() {
+            Ok(Item::Gap { cause, .. }) => Err(cause.to_string()),
+            Ok(item) => Ok(item),
+            Err(_) => Err("it is not to be had any more".into()),
+        })?;
+        if let (Some(sections), Some(section)) = (&mut self.sections, &made.section) {
+            sections.insert(unit.track, section.clone());
         }
+        Ok(made)
     }
 
-    /// Writes what was made of a unit, with the section in front of it where that is what the place had.
-    fn put_unit(&mut self, unit: &UnitDocument, piece: &Piece, made: &[u8]) -> Result<Result<(), Why>, RepairError> {
-        let put = self.put(unit.file.as_deref(), piece, made, Side::End)?;
+    /// Writes what was made of a unit, with the section in front of it where that is what the place had, and without the head of the
+    /// file where that is another one.
+    fn put_unit(&mut self, unit: &UnitDocument, piece: &Piece, made: &[u8], head: usize) -> Result<Result<(), Why>, RepairError> {
+        let mut put = self.put(unit.file.as_deref(), piece, made, Side::End)?;
+        if let Some(media) = made.get(head..).filter(|_| head > 0 && put.is_err()) {
+            put = self.put(unit.file.as_deref(), piece, media, Side::End)?;
+        }
         match self.sections.as_ref().and_then(|sections| sections.get(&unit.track)) {
             Some(section) if put.is_err() && !unit.init => {
                 let both = [section, made].concat();
@@ -407,26 +389,17 @@ impl Mender {
                 "its media is sound, but not what stands beside it, such as the index".into(),
             )),
             Put::Partial if !self.is_media_alone => Err(Why::Whole("what stands beside its media is damaged, or was changed".into())),
-            Put::Other | Put::Partial => Err(Why::Lacking("what is fetched now does not make the bytes that it had".into())),
+            Put::Other | Put::Partial => Err(self.maker.differs()),
         })
     }
 
     /// What stands behind the last unit, and the length.
     fn end(&mut self) -> Result<(), RepairError> {
         if let Some(tail) = self.tail.take() {
-            let mut made = Vec::new();
-            let mut tracks: Vec<u32> = self.lanes.keys().copied().collect();
-            tracks.sort_unstable();
-            for track in tracks {
-                if let Some(Ok(rest)) = self.remakers.get_mut(&track).map(Remaker::rest) {
-                    made.extend(rest);
-                }
-            }
+            let made = self.maker.rest();
             match self.put(None, &tail, &made, Side::Start)? {
                 Ok(()) => self.mended += 1,
-                Err(_) => self
-                    .whole
-                    .add("what stands behind the last segment, such as the index, is damaged".into()),
+                Err(_) => self.whole.add(BEHIND.into()),
             }
         }
         match &mut self.place {

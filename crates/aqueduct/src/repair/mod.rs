@@ -1,13 +1,14 @@
 //! Mending a finished file: what its report shows to be damaged or missing is fetched again, and nothing else.
 //!
-//! A damaged unit is made again and written in its place, once its new bytes have the digest of the old ones: whatever happens
-//! meanwhile, what was right stays so (a kill in the middle of that leaves the unit damaged, as it was). A unit that never came is
+//! A damaged unit is made again, alone or with a few units of each track around it, and written in its place, once its new bytes have
+//! the digest of the old ones: whatever happens meanwhile, what was right stays so (a kill in the middle of that leaves the unit damaged, as it was). A unit that never came is
 //! filled in where the file is a concatenation or an MP4: it moves what stands behind it, so the file is written anew beside the old
 //! one, of which it takes the rest, and replaces it when it is whole. In a folder it gets a file of its own, and the playlists are made
 //! again. Where neither helps, the whole stream is fetched again, of a file of a split its period, and the new file replaces the old one
 //! when it is whole and lacks nothing that the old one has. What cannot be mended is named, with the reason.
 
 mod fill;
+mod making;
 mod matching;
 mod mend;
 mod merging;
@@ -15,6 +16,7 @@ mod playlists;
 mod proving;
 mod recall;
 mod remake;
+mod windows;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -28,6 +30,7 @@ use thiserror::Error;
 
 use self::fill::Around;
 pub(crate) use self::playlists::Anew;
+use self::windows::Windows;
 use crate::parts::Parts;
 use crate::verify::{Judgement, judge};
 use crate::{
@@ -112,6 +115,7 @@ pub struct Damage {
     /// Those of the missing segments that are there in part.
     cut: u64,
     tail: Tail,
+    again: Again,
     length: u64,
     /// Its length when it was written.
     written: u64,
@@ -178,6 +182,17 @@ enum Need {
 
 /// What is needed of which track, by its place among the units of the report.
 type Needs = BTreeMap<u64, (Need, u32)>;
+
+/// How damaged units are made again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Again {
+    /// Each with the one in front of it, track by track.
+    Alone,
+    /// With those around them, of all tracks.
+    Around,
+    /// With the whole stream, for this reason; without one, as what stands behind the last unit is damaged too.
+    Whole(Option<&'static str>),
+}
 
 /// What stands behind the last unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -303,8 +318,21 @@ impl Damage {
             context,
             around,
             mut lacks,
+            windows,
             ..
         } = survey;
+        let again = match windows.map(Windows::needs) {
+            None => Again::Alone,
+            Some(_) if !judged.tail => Again::Whole(None),
+            Some(Err(why)) => Again::Whole(Some(why)),
+            Some(Ok(around)) => {
+                for (number, need) in around {
+                    let known = needs.entry(number).or_insert(need);
+                    *known = need.max(*known);
+                }
+                Again::Around
+            }
+        };
         lacks.segments.sort_unstable();
         let split = report.split(file).map(str::to_owned);
         let part = match &split {
@@ -330,6 +358,7 @@ impl Damage {
         Ok(Self {
             file: file.into(),
             tail: if judged.tail { Tail::Sound } else { Tail::Damaged },
+            again,
             report,
             needs: Arc::new(needs),
             around,
@@ -362,7 +391,7 @@ impl Damage {
 
     /// Whether something has to be fetched.
     pub fn needs_fetching(&self) -> bool {
-        !self.needs.is_empty() || self.cut > 0 || self.tail == Tail::Damaged
+        !self.needs.is_empty() || self.cut > 0 || self.tail == Tail::Damaged || matches!(self.again, Again::Whole(_))
     }
 
     /// Whether it lacks segments and is as it was otherwise.
@@ -471,6 +500,8 @@ struct Survey {
     /// Whether what a demuxer holds back matters.
     context: bool,
     subtitles: Vec<u32>,
+    /// Of a file whose units are made again with those around them.
+    windows: Option<Windows>,
 }
 
 /// How far a track is.
@@ -491,6 +522,8 @@ impl Survey {
     fn of(report: &FileReport) -> Self {
         let output = report.output();
         let subtitles = output.tracks.iter().filter(|track| track.kind == "subtitles");
+        let windows = Windows::of(report);
+        let is_whole = matches!(output.form.as_deref(), Some(Remaker::CONCATENATION | Hls::CONTAINER));
         Self {
             needs: BTreeMap::new(),
             around: BTreeMap::new(),
@@ -502,12 +535,16 @@ impl Survey {
             recorded: None,
             lanes: BTreeMap::new(),
             held: Vec::new(),
-            context: !matches!(output.form.as_deref(), Some(Remaker::CONCATENATION | Hls::CONTAINER)),
+            context: !is_whole && windows.is_none(),
             subtitles: subtitles.map(|track| track.number).collect(),
+            windows,
         }
     }
 
     fn see(&mut self, number: u64, unit: &UnitDocument, judgement: Judgement) {
+        if let Some(windows) = &mut self.windows {
+            windows.see(number, unit, judgement);
+        }
         let lane = self.lanes.entry(unit.track).or_default();
         lane.segments = lane.segments.saturating_add(if unit.init { 0 } else { unit.segments });
         lane.unlisted |= unit.listing.is_none();
@@ -547,7 +584,9 @@ impl Survey {
         self.is_known |= judgement == Judgement::Proved && piece.length > 0;
         if judgement == Judgement::Damaged {
             self.damaged += 1;
-            for (held, track, front) in std::mem::take(&mut self.held).into_iter().chain([(number, unit.track, front)]) {
+            let alone = self.windows.is_none();
+            let held = std::mem::take(&mut self.held).into_iter().chain([(number, unit.track, front)]);
+            for (held, track, front) in held.filter(|_| alone) {
                 self.need(held, if held == number { Need::Damaged } else { Need::Held }, track);
                 if let Some(front) = front {
                     self.need(front, Need::Context, track);

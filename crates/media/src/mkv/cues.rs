@@ -70,6 +70,12 @@ impl Cues {
         }
     }
 
+    /// Makes this what it was when as much was written as has these entries.
+    pub(super) fn go_on_behind(&mut self, entries: &[Cue]) {
+        self.entries = entries.last().copied().into_iter().collect();
+        self.saved = 0;
+    }
+
     pub(super) fn entries(&self) -> &[Cue] {
         &self.entries
     }

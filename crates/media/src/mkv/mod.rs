@@ -31,12 +31,14 @@ mod cues;
 mod ebml;
 mod entry;
 mod head;
+mod index;
 mod refill;
 mod writer;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    index::Index,
     refill::{Refill, Rest},
     writer::{Finish, Options, Writer},
 };

@@ -13,6 +13,7 @@ use super::{
     ebml::{binary, id, void},
     entry::Entry,
     head::{self, Statistics},
+    index::Index,
 };
 use crate::{
     error::Error,
@@ -85,6 +86,8 @@ pub struct Writer {
     /// Where the content of the segment begins, and how long it is so far.
     start: u64,
     length: u64,
+    /// Where the head ends in the file.
+    head_end: u64,
     /// Where the value of the duration stands.
     duration_at: Option<u64>,
     /// What the head tells of the tracks.
@@ -262,6 +265,7 @@ impl Writer {
             },
             start: 0,
             length: 0,
+            head_end: 0,
             duration_at: None,
             told: Told::default(),
             parts: Vec::new(),
@@ -355,6 +359,25 @@ impl Writer {
     /// Appends what is complete, so that little is left to keep.
     pub fn flush(&mut self, out: &mut Vec<u8>) {
         self.close_cluster(out);
+    }
+
+    /// Where the content of the head ends that is written, in the file; `None` before it is.
+    #[must_use]
+    pub fn head_end(&self) -> Option<u64> {
+        self.opening.is_none().then_some(self.head_end)
+    }
+
+    /// What comes next stands at this place of a file that was written, whose index is `index`: places to jump to are as far apart
+    /// as they were. A sample that came before may have no place in it, so this is no way to write a file.
+    pub fn stand_at(&mut self, offset: u64, index: &Index) {
+        if self.opening.is_none()
+            && let Some(position) = offset.checked_sub(self.start)
+        {
+            self.length = position;
+            if !index.is_empty() {
+                self.cues.go_on_behind(index.before(position));
+            }
+        }
     }
 
     /// What was serialised just now is safe: the next time it is left out.
@@ -492,7 +515,8 @@ impl Writer {
             self.parts.push((id::CHAPTERS, head.len() as u64 - self.start));
             head::chapters(&mut head, &self.metadata);
         }
-        self.length = head.len() as u64 - self.start;
+        self.head_end = head.len() as u64;
+        self.length = self.head_end - self.start;
         out.append(&mut head);
         for (track, sample) in &held {
             self.write(*track, &sample.as_slice(&[]), out)?;

@@ -37,6 +37,8 @@ pub(crate) mod stream;
 mod video;
 mod write;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use self::{
@@ -49,6 +51,7 @@ use self::{
 };
 use crate::{
     emsg::{MOST_AT_ONCE, Message},
+    time::mpeg_ticks,
     track::{Event, TrackId, TrackKind},
 };
 
@@ -185,6 +188,16 @@ impl Demuxer {
     /// Segments are missing here, as is known already: counters need not go on.
     pub fn gap(&mut self) {
         self.inner.streams.iter_mut().for_each(Stream::gap);
+    }
+
+    /// Media of this length is passed over: access units in progress are complete, time stamps go on behind it, and video has to
+    /// begin with a random access point again.
+    pub fn skip(&mut self, passed: Duration, events: &mut Vec<Event>) {
+        self.finish(events);
+        self.inner.clock = self.inner.clock.map(|clock| clock.saturating_add(mpeg_ticks(passed)));
+        for stream in &mut self.inner.streams {
+            stream.restart();
+        }
     }
 
     /// What comes next is unrelated to what came before (RFC 8216 §4.3.2.3): access units in progress are

@@ -1,13 +1,15 @@
 //! The muxers that a container may need, as one.
 
-use aqueduct_core::{Mux, MuxError, TrackId, Write};
+use std::sync::Arc;
+
+use aqueduct_core::{Mux, MuxError, SegmentInfo, TrackId, Write};
 use serde::{Deserialize, Serialize};
 
-use crate::{AudioStream, Concat, Fmp4, Hls, Mkv, Mp4Muxer, Ogg, Remux, Subtitles, Ts};
+use crate::{AudioStream, Concat, Fmp4, Hls, Mkv, Mp4Muxer, Ogg, Remux, SampleWriter, Subtitles, Ts};
 
 /// The muxer that makes what is wanted of what came.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Chosen {
+pub(crate) enum Chosen {
     Concat(Concat),
     Mp4(Box<Mp4Muxer>),
     Fmp4(Box<Remux<Fmp4>>),
@@ -72,6 +74,39 @@ impl Chosen {
             Self::Ts(muxer) => muxer.cut(track),
             Self::Audio(muxer) => muxer.cut(track),
             Self::Ogg(muxer) => muxer.cut(track),
+        }
+    }
+
+    /// So much of a track is passed over, as `info` says.
+    pub(super) fn skip(&mut self, track: TrackId, info: &Arc<SegmentInfo>, dropped: &mut Vec<Write>) -> Result<(), MuxError> {
+        match self {
+            Self::Mp4(muxer) => muxer.skip(track, info, dropped),
+            Self::Fmp4(muxer) => muxer.skip(track, info, dropped),
+            Self::Mkv(muxer) => muxer.skip(track, info, dropped),
+            Self::Ts(muxer) => muxer.skip(track, info, dropped),
+            Self::Concat(_) | Self::Audio(_) | Self::Ogg(_) | Self::Subtitles(_) | Self::Hls(_) => Ok(()),
+        }
+    }
+
+    /// Learns what stands behind the last sample of a finished file, single samples of which are written again.
+    pub(crate) fn see_tail(&mut self, tail: &[u8]) {
+        if let Self::Mkv(muxer) = self {
+            muxer.writer_mut().see_tail(tail);
+        }
+    }
+
+    /// What is written next stands at `offset` of that file.
+    pub(crate) fn stand_at(&mut self, offset: u64) {
+        if let Self::Mkv(muxer) = self {
+            muxer.writer_mut().stand_at(offset);
+        }
+    }
+
+    /// How many bytes in front tell of the film as a whole.
+    pub(crate) fn head(&self) -> u64 {
+        match self {
+            Self::Mkv(muxer) => muxer.writer().head(),
+            _ => 0,
         }
     }
 

@@ -75,6 +75,13 @@ impl<W: SampleWriter> File<W> {
         }
     }
 
+    /// Media of a track was passed over.
+    pub(super) fn skip(&mut self, number: usize) {
+        self.timeline.skip(number);
+        self.interleaver.skip(number);
+        self.writer.skip(number);
+    }
+
     /// Takes the messages of the push that is [taken](Self::take) next.
     pub(super) fn expect(&mut self, messages: Vec<Message>) {
         self.messages.extend(messages);

@@ -65,6 +65,22 @@ impl Interleaver {
         self.queues[track].ended = true;
     }
 
+    /// Forgets the samples of a track that wait: media was passed over, behind which its next one is waited for again. Changes of
+    /// parameters stay, for what comes is under them.
+    pub(super) fn skip(&mut self, track: usize) {
+        let Some(queue) = self.queues.get_mut(track) else { return };
+        let mut freed = 0;
+        queue.steps.retain(|step| match step {
+            Step::Configure(_) => true,
+            Step::Add(sample, _) => {
+                freed += weight(sample);
+                false
+            }
+        });
+        queue.reached = None;
+        self.bytes -= freed;
+    }
+
     pub(super) fn push(&mut self, track: usize, step: Step<Bytes>) {
         self.add_track(track);
         let queue = &mut self.queues[track];

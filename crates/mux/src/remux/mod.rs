@@ -11,7 +11,7 @@ mod source;
 mod text;
 mod writer;
 
-use std::{mem, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use aqueduct_core::{Clear, Item, Mux, MuxError, Presentation, SegmentInfo, Summary, TrackId, TrackKind, Write};
 
@@ -275,6 +275,41 @@ impl<W: SampleWriter> Remux<W> {
         if let Some(Source::Ts(demuxer)) = &mut Lane::of(&mut self.lanes, track).source {
             demuxer.cut();
         }
+    }
+
+    /// So much of a track is passed over: what comes next is written as it would be if that had been written, as far as it does not
+    /// depend on it. `dropped` gets what is written of what came before.
+    pub(crate) fn skip(&mut self, track: TrackId, info: &Arc<SegmentInfo>, dropped: &mut Vec<Write>) -> Result<(), MuxError> {
+        let Self { file, lanes, origin, .. } = self;
+        let lane = Lane::of(lanes, track);
+        if let Some(embedded) = &mut lane.embedded {
+            return embedded.segment(Held::new(info, info.duration, None), origin, &lane.tags, file, dropped);
+        }
+        match &mut lane.source {
+            Some(Source::Ts(demuxer)) => {
+                let mut events = Vec::new();
+                demuxer.skip(info.duration, &mut events);
+                file.expect(demuxer.take_messages());
+                let push = Push {
+                    tags: &lane.tags,
+                    period: lane.period.unwrap_or(0),
+                    duration: Duration::ZERO,
+                    complete: false,
+                    announced: false,
+                    // The other tracks have theirs still to come.
+                    first: true,
+                    bytes: &[],
+                };
+                file.take(&mut lane.outputs, push, events, dropped)?;
+            }
+            Some(Source::Packed(demuxer)) => demuxer.skip(info.duration),
+            Some(Source::Fmp4(_)) | None => {}
+        }
+        lane.outputs
+            .iter()
+            .filter_map(|output| output.number)
+            .for_each(|number| file.skip(number));
+        Ok(())
     }
 
     /// So much is missing.

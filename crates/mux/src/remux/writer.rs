@@ -84,6 +84,26 @@ pub trait SampleWriter: fmt::Debug + Send + Serialize + DeserializeOwned + 'stat
         false
     }
 
+    /// What waits of a track is forgotten, as media was passed over: what is written next is not written behind it.
+    fn skip(&mut self, track: usize) {
+        let _ = track;
+    }
+
+    /// Learns what stands behind the last sample of a finished file, single samples of which are written again.
+    fn see_tail(&mut self, tail: &[u8]) {
+        let _ = tail;
+    }
+
+    /// What is written next stands at `offset` of that file.
+    fn stand_at(&mut self, offset: u64) {
+        let _ = offset;
+    }
+
+    /// How many bytes in front, of those written so far, tell of the film as a whole: some of them are written when all is known.
+    fn head(&self) -> u64 {
+        0
+    }
+
     /// What was serialised just now is safe.
     fn mark_saved(&mut self) {}
 

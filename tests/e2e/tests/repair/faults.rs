@@ -120,7 +120,7 @@ async fn a_repair_that_is_killed_while_it_writes_anew_leaves_the_file_as_it_was_
 async fn a_file_that_cannot_be_made_anew_for_want_of_room_stays_as_it_is() {
     for output in ["out.mkv", "out.ts"] {
         let made = Made::new(output, "/s/fmp4/index.m3u8", &[]).await;
-        let damaged = made.flip(&[90_000]);
+        let damaged = made.damage_index();
         for room in [0, made.whole.len() / 2, made.whole.len() - BLOCK] {
             let refused = repair_within(&made, room).await;
             expect(&refused, 1, "cannot be written");

@@ -1,0 +1,157 @@
+//! Which units it takes to make damaged ones again, where the samples of all tracks lie in the order of time.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use aqueduct_mux::Replay;
+
+use super::{Need, Needs};
+use crate::verify::Judgement;
+use crate::{FileReport, UnitDocument};
+
+/// Each track shows itself and where it begins in so much of its media, in seconds: the head of a file waits for a second of it.
+const OPENING: f64 = 1.5;
+/// As many units make the beginning of a file at most.
+const MOST_OPENING: usize = 256;
+/// Segments of each track in front of a damaged one. A demuxer begins in the first of them; what waits in front of the damaged one, for
+/// the other tracks, is of the last, or began in the one before.
+const CONTEXT: usize = 2;
+/// As many may be fetched beside the damaged ones, however few there are in all.
+const FEW: usize = 16;
+/// As many units beside discontinuities are remembered at most.
+const MOST_BESIDE: usize = 1 << 16;
+
+/// Goes through the units of a report for what a [`Replay`] is given.
+pub(super) struct Windows {
+    /// Those up to where each track has shown itself, with their tracks.
+    opening: Vec<(u64, u32)>,
+    /// Tracks that have not, and how much of each came, in seconds.
+    awaited: BTreeMap<u32, f64>,
+    recent: BTreeMap<u32, VecDeque<Recent>>,
+    /// The latest period.
+    period: Option<u64>,
+    /// The last units in front of each discontinuity, and the first behind it: they tell where the period is on the timeline.
+    beside: Vec<(u64, u32)>,
+    needs: Needs,
+    units: usize,
+    /// Why nothing can be made again.
+    refused: Option<&'static str>,
+}
+
+/// A unit that came.
+#[derive(Clone, Copy)]
+struct Recent {
+    number: u64,
+    init: bool,
+}
+
+impl Windows {
+    /// Of a report of a file that is made again so; `None` of another.
+    pub(super) fn of(report: &FileReport) -> Option<Self> {
+        let output = report.output();
+        if !Replay::makes(output.form.as_deref()?, output.container.as_deref()?) {
+            return None;
+        }
+        // What tracks of text bring depends on the others.
+        let tracks = output.tracks.iter().filter(|track| track.kind != "subtitles");
+        Some(Self {
+            opening: Vec::new(),
+            awaited: tracks.map(|track| (track.number, 0.0)).collect(),
+            recent: BTreeMap::new(),
+            period: None,
+            beside: Vec::new(),
+            needs: Needs::new(),
+            units: 0,
+            refused: None,
+        })
+    }
+
+    /// Sees the next unit of the report. What never came is none.
+    pub(super) fn see(&mut self, number: u64, unit: &UnitDocument, judgement: Judgement) {
+        if unit.piece.is_none() {
+            return;
+        }
+        let track = unit.track;
+        self.units += 1;
+        if !self.awaited.is_empty() {
+            self.opening.push((number, track));
+            if let Some(came) = self.awaited.get_mut(&track) {
+                *came += unit.seconds;
+            }
+            self.awaited.retain(|_, came| *came < OPENING);
+            if self.opening.len() > MOST_OPENING {
+                self.refused = Some("a track of it begins late");
+                self.opening.clear();
+            }
+        }
+        if !unit.init {
+            let period = unit.discontinuity_sequence;
+            let is_first = self.period.is_none();
+            if self.period.is_none_or(|known| known < period) {
+                self.period = Some(period);
+                if !is_first {
+                    self.border(number, track);
+                }
+            }
+        }
+        if judgement == Judgement::Damaged {
+            for (number, track) in self.around(CONTEXT) {
+                self.needs.entry(number).or_insert((Need::Context, track));
+            }
+            self.needs.insert(number, (Need::Damaged, track));
+        }
+        let recent = self.recent.entry(track).or_default();
+        recent.push_back(Recent { number, init: unit.init });
+        // Sections stand in front of the first segment that needs them.
+        while recent.iter().filter(|unit| !unit.init).count() > CONTEXT {
+            recent.pop_front();
+        }
+    }
+
+    fn border(&mut self, number: u64, track: u32) {
+        let around = self.around(1);
+        self.beside.extend(around);
+        self.beside.push((number, track));
+        if self.beside.len() > MOST_BESIDE {
+            self.refused = Some("it has too many discontinuities");
+            self.beside.clear();
+        }
+    }
+
+    /// The last segments of each track, as many as `most`, and the sections between.
+    fn around(&self, most: usize) -> Vec<(u64, u32)> {
+        let mut around = Vec::new();
+        for (track, recent) in &self.recent {
+            let passed = recent.iter().filter(|unit| !unit.init).count().saturating_sub(most);
+            let mut segments = 0;
+            for unit in recent {
+                segments += usize::from(!unit.init);
+                if segments > passed || unit.init {
+                    around.push((unit.number, *track));
+                }
+            }
+        }
+        around
+    }
+
+    /// What is needed; or why the whole stream is. Without damage nothing is.
+    pub(super) fn needs(self) -> Result<Needs, &'static str> {
+        if self.needs.is_empty() {
+            return Ok(Needs::new());
+        }
+        if let Some(refused) = self.refused {
+            return Err(refused);
+        }
+        let mut needs = self.needs;
+        // What comes later tells nothing of them.
+        let last = needs.last_key_value().map_or(0, |(number, _)| *number);
+        let beside = self.beside.into_iter().take_while(|(number, _)| *number < last);
+        for (number, track) in self.opening.into_iter().chain(beside) {
+            needs.entry(number).or_insert((Need::Context, track));
+        }
+        let others = needs.values().filter(|(need, _)| *need == Need::Context).count();
+        if others > FEW && others > self.units / 2 {
+            return Err("it would take most of the stream");
+        }
+        Ok(needs)
+    }
+}

@@ -1,0 +1,266 @@
+//! Damage in files whose samples lie in the order of time: what it takes to make a segment again are a few of each track.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use e2e::ffmpeg;
+use fixture_server::Config;
+
+use super::*;
+
+/// Seconds of the film, and of each of its segments.
+const SECONDS: u32 = 48;
+const SEGMENT: u32 = 2;
+
+/// A film of many segments, made by ffmpeg.
+#[derive(Clone, Copy)]
+struct Film {
+    /// `ts` or `m4s`.
+    kind: &'static str,
+    /// Sound has a playlist of its own.
+    apart: bool,
+    /// Of the sound.
+    rate: u32,
+    /// Position of segments that begin a period, in the playlist alone: times go on.
+    discontinuities: &'static [u64],
+    /// Position of a segment that is declared as a gap.
+    gap: Option<u64>,
+}
+
+const FILM: Film = Film {
+    kind: "ts",
+    apart: false,
+    rate: 48_000,
+    discontinuities: &[],
+    gap: None,
+};
+
+impl Film {
+    /// A server that has it as `/film/main.m3u8`.
+    fn bench(self) -> Bench {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::standard().unwrap();
+        let picture = format!("testsrc2=size=64x48:rate=25:duration={SECONDS}");
+        let sound = format!("sine=frequency=440:sample_rate={}:duration={SECONDS}", self.rate);
+        let all = folder.path().join("all.mp4");
+        let mut encode = Command::new("ffmpeg");
+        encode.args([
+            "-loglevel",
+            "error",
+            "-nostdin",
+            "-f",
+            "lavfi",
+            "-i",
+            &picture,
+            "-f",
+            "lavfi",
+            "-i",
+            &sound,
+        ]);
+        encode.args([
+            "-c:v",
+            "libx264",
+            "-preset",
+            "ultrafast",
+            "-bf",
+            "2",
+            "-g",
+            "50",
+            "-keyint_min",
+            "50",
+            "-sc_threshold",
+            "0",
+        ]);
+        assert!(
+            encode
+                .args(["-pix_fmt", "yuv420p", "-c:a", "aac"])
+                .arg(&all)
+                .status()
+                .unwrap()
+                .success()
+        );
+        let maps: &[(&str, &[&str])] = if self.apart {
+            &[("video", &["-map", "0:v"]), ("audio", &["-map", "0:a"])]
+        } else {
+            &[("video", &["-map", "0"])]
+        };
+        let mut main = String::from("#EXTM3U\n");
+        if self.apart {
+            main += "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"Main\",DEFAULT=YES,URI=\"audio/index.m3u8\"\n";
+        }
+        let group = if self.apart { ",AUDIO=\"a\"" } else { "" };
+        main += &format!("#EXT-X-STREAM-INF:BANDWIDTH=100000{group}\nvideo/index.m3u8\n");
+        config.files.insert("/film/main.m3u8".into(), main.into());
+        for (name, map) in maps {
+            self.package(&all, folder.path(), name, map);
+            for entry in std::fs::read_dir(folder.path().join(name)).unwrap() {
+                let path = entry.unwrap().path();
+                let file = path.file_name().unwrap().to_str().unwrap();
+                let mut bytes = std::fs::read(&path).unwrap();
+                if file == "index.m3u8" {
+                    bytes = self.list(&String::from_utf8(bytes).unwrap()).into();
+                }
+                config.files.insert(format!("/film/{name}/{file}"), bytes.into());
+            }
+        }
+        Bench::with(config)
+    }
+
+    fn package(self, all: &Path, folder: &Path, name: &str, map: &[&str]) {
+        let folder = folder.join(name);
+        std::fs::create_dir(&folder).unwrap();
+        let kind = if self.kind == "ts" { "mpegts" } else { "fmp4" };
+        let length = SEGMENT.to_string();
+        let mut package = Command::new("ffmpeg");
+        package.args(["-loglevel", "error", "-nostdin", "-i"]).arg(all).args(map);
+        package.args([
+            "-c",
+            "copy",
+            "-f",
+            "hls",
+            "-hls_time",
+            &length,
+            "-hls_list_size",
+            "0",
+            "-hls_segment_type",
+            kind,
+        ]);
+        package.args(["-hls_segment_filename", &format!("%d.{}", self.kind), "index.m3u8"]);
+        assert!(package.current_dir(&folder).status().unwrap().success());
+    }
+
+    /// The playlist with what it says of periods and gaps.
+    fn list(self, list: &str) -> String {
+        let mut position = 0;
+        let mut out = String::new();
+        for line in list.lines() {
+            if line.starts_with("#EXTINF") {
+                if self.discontinuities.contains(&position) {
+                    out += "#EXT-X-DISCONTINUITY\n";
+                }
+                if self.gap == Some(position) {
+                    out += "#EXT-X-GAP\n";
+                }
+                position += 1;
+            }
+            out += &format!("{line}\n");
+        }
+        out
+    }
+}
+
+/// The tracks of a file, and how many segments each has.
+fn tracks(made: &Made) -> BTreeMap<u64, u64> {
+    let mut tracks = BTreeMap::new();
+    for unit in made.units().iter().filter(|unit| unit.get("init").is_none()) {
+        *tracks.entry(unit["track"].as_u64().unwrap()).or_default() += 1;
+    }
+    tracks
+}
+
+/// Damages segments of tracks, each in the middle of what it brought, and has them mended in place of so many segments at most.
+async fn is_mended(made: &Made, name: &str, damaged: &[(u64, u64)], most: usize) {
+    // What waits for another track stands with what that brings.
+    let brought = |(track, msn): &&(u64, u64)| made.piece(*track, *msn).1 > 0;
+    let damaged: Vec<(u64, u64)> = damaged.iter().filter(brought).copied().collect();
+    let middle = |(track, msn): &(u64, u64)| {
+        let (offset, length) = made.piece(*track, *msn);
+        offset + length - length / 3
+    };
+    if damaged.is_empty() {
+        return;
+    }
+    let name = format!("{name}: {damaged:?}");
+    made.flip(&damaged.iter().map(middle).collect::<Vec<_>>());
+    let before = made.bench.segments();
+    let finished = made.bench.run(&["repair", made.output]).await;
+    assert_eq!(finished.code, Some(0), "{name}: {}", finished.stderr);
+    assert!(
+        finished.stderr.contains(&format!("places mended: {}", damaged.len())),
+        "{name}: {}",
+        finished.stderr
+    );
+    made.is_whole(&name);
+    let asked = made.bench.segments() - before;
+    assert!(asked <= most, "{name}: {asked} segments were asked for");
+    assert_eq!(made.names(), 2, "{name}: something was left behind");
+}
+
+#[tokio::test]
+async fn a_damaged_segment_of_matroska_takes_a_few_of_each_track() {
+    if !ffmpeg::installed() {
+        return;
+    }
+    let (fmp4, apart) = (Film { kind: "m4s", ..FILM }, Film { apart: true, ..FILM });
+    for (name, output, film) in [
+        ("MPEG-TS", "out.mkv", FILM),
+        ("fragmented MP4", "out.mkv", fmp4),
+        ("MPEG-TS, sound apart", "out.mkv", apart),
+        ("fragmented MP4, sound apart", "out.mkv", Film { apart: true, ..fmp4 }),
+        ("sound alone", "out.mka", apart),
+    ] {
+        let made = Made::by(film.bench(), output, "/film/main.m3u8", &[], 0).await;
+        let tracks = tracks(&made);
+        for (track, segments) in &tracks {
+            let last = segments - 1;
+            assert!(last > 20, "{name}: {segments} segments");
+            for damaged in [&[0][..], &[1], &[11], &[11, 12], &[7, 17], &[last]] {
+                let damaged: Vec<(u64, u64)> = damaged.iter().map(|msn| (*track, *msn)).collect();
+                // The first of each track, two in front of each that is damaged, and the damaged ones.
+                let most = tracks.len() * (1 + 3 * damaged.len());
+                is_mended(&made, name, &damaged, most).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_stands_behind_discontinuities_and_gaps_is_mended_where_they_put_it() {
+    if !ffmpeg::installed() {
+        return;
+    }
+    let apart = Film { apart: true, ..FILM };
+    let periods = |film| Film {
+        discontinuities: &[6, 12],
+        ..film
+    };
+    for (name, film) in [
+        ("periods of MPEG-TS", periods(FILM)),
+        ("periods, sound apart", periods(apart)),
+        ("a gap of MPEG-TS", Film { gap: Some(9), ..FILM }),
+        ("a gap, sound apart", Film { gap: Some(9), ..apart }),
+        ("44.1 kHz", Film { rate: 44_100, ..FILM }),
+        ("44.1 kHz, sound apart", Film { rate: 44_100, ..apart }),
+    ] {
+        let code = 0;
+        let made = Made::by(film.bench(), "out.mkv", "/film/main.m3u8", &[], code).await;
+        for damaged in [4, 6, 7, 10, 11, 12, 18] {
+            is_mended(&made, name, &[(0, damaged)], 14).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_times_start_over_each_period_tells_where_it_goes_on() {
+    for (name, stream, repeat, damaged) in [
+        ("one track", "plain-ts", 10, &[13, 24, 29, 30, 59][..]),
+        ("fragmented MP4", "fmp4", 10, &[30, 33]),
+        ("sound apart", "alternate-audio", 8, &[13, 24, 29, 30]),
+        ("sound apart, fragmented MP4", "alternate-audio-fmp4", 8, &[30, 32]),
+    ] {
+        let mut config = Config::standard().unwrap();
+        let mut again = config.streams[stream].clone();
+        again.repeat = repeat;
+        config.streams.insert("again".into(), again);
+        let made = Made::by(Bench::with(config), "out.mkv", "/s/again/index.m3u8", &[], 0).await;
+        let (tracks, segments) = (tracks(&made).len(), made.units().len());
+        for msn in damaged {
+            // Besides what any other takes, the last of each track in front of each period, and the first behind it.
+            let periods = usize::try_from(*msn).unwrap() / 6;
+            let most = 4 * tracks + periods * (tracks + 1);
+            assert!(most < segments * 3 / 4, "{name}: {segments}");
+            is_mended(&made, name, &[(0, *msn)], most).await;
+        }
+    }
+}
