@@ -119,6 +119,31 @@ async fn a_segment_that_is_there_in_part_is_asked_for_again_when_gaps_are_not_wa
 }
 
 #[tokio::test]
+async fn what_follows_a_segment_whose_key_is_gone_is_kept_until_that_can_be_had() {
+    const SEALED: &str = "/s/aes-rotation/index.m3u8";
+    let gone = || Rule::new("*/key1.bin", Fault::status(404));
+    let bench = Bench::new(vec![gone(), Rule::new("*/5.ts", Fault::Stall { at: 100 })]);
+    let args = ["-o", "out.ts", "--on-missing"];
+    let mut child = bench.start(&[&args[..], &["gap"]].concat(), SEALED);
+    let had = Reference::some("high-ts", &[0, 1, 4]).bytes().unwrap();
+    let written = async {
+        while std::fs::read(bench.path("out.ts.part")).map_or(0, |bytes| bytes.len()) < had.len() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, written).await.unwrap();
+    child.kill().await.unwrap();
+    bench.server.set_rules(vec![gone()]);
+    let again = bench.fetch(&[&args[..], &["abort"]].concat(), SEALED).await;
+    expect(&again, 1, "segment 2 of track 0: no key: ");
+    assert!(media(&bench.path("out.ts.part")) == had, "it was cut back");
+    bench.server.set_rules(Vec::new());
+    expect(&bench.fetch(&[&args[..], &["abort"]].concat(), SEALED).await, 0, "whole");
+    assert!(media(&bench.path("out.ts")) == Reference::all("high-ts").bytes().unwrap());
+    assert_eq!(bench.asked("*/0.ts"), 1);
+}
+
+#[tokio::test]
 async fn segments_that_were_left_out_at_the_very_end_are_tried_again_in_any_case() {
     let bench = Bench::new(vec![
         Rule::new("*/3.ts", Fault::status(404)),
