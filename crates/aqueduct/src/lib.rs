@@ -95,7 +95,7 @@ pub use error::Error;
 pub use json::{Command, write_failure, write_repaired, write_report};
 pub use pipeline::{Options, Outputs, Pipeline};
 pub use reading::{FileReport, ReportError, Units, report_beside};
-pub use repair::{Damage, RepairError, Repaired};
+pub use repair::{ByReport, Damage, RepairError, Repaired};
 pub use report::{Outcome, Report};
 pub use url::Url;
 pub use verify::{Findings, Found, VerifyError, verify};

@@ -8,8 +8,8 @@ use anyhow::Context;
 use aqueduct::mux::can_go_on;
 use aqueduct::resolve::{Select, Selection};
 use aqueduct::{
-    Damage, Error, FileReport, Findings, Found, Pipeline, Presentation, Progress, RepairError, Repaired, ReportError, SelectionDocument,
-    Stop, UnitDocument, VerifyError, report_beside, verify,
+    ByReport, Damage, Error, FetchError, FileReport, Findings, Found, Pipeline, Presentation, Progress, RepairError, Repaired, ReportError,
+    Resolve, ResolveError, SelectionDocument, Stop, UnitDocument, VerifyError, report_beside, verify,
 };
 
 use crate::args::{RepairArgs, SourceArgs, VerifyArgs};
@@ -86,18 +86,18 @@ pub(crate) async fn repair_file(args: &RepairArgs, stop: &Stop) -> Exit {
 /// What the file is like afterwards, what was done, and how that went.
 async fn repair(args: &RepairArgs, stop: &Stop) -> anyhow::Result<(Findings, Done, Exit)> {
     let quiet = args.source.words.quiet;
-    let (mut done, mut worst, mut waiting) = (Done::default(), Exit::Whole, 0);
+    let (mut done, mut worst, mut waiting, mut is_alone) = (Done::default(), Exit::Whole, 0, false);
     let report = args.report.clone().unwrap_or_else(|| report_beside(&args.file));
     for target in [&args.file, &report] {
         stand_apart(None, &args.source.requests, target)?;
     }
     tell_untold(args).await?;
     loop {
-        let damage = survey(args).await?;
+        let mut damage = survey(args).await?;
         if damage.is_none() {
             break;
         }
-        let (mut repaired, display) = match mend(args, &damage, stop).await {
+        let (mut repaired, display) = match mend(args, &mut damage, &mut is_alone, stop).await {
             Ok(mended) => mended,
             // What was done before is told all the same.
             Err(error) if done.is_something() => {
@@ -202,39 +202,71 @@ async fn survey(args: &RepairArgs) -> anyhow::Result<Damage> {
     surveyed.await?.context("failed to repair: what to mend, the report tells")
 }
 
-/// One go: from the address to what it mends.
-async fn mend(args: &RepairArgs, damage: &Damage, stop: &Stop) -> anyhow::Result<(Repaired, Display)> {
+/// One go: from the address to what it mends. Where the playlist is gone its report stands for it, which is told once.
+async fn mend(args: &RepairArgs, damage: &mut Damage, is_alone: &mut bool, stop: &Stop) -> anyhow::Result<(Repaired, Display)> {
     let jar = args.source.requests.jar()?;
-    let report = damage.report();
-    let asked = report.document().selection.as_ref();
-    let input = args.input.as_ref().or(report.output().input.as_ref());
+    let asked = damage.report().document().selection.clone();
+    let input = args.input.clone().or_else(|| damage.report().output().input.clone());
     let input = input.context("its report does not say where it came from: name that behind the file")?;
-    let source = Source::open(&args.source, selection(&args.source, asked)?, input, &jar, stop).await?;
-    let presentation = if damage.needs_fetching() {
-        let number = asked.map_or(1, |asked| asked.stream.max(1));
-        let mut streams = find(&source, number, stop).await?;
-        if let Some(first) = streams.first() {
-            source.explain(&args.source, &first.account);
+    let source = Source::open(&args.source, selection(&args.source, asked.as_ref())?, &input, &jar, stop).await?;
+    if !damage.needs_fetching() {
+        return run(args, &source, source.resolver.clone(), &Presentation::default(), damage, stop).await;
+    }
+    let number = asked.map_or(1, |asked| asked.stream.max(1));
+    let mut streams = match find(&source, number, stop).await {
+        Ok(streams) => streams,
+        Err(error) if is_gone(&error) => {
+            let Some(told) = damage.by_report() else { return Err(error) };
+            if !std::mem::replace(is_alone, true) {
+                line(&format!(
+                    "its playlist cannot be had any more, and what its report tells is asked for at the addresses there: {error:#}"
+                ));
+            }
+            return run(args, &source, ByReport, &told, damage, stop).await;
         }
-        if streams.len() < number {
-            anyhow::bail!("the stream is not there any more: {} found", streams.len());
-        }
-        streams.swap_remove(number - 1)
-    } else {
-        Presentation::default()
+        Err(error) => return Err(error),
     };
+    if let Some(first) = streams.first() {
+        source.explain(&args.source, &first.account);
+    }
+    if streams.len() < number {
+        anyhow::bail!("the stream is not there any more: {} found", streams.len());
+    }
+    let presentation = streams.swap_remove(number - 1);
+    run(args, &source, source.resolver.clone(), &presentation, damage, stop).await
+}
+
+/// Whether what led to a stream will not do so again.
+fn is_gone(error: &anyhow::Error) -> bool {
+    match error.downcast_ref() {
+        Some(Error::Resolve(ResolveError::NothingFound { .. })) => true,
+        Some(Error::Resolve(ResolveError::Fetch(error))) => {
+            matches!(error.status(), Some(404 | 410)) || matches!(error, FetchError::Connect { .. })
+        }
+        _ => false,
+    }
+}
+
+async fn run<R: Resolve>(
+    args: &RepairArgs,
+    source: &Source,
+    resolver: R,
+    presentation: &Presentation,
+    damage: &Damage,
+    stop: &Stop,
+) -> anyhow::Result<(Repaired, Display)> {
     let mut options = aqueduct::Options::default();
     options.concurrency = args.transfer.concurrency;
     options.budget_bytes = args.transfer.buffer;
     let progress = Progress::new();
     let pipeline = Pipeline::over(Arc::clone(&source.fetcher))
-        .with_resolver(source.resolver.clone())
+        .with_resolver(resolver)
         .with_decrypter(args.keys.decrypter()?)
         .with_options(options)
         .with_progress(progress.clone())
         .with_stop(stop.clone());
     let display = Display::start(progress, args.source.words.quiet);
-    let repaired = Box::pin(pipeline.repair(&presentation, damage)).await;
+    let repaired = Box::pin(pipeline.repair(presentation, damage)).await;
     match repaired {
         Ok(repaired) => Ok((repaired, display)),
         Err(RepairError::Run(error)) => Err(Error::into(error)),

@@ -16,7 +16,7 @@ use super::matching::Matcher;
 use super::merging::{Merging, tell_apart};
 use super::proving::Evidence;
 use super::recall::{Recall, Shown, through};
-use super::{Damage, RepairError, Repaired};
+use super::{Damage, RepairError, Repaired, UNTOLD};
 use crate::error::numbers;
 use crate::lane::Stages;
 use crate::{Error, Pipeline, VerifyError, begin};
@@ -41,6 +41,8 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             Some("the rest of the file is not sound")
         } else if lanes.is_empty() {
             Some("its track is not there")
+        } else if damage.is_alone && !lanes.iter().all(|track| damage.is_listed(track)) {
+            Some(UNTOLD)
         } else {
             None
         };

@@ -24,9 +24,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aqueduct_core::{Decrypt, Fetch, Mux, Presentation, Resolve, Summary, Track, TrackId};
+use aqueduct_core::{
+    Decrypt, DocumentRead, Fetch, Input, Item, Mux, Presentation, Resolve, ResolveError, Resource, Sender, Stop, Summary, Track, TrackId,
+    TrackKind,
+};
 use aqueduct_mux::{Account, Hls, Mp4, OutputError, Remaker, SampleWriter, is_untold, part_paths, reads_captions};
 use thiserror::Error;
+use url::Url;
 
 use self::fill::Around;
 pub(crate) use self::playlists::Anew;
@@ -125,6 +129,8 @@ pub struct Damage {
     part: Option<(u64, u32)>,
     /// There is no file.
     is_gone: bool,
+    /// Nothing but the report tells of the stream.
+    is_alone: bool,
     /// What stood behind the last unit.
     rest: Option<Piece>,
     /// Files of a folder that were appended to, and how long they were.
@@ -368,6 +374,7 @@ impl Damage {
             is_split: split.is_some(),
             part,
             is_gone,
+            is_alone: false,
             rest,
             damaged,
             missing,
@@ -382,6 +389,34 @@ impl Damage {
     /// The report.
     pub fn report(&self) -> &FileReport {
         &self.report
+    }
+
+    /// What the report tells of the stream, to be [mended](Pipeline::repair) over [`ByReport`] where its playlist cannot be had any more;
+    /// `None` where that is of no use. What is damaged is asked for at the addresses in the report then, and so is what is missing of
+    /// a stream that was live.
+    pub fn by_report(&mut self) -> Option<Presentation> {
+        let output = self.report.output();
+        let tracks = output.tracks.iter().map(|known| {
+            let kind = match known.kind.as_str() {
+                "main" => TrackKind::Main,
+                "audio" => TrackKind::Audio,
+                "subtitles" => TrackKind::Subtitles,
+                _ => return None,
+            };
+            let mut track = Track::new(TrackId::new(known.number), kind, known.name.clone());
+            track.language.clone_from(&known.language);
+            track.url = Some(Url::parse(known.address.as_deref()?).ok()?.into());
+            Some(track)
+        });
+        let mut presentation = Presentation::new(tracks.collect::<Option<_>>()?);
+        let input = output.input.as_deref().and_then(|input| Url::parse(input).ok());
+        presentation.account.documents = Vec::from_iter(input.map(|url| DocumentRead {
+            url: url.into(),
+            depth: 0,
+            found: Vec::new(),
+        }));
+        self.is_alone = true;
+        Some(presentation)
     }
 
     /// Whether every byte is as it was written, and nothing is missing.
@@ -481,6 +516,24 @@ impl Damage {
         self.report.output().tracks.iter().any(|known| known.number == track.number())
     }
 }
+
+/// The resolver of a stream that nothing but a report tells of: it names nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ByReport;
+
+impl Resolve for ByReport {
+    async fn resolve<F: Fetch>(&self, _: &Input, _: &F) -> Result<Presentation, ResolveError> {
+        let what = "only the report tells of the stream".into();
+        Err(ResolveError::Input { what })
+    }
+
+    async fn follow<F: Fetch>(&self, _: &Track, _: &F, _: Sender<Item<Resource>>, _: Stop) -> Result<(), ResolveError> {
+        Ok(())
+    }
+}
+
+/// Why what is missing is not asked for where nothing but the report tells of the stream.
+const UNTOLD: &str = "its playlist cannot be had any more, and its report does not tell what its playlist told of it";
 
 /// Goes through the units of a report for what is needed.
 struct Survey {

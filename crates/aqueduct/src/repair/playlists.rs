@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::matching::{Matched, Matcher};
 use super::proving::Evidence;
 use super::recall::{Recall, Shown, through};
-use super::{Damage, RepairError, Repaired, Tail};
+use super::{Damage, RepairError, Repaired, Tail, UNTOLD};
 use crate::counterparts::WRITTEN;
 use crate::error::numbers;
 use crate::resume::Beyond;
@@ -81,6 +81,8 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         };
         let unknown = if own.tracks.is_empty() {
             Some("its tracks are not there")
+        } else if damage.is_alone && !own.tracks.iter().all(|track| damage.is_listed(track)) {
+            Some(UNTOLD)
         } else if !own.tracks.iter().all(is_named) {
             Some("the stream was live, and its report, of an earlier version, does not tell what its playlist does not name any more")
         } else {
@@ -100,6 +102,26 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         if !fills && (damage.tail == Tail::Sound || !can_be_made) {
             return Ok((damage.tail == Tail::Sound, why));
         }
+        // Its Multivariant Playlist may have told more than the report: it has to come out as it is.
+        if fills && damage.is_alone && !self.complete(presentation, damage, &own, false).await?.whole {
+            return Ok((damage.tail == Tail::Sound, Some(UNTOLD)));
+        }
+        let completed = self.complete(presentation, damage, &own, fills).await?;
+        repaired.mended += completed.mended;
+        repaired.filled += completed.anew.as_ref().map_or(0, |anew| anew.came().count() as u64);
+        repaired.anew = completed.anew;
+        repaired.left.append(completed.left, |left| left);
+        Ok((completed.whole, why))
+    }
+
+    /// Fetches what never came, if it `fills` that in, and makes the playlists again.
+    async fn complete(
+        &self,
+        presentation: &Presentation,
+        damage: &Damage,
+        own: &Presentation,
+        fills: bool,
+    ) -> Result<Completed, RepairError> {
         let mut stages = self.stages(OnMissing::Gap);
         let (mut lanes, has_keys) = (Vec::new(), begin::has_keys(&self.decrypter));
         let permits = Permits::split(self.common.options.concurrency, own.tracks.len());
@@ -126,14 +148,9 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             let fetched = damage.prove(&mut stages, presentation, fronts, fetched);
             lanes.push((track.id, told, fetched));
         }
-        let (folder, rests) = (damage.file.clone(), damage.report.output().rests.clone());
+        let (folder, rests, own) = (damage.file.clone(), damage.report.output().rests.clone(), own.clone());
         let sink = tokio::task::spawn_blocking(move || complete(&own, lanes, &folder, &rests));
-        let completed = self.join(stages, sink).await?;
-        repaired.mended += completed.mended;
-        repaired.filled += completed.anew.as_ref().map_or(0, |anew| anew.came().count() as u64);
-        repaired.anew = completed.anew;
-        repaired.left.append(completed.left, |left| left);
-        Ok((completed.whole, why))
+        self.join(stages, sink).await
     }
 }
 

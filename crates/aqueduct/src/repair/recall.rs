@@ -115,8 +115,13 @@ impl Damage {
         }))
     }
 
-    /// Whether the report tells of a track what its live window may not name any more.
+    /// Whether the report tells where what is there of a track was, and its playlist may not name that any more.
     pub(super) fn is_recalled(&self, track: &Track) -> bool {
+        self.is_alone || self.is_listed(track)
+    }
+
+    /// Whether the report tells of a track what its live window may not name any more.
+    pub(super) fn is_listed(&self, track: &Track) -> bool {
         self.moves(track) && self.listed.get(&track.id.number()).copied().unwrap_or_default()
     }
 

@@ -15,8 +15,8 @@ use aqueduct_core::{
 };
 use aqueduct_fetch::{OnMissing, Permits};
 use aqueduct_mux::{
-    Auto, Container, Entries, Entry, Fate, Finished, Job, Output, OutputError, SplitFile, StageError, SubtitleFormat, Subtitles, can_go_on,
-    is_of_repair, part_paths,
+    Auto, Container, Entries, Entry, Fate, Finished, Job, Output, OutputError, Remaker, SplitFile, StageError, SubtitleFormat, Subtitles,
+    can_go_on, is_of_repair, part_paths,
 };
 use tokio::sync::Barrier;
 
@@ -24,7 +24,7 @@ use super::matching::Matcher;
 use super::mend::{Wanted, choose, named};
 use super::proving::{Fronts, read};
 use super::recall::{Recall, Shown, through};
-use super::{Damage, Lacks, Need, RepairError, Repaired, State};
+use super::{Damage, Lacks, Need, RepairError, Repaired, State, UNTOLD};
 use crate::error::numbers;
 use crate::json::{PROGRAM, chain};
 use crate::lane::Stages;
@@ -294,8 +294,17 @@ const AGAIN: &str = "the command that made it does it again, with --overwrite";
 
 /// Why a file cannot be made anew, as far as that is known ahead.
 fn refusal(damage: &Damage, lanes: &[Track], state: State) -> Option<&'static str> {
+    // It tells no title, and nothing else that is not in its segments.
+    let is_media_alone = damage
+        .report
+        .output()
+        .form
+        .as_deref()
+        .is_some_and(|form| form.starts_with(Remaker::CONCATENATION));
     if lanes.is_empty() {
         Some("its tracks are not there")
+    } else if damage.is_alone && !(is_media_alone && lanes.iter().all(|track| damage.is_listed(track))) {
+        Some(UNTOLD)
     } else if !damage.is_concatenation() && (damage.report.document().program != PROGRAM || lanes.iter().any(is_streamed)) {
         // Another version may write the same media in another way, and one stream tells nothing of its parts.
         Some("nothing could show that it is the same film: the command that made it does it again, with --overwrite")
