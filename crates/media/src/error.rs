@@ -70,9 +70,9 @@ pub enum Error {
     /// A codec that Matroska has no name for, or that is not known here.
     #[error("{0} has no form in Matroska")]
     NoMatroska(String),
-    /// A Matroska file that should be one of this program's says something that its writer does not.
-    #[error("Matroska at byte {offset}: {reason}")]
-    Matroska {
+    /// What should be of a writer of this crate is not.
+    #[error("bytes of another program at {offset}: {reason}")]
+    Foreign {
         /// Where, in bytes from the start of the piece at hand.
         offset: usize,
         /// What is wrong.

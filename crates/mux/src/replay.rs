@@ -114,14 +114,29 @@ impl Replay {
             }
         }
         let pushed = self.muxer.push(track, item, &mut self.writes);
-        let mut made = Replayed::default();
-        for write in self.writes.drain(..).filter(|write| write.at == WriteAt::End) {
-            made.bytes.extend_from_slice(write.data.as_slice());
-        }
+        let bytes = self.written();
         pushed?;
         let head = self.muxer.chosen().map_or(0, |chosen| chosen.head()).saturating_sub(before);
-        made.head = usize::try_from(head).unwrap_or(usize::MAX).min(made.bytes.len());
-        Ok(made)
+        let head = usize::try_from(head).unwrap_or(usize::MAX).min(bytes.len());
+        Ok(Replayed { bytes, head })
+    }
+
+    /// What the units that were pushed bring when no other follows, and what stands behind that.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Mux::finish`].
+    pub fn finish(mut self) -> Result<Vec<u8>, MuxError> {
+        self.muxer.finish(&mut self.writes)?;
+        Ok(self.written())
+    }
+
+    fn written(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for write in self.writes.drain(..).filter(|write| write.at == WriteAt::End) {
+            bytes.extend_from_slice(write.data.as_slice());
+        }
+        bytes
     }
 }
 

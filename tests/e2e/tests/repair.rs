@@ -19,6 +19,8 @@ mod keys;
 mod live;
 #[path = "repair/pathways.rs"]
 mod pathways;
+#[path = "repair/splice.rs"]
+mod splice;
 #[path = "repair/splits.rs"]
 mod splits;
 #[path = "repair/verdict.rs"]

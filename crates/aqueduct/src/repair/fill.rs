@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
 
 use aqueduct_core::{
     Clear, Decrypt, Fetch, GapCause, Item, Mux, MuxError, Presentation, Progress, Resolve, Summary, Track, TrackId, TrackKind, Write,
     channel,
 };
 use aqueduct_fetch::{OnMissing, Permits};
-use aqueduct_mux::{Concat, Film, Finished, Job, Output, OutputError, RefillLane, RefillMuxer, Remaker, StageError};
+use aqueduct_mux::{
+    Concat, Film, Finished, Job, Output, OutputError, RefillLane, RefillMuxer, Remaker, SpliceLane, SpliceMuxer, StageError,
+};
 
 use super::matching::Matcher;
-use super::merging::{Merging, tell_apart};
+use super::merging::{Merging, Old, Weave, tell_apart};
 use super::proving::Evidence;
 use super::recall::{Recall, Shown, through};
 use super::{Damage, RepairError, Repaired, UNTOLD};
@@ -52,9 +53,19 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         }
         if !damage.is_concatenation() && !damage.is_mp4() {
             let form = damage.report.output().form.as_deref().unwrap_or("this container");
-            let why = format!("in {form} what comes later would have to be made again");
-            repaired.whole.add(missing(&why));
-            return Ok(());
+            let why = match &damage.filling {
+                // What shows that an address is still that of a segment is not made again by itself.
+                Some(Ok(_)) if lanes.iter().any(|track| damage.is_recalled(track)) => Some(format!(
+                    "in {form} what comes later is made again with them, which proves nothing of a stream that was live"
+                )),
+                Some(Ok(_)) => None,
+                Some(Err(why)) => Some(format!("in {form} what comes later is made again with them, and {why}")),
+                None => Some(format!("in {form} what comes later would have to be made again")),
+            };
+            if let Some(why) = why {
+                repaired.whole.add(missing(&why));
+                return Ok(());
+            }
         }
         if aqueduct_mux::can_go_on(&damage.file) {
             repaired
@@ -89,10 +100,21 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                     return Ok(());
                 }
             };
-            let sources = Source::open(damage, &lanes, has_keys, refills.into_iter().map(Some), &stages).await?;
+            let weaves = refills.into_iter().map(|refill| Weave::Samples(Box::new(refill)));
+            let sources = Source::open(damage, &lanes, has_keys, weaves, &stages).await?;
+            self.write_anew(stages, presentation, damage, sources, muxer, output).await
+        } else if damage.filling.is_some() {
+            let (muxer, splices) = match splices(presentation, damage, &lanes).await? {
+                Ok(splices) => splices,
+                Err(why) => {
+                    repaired.whole.add(missing(&why));
+                    return Ok(());
+                }
+            };
+            let sources = Source::open(damage, &lanes, has_keys, splices.into_iter().map(Weave::Spliced), &stages).await?;
             self.write_anew(stages, presentation, damage, sources, muxer, output).await
         } else {
-            let sources = Source::open(damage, &lanes, has_keys, [None], &stages).await?;
+            let sources = Source::open(damage, &lanes, has_keys, [Weave::Bytes], &stages).await?;
             let mut head = Vec::new();
             File::open(&damage.file)
                 .and_then(|file| file.take(8).read_to_end(&mut head))
@@ -150,9 +172,8 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                 track,
                 matcher,
                 plan,
-                file,
-                path,
-                refill,
+                old,
+                weave,
                 tail,
                 recall,
             } = source;
@@ -167,11 +188,10 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             let (to_mux, clear) = channel(1);
             lanes.push((track.id, clear));
             let merge = Merging {
-                file,
-                path,
+                old,
                 steps,
                 fetched,
-                refill,
+                weave,
                 tail,
             };
             merging.push((merge, to_mux));
@@ -268,6 +288,30 @@ async fn refills(presentation: &Presentation, damage: &Damage) -> Result<Result<
     read.await.map_err(|error| Error::Panicked(error.into()))?
 }
 
+/// What puts a file together again whose samples lie in the order of time; or why it cannot be.
+async fn splices(
+    presentation: &Presentation,
+    damage: &Damage,
+    lanes: &[Track],
+) -> Result<Result<(SpliceMuxer, Vec<SpliceLane>), String>, RepairError> {
+    let replay = match damage.replay(presentation, lanes) {
+        Ok(Some(replay)) => replay,
+        Ok(None) => return Ok(Err("nothing makes its segments again".into())),
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    let tracks: Vec<TrackId> = lanes.iter().map(|track| track.id).collect();
+    let (path, piece) = (damage.file.clone(), damage.rest.clone());
+    let read = tokio::task::spawn_blocking(move || {
+        let Some(piece) = piece else {
+            return Ok(Err("its report does not tell what stands behind the last segment".into()));
+        };
+        let file = File::open(&path).map_err(|source| cannot_be_opened(&path, source))?;
+        let tail = Old { file, path }.read(&piece)?;
+        Ok(SpliceMuxer::new(replay, tail, tracks).map_err(|error| error.to_string()))
+    });
+    read.await.map_err(|error| Error::Panicked(error.into()))?
+}
+
 fn cannot_be_opened(path: &std::path::Path, source: std::io::Error) -> RepairError {
     RepairError::Io {
         path: path.into(),
@@ -281,10 +325,8 @@ struct Source {
     track: Track,
     matcher: Matcher,
     plan: Plan,
-    file: File,
-    path: PathBuf,
-    /// Of an MP4.
-    refill: Option<RefillLane>,
+    old: Old,
+    weave: Weave,
     /// Where the last unit of the file ends.
     tail: u64,
     recall: Option<Recall>,
@@ -295,28 +337,31 @@ impl Source {
         damage: &Damage,
         lanes: &[Track],
         has_keys: bool,
-        refills: impl IntoIterator<Item = Option<RefillLane>>,
+        weaves: impl IntoIterator<Item = Weave>,
         stages: &Stages<R, F, D>,
     ) -> Result<Vec<Self>, RepairError> {
         let output = damage.report.output();
         let mut sources = Vec::new();
-        for refill in refills {
-            let is_meant = |track: &&Track| refill.as_ref().is_none_or(|refill| refill.track() == Some(track.id));
+        for weave in weaves {
+            let is_meant = |track: &&Track| weave.track().is_none_or(|own| own == track.id);
             let Some(track) = lanes.iter().find(is_meant) else { continue };
-            let wanted: BTreeSet<u64> = damage.needs.keys().chain(damage.around.keys()).copied().collect();
+            let filling = damage.filling.iter().flatten().flat_map(|filling| filling.iter());
+            let wanted: BTreeSet<u64> = damage.needs.keys().chain(damage.around.keys()).chain(filling).copied().collect();
             let shown = Shown::ByPlaylist(Evidence::Unit);
             let recall = damage.recall(track, has_keys, stages.counterparts(track), shown, move |number| {
                 wanted.contains(&number)
             })?;
             sources.push(Self {
-                plan: Plan::of(damage, track, refill.is_some()),
+                plan: Plan::of(damage, track, &weave),
                 matcher: Matcher::new(&damage.report, track.id, track.live && recall.is_none(), stages.counterparts(track)).await?,
                 recall,
                 track: track.clone(),
-                file: File::open(&damage.file).map_err(|source| cannot_be_opened(&damage.file, source))?,
-                path: damage.file.clone(),
+                old: Old {
+                    file: File::open(&damage.file).map_err(|source| cannot_be_opened(&damage.file, source))?,
+                    path: damage.file.clone(),
+                },
                 tail: output.tail.as_ref().map_or(output.bytes, |tail| tail.offset),
-                refill,
+                weave,
             });
         }
         Ok(sources)
@@ -348,15 +393,20 @@ pub(super) enum Around {
     Behind,
     /// It is missing and nothing stands in front of it: when it plays, nobody knows.
     Unknown,
+    /// It is made again, in front of it or behind it.
+    Within,
 }
 
 impl Plan {
-    fn of(damage: &Damage, track: &Track, is_mp4: bool) -> Self {
-        if !is_mp4 {
-            return Self::default();
-        }
-        let own = damage.around.iter().filter(|(_, (of, _))| *of == track.id.number());
-        let around: BTreeMap<u64, Around> = own.map(|(number, (_, around))| (*number, *around)).collect();
+    fn of(damage: &Damage, track: &Track, weave: &Weave) -> Self {
+        let around: BTreeMap<u64, Around> = match (weave, &damage.filling) {
+            (Weave::Bytes, _) | (Weave::Spliced(_), None | Some(Err(_))) => return Self::default(),
+            (Weave::Samples(_), _) => {
+                let own = damage.around.iter().filter(|(_, (of, _))| *of == track.id.number());
+                own.map(|(number, (_, around))| (*number, *around)).collect()
+            }
+            (Weave::Spliced(_), Some(Ok(filling))) => filling.iter().map(|number| (*number, Around::Within)).collect(),
+        };
         Self {
             sections: !around.is_empty(),
             refused: (track.kind == TrackKind::Subtitles).then_some(INSIDE),

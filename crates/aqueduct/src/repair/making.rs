@@ -91,9 +91,7 @@ impl Damage {
                 })))
             }
             Again::Around => {
-                let own = self.recalled(presentation, &lanes, |track| !self.goes_on(track));
-                let made = Replay::new(form, output.container.as_deref().unwrap_or_default(), &own);
-                let Ok(Some(mut replay)) = made else {
+                let Ok(Some(mut replay)) = self.replay(presentation, &lanes) else {
                     return whole(&depends);
                 };
                 replay.see_tail(self.read_tail()?);
@@ -105,6 +103,14 @@ impl Damage {
                 }))))
             }
         }
+    }
+
+    /// What makes units again with those around them; `None` where nothing does.
+    pub(super) fn replay(&self, presentation: &Presentation, lanes: &[Track]) -> Result<Option<Replay>, MuxError> {
+        let output = self.report.output();
+        let own = self.recalled(presentation, lanes, |track| !self.goes_on(track));
+        let form = output.form.as_deref().unwrap_or_default();
+        Replay::new(form, output.container.as_deref().unwrap_or_default(), &own)
     }
 
     /// What stands behind the last unit.

@@ -5,8 +5,8 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use aqueduct_core::{Clear, GapCause, Item, MuxError, Receiver, Resource, Sealed, SegmentInfo, Sender, Stop};
-use aqueduct_mux::RefillLane;
+use aqueduct_core::{Clear, GapCause, Item, MuxError, Receiver, Resource, Sealed, SegmentInfo, Sender, Stop, TrackId};
+use aqueduct_mux::{RefillLane, SpliceLane};
 use sha2::{Digest, Sha256};
 
 use super::RepairError;
@@ -90,13 +90,33 @@ fn left(item: &Item<Resource>, why: &str) -> Option<Item<Resource>> {
 
 /// Puts what is fetched between what is there.
 pub(super) struct Merging {
-    pub(super) file: File,
-    pub(super) path: PathBuf,
+    pub(super) old: Old,
     pub(super) steps: Receiver<Step>,
     pub(super) fetched: Receiver<Item<Clear>>,
-    pub(super) refill: Option<RefillLane>,
+    pub(super) weave: Weave,
     /// Where the last unit of the file ends.
     pub(super) tail: u64,
+}
+
+/// What the units of a track become.
+pub(super) enum Weave {
+    /// Their bytes, one behind the other, are the file.
+    Bytes,
+    /// Their samples, each at its time, are an MP4.
+    Samples(Box<RefillLane>),
+    /// What a muxer makes of them with those around them, of all tracks.
+    Spliced(SpliceLane),
+}
+
+impl Weave {
+    /// The track that it is of, if it is of one.
+    pub(super) fn track(&self) -> Option<TrackId> {
+        match self {
+            Self::Bytes => None,
+            Self::Samples(refill) => refill.track(),
+            Self::Spliced(splice) => Some(splice.track()),
+        }
+    }
 }
 
 impl Merging {
@@ -113,9 +133,16 @@ impl Merging {
                     before = filled;
                     lost = None;
                     match self.fetch()? {
+                        fetched @ Item::Segment { .. } if around == Around::Within => {
+                            let bytes = self.old.read(&piece)?;
+                            if let Weave::Spliced(splice) = &mut self.weave {
+                                splice.make(fetched, Some((piece.offset, bytes)));
+                            }
+                            with(item, &[])
+                        }
                         // Behind what was filled in it is another than it was.
                         fetched @ Item::Segment { .. } if replaced => {
-                            let bytes = self.read(&piece)?;
+                            let bytes = self.old.read(&piece)?;
                             self.refill(|refill| refill.replace(piece.offset, &bytes, fetched))?;
                             with(item, &[])
                         }
@@ -123,6 +150,12 @@ impl Merging {
                             let item = self.known(item, &piece)?;
                             self.refill(|refill| refill.context(fetched))?;
                             item
+                        }
+                        // What is made again is made of all that is around it, of all tracks.
+                        Item::Gap { cause, .. } if around == Around::Within => {
+                            return Err(RepairError::Lacking {
+                                what: format!("the segments around them are needed as well: {cause}"),
+                            });
                         }
                         Item::Gap { cause, .. } if replaced => {
                             return Err(RepairError::Lacking {
@@ -155,9 +188,9 @@ impl Merging {
                 return Ok(filled);
             }
         }
-        if let Some(refill) = self.refill.take() {
+        if let Weave::Samples(refill) = std::mem::replace(&mut self.weave, Weave::Bytes) {
             let rest = refill.rest(self.tail);
-            let bytes = self.bytes(rest.start, rest.end.saturating_sub(rest.start))?;
+            let bytes = self.old.bytes(rest.start, rest.end.saturating_sub(rest.start))?;
             refill.finish(rest.start, &bytes).map_err(|error| unfit(&error))?;
         }
         Ok(filled)
@@ -170,56 +203,72 @@ impl Merging {
     }
 
     fn refill(&mut self, act: impl FnOnce(&mut RefillLane) -> Result<(), MuxError>) -> Result<(), RepairError> {
-        match &mut self.refill {
-            Some(refill) => act(refill).map_err(|error| unfit(&error)),
-            None => Ok(()),
+        match &mut self.weave {
+            Weave::Samples(refill) => act(refill).map_err(|error| unfit(&error)),
+            Weave::Bytes | Weave::Spliced(_) => Ok(()),
         }
     }
 
     /// A unit that is in the old file.
     fn known(&mut self, item: Item<Resource>, piece: &Piece) -> Result<Item<Clear>, RepairError> {
-        let bytes = self.read(piece)?;
-        if self.refill.is_none() {
-            return Ok(with(item, &bytes));
-        }
-        if !matches!(item, Item::Init { .. }) {
-            self.refill(|refill| refill.keep(piece.offset, &bytes))?;
+        let bytes = self.old.read(piece)?;
+        let is_section = matches!(item, Item::Init { .. });
+        match &mut self.weave {
+            Weave::Bytes => return Ok(with(item, &bytes)),
+            Weave::Samples(refill) if !is_section => refill.keep(piece.offset, &bytes).map_err(|error| unfit(&error))?,
+            Weave::Spliced(splice) if !is_section => splice.keep(bytes),
+            Weave::Samples(_) | Weave::Spliced(_) => {}
         }
         Ok(with(item, &[]))
     }
 
-    /// A unit that came. An MP4 gets its samples.
+    /// A unit that came.
     fn fetched(&mut self, item: Item<Clear>) -> Result<Item<Clear>, RepairError> {
-        if self.refill.is_none() {
-            return Ok(item);
+        // Whoever weaves has it; the muxer is only told.
+        let told = match &item {
+            Item::Init { info, .. } => Item::Init {
+                info: Arc::clone(info),
+                payload: clear(&[]),
+            },
+            Item::Segment { info, .. } => Item::Segment {
+                info: Arc::clone(info),
+                payload: clear(&[]),
+            },
+            Item::Gap { info, segments, cause } => Item::Gap {
+                info: Arc::clone(info),
+                segments: *segments,
+                cause: cause.clone(),
+            },
+        };
+        match (&mut self.weave, item) {
+            (Weave::Bytes, item) => return Ok(item),
+            (Weave::Samples(refill), item) => match &item {
+                Item::Init { info, payload } => refill.section(info, payload),
+                Item::Segment { .. } => refill.fill(item),
+                Item::Gap { .. } => refill.gap(item),
+            }
+            .map_err(|error| unfit(&error))?,
+            (Weave::Spliced(splice), Item::Init { info, payload }) => splice.section(Item::Init {
+                info,
+                // It may wait for long, and takes no place of the budget.
+                payload: clear(payload.as_slice()),
+            }),
+            (Weave::Spliced(splice), item @ Item::Segment { .. }) => splice.make(item, None),
+            (Weave::Spliced(_), Item::Gap { .. }) => {}
         }
-        Ok(match item {
-            Item::Init { info, payload } => {
-                self.refill(|refill| refill.section(&info, &payload))?;
-                Item::Init { info, payload: clear(&[]) }
-            }
-            Item::Segment { info, payload } => {
-                let whole = Item::Segment {
-                    info: Arc::clone(&info),
-                    payload,
-                };
-                self.refill(|refill| refill.fill(whole))?;
-                Item::Segment { info, payload: clear(&[]) }
-            }
-            Item::Gap { info, segments, cause } => {
-                let gap = Item::Gap {
-                    info: Arc::clone(&info),
-                    segments,
-                    cause: cause.clone(),
-                };
-                self.refill(|refill| refill.gap(gap))?;
-                Item::Gap { info, segments, cause }
-            }
-        })
+        Ok(told)
     }
+}
 
-    /// What a piece of the old file has, if it is what it was.
-    fn read(&mut self, piece: &Piece) -> Result<Vec<u8>, RepairError> {
+/// The old file.
+pub(super) struct Old {
+    pub(super) file: File,
+    pub(super) path: PathBuf,
+}
+
+impl Old {
+    /// What a piece of it has, if it is what it was.
+    pub(super) fn read(&mut self, piece: &Piece) -> Result<Vec<u8>, RepairError> {
         let bytes = self.bytes(piece.offset, piece.length)?;
         if bytes.len() as u64 != piece.length || hex(&Sha256::digest(&bytes)) != piece.sha256 {
             return Err(self.failed(std::io::Error::other("it was changed meanwhile")));

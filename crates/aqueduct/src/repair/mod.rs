@@ -2,8 +2,8 @@
 //!
 //! A damaged unit is made again, alone or with a few units of each track around it, and written in its place, once its new bytes have
 //! the digest of the old ones: whatever happens meanwhile, what was right stays so (a kill in the middle of that leaves the unit damaged, as it was). A unit that never came is
-//! filled in where the file is a concatenation or an MP4: it moves what stands behind it, so the file is written anew beside the old
-//! one, of which it takes the rest, and replaces it when it is whole. In a folder it gets a file of its own, and the playlists are made
+//! filled in where the file is a concatenation, an MP4 or Matroska: it moves what stands behind it, so the file is written anew beside
+//! the old one, of which it takes the rest, and replaces it when it is whole. In a folder it gets a file of its own, and the playlists are made
 //! again. Where neither helps, the whole stream is fetched again, of a file of a split its period, and the new file replaces the old one
 //! when it is whole and lacks nothing that the old one has. What cannot be mended is named, with the reason.
 
@@ -18,7 +18,7 @@ mod recall;
 mod remake;
 mod windows;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -120,6 +120,8 @@ pub struct Damage {
     cut: u64,
     tail: Tail,
     again: Again,
+    /// What is made again to fill in what is missing, where units are made again with those around them; or why it cannot be.
+    filling: Option<Result<Arc<BTreeSet<u64>>, &'static str>>,
     length: u64,
     /// Its length when it was written.
     written: u64,
@@ -327,6 +329,7 @@ impl Damage {
             windows,
             ..
         } = survey;
+        let filling = windows.as_ref().map(|windows| windows.filling().map(Arc::new));
         let again = match windows.map(Windows::needs) {
             None => Again::Alone,
             Some(_) if !judged.tail => Again::Whole(None),
@@ -365,6 +368,7 @@ impl Damage {
             file: file.into(),
             tail: if judged.tail { Tail::Sound } else { Tail::Damaged },
             again,
+            filling,
             report,
             needs: Arc::new(needs),
             around,

@@ -1,8 +1,8 @@
 //! Which units it takes to make damaged ones again, where the samples of all tracks lie in the order of time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use aqueduct_mux::Replay;
+use aqueduct_mux::{Replay, reads_captions};
 
 use super::{Need, Needs};
 use crate::verify::Judgement;
@@ -17,6 +17,9 @@ const MOST_OPENING: usize = 256;
 const CONTEXT: usize = 2;
 /// As many may be fetched beside the damaged ones, however few there are in all.
 const FEW: usize = 16;
+/// Segments of each track behind a missing one that are made again: the first has more than it should, for what waited for the missing
+/// one.
+const BEHIND: usize = 2;
 /// As many units beside discontinuities are remembered at most.
 const MOST_BESIDE: usize = 1 << 16;
 
@@ -32,9 +35,19 @@ pub(super) struct Windows {
     /// The last units in front of each discontinuity, and the first behind it: they tell where the period is on the timeline.
     beside: Vec<(u64, u32)>,
     needs: Needs,
+    /// What is made again around what is missing.
+    filling: BTreeSet<u64>,
+    /// All segments since the last [`CONTEXT`] of each track, with their tracks.
+    front: VecDeque<(u64, u32)>,
+    /// How many segments of each track are still to be made again behind that.
+    behind: BTreeMap<u32, usize>,
+    /// The tracks, but for those of text.
+    tracks: Vec<u32>,
     units: usize,
     /// Why nothing can be made again.
     refused: Option<&'static str>,
+    /// Why nothing can be filled in.
+    unfillable: Option<&'static str>,
 }
 
 /// A unit that came.
@@ -52,26 +65,60 @@ impl Windows {
             return None;
         }
         // What tracks of text bring depends on the others.
-        let tracks = output.tracks.iter().filter(|track| track.kind != "subtitles");
+        let tracks: Vec<u32> = output
+            .tracks
+            .iter()
+            .filter(|track| track.kind != "subtitles")
+            .map(|track| track.number)
+            .collect();
         Some(Self {
             opening: Vec::new(),
-            awaited: tracks.map(|track| (track.number, 0.0)).collect(),
+            awaited: tracks.iter().map(|track| (*track, 0.0)).collect(),
             recent: BTreeMap::new(),
             period: None,
             beside: Vec::new(),
             needs: Needs::new(),
+            filling: BTreeSet::new(),
+            front: VecDeque::new(),
+            behind: BTreeMap::new(),
             units: 0,
             refused: None,
+            // Nothing around them proves what they bring to a place that the file does not have.
+            unfillable: if tracks.len() < output.tracks.len() {
+                Some("subtitles are inside of it")
+            } else {
+                reads_captions(output.container.as_deref()?).then_some("captions are inside of it")
+            },
+            tracks,
         })
     }
 
-    /// Sees the next unit of the report. What never came is none.
+    /// Sees the next unit of the report.
     pub(super) fn see(&mut self, number: u64, unit: &UnitDocument, judgement: Judgement) {
-        if unit.piece.is_none() {
+        let Some(piece) = &unit.piece else {
+            if unit.fate != "tagged" {
+                self.miss();
+            }
             return;
+        };
+        if unit.init && piece.length > 0 {
+            self.unfillable = Some("an initialization section brought samples");
+        }
+        if !self.behind.is_empty() {
+            self.filling.insert(number);
+            if let Some(left) = self.behind.get_mut(&unit.track).filter(|_| !unit.init) {
+                *left = left.saturating_sub(1);
+            }
+            self.behind.retain(|_, left| *left > 0);
         }
         let track = unit.track;
         self.units += 1;
+        if !unit.init {
+            self.front.push_back((number, track));
+            while self.has_more_in_front() {
+                self.front.pop_front();
+            }
+        }
         if !self.awaited.is_empty() {
             self.opening.push((number, track));
             if let Some(came) = self.awaited.get_mut(&track) {
@@ -107,6 +154,22 @@ impl Windows {
         }
     }
 
+    /// Segments that were on offer never came.
+    fn miss(&mut self) {
+        if !self.awaited.is_empty() {
+            self.unfillable = Some("they are where the file begins");
+        }
+        self.filling.extend(self.front.iter().map(|(number, _)| *number));
+        self.behind = self.tracks.iter().map(|track| (*track, BEHIND)).collect();
+    }
+
+    /// Whether more segments are remembered than it takes to make again what comes next.
+    fn has_more_in_front(&self) -> bool {
+        let Some((_, track)) = self.front.front() else { return false };
+        let own = self.front.iter().filter(|(_, of)| of == track).count();
+        own > CONTEXT || self.front.len() > MOST_OPENING
+    }
+
     fn border(&mut self, number: u64, track: u32) {
         let around = self.around(1);
         self.beside.extend(around);
@@ -133,6 +196,21 @@ impl Windows {
         around
     }
 
+    /// What is made again where something is filled in; or why the whole stream is needed.
+    pub(super) fn filling(&self) -> Result<BTreeSet<u64>, &'static str> {
+        if let Some(why) = self.refused.or(self.unfillable) {
+            return Err(why);
+        }
+        let mut filling = self.filling.clone();
+        let last = filling.last().copied().unwrap_or(0);
+        let beside = self.beside.iter().take_while(|(number, _)| *number < last);
+        filling.extend(self.opening.iter().chain(beside).map(|(number, _)| *number));
+        if is_most(filling.len(), self.units) {
+            return Err(MOST);
+        }
+        Ok(filling)
+    }
+
     /// What is needed; or why the whole stream is. Without damage nothing is.
     pub(super) fn needs(self) -> Result<Needs, &'static str> {
         if self.needs.is_empty() {
@@ -149,9 +227,16 @@ impl Windows {
             needs.entry(number).or_insert((Need::Context, track));
         }
         let others = needs.values().filter(|(need, _)| *need == Need::Context).count();
-        if others > FEW && others > self.units / 2 {
-            return Err("it would take most of the stream");
+        if is_most(others, self.units) {
+            return Err(MOST);
         }
         Ok(needs)
     }
+}
+
+const MOST: &str = "it would take most of the stream";
+
+/// Whether so many units beside those that are wanted are so much of a stream that the whole of it is not much more.
+fn is_most(units: usize, all: usize) -> bool {
+    units > FEW && units > all / 2
 }

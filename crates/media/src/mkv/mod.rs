@@ -39,7 +39,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     index::Index,
-    refill::{Refill, Rest},
+    refill::{Refill, Rest, have_the_same_blocks},
     writer::{Finish, Options, Writer},
 };
 pub use crate::mp4::{Chapter, Metadata, Patch};

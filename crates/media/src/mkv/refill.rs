@@ -22,10 +22,17 @@ pub struct Refill {
     head: Option<Head>,
     /// `Tag` of the film.
     film: Vec<u8>,
-    tracks: Vec<Statistics>,
+    tracks: Vec<Track>,
     /// Of the content of the segment, so far.
     length: u64,
     cues: Cues,
+}
+
+#[derive(Debug)]
+struct Track {
+    told: Statistics,
+    /// Some of its blocks have a length of their own: they are text.
+    text: bool,
 }
 
 /// What a file says in front of its clusters.
@@ -55,7 +62,7 @@ impl Rest {
     ///
     /// # Errors
     ///
-    /// [`Error::Matroska`].
+    /// [`Error::Foreign`].
     pub fn read(bytes: &[u8]) -> Result<Self, Error> {
         let mut rest = Self {
             clusters: 0,
@@ -102,11 +109,14 @@ impl Refill {
     /// The account of a file whose tracks are those of the file that ends with `rest`. Nothing is known of its bytes yet.
     #[must_use]
     pub fn new(rest: &Rest) -> Self {
-        let track = |&(uid, duration): &(u64, u64)| Statistics {
-            uid,
-            frames: 0,
-            bytes: 0,
-            duration,
+        let track = |&(uid, duration): &(u64, u64)| Track {
+            told: Statistics {
+                uid,
+                frames: 0,
+                bytes: 0,
+                duration,
+            },
+            text: false,
         };
         Self {
             head: None,
@@ -121,7 +131,7 @@ impl Refill {
     ///
     /// # Errors
     ///
-    /// [`Error::Matroska`]. What is added after that is of no use.
+    /// [`Error::Foreign`]. What is added after that is of no use.
     pub fn add(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let mut at = 0;
         if self.head.is_none() && !bytes.is_empty() {
@@ -142,16 +152,16 @@ impl Refill {
         Ok(())
     }
 
-    /// How many frames there are so far of each track, in an order that does not change.
+    /// How many pictures, or frames of sound, there are so far of each track, in an order that does not change; of text none.
     pub fn frames(&self) -> impl Iterator<Item = u64> {
-        self.tracks.iter().map(|track| track.frames)
+        self.tracks.iter().map(|track| if track.text { 0 } else { track.told.frames })
     }
 
     /// Tracks may go on to where they end in `rest`.
     pub fn reaches(&mut self, rest: &Rest) {
         for (uid, end) in &rest.ends {
-            if let Some(track) = self.tracks.iter_mut().find(|track| track.uid == *uid) {
-                track.duration = track.duration.max(*end);
+            if let Some(Track { told, .. }) = self.tracks.iter_mut().find(|track| track.told.uid == *uid) {
+                told.duration = told.duration.max(*end);
             }
         }
     }
@@ -160,7 +170,7 @@ impl Refill {
     ///
     /// # Errors
     ///
-    /// [`Error::Matroska`]: there is none.
+    /// [`Error::Foreign`]: there is none.
     pub fn finish(self) -> Result<Finish, Error> {
         let mut head = self.head.ok_or_else(|| strange(0, "no head"))?;
         let mut append = Vec::new();
@@ -169,8 +179,8 @@ impl Refill {
             head::cues(&mut append, INDEXED, self.cues.entries());
         }
         head.parts.push((id::TAGS, self.length + append.len() as u64));
-        head::tags(&mut append, &self.film, self.tracks.iter().copied());
-        let longest = self.tracks.iter().map(|track| track.duration).max().unwrap_or(0);
+        head::tags(&mut append, &self.film, self.tracks.iter().map(|track| track.told));
+        let longest = self.tracks.iter().map(|track| track.told.duration).max().unwrap_or(0);
         let duration = head::duration(longest, head.scale);
         let patch = |offset: usize, bytes| Patch {
             offset: offset as u64,
@@ -190,45 +200,23 @@ impl Refill {
         })
     }
 
-    /// Takes a cluster into account (RFC 9559 §5.1.3).
+    /// Takes a cluster into account.
     fn cluster(&mut self, cluster: &Element<'_>) -> Result<(), Error> {
-        let mut inner = Elements::new(cluster.content, 0);
-        let strange = |at, reason| strange(cluster.inner + at, reason);
-        let first = inner.next().and_then(Result::ok).filter(|first| first.id == id::TIMESTAMP);
-        let time = first
-            .and_then(|first| first.uint())
-            .ok_or_else(|| strange(0, "a cluster without a time"))?;
-        let mut is_first = true;
-        for element in inner {
-            let element = element.map_err(|at| strange(at, BROKEN))?;
-            let block = match element.id {
-                id::SIMPLE_BLOCK => Block::read(element.content, false),
-                id::BLOCK_GROUP => {
-                    let inner = Elements::new(element.content, 0).next().and_then(Result::ok);
-                    let block = inner.filter(|inner| inner.id == id::BLOCK);
-                    block.and_then(|block| Block::read(block.content, true))
-                }
-                _ => return Err(strange(element.start, "no block")),
-            };
-            let block = block.ok_or_else(|| strange(element.start, "a block that cannot be read"))?;
-            let track = self.tracks.iter_mut().find(|track| track.uid == block.track);
-            let track = track.ok_or_else(|| strange(element.start, "a block of a track that the file does not have"))?;
-            track.frames += 1;
-            track.bytes += block.size;
-            let time = time
-                .checked_add_signed(block.relative.into())
-                .ok_or_else(|| strange(element.start, "a block before the beginning of the file"))?;
-            if block.track == INDEXED && block.sync && self.cues.wants(time) {
-                // The writer begins another cluster with what it puts into the index.
-                if !is_first {
-                    return Err(strange(element.start, "a place for the index in the middle of a cluster"));
-                }
+        for (number, block) in blocks(cluster)?.enumerate() {
+            let (at, block) = block?;
+            let track = self.tracks.iter_mut().find(|track| track.told.uid == block.track);
+            let track = track.ok_or_else(|| strange(at, "a block of a track that the file does not have"))?;
+            track.text |= block.lasts.is_some();
+            track.told.frames += 1;
+            track.told.bytes += block.data.len() as u64;
+            // The writer begins another cluster with what it puts into the index. Where more stands in front now, it would have begun
+            // some of them elsewhere.
+            if number == 0 && block.track == INDEXED && block.sync && self.cues.wants(block.time) {
                 self.cues.push(Cue {
-                    time,
+                    time: block.time,
                     position: self.length,
                 });
             }
-            is_first = false;
         }
         Ok(())
     }
@@ -237,25 +225,76 @@ impl Refill {
 /// The track that is in the index: pictures are the first, or the sound where there are none.
 const INDEXED: u64 = 1;
 
-struct Block {
+/// A frame of a track, as a cluster tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Block<'a> {
     track: u64,
-    relative: i16,
+    /// In ticks of the segment.
+    time: u64,
     sync: bool,
-    size: u64,
+    data: &'a [u8],
+    /// Of text, what is told besides, such as its length.
+    lasts: Option<&'a [u8]>,
 }
 
-impl Block {
-    /// Reads the content of a block; one in a group, which refers to no other, is a key frame (RFC 9559 §10.1, §10.2).
-    fn read(content: &[u8], in_group: bool) -> Option<Self> {
+impl<'a> Block<'a> {
+    /// Reads the content of a block in a cluster of this time (RFC 9559 §10.1, §10.2).
+    fn read(cluster: u64, content: &'a [u8], lasts: Option<&'a [u8]>) -> Option<Self> {
         let (track, rest) = split_number(content)?;
         let (&[high, low, flags], data) = rest.split_first_chunk()?;
-        (flags & LACING == 0).then(|| Self {
+        let time = cluster.checked_add_signed(i16::from_be_bytes([high, low]).into())?;
+        (flags & LACING == 0).then_some(Self {
             track,
-            relative: i16::from_be_bytes([high, low]),
-            sync: in_group || flags & KEY != 0,
-            size: data.len() as u64,
+            time,
+            // One in a group refers to no other.
+            sync: lasts.is_some() || flags & KEY != 0,
+            data,
+            lasts,
         })
     }
+}
+
+/// The blocks of a cluster (RFC 9559 §5.1.3), with the places where they begin.
+fn blocks<'a>(cluster: &Element<'a>) -> Result<impl Iterator<Item = Result<(usize, Block<'a>), Error>> + use<'a>, Error> {
+    let mut inner = Elements::new(cluster.content, 0);
+    let start = cluster.inner;
+    let first = inner.next().and_then(Result::ok).filter(|first| first.id == id::TIMESTAMP);
+    let time = first
+        .and_then(|first| first.uint())
+        .ok_or_else(|| strange(start, "a cluster without a time"))?;
+    Ok(inner.map(move |element| {
+        let element = element.map_err(|at| strange(start + at, BROKEN))?;
+        let at = start + element.start;
+        let block = match element.id {
+            id::SIMPLE_BLOCK => Block::read(time, element.content, None),
+            id::BLOCK_GROUP => {
+                let inner = Elements::new(element.content, 0).next().and_then(Result::ok);
+                let block = inner.filter(|inner| inner.id == id::BLOCK);
+                block.and_then(|block| Block::read(time, block.content, element.content.get(block.end()..)))
+            }
+            _ => return Err(strange(at, "no block")),
+        };
+        let block = block.ok_or_else(|| strange(at, "a block that cannot be read"))?;
+        Ok((at, block))
+    }))
+}
+
+/// Whether two pieces of clusters hold the same blocks in the same order, wherever their clusters begin.
+#[must_use]
+pub fn have_the_same_blocks(one: &[u8], other: &[u8]) -> bool {
+    one == other || all_blocks(one).eq(all_blocks(other)) && all_blocks(one).all(|block| block.is_some())
+}
+
+/// The blocks of some clusters; what is none as `None`.
+fn all_blocks(clusters: &[u8]) -> impl Iterator<Item = Option<Block<'_>>> {
+    Elements::new(clusters, 0).flat_map(|cluster| {
+        let cluster = cluster.ok().filter(|cluster| cluster.id == id::CLUSTER);
+        let blocks = cluster.and_then(|cluster| blocks(&cluster).ok());
+        let broken = blocks.is_none().then_some(None);
+        broken
+            .into_iter()
+            .chain(blocks.into_iter().flatten().map(|block| block.ok().map(|(_, block)| block)))
+    })
 }
 
 impl Head {
@@ -318,5 +357,5 @@ fn broken(offset: usize) -> Error {
 }
 
 fn strange(offset: usize, reason: &'static str) -> Error {
-    Error::Matroska { offset, reason }
+    Error::Foreign { offset, reason }
 }

@@ -1,6 +1,6 @@
 //! A file put together anew of what writers wrote is the one that a writer writes of all at once.
 
-use aqueduct_media::mkv::{Finish, Refill, Rest};
+use aqueduct_media::mkv::{Finish, Refill, Rest, have_the_same_blocks};
 
 use super::*;
 
@@ -111,9 +111,17 @@ proptest! {
         let mut refill = Refill::new(&rest);
         let (mut file, mut at) = (Vec::new(), 0);
         for (number, piece) in whole.pieces.iter().enumerate() {
+            let is_missing = (from..behind).contains(&number);
+            let kept = (!is_missing).then(|| if number < from { number } else { number + from - behind });
             // Of the old file, as it stands there.
-            let piece = if number < from { &old[at..at + piece.len()] } else { piece };
-            at += piece.len();
+            let piece = match kept.map(|kept| &there.pieces[kept]) {
+                Some(kept) => {
+                    at += kept.len();
+                    prop_assert!(number < opening || have_the_same_blocks(kept, piece));
+                    &old[at - kept.len()..at]
+                }
+                None => piece,
+            };
             refill.add(piece).unwrap();
             file.extend_from_slice(piece);
         }
@@ -125,9 +133,16 @@ proptest! {
         refill.add(&whole.finish.append[..clusters]).unwrap();
         file.extend_from_slice(&whole.finish.append[..clusters]);
         let file = complete(file, &refill.finish().unwrap());
-        prop_assert!(file == whole.file(), "another file");
-        let frames: u64 = read(&file).1.len() as u64;
-        prop_assert_eq!(frames, samples.len() as u64);
+        // Key frames so close that not all of them are in the index go there by turns, which are others behind what was missing. Half a
+        // second is enough, and they are presented three pictures earlier or later.
+        let all_are_in_the_index = apart >= 25;
+        prop_assert!(file == whole.file() || !all_are_in_the_index, "another file");
+        let told = |bytes: &[u8]| {
+            let (reader, frames) = read(bytes);
+            let frames: Vec<_> = frames.into_iter().map(|frame| (frame.track, frame.timestamp, frame.is_keyframe, frame.data)).collect();
+            (reader.info().duration(), frames)
+        };
+        prop_assert!(told(&file) == told(&whole.file()));
     }
 
     #[test]
@@ -170,14 +185,10 @@ fn what_is_no_part_of_the_file_is_refused() {
         (None, cluster(&[&block(2, [0, 0], 0x80)])),
         (Some("a track that the file does not have"), cluster(&[&block(4, [0, 0], 0)])),
         (
-            Some("before the beginning"),
+            Some("cannot be read"),
             [&[0x1f, 0x43, 0xb6, 0x75, 0x8a, 0xe7, 0x81, 9][..], &block(2, [0x80, 0], 0)].concat(),
         ),
         (Some("cannot be read"), cluster(&[&block(2, [0, 0], 0x02)])),
-        (
-            Some("in the middle of a cluster"),
-            cluster(&[&block(2, [0, 0], 0), &block(1, [0, 0], 0x80)]),
-        ),
         (Some("no block"), cluster(&[&[0xec, 0x80]])),
         (Some("a cluster without a time"), vec![0x1f, 0x43, 0xb6, 0x75, 0x80]),
         (Some("no cluster"), vec![0xec, 0x80]),

@@ -15,20 +15,20 @@ const SEGMENT: u32 = 2;
 
 /// A film of many segments, made by ffmpeg.
 #[derive(Clone, Copy)]
-struct Film {
+pub(super) struct Film {
     /// `ts` or `m4s`.
-    kind: &'static str,
+    pub(super) kind: &'static str,
     /// Sound has a playlist of its own.
-    apart: bool,
+    pub(super) apart: bool,
     /// Of the sound.
-    rate: u32,
+    pub(super) rate: u32,
     /// Position of segments that begin a period, in the playlist alone: times go on.
-    discontinuities: &'static [u64],
+    pub(super) discontinuities: &'static [u64],
     /// Position of a segment that is declared as a gap.
-    gap: Option<u64>,
+    pub(super) gap: Option<u64>,
 }
 
-const FILM: Film = Film {
+pub(super) const FILM: Film = Film {
     kind: "ts",
     apart: false,
     rate: 48_000,
@@ -38,7 +38,7 @@ const FILM: Film = Film {
 
 impl Film {
     /// A server that has it as `/film/main.m3u8`.
-    fn bench(self) -> Bench {
+    pub(super) fn bench(self) -> Bench {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::standard().unwrap();
         let picture = format!("testsrc2=size=64x48:rate=25:duration={SECONDS}");
