@@ -72,6 +72,8 @@ pub(super) struct Recall {
 struct Doubts {
     /// The server counted its segments anew in the middle.
     numbers: bool,
+    /// The Media Sequence Number behind its last segment.
+    ends: u64,
     /// Where one is missing, and another one stood as well: names come round again.
     places: HashSet<Place>,
 }
@@ -155,6 +157,7 @@ impl Damage {
             if unit.track == track && !unit.init {
                 doubts.numbers |= unit.msn < next;
                 next = behind(&unit);
+                doubts.ends = doubts.ends.max(next);
                 if unit.piece.is_none() && had_place(&unit) {
                     missing.insert((unit.address, unit.range), 0);
                 }
@@ -346,11 +349,9 @@ impl Naming {
                 None => self.recv().await,
             };
             self.has_ended = self.next.is_none();
-            let (now, begins) = (self.next.as_ref().map(first), self.begins);
-            // A window moves on, and never back.
             if is_first
                 && self.recall.live
-                && let Some((was, is)) = begins.zip(now).filter(|(was, is)| is < was)
+                && let Some((was, is)) = self.next.as_ref().map(first).and_then(|now| self.moved_back(now))
             {
                 if matches!(self.recall.shown, Shown::ByPlaylist(_)) {
                     return Err(counts_anew(self.recall.track, was, is));
@@ -360,6 +361,15 @@ impl Naming {
             }
             self.note();
         }
+    }
+
+    /// A window moves on, and never back, but for an older copy of it from another cache: where a number was that is now elsewhere, if it
+    /// did. What comes later would be waited for that the recording had long ago.
+    fn moved_back(&self, first: u64) -> Option<(u64, u64)> {
+        let begins = self.begins.filter(|begins| first < *begins).map(|begins| (begins, first));
+        let (behind, ends) = (first.saturating_add(self.recall.window), self.recall.doubts.ends);
+        let is_late = behind.saturating_add(self.recall.window.max(3)) >= ends;
+        begins.or_else(|| (!is_late).then(|| (ends.saturating_sub(1), behind.saturating_sub(1))))
     }
 
     async fn recv(&mut self) -> Option<Item<Resource>> {

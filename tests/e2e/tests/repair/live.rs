@@ -665,3 +665,26 @@ async fn a_server_of_playlists_that_is_gone_keeps_nobody_from_the_segments_of_an
     expect(&bench.run(&repair).await, 0, "missing segments filled in: 1");
     assert!(bench.read("out.ts") == e2e::Reference::all("high-ts").bytes().unwrap());
 }
+
+/// The window is where the recording was long ago, under the same names.
+#[tokio::test]
+async fn a_server_that_counts_anew_keeps_no_repair_waiting() {
+    let live = Live::of("", |number| named("plain-ts", number));
+    let bench = Bench::new(live.rules(vec![gone("*/4.ts")]));
+    let made = Made::by(bench, "out.ts", PLAYLIST, &["--on-missing", "gap"], 3).await;
+    made.bench.server.set_rules(vec![Rule::new(PLAYLIST, live.window(0, 2, ""))]);
+    let anew = "its number was 15 and is 11: the server counts its segments anew";
+    made.repair(&[], 2, anew).await;
+    made.is_whole("it was touched");
+    // A window that is only late is no other.
+    let late = Rule::new(PLAYLIST, live.window(0, 3, "")).times(1);
+    made.bench.server.set_rules(vec![late, Rule::new(PLAYLIST, live.window(0, 6, ""))]);
+    made.repair(&[], 0, "missing segments filled in: 1").await;
+    // What proves itself is had all the same.
+    let made = Made::by(Bench::new(live.rules(Vec::new())), "out.ts", PLAYLIST, &[], 0).await;
+    made.bench.server.set_rules(vec![Rule::new(PLAYLIST, live.window(0, 2, ""))]);
+    let (offset, length) = made.piece(0, 15);
+    made.flip(&[offset + length / 2]);
+    made.repair(&[], 0, "places mended: 1").await;
+    made.is_whole("it is mended by the address that the report tells");
+}
