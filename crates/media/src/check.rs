@@ -1,6 +1,6 @@
 //! Proving a finished file by its container alone: are its boxes and packets whole, and do they fit together?
 //!
-//! It reads from any `Read` and `Seek`, front to back, and keeps nothing but the index of an MP4.
+//! It reads from any `Read` and `Seek`, front to back, and keeps nothing but the index of an MP4 or of a Matroska file.
 
 mod packets;
 
@@ -20,18 +20,18 @@ const MOST_TOLD: usize = 20;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Checked {
-    /// "MP4", "fragmented MP4", "MPEG-TS"; `None` for what is none of these. Whoever checks something else says what that is.
+    /// "MP4", "fragmented MP4", "Matroska", "MPEG-TS"; `None` for what is none of these. Whoever checks something else says what that is.
     pub container: Option<&'static str>,
     /// What is wrong, as fragments for people: the first twenty.
     pub problems: Vec<String>,
     /// How many things are wrong.
     pub wrong: u64,
-    /// Samples of an MP4, or packets of a transport stream.
+    /// Samples of an MP4, frames of a Matroska file, or packets of a transport stream.
     pub units: u64,
 }
 
 impl Checked {
-    fn wrong(&mut self, what: impl FnOnce() -> String) {
+    pub(crate) fn wrong(&mut self, what: impl FnOnce() -> String) {
         self.wrong += 1;
         if self.problems.len() < MOST_TOLD {
             self.problems.push(what());
@@ -57,13 +57,15 @@ pub fn check<R: Read + Seek>(reader: &mut R, joints: Option<&[u64]>) -> io::Resu
         .is_some_and(|kind| [b"ftyp", b"styp", b"moov", b"moof"].iter().any(|known| **known == *kind))
     {
         boxes(reader, length, joints, &mut checked)?;
+    } else if head[..4] == crate::mkv::EBML {
+        crate::mkv::check(reader, length, &mut checked)?;
     } else if head[0] == SYNC && (read <= PACKET || head[PACKET] == SYNC) {
         packets(reader, joints, &mut checked)?;
     }
     Ok(checked)
 }
 
-fn read_up_to<R: Read>(reader: &mut R, bytes: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn read_up_to<R: Read>(reader: &mut R, bytes: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < bytes.len() {
         match reader.read(&mut bytes[filled..]) {

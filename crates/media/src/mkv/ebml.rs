@@ -11,6 +11,7 @@ pub(super) mod id {
     pub(crate) const DOC_TYPE_READ_VERSION: u32 = 0x4285;
     pub(crate) const DOC_TYPE_VERSION: u32 = 0x4287;
     pub(crate) const VOID: u32 = 0xec;
+    pub(crate) const CRC_32: u32 = 0xbf;
     pub(crate) const SEGMENT: u32 = 0x1853_8067;
     pub(crate) const SEEK_HEAD: u32 = 0x114d_9b74;
     pub(crate) const SEEK: u32 = 0x4dbb;
@@ -80,6 +81,7 @@ pub(super) mod id {
     pub(crate) const OUTPUT_SAMPLING_FREQUENCY: u32 = 0x78b5;
     pub(crate) const CHANNELS: u32 = 0x9f;
     pub(crate) const BIT_DEPTH: u32 = 0x6264;
+    pub(crate) const ATTACHMENTS: u32 = 0x1941_a469;
     pub(crate) const CHAPTERS: u32 = 0x1043_a770;
     pub(crate) const EDITION_ENTRY: u32 = 0x45b9;
     pub(crate) const CHAPTER_ATOM: u32 = 0xb6;
@@ -98,6 +100,8 @@ pub(super) mod id {
     pub(crate) const TAG_STRING: u32 = 0x4487;
     pub(crate) const CLUSTER: u32 = 0x1f43_b675;
     pub(crate) const TIMESTAMP: u32 = 0xe7;
+    pub(crate) const POSITION: u32 = 0xa7;
+    pub(crate) const PREV_SIZE: u32 = 0xab;
     pub(crate) const SIMPLE_BLOCK: u32 = 0xa3;
     pub(crate) const BLOCK_GROUP: u32 = 0xa0;
     pub(crate) const BLOCK: u32 = 0xa1;

@@ -25,6 +25,7 @@
 //! of MPEG-TS come back exactly, and those of any source within half a tick of either. A cluster holds 32,767 ticks at
 //! most, a third of a second at that rate.
 
+mod check;
 mod cluster;
 mod codec;
 mod cues;
@@ -37,6 +38,7 @@ mod writer;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::check::{EBML, check};
 pub use self::{
     index::Index,
     refill::{Refill, Rest, have_the_same_blocks},

@@ -69,6 +69,7 @@ async fn what_this_program_makes_is_sound_by_its_container_too() {
             ("out.m4s", "fragmented MP4"),
             ("out.m4a", "MP4"),
             ("out.ts", "MPEG-TS"),
+            ("out.mkv", "Matroska"),
         ] {
             let made = Made::new(output, &format!("/s/{path}/index.m3u8"), &[]).await;
             let told = verdict(&made.bench, &["verify", output]).await;
