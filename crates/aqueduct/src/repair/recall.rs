@@ -583,7 +583,7 @@ impl Naming {
 
     /// What a window moved on without, as far as the playlist names it now.
     async fn expired(&mut self, unit: &UnitDocument, listing: &ListingDocument) -> Result<Vec<Item<Resource>>, Error> {
-        let (mut at, end, init) = (unit.msn, behind(unit), self.init.clone());
+        let (mut at, end, before) = (unit.msn, behind(unit), (self.init.clone(), self.in_force.clone()));
         let mut items = Vec::new();
         let told = self.info(unit, listing)?;
         let lost = |msn: u64, segments: u64| gap(SegmentInfo { msn, ..told.clone() }, segments, GapCause::Expired);
@@ -594,11 +594,8 @@ impl Naming {
                         items.push(lost(at, first(&item) - at));
                     }
                     at = last(&item) + 1;
-                    let section = self.section.as_ref().filter(|(info, _)| self.init.as_ref() != Some(&info.id));
-                    if let (Some((info, payload)), Item::Segment { .. }) = (section, &item) {
-                        let (info, payload) = (Arc::clone(info), payload.clone());
-                        self.init = Some(info.id.clone());
-                        items.push(Item::Init { info, payload });
+                    if let Item::Segment { info, .. } = &item {
+                        items.extend(self.another_section(info.msn).await);
                     }
                     items.push(item);
                     self.come_to(at).await?;
@@ -610,12 +607,32 @@ impl Naming {
             }
         }
         if at > unit.msn && !self.is_shown().await? {
-            (at, items, self.init) = (unit.msn, Vec::new(), init);
+            (at, items, (self.init, self.in_force)) = (unit.msn, Vec::new(), before);
         }
         if at < end {
             items.push(lost(at, end - at));
         }
         Ok(items)
+    }
+
+    /// The initialization section that the playlist has in force at a segment, unless that is in force, from whatever pathway.
+    async fn another_section(&mut self, msn: u64) -> Option<Item<Resource>> {
+        let (info, payload) = self.section.as_ref().filter(|(info, _)| self.init.as_ref() != Some(&info.id))?;
+        let (info, payload) = (Arc::clone(info), payload.clone());
+        let named = Arc::clone(&info);
+        let section = Item::Init { info, payload };
+        if let Some(known) = &self.in_force
+            && self
+                .recall
+                .counterparts
+                .is_section(&Entry::init(known, WRITTEN), &section, msn)
+                .await
+        {
+            return None;
+        }
+        self.init = Some(named.id.clone());
+        self.in_force = Some(named);
+        Some(section)
     }
 
     fn info(&self, unit: &UnitDocument, listing: &ListingDocument) -> Result<SegmentInfo, Error> {
@@ -653,7 +670,8 @@ impl Naming {
                 referrer: like.referrer.clone(),
                 named_by: like.named_by.clone(),
                 version: None,
-                redundant: false,
+                // The same may come from another pathway, which its bytes tell.
+                redundant: kind == Kind::Init && like.redundant,
             }),
             None => Some(self.recall.at.as_ref()?.names(kind, url)),
         }

@@ -75,3 +75,78 @@ fn body(text: &str) -> Fault {
         text: format!("#EXTM3U\n{text}"),
     }
 }
+
+/// The pathways of a live stream of fragmented MP4, which have the same initialization section.
+const WAYS: [&str; 2] = ["a", "b"];
+
+fn list(way: &str, numbers: std::ops::Range<usize>, end: &str) -> Rule {
+    let from = numbers.start;
+    let segments: String = numbers.map(|msn| format!("#EXTINF:1.0,\n/{way}/{msn}.m4s\n")).collect();
+    let head = format!("#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:{from}\n");
+    let map = format!("#EXT-X-MAP:URI=\"/{way}/init.mp4\"\n");
+    Rule::new(format!("/{way}/list.m3u8"), body(&format!("{head}{map}{segments}{end}")))
+}
+
+const END: &str = "#EXT-X-ENDLIST\n";
+
+/// What stands there, and the Multivariant Playlist.
+fn media() -> Vec<Rule> {
+    let to = |way: &str, name: String, to: String| {
+        let to = format!("/s/fmp4/{to}");
+        Rule::new(format!("/{way}/{name}"), Fault::Redirect { status: 302, to })
+    };
+    let segment = move |way, msn: usize| to(way, format!("{msn}.m4s"), format!("{}.m4s", msn - 10));
+    let of = move |way| {
+        let init = to(way, "init.mp4".into(), "init.mp4".into());
+        (10..16).map(move |msn| segment(way, msn)).chain([init])
+    };
+    let names: String = WAYS
+        .map(|way| format!("#EXT-X-STREAM-INF:BANDWIDTH=1\n/{way}/list.m3u8\n"))
+        .concat();
+    let master = Rule::new("/master.m3u8", body(&names));
+    WAYS.into_iter().flat_map(of).chain([master]).collect()
+}
+
+#[tokio::test]
+async fn a_recording_of_two_pathways_is_made_anew_as_it_was() {
+    for output in ["out.m4s", "out.mkv"] {
+        let lost = vec![Rule::new("/a/13.m4s", Fault::status(404))];
+        let first = WAYS.map(|way| list(way, 10..14, "").times(1)).to_vec();
+        let second = WAYS.map(|way| list(way, 12..16, END)).to_vec();
+        let bench = Bench::new([lost, first, second, media()].concat());
+        let made = Made::by(bench, output, "/master.m3u8", &[], 0).await;
+        let addresses: Vec<_> = made.units().iter().map(|unit| unit["address"].as_str().unwrap()).collect();
+        assert!(addresses.iter().any(|address| address.ends_with("/b/15.m4s")), "{addresses:?}");
+        let then = WAYS.map(|way| list(way, 14..16, END)).to_vec();
+        made.bench.server.set_rules([then, media()].concat());
+        std::fs::remove_file(made.bench.path(output)).unwrap();
+        made.repair(&[], 0, "made anew of the whole stream: there is no file").await;
+        made.is_whole(output);
+    }
+}
+
+#[tokio::test]
+async fn what_left_the_window_of_one_pathway_is_filled_in_from_another_under_the_same_section() {
+    for (output, args) in [
+        ("out.m4s", &[][..]),
+        ("out.mp4", &[]),
+        ("out.mkv", &[]),
+        ("film", &["--format", "hls"]),
+    ] {
+        let run = [&["-o", output, "--report", "report.json"][..], args].concat();
+        let repair = ["repair", output, "--report", "report.json"];
+        let undisturbed = Bench::new([vec![list("a", 10..14, "").times(1), list("a", 12..16, END)], media()].concat());
+        expect(&undisturbed.fetch(&run, "/master.m3u8").await, 0, "");
+        let windows = vec![list("a", 10..12, "").times(1), list("a", 14..16, END)];
+        let bench = Bench::new([windows, media()].concat());
+        expect(&bench.fetch(&run, "/master.m3u8").await, 3, "");
+        let gone = Rule::new("/a/list.m3u8", Fault::status(404));
+        bench.server.set_rules([vec![gone, list("b", 10..16, END)], media()].concat());
+        expect(&bench.run(&repair).await, 0, "missing segments filled in: 2");
+        let films = [&bench, &undisturbed].map(|bench| {
+            let files = e2e::bench::tree(bench.folder()).into_iter();
+            files.filter(|(file, _)| file != "report.json").collect::<Vec<_>>()
+        });
+        assert!(films[0] == films[1], "{output}");
+    }
+}
