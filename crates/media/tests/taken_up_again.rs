@@ -121,3 +121,115 @@ fn packed_audio_between_segments() {
     assert_eq!(samples.count(), 20);
     assert_eq!(events, expected);
 }
+
+/// What a demuxer makes of a stream, in batches of so many events.
+fn batches(size: usize) -> Vec<Vec<Event>> {
+    let (mut demuxer, mut events) = (ts::Demuxer::default(), Vec::new());
+    demuxer.push(&transport_stream(), &mut events);
+    demuxer.finish(&mut events);
+    events.chunks(size).map(<[Event]>::to_vec).collect()
+}
+
+/// A writer that has written the beginning goes on behind what another one wrote, with a batch in front of which it knows the one that
+/// still waits.
+fn goes_on_behind<W: Default>(
+    mut write: impl FnMut(&mut W, &[Event]) -> Vec<u8>,
+    mut skip: impl FnMut(&mut W),
+    mut go_on: impl FnMut(&mut W, &[u8]),
+) {
+    let batches = batches(90);
+    let mut undisturbed = W::default();
+    let written: Vec<Vec<u8>> = batches.iter().map(|batch| write(&mut undisturbed, batch)).collect();
+    assert!(batches.len() > 5);
+    for at in 3..batches.len() {
+        let mut writer = W::default();
+        write(&mut writer, &batches[0]);
+        skip(&mut writer);
+        write(&mut writer, &batches[at - 1]);
+        go_on(&mut writer, &written[..at].concat());
+        assert!(write(&mut writer, &batches[at]) == written[at], "batch {at}");
+    }
+}
+
+fn number(tracks: &mut Vec<aqueduct_media::TrackId>, track: aqueduct_media::TrackId) -> (usize, bool) {
+    let known = tracks.iter().position(|known| *known == track);
+    (
+        known.unwrap_or_else(|| {
+            tracks.push(track);
+            tracks.len() - 1
+        }),
+        known.is_none(),
+    )
+}
+
+#[derive(Default)]
+struct Tracks<W> {
+    writer: W,
+    tracks: Vec<aqueduct_media::TrackId>,
+}
+
+#[test]
+fn packets_behind_others() {
+    goes_on_behind::<Tracks<ts::Writer>>(
+        |made, events| {
+            let mut out = Vec::new();
+            for event in events {
+                match event {
+                    Event::Config { track, config } => {
+                        if number(&mut made.tracks, *track).1 {
+                            made.writer.add_track(config).unwrap();
+                        }
+                    }
+                    Event::Sample { track, sample } => {
+                        let (track, _) = number(&mut made.tracks, *track);
+                        made.writer.add(track, &sample.as_slice(&[]), &mut out).unwrap();
+                    }
+                }
+            }
+            made.writer.flush(&mut out);
+            out
+        },
+        |_| {},
+        |made, front| made.writer.go_on_behind(front),
+    );
+}
+
+#[test]
+fn fragments_behind_others() {
+    goes_on_behind::<Tracks<mp4::FragmentWriter>>(
+        |made, events| {
+            let mut out = Vec::new();
+            for event in events {
+                match event {
+                    Event::Config { track, config } => {
+                        if number(&mut made.tracks, *track).1 {
+                            made.writer.add_track(config).unwrap();
+                        }
+                    }
+                    Event::Sample { track, sample } => {
+                        let (track, _) = number(&mut made.tracks, *track);
+                        made.writer.add(track, &sample.as_slice(&[])).unwrap();
+                    }
+                }
+            }
+            made.writer.flush(false, &mut out).unwrap();
+            out
+        },
+        |made| (0..made.tracks.len()).for_each(|track| made.writer.skip(track)),
+        |made, front| made.writer.go_on_behind(front),
+    );
+}
+
+proptest! {
+    /// What stands in a file may be anything.
+    #[test]
+    fn writers_behind_any_bytes(front in proptest::collection::vec(any::<u8>(), 0..600), sync in proptest::bool::ANY) {
+        let mut front = front;
+        if sync {
+            front.chunks_mut(188).for_each(|packet| packet[0] = 0x47);
+        }
+        ts::Writer::default().go_on_behind(&front);
+        let fragment = [&front[..], b"emsg\x01\0\0\0", b"moof\0\0\0\x10mfhd\0\0\0\0"].concat();
+        mp4::FragmentWriter::default().go_on_behind(&fragment);
+    }
+}

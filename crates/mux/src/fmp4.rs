@@ -55,6 +55,18 @@ impl SampleWriter for Fmp4 {
         self.writer.flush(false, out).map_err(media)
     }
 
+    fn skip(&mut self, track: usize) {
+        self.writer.skip(track);
+    }
+
+    fn go_on_behind(&mut self, front: &[u8]) {
+        self.writer.go_on_behind(front);
+    }
+
+    fn head(&self) -> u64 {
+        self.writer.header_len() as u64
+    }
+
     fn finish(&mut self, writes: &mut Vec<Write>, notes: &mut Vec<String>) -> Result<(), MuxError> {
         let mut out = Vec::new();
         self.writer.flush(true, &mut out).map_err(media)?;

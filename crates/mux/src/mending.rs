@@ -107,6 +107,23 @@ impl Mending {
         Ok(Put::Mended)
     }
 
+    /// The bytes in front of `offset`, as many as there are up to `most`. It blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`OutputError::Io`].
+    pub fn front(&self, offset: u64, most: u64) -> Result<Vec<u8>, OutputError> {
+        let read = |source| self.failed("cannot be read", source);
+        let mut bytes = Vec::new();
+        let mut span = Span::new(
+            self.file.share().map_err(read)?,
+            offset.saturating_sub(most),
+            offset.min(self.length),
+        );
+        span.read_to_end(&mut bytes).map_err(read)?;
+        Ok(bytes)
+    }
+
     /// Cuts off what was appended to the file. `true` if there was something.
     ///
     /// # Errors

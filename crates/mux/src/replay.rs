@@ -6,7 +6,7 @@ use std::time::Duration;
 use aqueduct_core::{Clear, GapCause, Item, Kind, Mux, MuxError, Presentation, Resource, SegmentInfo, TrackId, Write, WriteAt};
 use url::Url;
 
-use crate::{Auto, Mkv, SampleWriter};
+use crate::{Auto, Fmp4, Mkv, SampleWriter, Ts};
 
 /// Makes the bytes of single units again, as their muxer wrote them into a finished output of several tracks whose samples lie in the
 /// order of time.
@@ -61,8 +61,13 @@ impl Replay {
         Self::muxer(form, container).is_some()
     }
 
+    /// Whether nothing stands behind the last unit but samples that waited: no index.
+    pub fn ends_with_samples(form: &str) -> bool {
+        matches!(form, Ts::CONTAINER | Fmp4::CONTAINER)
+    }
+
     fn muxer(form: &str, container: &str) -> Option<Auto> {
-        let is_meant = form == Mkv::CONTAINER;
+        let is_meant = form == Mkv::CONTAINER || Self::ends_with_samples(form);
         if is_meant { Auto::named(container) } else { None }
     }
 
@@ -97,6 +102,17 @@ impl Replay {
         self.push(track, gap, None).map(drop)
     }
 
+    /// What is made next stands behind these bytes of the output, as many as there are up to [`FRONT`](Self::FRONT): what is
+    /// counted there goes on from them.
+    pub fn go_on_behind(&mut self, front: &[u8]) {
+        if let Some(chosen) = self.muxer.chosen() {
+            chosen.go_on_behind(front);
+        }
+    }
+
+    /// As many bytes in front of a unit, some seconds of media, tell what is counted.
+    pub const FRONT: u64 = 8 << 20;
+
     /// Takes the next unit, and gives the bytes that it brings. Those of the output stand at `offset`, if that is known.
     ///
     /// # Errors
@@ -126,7 +142,7 @@ impl Replay {
     /// # Errors
     ///
     /// Those of [`Mux::finish`].
-    pub fn finish(mut self) -> Result<Vec<u8>, MuxError> {
+    pub fn finish(&mut self) -> Result<Vec<u8>, MuxError> {
         self.muxer.finish(&mut self.writes)?;
         Ok(self.written())
     }

@@ -179,7 +179,7 @@ impl SpliceMuxer {
     /// The samples behind the last unit.
     fn last(&mut self) -> Result<Vec<u8>, MuxError> {
         let replay = self.replay.take();
-        let (Step::Ahead, Some(replay), Some(file)) = (self.step, replay, &mut self.file) else {
+        let (Step::Ahead, Some(mut replay), Some(file)) = (self.step, replay, &mut self.file) else {
             return Ok(std::mem::take(&mut self.held));
         };
         let mut bytes = replay.finish()?;

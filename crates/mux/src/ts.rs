@@ -82,6 +82,10 @@ impl SampleWriter for Ts {
         Ok(())
     }
 
+    fn go_on_behind(&mut self, front: &[u8]) {
+        self.writer.go_on_behind(front);
+    }
+
     fn finish(&mut self, writes: &mut Vec<Write>, notes: &mut Vec<String>) -> Result<(), MuxError> {
         let mut out = Vec::new();
         self.write_first(&mut out)?;

@@ -140,11 +140,25 @@ impl Maker {
         }
     }
 
-    /// Has a unit made again of what `recv` gives of its track, one after the other.
-    pub(super) fn make(&mut self, need: Need, unit: &UnitDocument, recv: impl Fn() -> Result<Item<Clear>, String>) -> Result<Made, Why> {
+    /// How many bytes in front of a unit of the file tell how to make it.
+    pub(super) fn front(&self) -> u64 {
+        match self {
+            Self::Alone(_) => 0,
+            Self::Around(_) => Replay::FRONT,
+        }
+    }
+
+    /// Has a unit made again, which stands behind `front`, of what `recv` gives of its track, one after the other.
+    pub(super) fn make(
+        &mut self,
+        need: Need,
+        unit: &UnitDocument,
+        front: &[u8],
+        recv: impl Fn() -> Result<Item<Clear>, String>,
+    ) -> Result<Made, Why> {
         match self {
             Self::Alone(alone) => alone.make(unit, recv),
-            Self::Around(around) => match around.make(unit, recv) {
+            Self::Around(around) => match around.make(unit, front, recv) {
                 // What needs it tells.
                 Err(_) if need == Need::Context => Ok(Made::default()),
                 made => made,
@@ -152,9 +166,15 @@ impl Maker {
         }
     }
 
-    /// What the units that were made bring when no other follows, track by track.
-    pub(super) fn rest(&mut self) -> Vec<u8> {
-        let Self::Alone(alone) = self else { return Vec::new() };
+    /// What the units that were made bring when no other follows, behind `front`.
+    pub(super) fn rest(&mut self, front: &[u8]) -> Vec<u8> {
+        let alone = match self {
+            Self::Alone(alone) => alone,
+            Self::Around(around) => {
+                around.replay.go_on_behind(front);
+                return around.replay.finish().unwrap_or_default();
+            }
+        };
         let mut tracks: Vec<u32> = alone.remakers.keys().copied().collect();
         tracks.sort_unstable();
         let rest = |track| alone.remakers.get_mut(&track).and_then(|remaker| remaker.rest().ok());
@@ -228,8 +248,8 @@ impl Around {
         self.replay.skip(TrackId::new(track), passed.period, duration).map_err(refused)
     }
 
-    fn make(&mut self, unit: &UnitDocument, recv: impl Fn() -> Result<Item<Clear>, String>) -> Result<Made, Why> {
-        let made = self.skip(unit.track).and_then(|()| self.push(unit, recv));
+    fn make(&mut self, unit: &UnitDocument, front: &[u8], recv: impl Fn() -> Result<Item<Clear>, String>) -> Result<Made, Why> {
+        let made = self.skip(unit.track).and_then(|()| self.push(unit, front, recv));
         let lanes = self.lanes.values().filter_map(|lane| lane.lost.as_ref());
         let lost = self.lost.iter().chain(lanes).next().cloned();
         match (made, lost) {
@@ -247,7 +267,10 @@ impl Around {
         }
     }
 
-    fn push(&mut self, unit: &UnitDocument, recv: impl Fn() -> Result<Item<Clear>, String>) -> Result<Made, Why> {
+    fn push(&mut self, unit: &UnitDocument, front: &[u8], recv: impl Fn() -> Result<Item<Clear>, String>) -> Result<Made, Why> {
+        if !front.is_empty() {
+            self.replay.go_on_behind(front);
+        }
         loop {
             let item = recv().map_err(Why::Lacking)?;
             let section = matches!(item, Item::Init { .. });

@@ -309,7 +309,7 @@ impl Mender {
                 self.maker.pass(&unit);
                 continue;
             };
-            let made = self.make(*need, &unit);
+            let made = self.make(*need, &unit)?;
             match (need, made) {
                 (Need::Context | Need::Missing, Ok(_)) => {}
                 (_, Ok(made)) if self.made.len() + made.bytes.len() > MOST_MADE => {
@@ -341,19 +341,37 @@ impl Mender {
     }
 
     /// Makes a unit again from what its lane brings.
-    fn make(&mut self, need: Need, unit: &UnitDocument) -> Result<Made, Why> {
+    fn make(&mut self, need: Need, unit: &UnitDocument) -> Result<Result<Made, Why>, RepairError> {
         let Some(lane) = self.lanes.get(&unit.track) else {
-            return Err(Why::Lacking("its track is not there".into()));
+            return Ok(Err(Why::Lacking("its track is not there".into())));
         };
-        let made = self.maker.make(need, unit, || match lane.recv_blocking() {
+        let front = match &unit.piece {
+            Some(piece) if need == Need::Damaged => self.front(piece)?,
+            _ => Vec::new(),
+        };
+        let made = self.maker.make(need, unit, &front, || match lane.recv_blocking() {
             Ok(Item::Gap { cause, .. }) => Err(cause.to_string()),
             Ok(item) => Ok(item),
             Err(_) => Err("it is not to be had any more".into()),
-        })?;
-        if let (Some(sections), Some(section)) = (&mut self.sections, &made.section) {
+        });
+        if let (
+            Some(sections),
+            Ok(Made {
+                section: Some(section), ..
+            }),
+        ) = (&mut self.sections, &made)
+        {
             sections.insert(unit.track, section.clone());
         }
         Ok(made)
+    }
+
+    /// What stands in front of a piece, as far as that tells how to make it.
+    fn front(&self, piece: &Piece) -> Result<Vec<u8>, RepairError> {
+        match (&self.place, self.maker.front()) {
+            (Place::File(file), most @ 1..) => Ok(file.front(piece.offset, most)?),
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// Writes what was made of a unit, with the section in front of it where that is what the place had, and without the head of the
@@ -396,7 +414,7 @@ impl Mender {
     /// What stands behind the last unit, and the length.
     fn end(&mut self) -> Result<(), RepairError> {
         if let Some(tail) = self.tail.take() {
-            let made = self.maker.rest();
+            let made = self.maker.rest(&self.front(&tail)?);
             match self.put(None, &tail, &made, Side::Start)? {
                 Ok(()) => self.mended += 1,
                 Err(_) => self.whole.add(BEHIND.into()),

@@ -330,10 +330,10 @@ impl Damage {
             ..
         } = survey;
         let filling = windows.as_ref().map(|windows| windows.filling().map(Arc::new));
-        let again = match windows.map(Windows::needs) {
+        let tail = if judged.tail { Tail::Sound } else { Tail::Damaged };
+        let again = match windows.map(|windows| windows.needs(tail)) {
             None => Again::Alone,
-            Some(_) if !judged.tail => Again::Whole(None),
-            Some(Err(why)) => Again::Whole(Some(why)),
+            Some(Err(why)) => Again::Whole(why),
             Some(Ok(around)) => {
                 for (number, need) in around {
                     let known = needs.entry(number).or_insert(need);
@@ -366,7 +366,7 @@ impl Damage {
         }
         Ok(Self {
             file: file.into(),
-            tail: if judged.tail { Tail::Sound } else { Tail::Damaged },
+            tail,
             again,
             filling,
             report,

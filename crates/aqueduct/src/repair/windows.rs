@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use aqueduct_mux::{Replay, reads_captions};
 
-use super::{Need, Needs};
+use super::{Need, Needs, Tail};
 use crate::verify::Judgement;
 use crate::{FileReport, UnitDocument};
 
@@ -44,6 +44,8 @@ pub(super) struct Windows {
     /// The tracks, but for those of text.
     tracks: Vec<u32>,
     units: usize,
+    /// Nothing stands behind the last one but samples.
+    ends_with_samples: bool,
     /// Why nothing can be made again.
     refused: Option<&'static str>,
     /// Why nothing can be filled in.
@@ -71,6 +73,7 @@ impl Windows {
             .filter(|track| track.kind != "subtitles")
             .map(|track| track.number)
             .collect();
+        let ends_with_samples = Replay::ends_with_samples(output.form.as_deref()?);
         Some(Self {
             opening: Vec::new(),
             awaited: tracks.iter().map(|track| (*track, 0.0)).collect(),
@@ -82,9 +85,12 @@ impl Windows {
             front: VecDeque::new(),
             behind: BTreeMap::new(),
             units: 0,
+            ends_with_samples,
             refused: None,
+            unfillable: if ends_with_samples {
+                Some("all that comes later is counted on from there")
             // Nothing around them proves what they bring to a place that the file does not have.
-            unfillable: if tracks.len() < output.tracks.len() {
+            } else if tracks.len() < output.tracks.len() {
                 Some("subtitles are inside of it")
             } else {
                 reads_captions(output.container.as_deref()?).then_some("captions are inside of it")
@@ -211,13 +217,21 @@ impl Windows {
         Ok(filling)
     }
 
-    /// What is needed; or why the whole stream is. Without damage nothing is.
-    pub(super) fn needs(self) -> Result<Needs, &'static str> {
+    /// What is needed; or why the whole stream is. Without damage nothing is. What stands behind the last unit may be damaged too.
+    pub(super) fn needs(mut self, tail: Tail) -> Result<Needs, Option<&'static str>> {
+        if tail == Tail::Damaged {
+            if !self.ends_with_samples {
+                return Err(None);
+            }
+            for (number, track) in self.around(CONTEXT) {
+                self.needs.entry(number).or_insert((Need::Context, track));
+            }
+        }
         if self.needs.is_empty() {
             return Ok(Needs::new());
         }
         if let Some(refused) = self.refused {
-            return Err(refused);
+            return Err(Some(refused));
         }
         let mut needs = self.needs;
         // What comes later tells nothing of them.
@@ -228,7 +242,7 @@ impl Windows {
         }
         let others = needs.values().filter(|(need, _)| *need == Need::Context).count();
         if is_most(others, self.units) {
-            return Err(MOST);
+            return Err(Some(MOST));
         }
         Ok(needs)
     }

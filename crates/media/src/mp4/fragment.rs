@@ -1,6 +1,7 @@
 //! Writing fragmented MP4 (ISO 14496-12 §8.8) with the structure of CMAF (ISO 23000-19): one header, then movie fragments.
 
 use bytes::Bytes;
+use memchr::memmem;
 use mp4_atom::{Encode, FourCC, Ftyp};
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +38,7 @@ const MAX_MESSAGE_BYTES: usize = 4 << 20;
 pub struct FragmentWriter {
     tracks: Vec<FragmentTrack>,
     started: bool,
+    header_len: usize,
     /// Number of the last fragment.
     sequence: u32,
     /// Time 0 of the file, in flicks.
@@ -166,6 +168,34 @@ impl FragmentWriter {
         fits
     }
 
+    /// Forgets the samples of a track that wait, as media behind them was passed over.
+    pub fn skip(&mut self, track: usize) {
+        if let Some(track) = self.tracks.get_mut(track) {
+            track.entries.clear();
+            track.data.clear();
+        }
+    }
+
+    /// Counts on from where the fragment at the end of `front` stands, which a writer of the same tracks wrote: its number, and that of
+    /// the last message before it.
+    pub fn go_on_behind(&mut self, front: &[u8]) {
+        // A `moof` begins with an `mfhd` of 16 bytes (§8.8.5).
+        let number = |at: usize| front.get(at..at + 4)?.try_into().ok().map(u32::from_be_bytes);
+        let Some(moof) = memmem::rfind(front, b"moof\0\0\0\x10mfhd\0\0\0\0") else {
+            return;
+        };
+        self.sequence = number(moof + 16).unwrap_or(self.sequence);
+        // Version 1 of an `emsg`, whose number stands behind 24 bytes of other fields (ISO 23009-1 §5.10.3.3).
+        let message = memmem::rfind(front, b"emsg\x01\0\0\0").and_then(|emsg| number(emsg + 24));
+        self.next_message = message.unwrap_or(self.next_message);
+    }
+
+    /// How long the header is; 0 before it is written.
+    #[must_use]
+    pub fn header_len(&self) -> usize {
+        self.header_len
+    }
+
     /// Appends the messages that are due before `until`, in flicks, or all.
     fn write_messages(&mut self, until: Option<i64>, out: &mut Vec<u8>) -> Result<(), Error> {
         let waits = |message: &Message| until.is_some_and(|until| message.flicks() >= until);
@@ -200,7 +230,9 @@ impl FragmentWriter {
             };
         }
         if !self.started {
+            let before = out.len();
             self.header(out)?;
+            self.header_len = out.len() - before;
             self.started = true;
         }
         let ends = self

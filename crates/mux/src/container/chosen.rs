@@ -102,10 +102,20 @@ impl Chosen {
         }
     }
 
+    /// What is written next stands behind these bytes of that file.
+    pub(crate) fn go_on_behind(&mut self, front: &[u8]) {
+        match self {
+            Self::Fmp4(muxer) => muxer.writer_mut().go_on_behind(front),
+            Self::Ts(muxer) => muxer.writer_mut().go_on_behind(front),
+            _ => {}
+        }
+    }
+
     /// How many bytes in front tell of the film as a whole.
     pub(crate) fn head(&self) -> u64 {
         match self {
             Self::Mkv(muxer) => muxer.writer().head(),
+            Self::Fmp4(muxer) => muxer.writer().head(),
             _ => 0,
         }
     }

@@ -99,6 +99,11 @@ pub trait SampleWriter: fmt::Debug + Send + Serialize + DeserializeOwned + 'stat
         let _ = offset;
     }
 
+    /// What is written next stands behind these bytes of that file.
+    fn go_on_behind(&mut self, front: &[u8]) {
+        let _ = front;
+    }
+
     /// How many bytes in front, of those written so far, tell of the film as a whole: some of them are written when all is known.
     fn head(&self) -> u64 {
         0

@@ -188,7 +188,7 @@ async fn is_mended(made: &Made, name: &str, damaged: &[(u64, u64)], most: usize)
 }
 
 #[tokio::test]
-async fn a_damaged_segment_of_matroska_takes_a_few_of_each_track() {
+async fn a_damaged_segment_takes_a_few_of_each_track() {
     if !ffmpeg::installed() {
         return;
     }
@@ -199,7 +199,14 @@ async fn a_damaged_segment_of_matroska_takes_a_few_of_each_track() {
         ("MPEG-TS, sound apart", "out.mkv", apart),
         ("fragmented MP4, sound apart", "out.mkv", Film { apart: true, ..fmp4 }),
         ("sound alone", "out.mka", apart),
+        ("fragmented MP4", "out.ts", fmp4),
+        ("MPEG-TS, sound apart", "out.ts", apart),
+        ("fragmented MP4, sound apart", "out.ts", Film { apart: true, ..fmp4 }),
+        ("MPEG-TS", "out.m4s", FILM),
+        ("MPEG-TS, sound apart", "out.m4s", apart),
+        ("fragmented MP4, sound apart", "out.m4s", Film { apart: true, ..fmp4 }),
     ] {
+        let name = &format!("{name} to {output}");
         let made = Made::by(film.bench(), output, "/film/main.m3u8", &[], 0).await;
         let tracks = tracks(&made);
         for (track, segments) in &tracks {
@@ -225,16 +232,21 @@ async fn what_stands_behind_discontinuities_and_gaps_is_mended_where_they_put_it
         discontinuities: &[6, 12],
         ..film
     };
-    for (name, film) in [
-        ("periods of MPEG-TS", periods(FILM)),
-        ("periods, sound apart", periods(apart)),
-        ("a gap of MPEG-TS", Film { gap: Some(9), ..FILM }),
-        ("a gap, sound apart", Film { gap: Some(9), ..apart }),
-        ("44.1 kHz", Film { rate: 44_100, ..FILM }),
-        ("44.1 kHz, sound apart", Film { rate: 44_100, ..apart }),
+    for (name, output, film) in [
+        ("periods of MPEG-TS", "out.mkv", periods(FILM)),
+        ("periods, sound apart", "out.mkv", periods(apart)),
+        ("periods, sound apart", "out.ts", periods(apart)),
+        ("periods of MPEG-TS", "out.m4s", periods(FILM)),
+        ("a gap of MPEG-TS", "out.mkv", Film { gap: Some(9), ..FILM }),
+        ("a gap, sound apart", "out.mkv", Film { gap: Some(9), ..apart }),
+        ("a gap, sound apart", "out.ts", Film { gap: Some(9), ..apart }),
+        ("a gap of MPEG-TS", "out.m4s", Film { gap: Some(9), ..FILM }),
+        ("44.1 kHz", "out.mkv", Film { rate: 44_100, ..FILM }),
+        ("44.1 kHz, sound apart", "out.mkv", Film { rate: 44_100, ..apart }),
+        ("44.1 kHz, sound apart", "out.ts", Film { rate: 44_100, ..apart }),
     ] {
-        let code = 0;
-        let made = Made::by(film.bench(), "out.mkv", "/film/main.m3u8", &[], code).await;
+        let name = &format!("{name} to {output}");
+        let made = Made::by(film.bench(), output, "/film/main.m3u8", &[], 0).await;
         for damaged in [4, 6, 7, 10, 11, 12, 18] {
             is_mended(&made, name, &[(0, damaged)], 14).await;
         }
@@ -243,17 +255,21 @@ async fn what_stands_behind_discontinuities_and_gaps_is_mended_where_they_put_it
 
 #[tokio::test]
 async fn where_times_start_over_each_period_tells_where_it_goes_on() {
-    for (name, stream, repeat, damaged) in [
-        ("one track", "plain-ts", 10, &[13, 24, 29, 30, 59][..]),
-        ("fragmented MP4", "fmp4", 10, &[30, 33]),
-        ("sound apart", "alternate-audio", 8, &[13, 24, 29, 30]),
-        ("sound apart, fragmented MP4", "alternate-audio-fmp4", 8, &[30, 32]),
+    for (name, output, stream, repeat, damaged) in [
+        ("one track", "out.mkv", "plain-ts", 10, &[13, 24, 29, 30, 59][..]),
+        ("fragmented MP4", "out.mkv", "fmp4", 10, &[30, 33]),
+        ("sound apart", "out.mkv", "alternate-audio", 8, &[13, 24, 29, 30]),
+        ("sound apart, fragmented MP4", "out.mkv", "alternate-audio-fmp4", 8, &[30, 32]),
+        ("sound apart", "out.ts", "alternate-audio", 8, &[13, 24, 30]),
+        ("fragmented MP4", "out.ts", "fmp4", 8, &[13, 24]),
+        ("one track", "out.m4s", "plain-ts", 8, &[13, 24]),
     ] {
+        let name = &format!("{name} to {output}");
         let mut config = Config::standard().unwrap();
         let mut again = config.streams[stream].clone();
         again.repeat = repeat;
         config.streams.insert("again".into(), again);
-        let made = Made::by(Bench::with(config), "out.mkv", "/s/again/index.m3u8", &[], 0).await;
+        let made = Made::by(Bench::with(config), output, "/s/again/index.m3u8", &[], 0).await;
         let (tracks, segments) = (tracks(&made).len(), made.units().len());
         for msn in damaged {
             // Besides what any other takes, the last of each track in front of each period, and the first behind it.
@@ -262,5 +278,41 @@ async fn where_times_start_over_each_period_tells_where_it_goes_on() {
             assert!(most < segments * 3 / 4, "{name}: {segments}");
             is_mended(&made, name, &[(0, *msn)], most).await;
         }
+    }
+}
+
+#[tokio::test]
+async fn what_waited_to_the_end_is_mended_with_the_last_segments_where_no_index_stands_with_it() {
+    if !ffmpeg::installed() {
+        return;
+    }
+    let (fmp4, apart) = (Film { kind: "m4s", ..FILM }, Film { apart: true, ..FILM });
+    for (name, output, film) in [
+        ("fragmented MP4", "out.ts", fmp4),
+        ("MPEG-TS, sound apart", "out.ts", apart),
+        ("MPEG-TS", "out.m4s", FILM),
+        ("MPEG-TS, sound apart", "out.m4s", apart),
+    ] {
+        let name = &format!("{name} to {output}");
+        let made = Made::by(film.bench(), output, "/film/main.m3u8", &[], 0).await;
+        let tracks = tracks(&made);
+        let (track, segments) = tracks.iter().next_back().unwrap();
+        let (last, _) = made.piece(*track, segments - 1);
+        if made.report["outputs"][0]["tail"]["length"]
+            .as_u64()
+            .is_some_and(|length| length > 0)
+        {
+            made.flip(&[made.whole.len() - 1]);
+            let before = made.bench.segments();
+            made.repair(&[], 0, "places mended: 1").await;
+            made.is_whole(name);
+            assert!(made.bench.segments() - before <= 3 * tracks.len(), "{name}: the end");
+        }
+        // With the last segments.
+        made.write(&made.whole[..last - 1000]);
+        let before = made.bench.segments();
+        made.repair(&[], 0, "places mended: ").await;
+        made.is_whole(name);
+        assert!(made.bench.segments() - before <= 5 * tracks.len(), "{name}: cut off");
     }
 }

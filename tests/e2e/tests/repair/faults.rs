@@ -118,8 +118,8 @@ async fn a_repair_that_is_killed_while_it_writes_anew_leaves_the_file_as_it_was_
 
 #[tokio::test]
 async fn a_file_that_cannot_be_made_anew_for_want_of_room_stays_as_it_is() {
-    for output in ["out.mkv", "out.ts"] {
-        let made = Made::new(output, "/s/fmp4/index.m3u8", &[]).await;
+    for (output, path) in [("out.mkv", "/s/fmp4/index.m3u8"), ("out.ts", "/s/discontinuity/index.m3u8")] {
+        let made = Made::new(output, path, &[]).await;
         let damaged = made.damage_index();
         for room in [0, made.whole.len() / 2, made.whole.len() - BLOCK] {
             let refused = repair_within(&made, room).await;

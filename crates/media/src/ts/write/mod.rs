@@ -1,5 +1,6 @@
 //! Writing transport streams.
 
+mod behind;
 mod metadata;
 mod packets;
 mod tables;
@@ -17,7 +18,7 @@ use crate::{
     elementary::{Codec, Elementary},
     emsg::Message,
     error::Error,
-    time::{MPEG_HZ, MPEG_WRAP, rescale, to_flicks},
+    time::{MPEG_HZ, MPEG_WRAP, rescale, to_flicks, unwrap_33},
     track::{Language, Sample, TrackConfig, TrackKind},
 };
 
@@ -65,6 +66,8 @@ pub struct Writer {
     /// Added to all times, in ticks of 90 kHz.
     shift: Option<i64>,
     last_pcr: Option<i64>,
+    /// The same as it was read from a file, before it is known which turn of the clock it is of.
+    read_pcr: Option<u64>,
     stats: WriteStats,
 }
 
@@ -80,6 +83,7 @@ impl Default for Writer {
             changed: false,
             shift: None,
             last_pcr: None,
+            read_pcr: None,
             stats: WriteStats::default(),
         }
     }
@@ -273,6 +277,9 @@ impl Writer {
     fn before(&mut self, track: usize, dts: i64, sync: bool, out: &mut Vec<u8>) -> Adaptation {
         if self.tables_due || self.changed {
             self.tables(out);
+        }
+        if let Some(pcr) = self.read_pcr.take() {
+            self.last_pcr = Some(unwrap_33(pcr, dts - DELAY).saturating_add(DELAY));
         }
         let since = self.last_pcr.map(|last| dts - last);
         let due = since.is_none_or(|since| since >= PCR_INTERVAL);

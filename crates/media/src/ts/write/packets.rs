@@ -46,6 +46,11 @@ impl Packets {
         self.pid
     }
 
+    /// Goes on behind a packet with this counter.
+    pub(super) fn go_on_behind(&mut self, counter: u8) {
+        self.counter = (counter + 1) & 15;
+    }
+
     /// Appends a PES packet.
     pub(super) fn write(&mut self, adaptation: Adaptation, header: &[u8], payload: &[u8], out: &mut Vec<u8>) {
         out.reserve((header.len() + payload.len()) / (PACKET - HEADER) * PACKET + 2 * PACKET);

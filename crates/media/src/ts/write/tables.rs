@@ -23,7 +23,7 @@ pub(super) fn pat(pmt_pid: u16) -> Vec<u8> {
 /// which are those of ID3; service 0 is in the program that follows.
 const POINTER: &[u8; 14] = b"\x25\x0f\xff\xffID3 \xffID3 \0";
 /// metadata_descriptor (§2.6.60): the same; there is no configuration of a decoder.
-const METADATA: &[u8; 15] = b"\x26\x0d\xff\xffID3 \xffID3 \0\x0f";
+pub(super) const METADATA: &[u8; 15] = b"\x26\x0d\xff\xffID3 \xffID3 \0\x0f";
 
 /// The PMT (§2.4.4.8), with the PID of timed metadata.
 pub(super) fn pmt(version: u8, pcr_pid: u16, components: impl Iterator<Item = Component>, metadata: Option<u16>) -> Vec<u8> {
