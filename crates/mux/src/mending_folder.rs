@@ -89,7 +89,12 @@ impl MendingFolder {
     fn write(&mut self, path: &Path, made: &[u8]) -> Result<(), OutputError> {
         let part = with_suffix(path, ".part");
         let written = || -> io::Result<()> {
-            let folders: Vec<&Path> = path.ancestors().skip(1).take_while(|folder| **folder != *self.path).collect();
+            // The folder itself may be gone.
+            let folders: Vec<&Path> = path
+                .ancestors()
+                .skip(1)
+                .take_while(|folder| folder.starts_with(&self.path))
+                .collect();
             folders.into_iter().rev().try_for_each(|folder| self.disk.make_folder(folder))?;
             let file = self.disk.open(&part)?;
             file.set_len(0)?;
@@ -142,7 +147,10 @@ impl MendingFolder {
     }
 
     fn is_changed(&mut self, path: &Path) {
-        let paths = path.ancestors().take_while(|path| **path != *self.path).map(Path::to_path_buf);
+        let paths = path
+            .ancestors()
+            .take_while(|path| path.starts_with(&self.path))
+            .map(Path::to_path_buf);
         for path in paths {
             if !self.names.iter().any(|known| known.parent() == path.parent()) {
                 self.names.push(path);

@@ -280,9 +280,10 @@ impl Damage {
         };
         let failed = |source| VerifyError::Io { path: file.into(), source };
         let mut is_gone = false;
-        // A folder is none that is made anew, and what the report does not name was never there.
-        let is_told = report.names(file) || report.path() == report_beside(file);
-        let is_told = is_told && (report.split(file).is_some() || !folder::tells_of_files(&report));
+        // What the report does not name was never there.
+        let is_told = (report.names(file) || report.path() == report_beside(file)) && report.document().outcome != "failed";
+        let is_folder = report.split(file).is_none() && folder::tells_of_files(&report);
+        let is_lost = |error: &io::Error| error.kind() == io::ErrorKind::NotFound && is_told;
         let (judged, length) = if file.is_dir() {
             if !folder::tells_of_files(&report) {
                 let path = report.path().into();
@@ -292,7 +293,9 @@ impl Damage {
             (folder::judge(file, &report, see)?.0, report.output().bytes)
         } else {
             match File::open(file) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound && is_told && report.document().outcome != "failed" => {
+                // Each of its files proves itself, wherever the others are.
+                Err(error) if is_lost(&error) && is_folder => (folder::judge(file, &report, see)?.0, report.output().bytes),
+                Err(error) if is_lost(&error) => {
                     is_gone = true;
                     (judge(&mut io::empty(), 0, file, &report, see)?, 0)
                 }
@@ -308,7 +311,7 @@ impl Damage {
             return Err(ReportError::Contradictory { path }.into());
         }
         // It may be a film of its own.
-        if !is_gone && survey.damaged > 0 && !survey.is_known && !report.names(file) {
+        if !is_gone && file.exists() && survey.damaged > 0 && !survey.is_known && !report.names(file) {
             let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
             return Err(ReportError::OtherFile {
                 path: report.path().into(),

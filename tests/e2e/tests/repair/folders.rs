@@ -313,3 +313,45 @@ async fn what_a_repair_does_not_give_to_a_folder_is_named() {
     assert_ne!(other.code, Some(0), "{}", other.stderr);
     assert_eq!(bench.read("film/video/00004.ts"), b"something else");
 }
+
+#[tokio::test]
+async fn a_folder_that_is_gone_is_put_together_anew_by_the_report_beside_it() {
+    for path in [
+        "/s/plain-ts/index.m3u8",
+        "/s/alternate-audio-fmp4/index.m3u8",
+        "/s/aes-rotation/index.m3u8",
+    ] {
+        let bench = made(path, Vec::new(), 0).await;
+        let whole = tree(bench.folder());
+        // What cannot be had is named, and what comes stays.
+        std::fs::remove_dir_all(bench.path("film")).unwrap();
+        bench.server.set_rules(vec![Rule::new("*/3.*", Fault::status(404))]);
+        expect(&bench.run(&["repair", "film"]).await, 1, "not mended: segment 3 of track 0: ");
+        bench.server.set_rules(Vec::new());
+        expect(&bench.run(&["repair", "film"]).await, 0, "sound");
+        assert!(tree(bench.folder()) == whole, "{path}");
+        std::fs::remove_dir_all(bench.path("film")).unwrap();
+        expect(&bench.run(&["repair", "film/"]).await, 0, "sound");
+        assert!(tree(bench.folder()) == whole, "{path}");
+        // Another name is none of the report.
+        expect(&bench.run(&["repair", "flim", "--report", REPORT]).await, 2, "");
+        assert_eq!(bench.names(), ["film", REPORT], "{path}");
+    }
+    // What never came is filled in once the rest is there.
+    let gone = || vec![Rule::new("*/2.ts", Fault::status(404))];
+    let bench = made("/s/plain-ts/index.m3u8", gone(), 3).await;
+    let before = tree(bench.folder());
+    std::fs::remove_dir_all(bench.path("film")).unwrap();
+    bench.server.set_rules(gone());
+    expect(
+        &bench.run(&["repair", "film"]).await,
+        3,
+        "sound, but without segments that were on offer",
+    );
+    assert!(tree(bench.folder()) == before);
+    std::fs::remove_dir_all(bench.path("film")).unwrap();
+    bench.server.set_rules(Vec::new());
+    expect(&bench.run(&["repair", "film"]).await, 0, "sound");
+    let once = made("/s/plain-ts/index.m3u8", Vec::new(), 0).await;
+    assert!(tree(&bench.path("film")) == tree(&once.path("film")));
+}
