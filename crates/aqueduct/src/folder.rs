@@ -12,7 +12,7 @@ use aqueduct_mux::{Hls, file_within, leads_within};
 use aqueduct_playlist::{Context, MediaPlaylist, Playlist, Tag, parse};
 use url::Url;
 
-use crate::verify::{Judged, Judgement, is_there};
+use crate::verify::{Judged, Judgement, Numbers, is_there};
 use crate::{FileReport, Findings, Found, Piece, RestDocument, UnitDocument, VerifyError};
 
 /// The playlist that names the others.
@@ -111,8 +111,9 @@ pub(crate) fn judge(
         at: None,
         bytes: 0,
     };
-    let mut number = 0;
+    let (mut number, mut numbers) = (0, Numbers::of(report));
     report.units::<VerifyError>(|unit| {
+        numbers.follow(&unit, &mut walk.judged.problems);
         let judgement = match (&unit.piece, &unit.file) {
             (None, _) => Judgement::Missing,
             (Some(piece), Some(name)) => walk.unit(name, piece)?,

@@ -232,10 +232,19 @@ fn read<T>(
     fuel: Fuel,
     take: impl FnOnce(&mut serde_json::Deserializer<serde_json::de::IoRead<BufReader<Bounded>>>) -> Result<T, serde_json::Error>,
 ) -> Result<T, ReportError> {
-    let file = File::open(path).map_err(|source| ReportError::Io { path: path.into(), source })?;
+    let file = open_file(path).map_err(|source| ReportError::Io { path: path.into(), source })?;
     let reader = BufReader::with_capacity(64 << 10, Bounded { file, fuel });
     let mut json = serde_json::Deserializer::from_reader(reader);
     take(&mut json).map_err(|source| ReportError::Unreadable { path: path.into(), source })
+}
+
+/// Opens a regular file ([`io::ErrorKind::InvalidInput`]). A pipe would wait for whoever writes to it, a device may have no end, and
+/// neither is read twice.
+pub(crate) fn open_file(path: &Path) -> io::Result<File> {
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    File::open(path)
 }
 
 /// A file of which only so much is read at a time.

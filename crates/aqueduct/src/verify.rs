@@ -1,6 +1,6 @@
 //! Proving a finished file: against its report, byte by byte, and by its container.
 
-use std::fs::File;
+use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::parts::Parts;
+use crate::reading::open_file;
 use crate::{FileReport, Piece, ReportError, RestDocument, UnitDocument, folder};
 
 /// What is named one by one, of each kind of finding.
@@ -115,7 +116,7 @@ pub fn verify(file: &Path, report: Option<&FileReport>) -> Result<Findings, Veri
         return folder::verify(file, report);
     }
     let failed = |source| VerifyError::Io { path: file.into(), source };
-    let mut opened = match File::open(file) {
+    let mut opened = match open_file(file) {
         // It was never there.
         Err(error) if error.kind() == io::ErrorKind::NotFound && report.is_some_and(|report| report.is_lost(file)) => None,
         opened => Some(opened.map_err(failed)?),
@@ -207,7 +208,9 @@ pub(crate) fn judge(
     } else {
         Parts::default()
     };
+    let mut numbers = Numbers::of(report);
     report.units::<VerifyError>(|unit| {
+        numbers.follow(&unit, &mut judged.problems);
         let lacking = parts.of(&unit);
         if own.is_some() && own != unit.file.as_ref().or(lacking.as_ref()).map(String::as_str) {
             number += 1;
@@ -249,6 +252,39 @@ pub(crate) fn judge(
     }
     judged.end = end;
     Ok(judged)
+}
+
+/// The Media Sequence Numbers of a report, by track. It names every segment from the first to the last, the missing ones too; only a
+/// server of a live stream may count anew.
+pub(crate) struct Numbers {
+    live: Vec<u32>,
+    next: BTreeMap<u32, u64>,
+}
+
+impl Numbers {
+    pub(crate) fn of(report: &FileReport) -> Self {
+        let live = report.output().tracks.iter().filter(|track| track.live);
+        Self {
+            live: live.map(|track| track.number).collect(),
+            next: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn follow(&mut self, unit: &UnitDocument, problems: &mut Found<String>) {
+        let (track, msn) = (unit.track, unit.msn);
+        if unit.init || self.live.contains(&track) {
+            return;
+        }
+        if let Some(next) = self.next.insert(track, msn.saturating_add(unit.segments))
+            && next < msn
+        {
+            let which = match msn - next {
+                1 => format!("segment {next}"),
+                _ => format!("segments {next} to {}", msn - 1),
+            };
+            problems.add(format!("the report says nothing of {which} of track {track}"));
+        }
+    }
 }
 
 /// The report accounts for every byte once.
@@ -397,6 +433,42 @@ mod tests {
         let findings = found("abc", &report(&units, 3, "null")).unwrap();
         assert!(findings.is_sound());
         assert_eq!(findings.missing.first.iter().map(|unit| unit.msn).collect::<Vec<_>>(), [1, 3]);
+    }
+
+    #[test]
+    fn a_report_says_of_every_segment_what_became_of_it() {
+        let init = r#"{"track":0,"msn":9,"init":true,"address":"http://host.example/i","seconds":0.0,"discontinuity_sequence":0,"fate":"written"}"#;
+        let expired = unit(1, "expired").replace(r#""msn":1,"#, r#""msn":1,"segments":3,"#);
+        let tracks = |live: bool| {
+            let track = format!(r#"{{"number":0,"kind":"main","name":"main","language":null,"address":null,"live":{live}}}"#);
+            move |units: &[&str]| report(&units.join(","), 6, "null").replace(r#""tracks":[]"#, &format!(r#""tracks":[{track}]"#))
+        };
+        let (first, other) = (written(0, 0, ABC), |msn| written(msn, 3, DEF));
+        for (name, report, says) in [
+            ("all are told", tracks(false)(&[&first, init, &other(1)]), None),
+            (
+                "one is not told",
+                tracks(false)(&[&first, &other(2)]),
+                Some("nothing of segment 1 of track 0"),
+            ),
+            (
+                "several are not told",
+                tracks(false)(&[&first, &other(5)]),
+                Some("nothing of segments 1 to 4"),
+            ),
+            ("several are told as one", tracks(false)(&[&first, &expired, &other(4)]), None),
+            (
+                "fewer are told as one",
+                tracks(false)(&[&first, &expired, &other(5)]),
+                Some("nothing of segment 4"),
+            ),
+            ("a live server counted anew", tracks(true)(&[&first, &other(5)]), None),
+        ] {
+            let findings = found("abcdef", &report).unwrap();
+            let told = findings.problems.first.join("; ");
+            assert_eq!((findings.proved, findings.is_sound()), (Some(2), says.is_none()), "{name}: {told}");
+            assert!(says.is_none_or(|says| told.contains(says)), "{name}: {told}");
+        }
     }
 
     #[test]

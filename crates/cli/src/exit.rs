@@ -88,12 +88,14 @@ impl Exit {
     /// The exit code of a failure to prove or to mend: a file or a report that is not there, or not of this program, is the
     /// user's to name.
     fn of_proof(error: &anyhow::Error) -> Option<Self> {
+        // Nothing is there, or no regular file.
+        let is_of_name = |source: &std::io::Error| matches!(source.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput);
         let of_report = |error: &ReportError| match error {
-            ReportError::Io { source, .. } if source.kind() != ErrorKind::NotFound => Self::Failed,
+            ReportError::Io { source, .. } if !is_of_name(source) => Self::Failed,
             _ => Self::Usage,
         };
         let of_verify = |error: &VerifyError| match error {
-            VerifyError::Io { source, .. } if source.kind() == ErrorKind::NotFound => Self::Usage,
+            VerifyError::Io { source, .. } if is_of_name(source) => Self::Usage,
             VerifyError::Report(error) => of_report(error),
             _ => Self::Failed,
         };

@@ -425,6 +425,19 @@ async fn a_file_that_cannot_be_read_is_a_failure_and_not_a_wrong_command() {
 }
 
 #[tokio::test]
+async fn what_is_no_regular_file_is_named_and_nobody_waits_for_it() {
+    let made = Made::new("film.ts", "/s/plain-ts/index.m3u8", &[]).await;
+    let pipe = made.bench.path("pipe.ts");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for command in ["verify", "repair"] {
+        for args in [["pipe.ts", "--report=film.ts.report.json"], ["film.ts", "--report=pipe.ts"]] {
+            let refused = made.bench.run(&[command, args[0], args[1]]).await;
+            expect(&refused, 2, "pipe.ts: cannot be read: it is no regular file");
+        }
+    }
+}
+
+#[tokio::test]
 async fn each_command_offers_the_options_that_it_has_a_use_for() {
     let bench = Bench::new(Vec::new());
     for (command, proxy, key, video) in [

@@ -19,7 +19,6 @@ mod remake;
 mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,6 +35,7 @@ use self::fill::Around;
 pub(crate) use self::playlists::Anew;
 use self::windows::Windows;
 use crate::parts::Parts;
+use crate::reading::open_file;
 use crate::verify::{Judgement, judge};
 use crate::{
     Error, FileReport, Found, Piece, Pipeline, ReportError, RestDocument, TrackDocument, UnitDocument, VerifyError, folder, report_beside,
@@ -292,7 +292,7 @@ impl Damage {
             // Each file has a length of its own.
             (folder::judge(file, &report, see)?.0, report.output().bytes)
         } else {
-            match File::open(file) {
+            match open_file(file) {
                 // Each of its files proves itself, wherever the others are.
                 Err(error) if is_lost(&error) && is_folder => (folder::judge(file, &report, see)?.0, report.output().bytes),
                 Err(error) if is_lost(&error) => {
