@@ -497,7 +497,7 @@ pub(crate) fn gap(info: Arc<SegmentInfo>, why: String) -> Item<Clear> {
 const OF_CAPTIONS: &str = " of captions ";
 
 /// Whether a muxer that calls what it makes so ([`Mux::identity`]) reads the captions inside the video: what it makes of a
-/// segment depends on all that came before.
+/// segment depends on those before.
 pub fn reads_captions(identity: &str) -> bool {
     identity.contains(OF_CAPTIONS)
 }

@@ -37,6 +37,8 @@ pub struct Mp4 {
     /// What the file starts with, and the samples so far, until it is known how much room the index needs.
     opening: Option<Opening>,
     reserved: u64,
+    /// How long what the file starts with is, once it is written.
+    head: u64,
     length: Option<Duration>,
     /// Audio tracks that the presentation has and that have not come yet.
     sound_to_come: usize,
@@ -60,6 +62,7 @@ impl Default for Mp4 {
                 ..Opening::default()
             }),
             reserved: 0,
+            head: 0,
             length: None,
             sound_to_come: 0,
             text_to_come: false,
@@ -100,6 +103,7 @@ impl Mp4 {
                 _ => tracing::debug!(wanted, "an index too large to stand in front"),
             }
         }
+        self.head = opening.head.len() as u64;
         // The media is large, and moves without a second copy.
         let Opening { head, mut media } = opening;
         media.splice(..0, head);
@@ -154,6 +158,10 @@ impl SampleWriter for Mp4 {
     fn set_titles(&mut self, titles: &Titles) -> bool {
         self.writer.metadata_mut().complete(titles);
         true
+    }
+
+    fn head(&self) -> u64 {
+        self.head
     }
 
     fn mark_saved(&mut self) {

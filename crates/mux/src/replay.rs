@@ -1,4 +1,5 @@
-//! Making single units again of an output whose samples of all tracks lie in the order of time.
+//! Making single units again that depend on those in front of them: of an output whose samples of all tracks lie in the order of time,
+//! or whose captions are read from the pictures.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,10 +7,10 @@ use std::time::Duration;
 use aqueduct_core::{Clear, GapCause, Item, Kind, Mux, MuxError, Presentation, Resource, SegmentInfo, TrackId, Write, WriteAt};
 use url::Url;
 
-use crate::{Auto, Fmp4, Mkv, SampleWriter, Ts};
+use crate::{Auto, Fmp4, Mkv, Mp4, SampleWriter, Ts, reads_captions};
 
-/// Makes the bytes of single units again, as their muxer wrote them into a finished output of several tracks whose samples lie in the
-/// order of time.
+/// Makes the bytes of single units again, as their muxer wrote them into a finished output whose samples of all tracks lie in the
+/// order of time, or whose captions are read from the pictures.
 ///
 /// What a unit brings there depends on the first units of each track, which make the head and the clock of the file; on where its
 /// period (Discontinuity Sequence Number) was put on the timeline, which the last units of the period before and the first of each
@@ -67,7 +68,7 @@ impl Replay {
     }
 
     fn muxer(form: &str, container: &str) -> Option<Auto> {
-        let is_meant = form == Mkv::CONTAINER || Self::ends_with_samples(form);
+        let is_meant = form == Mkv::CONTAINER || Self::ends_with_samples(form) || (form == Mp4::CONTAINER && reads_captions(container));
         if is_meant { Auto::named(container) } else { None }
     }
 

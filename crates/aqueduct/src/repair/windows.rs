@@ -1,4 +1,5 @@
-//! Which units it takes to make damaged ones again, where the samples of all tracks lie in the order of time.
+//! Which units it takes to make damaged ones again, where the samples of all tracks lie in the order of time, or captions are read
+//! from the pictures.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -15,6 +16,9 @@ const MOST_OPENING: usize = 256;
 /// Segments of each track in front of a damaged one. A demuxer begins in the first of them; what waits in front of the damaged one, for
 /// the other tracks, is of the last, or began in the one before.
 const CONTEXT: usize = 2;
+/// So many seconds in front, where there is text inside: a cue is written when it has ended and nothing goes on with it, captions may
+/// wait for the next, and the other tracks wait for text.
+const TEXT: f64 = 16.0;
 /// As many may be fetched beside the damaged ones, however few there are in all.
 const FEW: usize = 16;
 /// Segments of each track behind a missing one that are made again: the first has more than it should, for what waited for the missing
@@ -25,10 +29,14 @@ const MOST_BESIDE: usize = 1 << 16;
 
 /// Goes through the units of a report for what a [`Replay`] is given.
 pub(super) struct Windows {
-    /// Those up to where each track has shown itself, with their tracks.
+    /// Those up to where each track has shown itself and the file begins, with their tracks.
     opening: Vec<(u64, u32)>,
     /// Tracks that have not, and how much of each came, in seconds.
     awaited: BTreeMap<u32, f64>,
+    /// The file has bytes by now: text may have the others wait for it.
+    has_brought: bool,
+    /// The beginning is over.
+    is_open: bool,
     recent: BTreeMap<u32, VecDeque<Recent>>,
     /// The latest period.
     period: Option<u64>,
@@ -44,6 +52,8 @@ pub(super) struct Windows {
     /// The tracks, but for those of text.
     tracks: Vec<u32>,
     units: usize,
+    /// How much of each track stands in front of a damaged segment at the least, in seconds.
+    context: f64,
     /// Nothing stands behind the last one but samples.
     ends_with_samples: bool,
     /// Why nothing can be made again.
@@ -57,13 +67,15 @@ pub(super) struct Windows {
 struct Recent {
     number: u64,
     init: bool,
+    seconds: f64,
 }
 
 impl Windows {
     /// Of a report of a file that is made again so; `None` of another.
     pub(super) fn of(report: &FileReport) -> Option<Self> {
         let output = report.output();
-        if !Replay::makes(output.form.as_deref()?, output.container.as_deref()?) {
+        let (form, container) = (output.form.as_deref()?, output.container.as_deref()?);
+        if !Replay::makes(form, container) {
             return None;
         }
         // What tracks of text bring depends on the others.
@@ -73,10 +85,12 @@ impl Windows {
             .filter(|track| track.kind != "subtitles")
             .map(|track| track.number)
             .collect();
-        let ends_with_samples = Replay::ends_with_samples(output.form.as_deref()?);
+        let ends_with_samples = Replay::ends_with_samples(form);
         Some(Self {
             opening: Vec::new(),
             awaited: tracks.iter().map(|track| (*track, 0.0)).collect(),
+            has_brought: false,
+            is_open: false,
             recent: BTreeMap::new(),
             period: None,
             beside: Vec::new(),
@@ -85,6 +99,11 @@ impl Windows {
             front: VecDeque::new(),
             behind: BTreeMap::new(),
             units: 0,
+            context: if tracks.len() < output.tracks.len() || reads_captions(container) {
+                TEXT
+            } else {
+                0.0
+            },
             ends_with_samples,
             refused: None,
             unfillable: if ends_with_samples {
@@ -93,7 +112,7 @@ impl Windows {
             } else if tracks.len() < output.tracks.len() {
                 Some("subtitles are inside of it")
             } else {
-                reads_captions(output.container.as_deref()?).then_some("captions are inside of it")
+                reads_captions(container).then_some("captions are inside of it")
             },
             tracks,
         })
@@ -125,18 +144,21 @@ impl Windows {
                 self.front.pop_front();
             }
         }
-        if !self.awaited.is_empty() {
+        if !self.is_open {
             self.opening.push((number, track));
             if let Some(came) = self.awaited.get_mut(&track) {
                 *came += unit.seconds;
             }
             self.awaited.retain(|_, came| *came < OPENING);
+            self.has_brought |= piece.length > 0;
+            self.is_open = self.awaited.is_empty() && self.has_brought;
             if self.opening.len() > MOST_OPENING {
                 self.refused = Some("a track of it begins late");
                 self.opening.clear();
             }
         }
-        if !unit.init {
+        // Text has no place of its own on the timeline.
+        if !unit.init && self.tracks.contains(&track) {
             let period = unit.discontinuity_sequence;
             let is_first = self.period.is_none();
             if self.period.is_none_or(|known| known < period) {
@@ -147,22 +169,26 @@ impl Windows {
             }
         }
         if judgement == Judgement::Damaged {
-            for (number, track) in self.around(CONTEXT) {
+            for (number, track) in self.around(usize::MAX) {
                 self.needs.entry(number).or_insert((Need::Context, track));
             }
             self.needs.insert(number, (Need::Damaged, track));
         }
         let recent = self.recent.entry(track).or_default();
-        recent.push_back(Recent { number, init: unit.init });
+        recent.push_back(Recent {
+            number,
+            init: unit.init,
+            seconds: if unit.init { 0.0 } else { unit.seconds },
+        });
         // Sections stand in front of the first segment that needs them.
-        while recent.iter().filter(|unit| !unit.init).count() > CONTEXT {
+        while has_more(recent, self.context) {
             recent.pop_front();
         }
     }
 
     /// Segments that were on offer never came.
     fn miss(&mut self) {
-        if !self.awaited.is_empty() {
+        if !self.is_open {
             self.unfillable = Some("they are where the file begins");
         }
         self.filling.extend(self.front.iter().map(|(number, _)| *number));
@@ -177,7 +203,7 @@ impl Windows {
     }
 
     fn border(&mut self, number: u64, track: u32) {
-        let around = self.around(1);
+        let around = self.around(1).into_iter().filter(|(_, track)| self.tracks.contains(track));
         self.beside.extend(around);
         self.beside.push((number, track));
         if self.beside.len() > MOST_BESIDE {
@@ -223,7 +249,7 @@ impl Windows {
             if !self.ends_with_samples {
                 return Err(None);
             }
-            for (number, track) in self.around(CONTEXT) {
+            for (number, track) in self.around(usize::MAX) {
                 self.needs.entry(number).or_insert((Need::Context, track));
             }
         }
@@ -246,6 +272,13 @@ impl Windows {
         }
         Ok(needs)
     }
+}
+
+/// Whether there are more than the last segments that matter.
+fn has_more(recent: &VecDeque<Recent>, seconds: f64) -> bool {
+    let segments = recent.iter().filter(|unit| !unit.init).count();
+    let others: f64 = recent.iter().skip(1).map(|unit| unit.seconds).sum();
+    segments > CONTEXT && others >= seconds || segments > MOST_OPENING
 }
 
 const MOST: &str = "it would take most of the stream";

@@ -114,6 +114,7 @@ impl Chosen {
     /// How many bytes in front tell of the film as a whole.
     pub(crate) fn head(&self) -> u64 {
         match self {
+            Self::Mp4(muxer) => muxer.writer().head(),
             Self::Mkv(muxer) => muxer.writer().head(),
             Self::Fmp4(muxer) => muxer.writer().head(),
             _ => 0,

@@ -27,7 +27,6 @@ async fn what_is_damaged_beyond_mending_is_made_anew() {
         ("out.ts", "/s/discontinuity/index.m3u8", none),
         ("out.srt", "/s/subtitles/index.m3u8", &["--subs", "lang:en"]),
         ("out.vtt", "/s/captions/index.m3u8", &["--captions", "cc1"]),
-        ("out.mp4", "/s/captions/index.m3u8", &["--captions", "cc1"]),
     ] {
         let name = format!("{path} to {output}");
         let made = Made::new(output, path, args).await;
@@ -121,6 +120,7 @@ async fn wherever_a_file_is_damaged_it_is_whole_again() {
         ("out.mka", "/s/alternate-audio/index.m3u8", none),
         ("out.mkv", "/s/subtitles/index.m3u8", &["--subs", "all"]),
         ("out.mkv", "/s/captions-fmp4/index.m3u8", &["--captions", "cc3"]),
+        ("out.mp4", "/s/captions/index.m3u8", &["--captions", "cc1"]),
         ("out.m4s", "/s/fmp4/index.m3u8", none),
         ("out.m4s", "/s/plain-ts/index.m3u8", none),
         ("out.m4s", "/s/alternate-audio-fmp4/index.m3u8", none),

@@ -166,7 +166,8 @@ async fn is_mended(made: &Made, name: &str, damaged: &[(u64, u64)], most: usize)
     let damaged: Vec<(u64, u64)> = damaged.iter().filter(brought).copied().collect();
     let middle = |(track, msn): &(u64, u64)| {
         let (offset, length) = made.piece(*track, *msn);
-        offset + length - length / 3
+        // What the first brings in front of its samples is the head.
+        offset + length - (length / 3).clamp(1, 200)
     };
     if damaged.is_empty() {
         return;
@@ -314,5 +315,28 @@ async fn what_waited_to_the_end_is_mended_with_the_last_segments_where_no_index_
         made.repair(&[], 0, "places mended: ").await;
         made.is_whole(name);
         assert!(made.bench.segments() - before <= 5 * tracks.len(), "{name}: cut off");
+    }
+}
+
+#[tokio::test]
+async fn captions_and_subtitles_inside_take_what_is_shown_with_them() {
+    for (output, stream, args) in [
+        ("out.mp4", "captions", &["--captions", "cc1"][..]),
+        ("out.mp4", "captions-fmp4", &["--captions", "cc3"]),
+        ("out.mkv", "captions", &["--captions", "cc1"]),
+        ("out.mkv", "captions-fmp4", &["--captions", "cc3"]),
+        ("out.mkv", "subtitles", &["--subs", "all"]),
+        ("out.mkv", "subtitles-wvtt", &["--subs", "all"]),
+    ] {
+        let name = &format!("{stream} to {output}");
+        let mut config = Config::standard().unwrap();
+        let mut again = config.streams[stream].clone();
+        again.repeat = 6;
+        config.streams.insert("again".into(), again);
+        let made = Made::by(Bench::with(config), output, "/s/again/index.m3u8", args, 0).await;
+        for damaged in [&[0][..], &[9], &[16], &[20, 21]] {
+            let damaged: Vec<(u64, u64)> = damaged.iter().map(|msn| (0, *msn)).collect();
+            is_mended(&made, name, &damaged, 24).await;
+        }
     }
 }
