@@ -175,7 +175,7 @@ pub struct UnitDocument {
     pub seconds: f64,
     /// Discontinuity Sequence Number.
     pub discontinuity_sequence: u64,
-    /// Where its key was, without query.
+    /// Where its key was. Of its query the beginning of a digest is told, behind `?*`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// What else its playlist said of it, where that was live: nobody else knows it later.

@@ -60,6 +60,8 @@ pub(super) struct Front {
     /// The segment in front, of which a demuxer may have held back the last access unit.
     pub(super) context: Option<Arc<SegmentInfo>>,
     pub(super) info: Arc<SegmentInfo>,
+    /// The address of its key, as the report tells it.
+    pub(super) key: Option<String>,
     pub(super) piece: Piece,
 }
 

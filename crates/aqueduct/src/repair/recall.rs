@@ -15,7 +15,7 @@ use aqueduct_core::{
     ByteRange, Encryption, GapCause, InitId, InitInfo, Item, Iv, Kind, Presentation, Receiver, Resource, SegmentInfo, Sender, Stop, Track,
     TrackId, channel,
 };
-use aqueduct_mux::Entry;
+use aqueduct_mux::{Entry, without_key_query};
 use url::Url;
 
 use super::Damage;
@@ -52,6 +52,8 @@ pub(super) struct Recall {
     /// Which units are asked for: for the others it does not matter where they are.
     is_wanted: Box<dyn Fn(u64) -> bool + Send + Sync>,
     shown: Shown,
+    /// The place in the report of the first segment that never came: behind it digests show less.
+    first_lacking: u64,
     /// What a segment brings depends on the one in front, unless it has an initialization section.
     context: bool,
     fronts: Fronts,
@@ -106,6 +108,7 @@ impl Damage {
             units: units(&self.report, move |_, unit| unit.track == number),
             is_wanted: Box::new(is_wanted),
             shown,
+            first_lacking: self.lacks.first.unwrap_or(u64::MAX),
             context: !self.is_concatenation() && !self.is_folder(),
             fronts: Fronts::default(),
             window: track.window,
@@ -301,7 +304,7 @@ impl Naming {
             if self.is_looked_for(number, &unit) {
                 self.come_to(unit.msn).await?;
             }
-            let items = self.name(&unit).await?;
+            let items = self.name(number, &unit).await?;
             self.keep_front(number, &unit)?;
             for item in items {
                 if stop.is_draining() || outlet.send(item).await.is_err() {
@@ -421,6 +424,7 @@ impl Naming {
                 section: self.in_force.clone(),
                 context: context.filter(|_| !is_alone),
                 info,
+                key: unit.key.clone(),
                 piece: piece.clone(),
             }));
         }
@@ -444,6 +448,9 @@ impl Naming {
         };
         if let Some(msn) = self.named_at(&place).await {
             return Some(format!("{ANOTHER}: the playlist names it for segment {msn}"));
+        }
+        if info.encryption.key().is_some() && self.is_another_key(unit, info) {
+            return Some(NO_KEY.into());
         }
         match &self.front {
             Some(front) => {
@@ -471,7 +478,7 @@ impl Naming {
         }
     }
 
-    async fn name(&mut self, unit: &UnitDocument) -> Result<Vec<Item<Resource>>, Error> {
+    async fn name(&mut self, number: u64, unit: &UnitDocument) -> Result<Vec<Item<Resource>>, Error> {
         let listing = unit.listing.clone().unwrap_or_default();
         if unit.init {
             let (resource, encryption) = match self
@@ -516,7 +523,7 @@ impl Naming {
         let Some((now, payload)) = fresh else {
             let lost = match is_missing {
                 true => self.is_lost(unit, &info, &listing).await,
-                false => None,
+                false => self.is_sealed(number, unit, &info).then(|| NO_KEY.to_owned()),
             };
             return Ok(vec![match lost {
                 Some(why) => gap(info, 1, GapCause::Failed(why)),
@@ -682,9 +689,28 @@ impl Naming {
         self.recall.has_keys || self.fresh_key(unit).is_some()
     }
 
-    /// The key of a unit, where its playlist names it still.
+    /// Whether the key that a unit is taken to have is another, by what was left out of its address: one that opens the segment in front,
+    /// which had the same when both were recorded, is not.
+    fn is_another_key(&self, unit: &UnitDocument, info: &SegmentInfo) -> bool {
+        let told = unit.key.as_ref().filter(|told| without_key_query(told).1.is_some());
+        let Some(told) = told.filter(|_| !self.recall.has_keys) else {
+            return false;
+        };
+        let is_named = self.key.as_ref().is_some_and(|(named, _)| named == told);
+        let is_shown = |front: &Front| front.key.as_ref() == Some(told) && front.info.encryption.key() == info.encryption.key();
+        !is_named && !self.front.as_deref().is_some_and(is_shown)
+    }
+
+    /// Whether a segment that the file has, and that is needed where no digest shows what comes, has another key than it is taken to have.
+    fn is_sealed(&self, number: u64, unit: &UnitDocument, info: &SegmentInfo) -> bool {
+        let is_asked = matches!(self.recall.shown, Shown::ByPlaylist(_)) && (self.recall.is_wanted)(number);
+        is_asked && number > self.recall.first_lacking && info.encryption.key().is_some() && self.is_another_key(unit, info)
+    }
+
+    /// The key at the address of that of a unit, where its playlist names one still.
     fn fresh_key(&self, unit: &UnitDocument) -> Option<Resource> {
-        let (_, key) = self.key.as_ref().filter(|(told, _)| Some(told) == unit.key.as_ref())?;
+        let address = without_key_query(unit.key.as_deref()?).0;
+        let (_, key) = self.key.as_ref().filter(|(told, _)| without_key_query(told).0 == address)?;
         key.clone()
     }
 

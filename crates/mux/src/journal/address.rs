@@ -58,12 +58,36 @@ fn is_digest(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Where a key was. What is one by itself is not told.
+/// What stands in front of the beginning of a digest of a query that is left out.
+const QUERY: &str = "?*";
+/// How much of that digest is told, in hexadecimal digits: enough to tell the keys of a recording apart.
+const QUERY_DIGITS: usize = 8;
+
+/// Where a key was. What is one by itself is not told. Of a query, which may be all that tells two keys apart, the beginning of a digest
+/// is.
 pub(super) fn key_address(url: &SafeUrl) -> String {
     if url.url().scheme() == "data" {
-        "data:*".into()
-    } else {
-        address(url)
+        return "data:*".into();
+    }
+    let (told, query) = (address(url), url.url().query().filter(|query| !query.is_empty()));
+    match query {
+        Some(query) if is_key_query(query) => format!("{told}?{query}"),
+        Some(query) => format!("{told}{QUERY}{}", &hex(&Sha256::digest(query))[..QUERY_DIGITS]),
+        None => told,
+    }
+}
+
+/// Whether a query stands for one that was left out.
+fn is_key_query(query: &str) -> bool {
+    let digest = query.strip_prefix('*');
+    digest.is_some_and(|digest| digest.len() == QUERY_DIGITS && digest.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')))
+}
+
+/// Parts the address of a key, as a report tells it, from what stands there for its query, if that was left out.
+pub fn without_key_query(told: &str) -> (&str, Option<&str>) {
+    match told.rsplit_once('?') {
+        Some((address, query)) if is_key_query(query) => (address, Some(query)),
+        _ => (told, None),
     }
 }
 
@@ -147,6 +171,38 @@ mod tests {
                 "{url}"
             );
         }
+    }
+
+    #[test]
+    fn keys_are_told_apart_by_what_is_left_out() {
+        for (url, expected, apart) in [
+            ("http://host.example/key", "http://host.example/key", None),
+            ("http://host.example/key?", "http://host.example/key", None),
+            // printf id=1 | sha256sum | cut -c1-8
+            (
+                "http://host.example/key?id=1",
+                "http://host.example/key?*d9fc91d4",
+                Some("*d9fc91d4"),
+            ),
+            // printf id=2 | sha256sum | cut -c1-8
+            (
+                "http://host.example/key?id=2",
+                "http://host.example/key?*25d0c83e",
+                Some("*25d0c83e"),
+            ),
+            ("data:text/plain,SECRET", "data:*", None),
+        ] {
+            let told = key_address(&Url::parse(url).unwrap().into());
+            assert_eq!(told, expected);
+            assert_eq!(without_key_query(&told).1, apart, "{url}");
+            if told != "data:*" {
+                assert_eq!(key_address(&Url::parse(&told).unwrap().into()), told, "told again");
+            }
+        }
+        assert_eq!(
+            without_key_query("http://host.example/key?*0a1b2c3"),
+            ("http://host.example/key?*0a1b2c3", None)
+        );
     }
 
     #[test]

@@ -94,7 +94,7 @@ pub struct Entry {
     pub discontinuity_sequence: u64,
     /// Whether its playlist says that it is encrypted.
     pub encrypted: bool,
-    /// The address of its key, without query.
+    /// The address of its key, of whose query only the beginning of a digest is told.
     pub key: Option<String>,
     /// What became of it.
     pub fate: Fate,

@@ -688,3 +688,49 @@ async fn a_server_that_counts_anew_keeps_no_repair_waiting() {
     made.repair(&[], 0, "places mended: 1").await;
     made.is_whole("it is mended by the address that the report tells");
 }
+
+/// What a report leaves out of an address may be all that tells two keys apart.
+#[tokio::test]
+async fn a_key_is_not_taken_for_another_that_differs_in_its_query() {
+    let keyed = |keys: [&str; 6]| Live {
+        first: 40,
+        ..Live::of("", |number| {
+            let key = format!("/s/aes-sequence-iv/key0.bin?{}", keys[number]);
+            format!("#EXT-X-KEY:METHOD=AES-128,URI=\"{key}\"\n{}", named("aes-sequence-iv", number))
+        })
+    };
+    let (ours, theirs) = ("asset=film", "asset=ad");
+    let is_ad = |at: usize| std::array::from_fn(|number| if number == at { theirs } else { ours });
+    let token = ["token=new"; 6];
+    // The last is what becomes of a film of samples, for which what stands behind is fetched as well.
+    for (name, then, now, code, samples) in [
+        ("one key", [ours; 6], [ours; 6], 0, 0),
+        ("another, as of an advertisement", is_ad(1), [ours; 6], 3, 3),
+        ("another in front of it", is_ad(0), [ours; 6], 0, 0),
+        ("another behind it", is_ad(2), [ours; 6], 0, 3),
+        ("one key, under another token by now", [ours; 6], token, 0, 0),
+        ("another, under other tokens by now", is_ad(1), token, 3, 3),
+    ] {
+        for (output, args, code) in [
+            ("film", &["--format", "hls"][..], code),
+            ("out.ts", &[], code),
+            ("out.mp4", &[], samples),
+            ("out.mkv", &[], samples),
+        ] {
+            let run = [&["-o", output, "--report", "report.json", "--on-missing", "gap"][..], args].concat();
+            let bench = Bench::new(keyed(then).rules(vec![gone("*/1.ts")]));
+            expect(&bench.fetch(&run, PLAYLIST).await, 3, "");
+            let report = String::from_utf8(bench.read("report.json")).unwrap();
+            assert!(!report.contains("asset"), "{name}: a query was told");
+            bench.server.set_rules(vec![Rule::new(PLAYLIST, keyed(now).window(3, 6, END))]);
+            let repaired = bench.run(&["repair", output, "--report", "report.json"]).await;
+            assert_eq!(repaired.code, Some(code), "{name}, {output}: {}", repaired.stderr);
+            let says = if code == 0 {
+                "missing segments filled in: 1"
+            } else {
+                "no playlist names its key any more"
+            };
+            expect(&repaired, code, says);
+        }
+    }
+}
