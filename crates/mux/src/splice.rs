@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use aqueduct_core::{Clear, Item, Mux, MuxError, SegmentInfo, Summary, TrackId, Write, WriteAt};
 use aqueduct_media::mkv::{Refill, Rest, have_the_same_blocks};
+use aqueduct_media::mp4::{Renumber, are_the_same_fragments, have_messages};
+use aqueduct_media::ts::{Recount, are_the_same_packets, have_metadata};
 
 use crate::remux::media;
 use crate::replay::Replayed;
-use crate::{Mkv, Replay, SampleWriter};
+use crate::{Fmp4, Mkv, Replay, SampleWriter, Ts};
 
 /// Units of a lane that wait for the muxer.
 const AHEAD: usize = 2;
@@ -22,14 +24,82 @@ const AHEAD: usize = 2;
 pub struct SpliceMuxer {
     /// What makes units again; taken at the end.
     replay: Option<Replay>,
-    /// The account of the new file; taken at the end.
-    file: Option<Refill>,
+    file: Account,
+    /// Its last bytes, where they tell how to go on.
+    front: Vec<u8>,
     /// The samples behind the last unit of the old file.
     held: Vec<u8>,
     lanes: Vec<Lane>,
     step: Step,
     /// The tracks of the file of which something was made again as it is, since something was not.
     proved: Vec<bool>,
+}
+
+/// What is told of the new file as a whole, and of its units by those in front of them.
+#[derive(Debug)]
+enum Account {
+    Matroska(Box<Refill>),
+    Packets(Recount),
+    Fragments(Renumber),
+}
+
+impl Account {
+    /// The next bytes of the file.
+    fn add(&mut self, bytes: &mut [u8]) -> Result<(), MuxError> {
+        match self {
+            Self::Matroska(refill) => refill.add(bytes),
+            Self::Packets(recount) => recount.add(bytes),
+            Self::Fragments(renumber) => renumber.add(bytes),
+        }
+        .map_err(media)
+    }
+
+    /// How much there is so far of each track, in an order that does not change.
+    fn counts(&self) -> Vec<u64> {
+        match self {
+            Self::Matroska(refill) => refill.frames().collect(),
+            Self::Packets(recount) => recount.units().collect(),
+            Self::Fragments(renumber) => renumber.runs().collect(),
+        }
+    }
+
+    /// Whether that is what the old file has: what tells of the film as a whole was written over there, and what counts units is by
+    /// those in front. Where all that is in the index of Matroska may be jumped to, as in sound, clusters begin so long after one
+    /// another: behind something missing they begin elsewhere, for good.
+    fn is_same(&self, made: &Replayed, old: &[u8]) -> bool {
+        let (Some(made), Some(old)) = (made.bytes.get(made.head..), old.get(made.head..)) else {
+            return false;
+        };
+        match self {
+            Self::Matroska(_) => have_the_same_blocks(made, old),
+            Self::Packets(_) => are_the_same_packets(made, old),
+            Self::Fragments(_) => are_the_same_fragments(made, old),
+        }
+    }
+
+    /// Refuses to have other bytes take the place of these where messages beside the tracks are among them: one that was told long
+    /// before is not made again.
+    fn replace(&self, old: &[u8]) -> Result<(), MuxError> {
+        let has_messages = match self {
+            Self::Matroska(_) => false,
+            Self::Packets(_) => have_metadata(old),
+            Self::Fragments(_) => have_messages(old),
+        };
+        if has_messages {
+            return Err(strange(
+                "messages beside the tracks (emsg, ID3) stand there, which may have been told before",
+            ));
+        }
+        Ok(())
+    }
+
+    fn container(&self) -> &'static str {
+        match self {
+            Self::Matroska(_) => Mkv::CONTAINER,
+            Self::Packets(_) => Ts::CONTAINER,
+            Self::Fragments(_) => Fmp4::CONTAINER,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -81,22 +151,33 @@ pub struct SpliceLane {
 }
 
 impl SpliceMuxer {
-    /// Prepares to put a file together anew that ends with `tail` behind its last unit. `tracks` are those of the presentation that are
-    /// in it.
+    /// Prepares to put a file together anew of this form ([`Summary::container`]), which ends with `tail` behind its last unit. `tracks`
+    /// are those of the presentation that are in it.
     ///
     /// # Errors
     ///
     /// [`MuxError::Media`]: it is no file of this program.
     pub fn new(
+        form: &str,
         mut replay: Replay,
         mut tail: Vec<u8>,
         tracks: impl IntoIterator<Item = TrackId>,
     ) -> Result<(Self, Vec<SpliceLane>), MuxError> {
-        let rest = Rest::read(&tail).map_err(media)?;
-        replay.see_tail(tail.split_off(rest.clusters()));
+        let file = if form == Mkv::CONTAINER {
+            let rest = Rest::read(&tail).map_err(media)?;
+            replay.see_tail(tail.split_off(rest.clusters()));
+            Account::Matroska(Box::new(Refill::new(&rest)))
+        } else if form == Ts::CONTAINER {
+            Account::Packets(Recount::default())
+        } else if form == Fmp4::CONTAINER {
+            Account::Fragments(Renumber::default())
+        } else {
+            return Err(strange("nothing puts a file of its form together"));
+        };
         let mut muxer = Self {
             replay: Some(replay),
-            file: Some(Refill::new(&rest)),
+            file,
+            front: Vec::new(),
             held: tail,
             lanes: Vec::new(),
             step: Step::Behind,
@@ -123,11 +204,11 @@ impl SpliceMuxer {
         let lane = self.lanes.iter_mut().find(|lane| lane.track == track);
         // Where nothing comes, its lane failed and says why.
         let part = lane.as_ref().and_then(|lane| lane.inlet.recv().ok());
-        let (Some(lane), Some(part), Some(replay), Some(file)) = (lane, part, &mut self.replay, &mut self.file) else {
+        let (Some(lane), Some(part), Some(replay)) = (lane, part, &mut self.replay) else {
             return Err(strange("its samples did not come"));
         };
         let (section, item, old) = match part {
-            Part::Kept(bytes) => {
+            Part::Kept(mut bytes) => {
                 if self.step == Step::Ahead {
                     return Err(strange(
                         "what comes behind it does not come out as it is, and would have to be made again",
@@ -136,7 +217,7 @@ impl SpliceMuxer {
                 self.step = Step::Behind;
                 self.proved.clear();
                 lane.pass(info.discontinuity_sequence, info.duration);
-                file.add(&bytes).map_err(media)?;
+                self.add(&mut bytes)?;
                 return Ok(bytes);
             }
             Part::Came { section, item, old } => (section, item, old),
@@ -153,18 +234,27 @@ impl SpliceMuxer {
         }
         // Places of the old file say nothing once more has been put in front of them.
         let offset = old.as_ref().map(|(offset, _)| *offset).filter(|_| self.step != Step::Ahead);
+        replay.go_on_behind(&self.front);
         let made = replay.push(track, item, offset)?;
-        let is_same = old.as_ref().is_some_and(|(_, old)| is_same(&made, old));
-        let (step, bytes) = match (self.step, old) {
+        let is_same = old.as_ref().is_some_and(|(_, old)| self.file.is_same(&made, old));
+        let (step, mut bytes) = match (self.step, old) {
             (Step::Behind, None) => return Err(strange("what stands in front of it does not come out as it is")),
             (Step::Behind, Some((_, old))) => (Step::Behind, old),
             (Step::Along, Some((_, old))) => (if is_same { Step::Along } else { Step::Behind }, old),
-            (Step::Along, None) | (Step::Ahead, _) => (Step::Ahead, made.bytes),
+            (Step::Along, None) | (Step::Ahead, None) => (Step::Ahead, made.bytes),
+            (Step::Ahead, Some((_, old))) => {
+                if !is_same {
+                    self.file.replace(&old)?;
+                }
+                (Step::Ahead, made.bytes)
+            }
         };
-        let before: Vec<u64> = file.frames().collect();
-        file.add(&bytes).map_err(media)?;
-        self.proved.resize(before.len(), false);
-        for ((proved, before), now) in self.proved.iter_mut().zip(before).zip(file.frames()) {
+        let before = self.file.counts();
+        self.add(&mut bytes)?;
+        let now = self.file.counts();
+        self.proved.resize(now.len(), false);
+        for (number, (proved, now)) in self.proved.iter_mut().zip(now).enumerate() {
+            let before = before.get(number).copied().unwrap_or(0);
             // What comes next of a track without samples shows by itself.
             *proved = is_same && (*proved || now > before || now == 0);
         }
@@ -176,16 +266,34 @@ impl SpliceMuxer {
         Ok(bytes)
     }
 
+    /// The next bytes of the file.
+    fn add(&mut self, bytes: &mut [u8]) -> Result<(), MuxError> {
+        self.file.add(bytes)?;
+        if !matches!(self.file, Account::Matroska(_)) {
+            self.front.extend_from_slice(bytes);
+            let most = usize::try_from(Replay::FRONT).unwrap_or(usize::MAX);
+            let passed = self.front.len().saturating_sub(most);
+            // Not each time.
+            if passed > most {
+                self.front.drain(..passed);
+            }
+        }
+        Ok(())
+    }
+
     /// The samples behind the last unit.
     fn last(&mut self) -> Result<Vec<u8>, MuxError> {
         let replay = self.replay.take();
-        let (Step::Ahead, Some(mut replay), Some(file)) = (self.step, replay, &mut self.file) else {
+        let (Step::Ahead, Some(mut replay)) = (self.step, replay) else {
             return Ok(std::mem::take(&mut self.held));
         };
         let mut bytes = replay.finish()?;
-        let rest = Rest::read(&bytes).map_err(media)?;
-        file.reaches(&rest);
-        bytes.truncate(rest.clusters());
+        self.file.replace(&self.held)?;
+        if let Account::Matroska(refill) = &mut self.file {
+            let rest = Rest::read(&bytes).map_err(media)?;
+            refill.reaches(&rest);
+            bytes.truncate(rest.clusters());
+        }
         Ok(bytes)
     }
 }
@@ -195,15 +303,6 @@ impl Lane {
         let passed = self.passed.get_or_insert_default();
         passed.period = period;
         passed.duration = passed.duration.saturating_add(duration);
-    }
-}
-
-/// Whether that is what the old file has: what tells of the film as a whole was written over there. Where all that is in the index
-/// may be jumped to, as in sound, clusters begin so long after one another: behind something missing they begin elsewhere, for good.
-fn is_same(made: &Replayed, old: &[u8]) -> bool {
-    match (made.bytes.get(made.head..), old.get(made.head..)) {
-        (Some(made), Some(old)) => have_the_same_blocks(made, old),
-        _ => false,
     }
 }
 
@@ -231,18 +330,18 @@ impl Mux for SpliceMuxer {
     }
 
     fn finish(&mut self, writes: &mut Vec<Write>) -> Result<Summary, MuxError> {
-        let last = self.last()?;
-        if let Some(mut file) = self.file.take() {
-            file.add(&last).map_err(media)?;
-            let finish = file.finish().map_err(media)?;
-            writes.push(Write::append(last));
+        let mut last = self.last()?;
+        self.file.add(&mut last)?;
+        writes.push(Write::append(last));
+        if let Account::Matroska(refill) = &mut self.file {
+            let finish = refill.finish().map_err(media)?;
             writes.push(Write::append(finish.append));
             writes.extend(finish.patches.into_iter().map(|patch| Write {
                 at: WriteAt::Offset(patch.offset),
                 data: patch.bytes.into(),
             }));
         }
-        Ok(Summary::new(Mkv::CONTAINER))
+        Ok(Summary::new(self.file.container()))
     }
 }
 

@@ -301,13 +301,14 @@ async fn splices(
     };
     let tracks: Vec<TrackId> = lanes.iter().map(|track| track.id).collect();
     let (path, piece) = (damage.file.clone(), damage.rest.clone());
+    let form = damage.report.output().form.clone().unwrap_or_default();
     let read = tokio::task::spawn_blocking(move || {
         let Some(piece) = piece else {
             return Ok(Err("its report does not tell what stands behind the last segment".into()));
         };
         let file = File::open(&path).map_err(|source| cannot_be_opened(&path, source))?;
         let tail = Old { file, path }.read(&piece)?;
-        Ok(SpliceMuxer::new(replay, tail, tracks).map_err(|error| error.to_string()))
+        Ok(SpliceMuxer::new(&form, replay, tail, tracks).map_err(|error| error.to_string()))
     });
     read.await.map_err(|error| Error::Panicked(error.into()))?
 }

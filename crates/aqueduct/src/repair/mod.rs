@@ -2,7 +2,7 @@
 //!
 //! A damaged unit is made again, alone or with a few units of each track around it, and written in its place, once its new bytes have
 //! the digest of the old ones: whatever happens meanwhile, what was right stays so (a kill in the middle of that leaves the unit damaged, as it was). A unit that never came is
-//! filled in where the file is a concatenation, an MP4 or Matroska: it moves what stands behind it, so the file is written anew beside
+//! filled in where the file is a concatenation or was made of samples: it moves what stands behind it, so the file is written anew beside
 //! the old one, of which it takes the rest, and replaces it when it is whole. In a folder it gets a file of its own, and the playlists are made
 //! again. Where neither helps, the whole stream is fetched again, of a file of a split its period, and the new file replaces the old one
 //! when it is whole and lacks nothing that the old one has. What cannot be mended is named, with the reason.

@@ -21,9 +21,6 @@ const CONTEXT: usize = 2;
 const TEXT: f64 = 16.0;
 /// As many may be fetched beside the damaged ones, however few there are in all.
 const FEW: usize = 16;
-/// Segments of each track behind a missing one that are made again: the first has more than it should, for what waited for the missing
-/// one.
-const BEHIND: usize = 2;
 /// As many units beside discontinuities are remembered at most.
 const MOST_BESIDE: usize = 1 << 16;
 
@@ -47,8 +44,10 @@ pub(super) struct Windows {
     filling: BTreeSet<u64>,
     /// All segments since the last [`CONTEXT`] of each track, with their tracks.
     front: VecDeque<(u64, u32)>,
-    /// How many segments of each track are still to be made again behind that.
-    behind: BTreeMap<u32, usize>,
+    /// The tracks of which nothing came behind what is missing. What comes first has more than it should: the others waited for it.
+    lacking: BTreeSet<u32>,
+    /// The tracks of which a segment is to be made again behind that, to show that it comes out as it is.
+    behind: BTreeSet<u32>,
     /// The tracks, but for those of text.
     tracks: Vec<u32>,
     units: usize,
@@ -97,7 +96,8 @@ impl Windows {
             needs: Needs::new(),
             filling: BTreeSet::new(),
             front: VecDeque::new(),
-            behind: BTreeMap::new(),
+            lacking: BTreeSet::new(),
+            behind: BTreeSet::new(),
             units: 0,
             context: if tracks.len() < output.tracks.len() || reads_captions(container) {
                 TEXT
@@ -106,10 +106,8 @@ impl Windows {
             },
             ends_with_samples,
             refused: None,
-            unfillable: if ends_with_samples {
-                Some("all that comes later is counted on from there")
             // Nothing around them proves what they bring to a place that the file does not have.
-            } else if tracks.len() < output.tracks.len() {
+            unfillable: if tracks.len() < output.tracks.len() {
                 Some("subtitles are inside of it")
             } else {
                 reads_captions(container).then_some("captions are inside of it")
@@ -122,7 +120,7 @@ impl Windows {
     pub(super) fn see(&mut self, number: u64, unit: &UnitDocument, judgement: Judgement) {
         let Some(piece) = &unit.piece else {
             if unit.fate != "tagged" {
-                self.miss();
+                self.miss(unit.track);
             }
             return;
         };
@@ -131,10 +129,11 @@ impl Windows {
         }
         if !self.behind.is_empty() {
             self.filling.insert(number);
-            if let Some(left) = self.behind.get_mut(&unit.track).filter(|_| !unit.init) {
-                *left = left.saturating_sub(1);
-            }
-            self.behind.retain(|_, left| *left > 0);
+        }
+        if self.lacking.is_empty() && !unit.init {
+            self.behind.remove(&unit.track);
+        } else if !unit.init {
+            self.lacking.remove(&unit.track);
         }
         let track = unit.track;
         self.units += 1;
@@ -187,12 +186,13 @@ impl Windows {
     }
 
     /// Segments that were on offer never came.
-    fn miss(&mut self) {
+    fn miss(&mut self, track: u32) {
         if !self.is_open {
             self.unfillable = Some("they are where the file begins");
         }
         self.filling.extend(self.front.iter().map(|(number, _)| *number));
-        self.behind = self.tracks.iter().map(|track| (*track, BEHIND)).collect();
+        self.lacking.insert(track);
+        self.behind.extend(&self.tracks);
     }
 
     /// Whether more segments are remembered than it takes to make again what comes next.

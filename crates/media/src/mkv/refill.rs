@@ -171,8 +171,8 @@ impl Refill {
     /// # Errors
     ///
     /// [`Error::Foreign`]: there is none.
-    pub fn finish(self) -> Result<Finish, Error> {
-        let mut head = self.head.ok_or_else(|| strange(0, "no head"))?;
+    pub fn finish(&mut self) -> Result<Finish, Error> {
+        let mut head = self.head.take().ok_or_else(|| strange(0, "no head"))?;
         let mut append = Vec::new();
         if !self.cues.entries().is_empty() {
             head.parts.push((id::CUES, self.length));

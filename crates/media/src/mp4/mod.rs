@@ -32,6 +32,7 @@ mod film;
 mod fragment;
 mod index;
 mod metadata;
+mod renumber;
 mod table;
 mod writer;
 
@@ -41,5 +42,6 @@ pub use self::{
     film::{Film, FilmTrack, Placed, Refill},
     fragment::FragmentWriter,
     metadata::{Chapter, Metadata},
+    renumber::{Renumber, are_the_same_fragments, have_messages},
     writer::{Finish, Options, Patch, Writer},
 };

@@ -31,6 +31,7 @@ mod metadata;
 mod packet;
 mod pes;
 mod psi;
+mod recount;
 mod restamp;
 mod stats;
 pub(crate) mod stream;
@@ -58,6 +59,7 @@ use crate::{
 pub use self::{
     coding::DataKind,
     packet::find_packets,
+    recount::{Recount, are_the_same_packets, have_metadata},
     restamp::Restamper,
     stats::Stats,
     write::{WriteStats, Writer},

@@ -89,8 +89,8 @@ async fn what_is_missing_beyond_filling_in_is_made_anew_once_it_can_be_had() {
         ("out.mkv", "/s/fmp4/index.m3u8", none, "/s/fmp4/0.m4s"),
         ("out.mkv", "/s/subtitles/index.m3u8", &["--subs", "all"], "/s/subtitles/v0/2.ts"),
         ("out.mkv", "/s/captions/index.m3u8", &["--captions", "cc1"], "/s/captions/2.ts"),
-        ("out.ts", "/s/fmp4/index.m3u8", none, "/s/fmp4/3.m4s"),
-        ("out.m4s", "/s/plain-ts/index.m3u8", none, "/s/plain-ts/3.ts"),
+        ("out.ts", "/s/fmp4/index.m3u8", none, "/s/fmp4/0.m4s"),
+        ("out.m4s", "/s/plain-ts/index.m3u8", none, "/s/plain-ts/0.ts"),
         ("out.mp4", "/s/subtitles/index.m3u8", inside, "/s/subtitles/r0/1.vtt"),
     ] {
         let name = format!("{missing} to {output}");

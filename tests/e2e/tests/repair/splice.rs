@@ -134,6 +134,29 @@ async fn a_gap_in_one_of_several_tracks_takes_a_few_segments_of_each() {
 }
 
 #[tokio::test]
+async fn a_gap_in_what_was_made_of_samples_is_filled_in_and_the_rest_counted_anew() {
+    if !ffmpeg::installed() {
+        return;
+    }
+    let (fmp4, apart) = (Film { kind: "m4s", ..FILM }, Film { apart: true, ..FILM });
+    are_filled_in(
+        fmp4,
+        "out.ts",
+        &[&["video/11.m4s"], &["video/5.m4s", "video/15.m4s"], &["video/23.m4s"]],
+    )
+    .await;
+    are_filled_in(
+        apart,
+        "out.ts",
+        &[&["video/11.ts"], &["audio/11.ts", "video/12.ts"], &["audio/23.ts"]],
+    )
+    .await;
+    are_filled_in(FILM, "out.m4s", &[&["video/11.ts"], &["video/1.ts"], &["video/23.ts"]]).await;
+    let fmp4 = Film { apart: true, ..fmp4 };
+    are_filled_in(fmp4, "out.m4s", &[&["video/11.m4s"], &["audio/11.m4s", "video/12.m4s"]]).await;
+}
+
+#[tokio::test]
 async fn what_is_still_missing_stays_so_and_the_rest_is_filled_in() {
     if !ffmpeg::installed() {
         return;

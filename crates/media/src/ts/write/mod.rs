@@ -24,11 +24,11 @@ use crate::{
 
 /// PID of the PMT; the elementary streams follow at [`FIRST_PID`]. All are free for any use (ISO 13818-1 table 2-3).
 const PMT_PID: u16 = 0x1000;
-const FIRST_PID: u16 = 0x100;
+pub(super) const FIRST_PID: u16 = 0x100;
 /// As many streams as surely fit into a PMT section beside timed metadata.
 const MAX_STREAMS: usize = 46;
 /// PID of timed metadata, behind all of them.
-const METADATA_PID: u16 = 0x200;
+pub(super) const METADATA_PID: u16 = 0x200;
 /// How long before it is decoded a unit may arrive at most (ISO 13818-1 §2.4.2.6 allows a second), in ticks: what the
 /// clock reference lags behind.
 const DELAY: i64 = 63_000;
