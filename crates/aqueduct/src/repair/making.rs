@@ -48,6 +48,10 @@ pub(super) struct Around {
     lost: Option<String>,
     /// Units were passed over.
     has_passed: bool,
+    /// What its writer counts is known, or it counts nothing, since units were passed over last.
+    is_counted: bool,
+    /// It does count something.
+    counts: bool,
 }
 
 /// What of a track is not given to the [`Replay`].
@@ -100,6 +104,8 @@ impl Damage {
                     lanes: HashMap::new(),
                     lost: None,
                     has_passed: false,
+                    is_counted: true,
+                    counts: Replay::ends_with_samples(form),
                 }))))
             }
         }
@@ -143,8 +149,8 @@ impl Maker {
     /// How many bytes in front of a unit of the file tell how to make it.
     pub(super) fn front(&self) -> u64 {
         match self {
-            Self::Alone(_) => 0,
-            Self::Around(_) => Replay::FRONT,
+            Self::Around(around) if !around.is_counted => Replay::FRONT,
+            Self::Alone(_) | Self::Around(_) => 0,
         }
     }
 
@@ -244,6 +250,7 @@ impl Around {
         };
         let passed = std::mem::take(lane);
         self.has_passed = true;
+        self.is_counted = !self.counts;
         let duration = Duration::try_from_secs_f64(passed.seconds).unwrap_or_default();
         self.replay.skip(TrackId::new(track), passed.period, duration).map_err(refused)
     }
@@ -270,6 +277,7 @@ impl Around {
     fn push(&mut self, unit: &UnitDocument, front: &[u8], recv: impl Fn() -> Result<Item<Clear>, String>) -> Result<Made, Why> {
         if !front.is_empty() {
             self.replay.go_on_behind(front);
+            self.is_counted = true;
         }
         loop {
             let item = recv().map_err(Why::Lacking)?;

@@ -56,6 +56,33 @@ fn sound_that_comes_back_after_long_is_where_its_picture_is() {
 }
 
 #[test]
+fn what_is_passed_over_is_no_jump_and_the_shift_of_its_period_goes_on() {
+    let run = |passed: bool| {
+        let mut timeline = Timeline::default();
+        let mut all = Vec::new();
+        let segment = |number: i64| (0..50).map(move |n| (number * 50 + n) * 3600);
+        // The second period starts over, an hour of it is passed over, and the third does so again.
+        for (period, number) in [(0, 0), (1, 0)].into_iter().chain((1..1800).map(|n| (1, n))).chain([(2, 0)]) {
+            if passed && period == 1 && (2..1798).contains(&number) {
+                continue;
+            }
+            if passed && number == 1798 {
+                timeline.skip(VIDEO);
+            }
+            let times = segment(number).map(|dts| place(&mut timeline, VIDEO, period, dts));
+            let times: Vec<i64> = times.collect();
+            all.push(((period, number), times));
+        }
+        assert_eq!((timeline.stats().jumps, timeline.stats().holes), (0, 0));
+        all
+    };
+    let whole = run(false);
+    for (segment, times) in run(true) {
+        assert!(whole.contains(&(segment, times)), "{segment:?}");
+    }
+}
+
+#[test]
 fn a_period_begins_where_the_last_ended_and_tracks_stay_together() {
     let mut timeline = Timeline::default();
     // Video ends at 1.00 s, audio at 1.0027 s.

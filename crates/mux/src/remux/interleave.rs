@@ -194,6 +194,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_passed_over_is_forgotten_and_the_track_is_waited_for_again() {
+        let mut interleaver = Interleaver::default();
+        interleaver.add_track(1);
+        (0..4).for_each(|second| push(&mut interleaver, 0, second, 1));
+        interleaver.skip(0);
+        interleaver.skip(7);
+        assert_eq!(interleaver.bytes, 0);
+        (100..104).for_each(|second| push(&mut interleaver, 1, second, 1));
+        assert_eq!(due(&mut interleaver, true), [], "the other has not come there");
+        (101..103).for_each(|second| push(&mut interleaver, 0, second, 1));
+        assert_eq!(due(&mut interleaver, true), [(1, 100), (0, 101), (1, 101), (0, 102), (1, 102)]);
+    }
+
+    #[test]
     fn waiting_has_bounds_in_time_and_in_bytes() {
         let mut interleaver = Interleaver::default();
         push(&mut interleaver, 1, 0, 1);

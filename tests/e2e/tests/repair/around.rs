@@ -340,3 +340,64 @@ async fn captions_and_subtitles_inside_take_what_is_shown_with_them() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_cannot_be_had_or_is_another_now_leaves_the_file_as_it_is() {
+    if !ffmpeg::installed() {
+        return;
+    }
+    for (output, film) in [("out.mkv", Film { apart: true, ..FILM }), ("out.m4s", FILM)] {
+        let made = Made::by(film.bench(), output, "/film/main.m3u8", &[], 0).await;
+        let (offset, length) = made.piece(0, 11);
+        assert!(length > 0, "{output}");
+        let damaged = made.flip(&[offset + length / 2]);
+        // One in front, and the damaged one itself.
+        for gone in [10, 11] {
+            let segment = format!("/film/video/{gone}.ts");
+            made.bench.server.set_rules(vec![Rule::new(&*segment, Fault::status(404))]);
+            let (before, asked) = (made.bench.segments(), made.bench.asked(&segment));
+            let refused = made.repair(&[], 1, "not mended: segment 11 of track 0: ").await;
+            assert!(refused.stderr.contains("status 404"), "{output}: {}", refused.stderr);
+            assert!(made.bench.read(output) == damaged, "{output}: it was touched");
+            let others = made.bench.segments() - before - (made.bench.asked(&segment) - asked);
+            assert!(others <= 8, "{output}: {others} segments");
+        }
+        let other = Fault::Redirect {
+            status: 302,
+            to: "/film/video/12.ts".into(),
+        };
+        made.bench.server.set_rules(vec![Rule::new("/film/video/11.ts", other)]);
+        made.repair(&[], 1, "what is fetched now does not make the bytes that it had").await;
+        assert!(made.bench.read(output) == damaged, "{output}: it was touched");
+        assert_eq!(made.names(), 2, "{output}: something was left behind: {:?}", made.bench.names());
+        made.bench.server.set_rules(Vec::new());
+        is_mended(&made, output, &[(0, 11)], 8).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_damaged_beside_a_segment_that_is_still_missing_is_mended_without_it() {
+    if !ffmpeg::installed() {
+        return;
+    }
+    for (output, film) in [("out.mkv", Film { apart: true, ..FILM }), ("out.m4s", FILM)] {
+        let bench = film.bench();
+        let gone = "/film/video/9.ts";
+        bench.server.set_rules(vec![Rule::new(gone, Fault::status(404))]);
+        let made = Made::by(bench, output, "/film/main.m3u8", &["--on-missing", "gap"], 3).await;
+        for msn in [8, 10, 11, 12] {
+            let (offset, length) = made.piece(0, msn);
+            if length == 0 {
+                continue;
+            }
+            made.flip(&[offset + length / 2]);
+            let (before, asked) = (made.bench.segments(), made.bench.asked(gone));
+            let mended = made.repair(&[], 3, "places mended: 1").await;
+            made.is_whole(&format!("{output}: {msn}"));
+            let others = made.bench.segments() - before - (made.bench.asked(gone) - asked);
+            // Those around the missing one, of Matroska, are fetched before it is known that it is still gone.
+            let most = if output == "out.mkv" { 30 } else { 8 };
+            assert!(others <= most, "{output}: {msn}: {others} segments: {}", mended.stderr);
+        }
+    }
+}
