@@ -627,9 +627,9 @@ impl Survey {
             return;
         };
         if unit.fate == "cut" {
+            // What is kept of it is not given up for nothing: it is none that the file lacks.
             self.cut += 1;
             self.missing = self.missing.saturating_add(1);
-            self.lacks.segments.push((unit.track, unit.msn, 1));
             self.lacks.first.get_or_insert(number);
         }
         let front = lane.last.filter(|_| self.context && !lane.sections);

@@ -227,7 +227,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         let stop = self.common.stop.child();
         let mut permits = Permits::split(options.concurrency, lanes.len() + usize::from(clock.is_some())).into_iter();
         let (resolver, fetcher) = (Arc::clone(&self.resolver), Arc::clone(&self.fetcher));
-        let mut stages = Stages::new(resolver, fetcher, self.decrypter.clone(), options, &progress, &stop).of_repair();
+        let mut stages = Stages::new(resolver, fetcher, self.decrypter.clone(), options, &progress, &stop);
         let evidence = damage.evidence(presentation, !jobs.is_empty());
         let mut jobs = resume::with_all(jobs, lanes);
         let matched = Arc::new(Barrier::new(jobs.len()));

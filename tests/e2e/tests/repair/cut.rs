@@ -58,10 +58,15 @@ async fn what_is_there_in_part_is_told_and_made_anew_once_it_is_whole() {
             assert!(made.whole[offset..][..length] == undisturbed.whole[of_whole..][..length], "{name}");
         }
         expect(&made.bench.run(&["verify", output]).await, 3, "segment 2 of track 0");
-        // It still comes like that.
-        let repaired = made.bench.run(&["repair", output]).await;
-        assert_ne!(repaired.code, Some(0), "{name}: {}", repaired.stderr);
-        made.is_whole(&name);
+        // It still comes like that, or not at all.
+        for rule in [None, Some(Rule::new(segment, Fault::status(404)))] {
+            if let Some(rule) = rule {
+                made.bench.server.set_rules(vec![rule]);
+            }
+            let repaired = made.bench.run(&["repair", output]).await;
+            assert_ne!(repaired.code, Some(0), "{name}: {}", repaired.stderr);
+            made.is_whole(&name);
+        }
         made.bench.server.set_rules(Vec::new());
         anew::is_made_anew(&made, &undisturbed.whole, "there in part: 1", &name).await;
     }
