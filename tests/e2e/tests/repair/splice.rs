@@ -267,3 +267,23 @@ async fn behind_discontinuities_and_gaps_it_is_filled_in_where_they_put_it() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_repair_that_is_killed_while_it_fills_in_leaves_the_file_to_the_next() {
+    if !ffmpeg::installed() {
+        return;
+    }
+    let (whole, bench) = undisturbed(Film { apart: true, ..FILM }, "out.mkv").await;
+    let made = whole.without(bench, &["video/11.ts"]).await;
+    let stalls = Rule::new("/film/video/12.ts", Fault::Delay { milliseconds: 600_000 });
+    made.bench.server.set_rules(vec![stalls]);
+    let before = made.bench.asked("/film/video/12.ts");
+    let mut command = e2e::binary::command(made.bench.folder()).unwrap();
+    let mut child = command.args(["repair", "out.mkv"]).spawn().unwrap();
+    let stats = made.bench.server.stats();
+    stats.wait_until(|tally| tally.count("/film/video/12.ts") > before).await;
+    child.kill().await.unwrap();
+    made.is_whole("killed in the middle");
+    made.bench.server.set_rules(Vec::new());
+    whole.comes_of(&made, &["video/11.ts"], 12).await;
+}
