@@ -13,7 +13,7 @@ use super::address::{address, is_told_whole, key_address};
 use super::job::Job;
 
 /// How a journal begins, with the version of its format.
-pub(crate) const MAGIC: &[u8] = b"aqueduct journal 5\n";
+pub(crate) const MAGIC: &[u8] = b"aqueduct journal 6\n";
 /// How one of any version does.
 const ANY_VERSION: &[u8] = b"aqueduct journal ";
 /// The first record ends before this offset, in bytes: a journal whose tracks take more is none.

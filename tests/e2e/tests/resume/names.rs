@@ -20,7 +20,7 @@ async fn a_page_that_changed_its_title_carries_on_under_the_name_that_it_had() {
     expect(&bench.fetch(&[], "/film").await, 1, "carries on");
     // Journals that are none, and a link to one, are passed over.
     std::fs::write(bench.path("a.mp4.part.journal"), "precious").unwrap();
-    std::fs::write(bench.path("b.mp4.part.journal"), "aqueduct journal 5\nprecious").unwrap();
+    std::fs::write(bench.path("b.mp4.part.journal"), "aqueduct journal 6\nprecious").unwrap();
     symlink(bench.path("A film.mp4.part.journal"), bench.path("A.mp4.part.journal")).unwrap();
     bench.server.set_rules(vec![Rule::new("/film", page("The film")), lost()]);
     let again = bench.fetch(&[], "/film").await;
