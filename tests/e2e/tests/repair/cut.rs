@@ -114,17 +114,4 @@ async fn a_file_that_is_gone_is_made_anew_by_its_report() {
     std::fs::rename(made.bench.path("out.ts.report.json"), made.bench.path("film.ts.report.json")).unwrap();
     expect(&made.bench.run(&["repair", "film.ts"]).await, 0, "there is no file");
     assert!(made.bench.read("film.ts") == made.whole);
-    let bench = Bench::new(Vec::new());
-    expect(
-        &bench
-            .fetch(
-                &["--format", "hls", "-o", "film", "--report", "film.report.json"],
-                "/s/plain-ts/index.m3u8",
-            )
-            .await,
-        0,
-        "",
-    );
-    std::fs::remove_dir_all(bench.path("film")).unwrap();
-    expect(&bench.run(&["repair", "film"]).await, 2, "film: cannot be read");
 }

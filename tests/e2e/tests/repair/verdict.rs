@@ -108,7 +108,7 @@ async fn what_was_mended_is_told_though_the_next_try_fails() {
     for (json, rules) in [true, false].map(|json| {
         let gone = Rule::new("/s/plain-ts/4.ts", Fault::status(404));
         // The first try has the playlist, the second has not.
-        (json, vec![gone, Rule::new(playlist, Fault::status(404)).skip(1)])
+        (json, vec![gone, Rule::new(playlist, Fault::status(403)).skip(1)])
     }) {
         made.flip(&[made.piece(0, 2).0 + 1000, made.piece(0, 4).0 + 1000]);
         made.bench.server.set_rules(rules);
@@ -116,7 +116,7 @@ async fn what_was_mended_is_told_though_the_next_try_fails() {
             let told = verdict(&made.bench, &["repair", "out.ts"]).await;
             let repair = &told["repair"];
             assert_eq!((&repair["mended"], &repair["left"]["count"]), (&1.into(), &1.into()), "{told}");
-            assert!(repair["failed"].as_str().is_some_and(|why| why.contains("404")), "{told}");
+            assert!(repair["failed"].as_str().is_some_and(|why| why.contains("403")), "{told}");
             assert_eq!((&told["damaged"]["count"], &told["exit_code"]), (&1.into(), &1.into()), "{told}");
         } else {
             let told = made.repair(&[], 1, "places mended: 1").await;
