@@ -41,7 +41,7 @@ pub(crate) struct Ways {
     wanted: Box<Mutex<Wanted>>,
     seen: Mutex<HashMap<usize, (Instant, Option<Loaded>)>>,
     /// When a way was left since something was lost there.
-    left: Mutex<HashMap<usize, Instant>>,
+    left: Box<Mutex<HashMap<usize, Instant>>>,
 }
 
 /// What is followed.
@@ -84,7 +84,7 @@ impl Ways {
             turns: AtomicUsize::new(0),
             wanted: Box::default(),
             seen: Mutex::default(),
-            left: Mutex::default(),
+            left: Box::default(),
         }
     }
 
