@@ -98,7 +98,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                 return Ok(Some(format!("it is not made by itself: {AGAIN}")));
             }
         };
-        let (finished, asked) = match made {
+        let (finished, shown_by) = match made {
             Ok(made) => made,
             Err(RepairError::Unfit { what }) => {
                 repaired.waiting = counters.segments_written().saturating_sub(before);
@@ -115,7 +115,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                 return Err(error);
             }
         };
-        let (proof, streamed) = (Proof::of(damage, state, &asked), lanes.iter().any(is_streamed));
+        let (proof, streamed) = (Proof::of(damage, state, shown_by), lanes.iter().any(is_streamed));
         let proved = tokio::task::spawn_blocking(move || proof.refuses(&finished, streamed).map(|refusal| (finished, refusal)));
         let (finished, refusal) = proved.await.map_err(panicked)??;
         let refusal = lost
@@ -203,7 +203,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         lanes: &[Track],
         muxer: impl Mux,
         clock: Option<Clock>,
-    ) -> Result<(Finished, Vec<Fronts>), RepairError> {
+    ) -> Result<(Finished, ShownBy), RepairError> {
         let (progress, mut options) = (self.common.progress.clone(), self.common.options.clone());
         options.on_missing = OnMissing::Gap;
         for track in lanes {
@@ -228,7 +228,8 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         let mut permits = Permits::split(options.concurrency, lanes.len() + usize::from(clock.is_some())).into_iter();
         let (resolver, fetcher) = (Arc::clone(&self.resolver), Arc::clone(&self.fetcher));
         let mut stages = Stages::new(resolver, fetcher, self.decrypter.clone(), options, &progress, &stop);
-        let evidence = damage.evidence(presentation, !jobs.is_empty());
+        let goes_on = !jobs.is_empty();
+        let evidence = damage.evidence(presentation, goes_on);
         let mut jobs = resume::with_all(jobs, lanes);
         let matched = Arc::new(Barrier::new(jobs.len()));
         let (mut clear, mut asked) = (Vec::new(), Vec::new());
@@ -286,7 +287,16 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                 error => RepairError::Unfit { what: chain(&error) },
             })
         });
-        Ok((self.join(stages, sink).await?, asked))
+        let finished = self.join(stages, sink).await?;
+        // Which segments the earlier run had from the addresses in the report, nobody knows.
+        let is_recalled = |track: &Track| damage.is_recalled(track) && !damage.goes_on(track);
+        Ok((
+            finished,
+            match goes_on && damage.missing > 0 && lanes.iter().any(is_recalled) {
+                true => ShownBy::All,
+                false => ShownBy::These(asked.iter().filter_map(Fronts::first).collect()),
+            },
+        ))
     }
 }
 
@@ -514,6 +524,22 @@ impl<M: Mux> Mux for Complete<M> {
     }
 }
 
+/// Units that show that others are still where they were.
+enum ShownBy {
+    All,
+    /// By their places in the report.
+    These(Vec<u64>),
+}
+
+impl ShownBy {
+    fn has(&self, number: u64) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(numbers) => numbers.contains(&number),
+        }
+    }
+}
+
 /// What shows that a new file is of the stream of the old one, and no worse.
 struct Proof {
     file: PathBuf,
@@ -526,12 +552,11 @@ struct Proof {
     is_right: bool,
     /// What stands in front of all media tells of the film as a whole, such as its title today.
     has_head: bool,
-    /// Places in the report of units that show that others are still where they were.
-    shown_by: Vec<u64>,
+    shown_by: ShownBy,
 }
 
 impl Proof {
-    fn of(damage: &Damage, state: State, asked: &[Fronts]) -> Self {
+    fn of(damage: &Damage, state: State, shown_by: ShownBy) -> Self {
         Self {
             file: damage.file.clone(),
             report: damage.report.clone(),
@@ -540,7 +565,7 @@ impl Proof {
             missing: damage.missing,
             is_right: state.is_right,
             has_head: !damage.is_concatenation() && damage.report.output().tracks.iter().any(|track| track.kind != "subtitles"),
-            shown_by: asked.iter().filter_map(Fronts::first).collect(),
+            shown_by,
         }
     }
 
@@ -582,7 +607,7 @@ impl Proof {
                 return Ok(false);
             };
             let is_head = piece.length > 0 && std::mem::take(&mut head);
-            if is_head && self.shown_by.contains(&number) {
+            if is_head && self.shown_by.has(number) {
                 return Ok(!self.ends_alike(piece, entry.as_ref())?);
             }
             let same = entry.and_then(|entry| entry.sha256()).as_ref() == Some(&piece.sha256);

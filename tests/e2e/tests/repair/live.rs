@@ -734,3 +734,22 @@ async fn a_key_is_not_taken_for_another_that_differs_in_its_query() {
         }
     }
 }
+
+/// What an earlier repair fetched is not proved by what a later one does.
+#[tokio::test]
+async fn what_a_repair_took_up_is_not_taken_for_what_was_recorded() {
+    let turn: Vec<String> = (0..4).map(|place| format!("#EXTINF:1.0,\n/r/{place}.ts\n")).collect();
+    let windows = vec![
+        Rule::new(PLAYLIST, window(10, &turn, "")).times(1),
+        Rule::new(PLAYLIST, window(12, &turn[2..], END)),
+    ];
+    let bench = Bench::new([windows, vec![gone("/r/1.ts")], in_turn(0)].concat());
+    let made = Made::by(bench, "out.mkv", PLAYLIST, &["--on-missing", "gap"], 3).await;
+    let then = Rule::new(PLAYLIST, window(16, &turn[2..], ""));
+    let rules = |more: Vec<Rule>| [vec![then.clone()], more, in_turn(4)].concat();
+    made.bench.server.set_rules(rules(vec![gone("/r/3.ts")]));
+    made.repair(&["--retries", "0"], 3, "carries on from there").await;
+    made.bench.server.set_rules(rules(Vec::new()));
+    made.repair(&["--retries", "0"], 3, "not mended: ").await;
+    made.is_whole("it was touched");
+}
