@@ -1,8 +1,8 @@
 //! Proof that a segment which never came is still where it was: a server may write over its files in turn.
 //!
 //! Such a server writes over the segment in front first. So once a segment was fetched from the address in its report, the one in front
-//! of it that was recorded last is fetched from there as well: if that still makes the bytes that it brought, nothing was written over
-//! behind it until then.
+//! of it that was recorded last, of those with names like it, is fetched from there as well: if that still makes the bytes that it
+//! brought, nothing was written over behind it until then.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -169,8 +169,8 @@ struct Prover<F, D> {
     limits: Limits,
     /// Where the bytes stand.
     file: Option<PathBuf>,
-    /// When something was last seen to stand where it was.
-    proved: Option<Instant>,
+    /// What was last seen to stand where it was, by its place in the report, and when.
+    proved: Option<(u64, Instant)>,
 }
 
 impl<F: Fetch, D: Decrypt> Prover<F, D> {
@@ -199,7 +199,10 @@ impl<F: Fetch, D: Decrypt> Prover<F, D> {
     /// Whether what was recorded in front of a segment is where it was; or why that is not known.
     async fn stands(&mut self, front: &Front, info: &SegmentInfo, stop: &Stop) -> Result<(), String> {
         // A live stream writes over one segment in the playing time of one.
-        if self.proved.is_some_and(|proved| proved.elapsed() < info.duration) {
+        if self
+            .proved
+            .is_some_and(|(known, proved)| known == front.number && proved.elapsed() < info.duration)
+        {
             return Ok(());
         }
         let begun = Instant::now();
@@ -207,7 +210,7 @@ impl<F: Fetch, D: Decrypt> Prover<F, D> {
         if !made {
             return Err("is not there any more".into());
         }
-        self.proved = Some(begun);
+        self.proved = Some((front.number, begun));
         Ok(())
     }
 

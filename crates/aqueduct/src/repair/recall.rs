@@ -43,6 +43,9 @@ pub(super) enum Shown {
 /// The most segments of a window that are looked through for an address.
 const MOST_NAMED: u64 = 4096;
 
+/// The most series of names of which the last segment is remembered.
+const MOST_SERIES: usize = 8;
+
 /// Names what a report tells of a track of which a live window may have moved on.
 pub(super) struct Recall {
     track: TrackId,
@@ -208,6 +211,21 @@ fn date_ranges(path: &Path, damage: &Damage, track: TrackId) -> Result<HashMap<u
     }
 }
 
+/// The address of a segment without its numbers. What has another is written over at another time, or never, such as an advertisement
+/// from elsewhere.
+fn series(info: &SegmentInfo) -> String {
+    let url = info.resource.url.url();
+    let name = url.path().replace(|letter: char| letter.is_ascii_digit(), "");
+    url.origin().ascii_serialization() + &name
+}
+
+/// Where it is.
+fn folder_of(info: &SegmentInfo) -> String {
+    let url = info.resource.url.url();
+    let folder = url.path().rsplit_once('/').map_or("", |(folder, _)| folder);
+    url.origin().ascii_serialization() + folder
+}
+
 /// Has `stage` take what is named of a track: by its playlist, or by its report. What fails there drains `all` first.
 pub(super) async fn through<E>(
     recall: Option<Recall>,
@@ -263,8 +281,10 @@ struct Naming {
     init: Option<InitId>,
     /// The same as it is named.
     in_force: Option<Arc<InitInfo>>,
-    /// The segment that was recorded last and shows that nothing was written over behind it.
-    front: Option<Arc<Front>>,
+    /// Segments that were recorded and show that nothing was written over behind them, of each series of names the last.
+    lately: VecDeque<Arc<Front>>,
+    /// The Media Sequence Number behind the segment before.
+    behind_last: u64,
     /// The last unit that is a segment, if it can stand in front of one that shows that.
     last: Option<Option<Arc<SegmentInfo>>>,
     /// The unit behind the one at hand, where that was looked at.
@@ -290,7 +310,8 @@ impl Naming {
             like: None,
             init: None,
             in_force: None,
-            front: None,
+            lately: VecDeque::new(),
+            behind_last: 0,
             last: None,
             ahead: None,
             begins: None,
@@ -303,6 +324,10 @@ impl Naming {
             self.begins.get_or_insert(unit.msn);
             if self.is_looked_for(number, &unit) {
                 self.come_to(unit.msn).await?;
+            }
+            if !unit.init && unit.msn < std::mem::replace(&mut self.behind_last, behind(&unit)) {
+                // What a server had before it counted anew, it need not write over.
+                self.lately.clear();
             }
             let items = self.name(number, &unit).await?;
             self.keep_front(number, &unit)?;
@@ -419,7 +444,14 @@ impl Naming {
         let is_alone = !self.recall.context || self.in_force.is_some() || before.is_none();
         let context = before.flatten().filter(|before| before.msn.checked_add(1) == Some(unit.msn));
         if evidence.is_of(number) && (is_told && (is_alone || context.is_some()) || evidence != Evidence::Unit) {
-            self.front = Some(Arc::new(Front {
+            let (own, beside) = (series(&info), folder_of(&info));
+            self.lately.retain(|front| series(&front.info) != own);
+            if self.lately.len() == MOST_SERIES {
+                // Names that are no numbers push out none but each other.
+                let oldest = self.lately.iter().position(|front| folder_of(&front.info) == beside);
+                self.lately.remove(oldest.unwrap_or_default());
+            }
+            self.lately.push_back(Arc::new(Front {
                 number,
                 section: self.in_force.clone(),
                 context: context.filter(|_| !is_alone),
@@ -452,13 +484,21 @@ impl Naming {
         if info.encryption.key().is_some() && self.is_another_key(unit, info) {
             return Some(NO_KEY.into());
         }
-        match &self.front {
+        match self.front(info) {
             Some(front) => {
-                self.recall.fronts.push(evidence, info, front);
+                self.recall.fronts.push(evidence, info, &front);
                 None
             }
             None => Some(format!("{ANOTHER}: nothing that was recorded before it shows that it is not")),
         }
+    }
+
+    /// What was recorded in front of a segment, and is written over before it.
+    fn front(&self, info: &SegmentInfo) -> Option<Arc<Front>> {
+        let (own, beside) = (series(info), folder_of(info));
+        let lately = || self.lately.iter().rev();
+        let like = lately().find(|front| series(&front.info) == own);
+        like.or_else(|| lately().find(|front| folder_of(&front.info) == beside)).cloned()
     }
 
     fn note(&mut self) {
@@ -698,7 +738,7 @@ impl Naming {
         };
         let is_named = self.key.as_ref().is_some_and(|(named, _)| named == told);
         let is_shown = |front: &Front| front.key.as_ref() == Some(told) && front.info.encryption.key() == info.encryption.key();
-        !is_named && !self.front.as_deref().is_some_and(is_shown)
+        !is_named && !self.front(info).as_deref().is_some_and(is_shown)
     }
 
     /// Whether a segment that the file has, and that is needed where no digest shows what comes, has another key than it is taken to have.

@@ -735,6 +735,69 @@ async fn a_key_is_not_taken_for_another_that_differs_in_its_query() {
     }
 }
 
+/// What stands elsewhere is written over at another time, or never.
+#[tokio::test]
+async fn an_address_is_not_shown_by_what_has_names_of_its_own_or_came_before_the_server_counted_anew() {
+    let turn: Vec<String> = (0..4).map(|place| format!("#EXTINF:1.0,\n/r/{place}.ts\n")).collect();
+    let advertisement = Rule::new(
+        "/ads/1.ts",
+        Fault::Redirect {
+            status: 302,
+            to: "/s/plain-ts/1.ts".into(),
+        },
+    );
+    let mut with_another = turn.clone();
+    with_another[1] = "#EXTINF:1.0,\n/ads/1.ts\n".into();
+    let anew = [turn[2..].to_vec(), turn[..2].to_vec()];
+    let cases = [
+        ("an advertisement", window(10, &with_another, END), None, "/r/2.ts", 3, true),
+        (
+            "another epoch",
+            window(20, &anew[0], ""),
+            Some(window(0, &anew[1], END)),
+            "/r/0.ts",
+            2,
+            false,
+        ),
+    ];
+    for (name, first, then, lost, overwritten, has_front) in cases {
+        for output in ["film", "out.ts", "out.mp4"] {
+            let format = if output == "film" { "hls" } else { "auto" };
+            let args = ["--format", format, "--on-missing", "gap", "--report", "report.json", "-o", output];
+            let run = if format == "auto" { &args[2..] } else { &args[..] };
+            let windows = match &then {
+                Some(then) => vec![Rule::new(PLAYLIST, first.clone()).times(1), Rule::new(PLAYLIST, then.clone())],
+                None => vec![
+                    Rule::new(PLAYLIST, window(10, &with_another[..2], "")).times(1),
+                    Rule::new(PLAYLIST, first.clone()),
+                ],
+            };
+            let rules = [windows, vec![gone(lost), advertisement.clone()], in_turn(0)].concat();
+            let bench = Bench::new(rules);
+            expect(&bench.fetch(run, PLAYLIST).await, 3, "");
+            let repair = ["repair", output, "--report", "report.json"];
+            let before = tree(bench.folder());
+            let now = |overwritten| {
+                let others: Vec<String> = (7..9).map(|place| format!("#EXTINF:1.0,\n/r/{place}.ts\n")).collect();
+                let playlist = Rule::new(PLAYLIST, window(30, &others, ""));
+                [vec![playlist, advertisement.clone()], in_turn(overwritten)].concat()
+            };
+            bench.server.set_rules(now(overwritten));
+            let repaired = bench.run(&repair).await;
+            assert_eq!(repaired.code, Some(3), "{name}, {output}: {}", repaired.stderr);
+            assert!(repaired.stderr.contains("not mended: "), "{name}, {output}: {}", repaired.stderr);
+            assert!(tree(bench.folder()) == before, "{name}, {output}: it was touched");
+            bench.server.set_rules(now(0));
+            let says = if has_front {
+                "missing segments filled in: 1"
+            } else {
+                "may be another"
+            };
+            expect(&bench.run(&repair).await, if has_front { 0 } else { 3 }, says);
+        }
+    }
+}
+
 /// What an earlier repair fetched is not proved by what a later one does.
 #[tokio::test]
 async fn what_a_repair_took_up_is_not_taken_for_what_was_recorded() {
