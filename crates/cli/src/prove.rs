@@ -216,7 +216,9 @@ async fn mend(args: &RepairArgs, damage: &mut Damage, is_alone: &mut bool, stop:
     let mut streams = match find(&source, number, stop).await {
         Ok(streams) => streams,
         Err(error) if is_gone(&error) => {
-            let Some(told) = damage.by_report() else { return Err(error) };
+            let Some(told) = damage.by_report(&source.input) else {
+                return Err(error);
+            };
             if !std::mem::replace(is_alone, true) {
                 line(&format!(
                     "its playlist cannot be had any more, and what its report tells is asked for at the addresses there: {error:#}"

@@ -24,8 +24,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aqueduct_core::{
-    Decrypt, DocumentRead, Fetch, Input, Item, Mux, Presentation, Resolve, ResolveError, Resource, Sender, Stop, Summary, Track, TrackId,
-    TrackKind,
+    Decrypt, DocumentRead, Fetch, Input, Item, Mux, Presentation, Resolve, ResolveError, Resource, SafeUrl, Sender, Stop, Summary, Track,
+    TrackId, TrackKind,
 };
 use aqueduct_mux::{Account, Hls, Mp4, OutputError, Remaker, SampleWriter, is_untold, part_paths, reads_captions};
 use thiserror::Error;
@@ -133,6 +133,8 @@ pub struct Damage {
     is_gone: bool,
     /// Nothing but the report tells of the stream.
     is_alone: bool,
+    /// The address that led to the stream then: it counts as what names what the report does, which may be no nearer.
+    led: Option<SafeUrl>,
     /// What stood behind the last unit.
     rest: Option<Piece>,
     /// Files of a folder that were appended to, and how long they were.
@@ -382,6 +384,7 @@ impl Damage {
             part,
             is_gone,
             is_alone: false,
+            led: None,
             rest,
             damaged,
             missing,
@@ -400,8 +403,13 @@ impl Damage {
 
     /// What the report tells of the stream, to be [mended](Pipeline::repair) over [`ByReport`] where its playlist cannot be had any more;
     /// `None` where that is of no use. What is damaged is asked for at the addresses in the report then, and so is what is missing of
-    /// a stream that was live.
-    pub fn by_report(&mut self) -> Option<Presentation> {
+    /// a stream that was live; `input`, an address that led to the stream, counts as what names them.
+    pub fn by_report(&mut self, input: &Input) -> Option<Presentation> {
+        // What is local may name whatever it likes, and a report is no such thing.
+        let Input::Url(led) = input else { return None };
+        if !matches!(led.url().scheme(), "http" | "https") {
+            return None;
+        }
         let output = self.report.output();
         let tracks = output.tracks.iter().map(|known| {
             let kind = match known.kind.as_str() {
@@ -416,13 +424,13 @@ impl Damage {
             Some(track)
         });
         let mut presentation = Presentation::new(tracks.collect::<Option<_>>()?);
-        let input = output.input.as_deref().and_then(|input| Url::parse(input).ok());
-        presentation.account.documents = Vec::from_iter(input.map(|url| DocumentRead {
+        let told = output.input.as_deref().and_then(|input| Url::parse(input).ok());
+        presentation.account.documents = Vec::from_iter(told.map(|url| DocumentRead {
             url: url.into(),
             depth: 0,
             found: Vec::new(),
         }));
-        self.is_alone = true;
+        (self.is_alone, self.led) = (true, Some(led.clone()));
         Some(presentation)
     }
 

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aqueduct_core::{
-    ByteRange, Encryption, GapCause, InitId, InitInfo, Item, Iv, Kind, Presentation, Receiver, Resource, SegmentInfo, Sender, Stop, Track,
-    TrackId, channel,
+    ByteRange, Encryption, GapCause, InitId, InitInfo, Item, Iv, Kind, Presentation, Receiver, Resource, SafeUrl, SegmentInfo, Sender,
+    Stop, Track, TrackId, channel,
 };
 use aqueduct_mux::{Entry, without_key_query};
 use url::Url;
@@ -51,6 +51,8 @@ pub(super) struct Recall {
     track: TrackId,
     /// Where its playlist is.
     at: Option<Resource>,
+    /// What led to that where nothing but the report tells of it.
+    named_by: Option<SafeUrl>,
     units: Receiver<Unit>,
     /// Which units are asked for: for the others it does not matter where they are.
     is_wanted: Box<dyn Fn(u64) -> bool + Send + Sync>,
@@ -108,6 +110,7 @@ impl Damage {
         Ok(Some(Recall {
             track: track.id,
             at: track.url.clone().map(|url| Resource::new(Kind::Playlist, url)),
+            named_by: self.led.clone(),
             units: units(&self.report, move |_, unit| unit.track == number),
             is_wanted: Box::new(is_wanted),
             shown,
@@ -720,7 +723,13 @@ impl Naming {
                 // The same may come from another pathway, which its bytes tell.
                 redundant: kind == Kind::Init && like.redundant,
             }),
-            None => Some(self.recall.at.as_ref()?.names(kind, url)),
+            None => {
+                let named = self.recall.at.as_ref()?.names(kind, url);
+                Some(Resource {
+                    named_by: self.recall.named_by.clone().or(named.named_by),
+                    ..named
+                })
+            }
         }
     }
 

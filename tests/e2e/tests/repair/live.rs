@@ -798,6 +798,25 @@ async fn an_address_is_not_shown_by_what_has_names_of_its_own_or_came_before_the
     }
 }
 
+/// A report is what somebody sent, and what it names is named by the address that leads to the stream.
+#[tokio::test]
+async fn a_report_alone_reaches_no_nearer_than_the_stream_that_it_names() {
+    let live = Live::of("", |number| named("plain-ts", number));
+    let bench = Bench::new(live.rules(vec![gone("*/1.ts")]));
+    let made = Made::by(bench, "out.ts", PLAYLIST, &["--on-missing", "gap"], 3).await;
+    let path = "out.ts.report.json";
+    let mut report: Value = serde_json::from_slice(&made.bench.read(path)).unwrap();
+    report["outputs"][0]["input"] = "http://nowhere.invalid/live.m3u8".into();
+    made.bench.write(path, report.to_string().as_bytes());
+    made.bench.server.set_rules(Vec::new());
+    let asked = made.bench.segments();
+    made.repair(&["--retries", "0"], 5, "--allow-private").await;
+    assert_eq!(made.bench.segments(), asked);
+    made.is_whole("it was touched");
+    made.repair(&["--retries", "0", "--allow-private"], 0, "missing segments filled in: 1")
+        .await;
+}
+
 /// What an earlier repair fetched is not proved by what a later one does.
 #[tokio::test]
 async fn what_a_repair_took_up_is_not_taken_for_what_was_recorded() {
