@@ -134,7 +134,7 @@ enum Part {
     Kept(Vec<u8>),
     /// It came, to be made again, behind its initialization section, if that is another than before.
     Came {
-        section: Option<Item<Clear>>,
+        section: Option<Box<Item<Clear>>>,
         item: Item<Clear>,
         /// What the old file has of it, and where.
         old: Option<(u64, Vec<u8>)>,
@@ -226,7 +226,7 @@ impl SpliceMuxer {
             replay.skip(track, passed.period, passed.duration)?;
         }
         if let Some(section) = section
-            && !replay.push(track, section, None)?.bytes.is_empty()
+            && !replay.push(track, *section, None)?.bytes.is_empty()
         {
             return Err(strange(
                 "samples stand in front of the initialization section that is in force for them",
@@ -363,7 +363,7 @@ impl SpliceLane {
 
     /// The next segment came. Where the old file has it, its bytes there are `old`, from that place on.
     pub fn make(&mut self, item: Item<Clear>, old: Option<(u64, Vec<u8>)>) {
-        let section = self.section.take();
+        let section = self.section.take().map(Box::new);
         self.send(Part::Came { section, item, old });
     }
 
