@@ -19,6 +19,8 @@ const CONTEXT: usize = 2;
 /// So many seconds in front, where there is text inside: a cue is written when it has ended and nothing goes on with it, captions may
 /// wait for the next, and the other tracks wait for text.
 const TEXT: f64 = 16.0;
+/// As many in front of a missing one, where what they brought waited for the other tracks: each track has to show itself once more.
+const WAITED: usize = 3;
 /// As many may be fetched beside the damaged ones, however few there are in all.
 const FEW: usize = 16;
 /// As many units beside discontinuities are remembered at most.
@@ -42,8 +44,8 @@ pub(super) struct Windows {
     needs: Needs,
     /// What is made again around what is missing.
     filling: BTreeSet<u64>,
-    /// All segments since the last [`CONTEXT`] of each track, with their tracks.
-    front: VecDeque<(u64, u32)>,
+    /// All segments since the last [`CONTEXT`] of each track that brought something, with their tracks, and whether they did.
+    front: VecDeque<(u64, u32, bool)>,
     /// The tracks of which nothing came behind what is missing. What comes first has more than it should: the others waited for it.
     lacking: BTreeSet<u32>,
     /// The tracks of which a segment is to be made again behind that, to show that it comes out as it is.
@@ -138,7 +140,7 @@ impl Windows {
         let track = unit.track;
         self.units += 1;
         if !unit.init {
-            self.front.push_back((number, track));
+            self.front.push_back((number, track, piece.length > 0));
             while self.has_more_in_front() {
                 self.front.pop_front();
             }
@@ -174,6 +176,8 @@ impl Windows {
             self.needs.insert(number, (Need::Damaged, track));
         }
         let recent = self.recent.entry(track).or_default();
+        // Of several sections in a row the last is in force.
+        recent.pop_back_if(|last| last.init && unit.init);
         recent.push_back(Recent {
             number,
             init: unit.init,
@@ -190,16 +194,17 @@ impl Windows {
         if !self.is_open {
             self.unfillable = Some("they are where the file begins");
         }
-        self.filling.extend(self.front.iter().map(|(number, _)| *number));
+        self.filling.extend(self.front.iter().map(|(number, ..)| *number));
         self.lacking.insert(track);
         self.behind.extend(&self.tracks);
     }
 
     /// Whether more segments are remembered than it takes to make again what comes next.
     fn has_more_in_front(&self) -> bool {
-        let Some((_, track)) = self.front.front() else { return false };
-        let own = self.front.iter().filter(|(_, of)| of == track).count();
-        own > CONTEXT || self.front.len() > MOST_OPENING
+        let Some((_, track, _)) = self.front.front() else { return false };
+        let own = self.front.iter().skip(1).filter(|(_, of, _)| of == track);
+        let (all, brought) = own.fold((0, 0), |(all, had), (.., brought)| (all + 1, had + usize::from(*brought)));
+        brought >= CONTEXT || all >= WAITED || self.front.len() > MOST_OPENING
     }
 
     fn border(&mut self, number: u64, track: u32) {
@@ -285,5 +290,5 @@ const MOST: &str = "it would take most of the stream";
 
 /// Whether so many units beside those that are wanted are so much of a stream that the whole of it is not much more.
 fn is_most(units: usize, all: usize) -> bool {
-    units > FEW && units > all / 2
+    units > FEW && units > all / 4 * 3
 }
