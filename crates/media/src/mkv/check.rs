@@ -16,8 +16,8 @@ const MAX_PART: u64 = 64 << 20;
 /// How many clusters, and other parts, are remembered to compare the index with.
 const MAX_CLUSTERS: usize = 1 << 22;
 const MAX_PARTS: usize = 1 << 10;
-/// So far the time of a cluster may lie before that of the one in front of it, in nanoseconds: samples come in the order in which
-/// they are decoded.
+/// So far the time of a block may lie before that of the one in front of it in its track, in nanoseconds: samples come in the order in
+/// which they are decoded. Another track may be further ahead: what waits for it has bounds.
 const MOST_BACK: i128 = 5_000_000_000;
 /// The flags of a block that say that it has several frames (RFC 9559 §10.2).
 const LACING: u8 = 0x06;
@@ -37,6 +37,8 @@ struct Track {
     number: u64,
     uid: u64,
     frames: u64,
+    /// The time of the last, in ticks.
+    last: Option<i128>,
 }
 
 /// What a segment tells.
@@ -57,7 +59,6 @@ struct Film {
     cues: Vec<u8>,
     cues_at: u64,
     tags: Vec<u8>,
-    last: Option<u64>,
 }
 
 struct Walk<'a, R> {
@@ -206,29 +207,21 @@ impl<R: Read + Seek> Walk<'_, R> {
 
     /// Goes through a cluster. Whether what is behind it can be found.
     fn cluster(&mut self, film: &mut Film, cluster: Head) -> io::Result<bool> {
-        let mut is_timed = false;
+        let mut time = None;
         while self.at < cluster.end {
-            let (before, start) = (self.at, cluster.start);
+            let before = self.at;
             let Some(head) = self.next(cluster.end)? else { return Ok(false) };
             match head.id {
                 id::TIMESTAMP => {
                     let content = self.content(head)?;
-                    let told = uint(&content);
-                    if let Some((told, last)) = told.zip(film.last)
-                        && i128::from(last.saturating_sub(told)) * i128::from(film.scale) > MOST_BACK
-                    {
-                        self.checked
-                            .wrong(|| format!("byte {start}: the time of a cluster runs back from {last} to {told}"));
-                    }
-                    is_timed = told.is_some();
-                    film.last = told.or(film.last);
+                    time = uint(&content);
                 }
-                id::SIMPLE_BLOCK => self.block(film, head, is_timed)?,
+                id::SIMPLE_BLOCK => self.block(film, head, time)?,
                 id::BLOCK_GROUP => {
                     while self.at < head.end {
                         let Some(child) = self.next(head.end)? else { return Ok(false) };
                         if child.id == id::BLOCK {
-                            self.block(film, child, is_timed)?;
+                            self.block(film, child, time)?;
                         } else {
                             self.skip_to(child.end)?;
                         }
@@ -251,28 +244,37 @@ impl<R: Read + Seek> Walk<'_, R> {
         Ok(true)
     }
 
-    /// A block: its track, and how many frames it has (RFC 9559 §10).
-    fn block(&mut self, film: &mut Film, head: Head, is_timed: bool) -> io::Result<()> {
+    /// A block in a cluster of this time: its track, when it is, and how many frames it has (RFC 9559 §10).
+    fn block(&mut self, film: &mut Film, head: Head, cluster: Option<u64>) -> io::Result<()> {
         let start = head.start;
         let mut fields = [0; 13];
         let length = usize::try_from(head.end - head.inner).unwrap_or(usize::MAX).min(fields.len());
         let read = self.take(&mut fields[..length])?;
         self.skip_to(head.end)?;
         let parsed = split_number(&fields[..length]).filter(|_| read).and_then(|(number, rest)| {
-            let flags = *rest.get(2)?;
+            let &[high, low, flags] = rest.first_chunk()?;
+            let time = i128::from(cluster?) + i128::from(i16::from_be_bytes([high, low]));
             let frames = match flags & LACING {
                 0 => 1,
                 _ => u64::from(*rest.get(3)?) + 1,
             };
-            Some((number, frames))
+            Some((number, time, frames))
         });
-        let (Some((number, frames)), true) = (parsed, is_timed) else {
+        let Some((number, time, frames)) = parsed else {
             self.checked.wrong(|| format!("byte {start}: a block without a track or a time"));
             return Ok(());
         };
         self.checked.units += frames;
         match film.tracks.iter_mut().find(|track| track.number == number) {
-            Some(track) => track.frames += frames,
+            Some(track) => {
+                track.frames += frames;
+                if let Some(last) = track.last.replace(time)
+                    && (last - time).saturating_mul(film.scale.into()) > MOST_BACK
+                {
+                    self.checked
+                        .wrong(|| format!("byte {start}: the time of track {number} runs back from {last} to {time}"));
+                }
+            }
             None => self
                 .checked
                 .wrong(|| format!("byte {start}: a block of track {number}, which is none")),
@@ -426,6 +428,12 @@ mod tests {
 
     /// Two tracks of pictures, four seconds long.
     fn film(seekable: bool) -> Vec<u8> {
+        let order = (0..i64::try_from(SAMPLES).unwrap()).flat_map(|number| [(0, number), (1, number)]);
+        film_of(seekable, &order.collect::<Vec<_>>())
+    }
+
+    /// Pictures of two tracks, by their numbers, in this order.
+    fn film_of(seekable: bool, order: &[(usize, i64)]) -> Vec<u8> {
         let config = TrackConfig {
             kind: TrackKind::Video,
             handler: *b"vide",
@@ -446,17 +454,15 @@ mod tests {
         let mut writer = Writer::new(&options);
         let tracks = [(); 2].map(|()| writer.add_track(&config).unwrap().unwrap());
         let mut file = Vec::new();
-        for number in 0..i64::try_from(SAMPLES).unwrap() {
-            for track in tracks {
-                let picture = Sample {
-                    dts: number * 40,
-                    pts: number * 40,
-                    duration: Some(40),
-                    sync: number % 10 == 0,
-                    data: &[0_u8; 20][..],
-                };
-                writer.add(track, &picture, &mut file).unwrap();
-            }
+        for (track, number) in order {
+            let picture = Sample {
+                dts: number * 40,
+                pts: number * 40,
+                duration: Some(40),
+                sync: number % 10 == 0,
+                data: &[0_u8; 20][..],
+            };
+            writer.add(tracks[*track], &picture, &mut file).unwrap();
         }
         let finish = writer.finish().unwrap();
         file.extend_from_slice(&finish.append);
@@ -488,6 +494,21 @@ mod tests {
             );
             assert_eq!(found.units, 2 * SAMPLES);
         }
+    }
+
+    #[test]
+    fn a_track_may_be_ahead_of_the_others_and_none_runs_back() {
+        // 20 seconds of one, then of the other.
+        let apart = |last: i64| {
+            let order = (0..2).flat_map(|track| (0..500).map(move |number| (track, number)));
+            film_of(true, &order.chain([(1, last)]).collect::<Vec<_>>())
+        };
+        assert_eq!(checked(&apart(500)).problems, [""; 0]);
+        let back = checked(&apart(300)).problems;
+        assert!(
+            matches!(&back[..], [told] if told.contains("the time of track 2 runs back")),
+            "{back:?}"
+        );
     }
 
     #[test]
