@@ -92,6 +92,7 @@ pub use split::Split;
 pub use split_file::SplitFile;
 pub use subtitles::{Origin, SubtitleFormat, Subtitles};
 pub use ts::Ts;
+pub use whole::Intake;
 
 /// A channel of the captions inside a video.
 pub use aqueduct_media::cea608::Channel as CaptionChannel;

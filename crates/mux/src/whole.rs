@@ -1,7 +1,10 @@
 //! Whether a segment came whole, and what is of use of one that did not.
 
-use aqueduct_core::Loss;
+use aqueduct_core::{Clear, Loss, Mux};
 use aqueduct_media::ts;
+
+use crate::Container;
+use crate::container::Media;
 
 /// Length of a transport packet (ISO 13818-1, 2.4.3.2).
 const PACKET: usize = 188;
@@ -57,6 +60,38 @@ impl Fault {
             why.push_str("; the samples that are whole are kept");
         }
         Loss { why, kept: kept > 0 }
+    }
+}
+
+/// What may be put into a finished output: what its muxer would have taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Intake {
+    is_raw: bool,
+    media: Option<Media>,
+}
+
+impl Intake {
+    /// That of an output that was wanted as `container` ([`Mux::identity`](aqueduct_core::Mux::identity)) and has segments that begin
+    /// with `head`; without one, samples were taken out of them.
+    pub fn new(container: &str, head: Option<&[u8]>) -> Self {
+        Self {
+            is_raw: container.starts_with(&Container::Raw.muxer().identity()),
+            media: head.map(Media::of),
+        }
+    }
+
+    /// What is wrong with a segment, as a fragment for people.
+    pub fn fault(self, segment: &Clear) -> Option<&'static str> {
+        let bytes = segment.as_slice();
+        let fault = match Media::of(bytes) {
+            Media::Page => Some(Fault::Page),
+            _ if self.is_raw => None,
+            Media::Other if self.media != Some(Media::Other) => Some(Fault::Unknown),
+            Media::MpegTs => cut_packet(bytes).map(Fault::Packet),
+            Media::IsoBmff => cut_box(bytes).map(Fault::Box),
+            _ => None,
+        };
+        fault.map(Fault::what).or(segment.is_cut().then_some("it was cut short"))
     }
 }
 

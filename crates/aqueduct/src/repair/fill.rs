@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::Read;
 
 use aqueduct_core::{
     Clear, Decrypt, Fetch, GapCause, Item, Mux, MuxError, Presentation, Progress, Resolve, Summary, Track, TrackId, TrackKind, Write,
@@ -10,12 +9,12 @@ use aqueduct_core::{
 };
 use aqueduct_fetch::{OnMissing, Permits};
 use aqueduct_mux::{
-    Concat, Film, Finished, Job, Output, OutputError, RefillLane, RefillMuxer, Remaker, SpliceLane, SpliceMuxer, StageError,
+    Concat, Film, Finished, Intake, Job, Output, OutputError, RefillLane, RefillMuxer, Remaker, SpliceLane, SpliceMuxer, StageError,
 };
 
 use super::matching::Matcher;
 use super::merging::{Merging, Old, Weave, tell_apart};
-use super::proving::Evidence;
+use super::proving::{Evidence, read};
 use super::recall::{Recall, Shown, through};
 use super::{Damage, RepairError, Repaired, UNTOLD};
 use crate::error::numbers;
@@ -115,12 +114,8 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
             self.write_anew(stages, presentation, damage, sources, muxer, output).await
         } else {
             let sources = Source::open(damage, &lanes, has_keys, [Weave::Bytes], &stages).await?;
-            let mut head = Vec::new();
-            File::open(&damage.file)
-                .and_then(|file| file.take(8).read_to_end(&mut head))
-                .map_err(|source| cannot_be_opened(&damage.file, source))?;
             let wanted = damage.report.output().container.as_deref().unwrap_or_default();
-            let whole = Whole(Concat::like(wanted, &head));
+            let whole = Whole(Concat::like(wanted, &head(damage)?));
             self.write_anew(stages, presentation, damage, sources, whole, output).await
         };
         let (finished, came) = match written {
@@ -174,6 +169,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                 plan,
                 old,
                 weave,
+                intake,
                 tail,
                 recall,
             } = source;
@@ -192,6 +188,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                 steps,
                 fetched,
                 weave,
+                intake,
                 tail,
             };
             merging.push((merge, to_mux));
@@ -313,6 +310,11 @@ async fn splices(
     read.await.map_err(|error| Error::Panicked(error.into()))?
 }
 
+/// What tells the kind of the segments of a concatenation.
+fn head(damage: &Damage) -> Result<Vec<u8>, RepairError> {
+    read(&damage.file, 0, HEAD).map_err(|source| cannot_be_opened(&damage.file, source))
+}
+
 fn cannot_be_opened(path: &std::path::Path, source: std::io::Error) -> RepairError {
     RepairError::Io {
         path: path.into(),
@@ -328,6 +330,7 @@ struct Source {
     plan: Plan,
     old: Old,
     weave: Weave,
+    intake: Option<Intake>,
     /// Where the last unit of the file ends.
     tail: u64,
     recall: Option<Recall>,
@@ -352,7 +355,15 @@ impl Source {
             let recall = damage.recall(track, has_keys, stages.counterparts(track), shown, move |number| {
                 wanted.contains(&number)
             })?;
+            let head = match weave {
+                Weave::Bytes => Some(head(damage)?),
+                Weave::Samples(_) | Weave::Spliced(_) => None,
+            };
+            // A plain file is cut anywhere.
+            let is_judged = !matches!(track.kind, TrackKind::File | TrackKind::Subtitles);
+            let wanted = output.container.as_deref().unwrap_or_default();
             sources.push(Self {
+                intake: is_judged.then(|| Intake::new(wanted, head.as_deref())),
                 plan: Plan::of(damage, track, &weave),
                 matcher: Matcher::new(&damage.report, track.id, track.live && recall.is_none(), stages.counterparts(track)).await?,
                 recall,
@@ -369,6 +380,8 @@ impl Source {
     }
 }
 
+/// How much of a segment tells what it is.
+pub(super) const HEAD: u64 = 4096;
 pub(super) const UNKNOWN: &str = "nothing stands in front of it that would tell when it plays";
 const INSIDE: &str = "subtitles inside of the film are not filled in";
 /// Why something is not filled in that may be had.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use aqueduct_core::{Clear, GapCause, Item, MuxError, Receiver, Resource, Sealed, SegmentInfo, Sender, Stop, TrackId};
-use aqueduct_mux::{RefillLane, SpliceLane};
+use aqueduct_mux::{Intake, RefillLane, SpliceLane};
 use sha2::{Digest, Sha256};
 
 use super::RepairError;
@@ -94,6 +94,8 @@ pub(super) struct Merging {
     pub(super) steps: Receiver<Step>,
     pub(super) fetched: Receiver<Item<Clear>>,
     pub(super) weave: Weave,
+    /// What of that is taken; `None` where it may be anything.
+    pub(super) intake: Option<Intake>,
     /// Where the last unit of the file ends.
     pub(super) tail: u64,
 }
@@ -196,10 +198,19 @@ impl Merging {
         Ok(filled)
     }
 
-    /// What is fetched next.
+    /// What is fetched next. What is not whole did not come.
     fn fetch(&mut self) -> Result<Item<Clear>, RepairError> {
         // Where nothing comes, a stage failed and says why.
-        self.fetched.recv_blocking().map_err(|_| Error::Stopped.into())
+        let item = self.fetched.recv_blocking().map_err(|_| Error::Stopped)?;
+        let Item::Segment { info, payload } = item else { return Ok(item) };
+        Ok(match self.intake.and_then(|intake| intake.fault(&payload)) {
+            Some(why) => Item::Gap {
+                info,
+                segments: 1,
+                cause: GapCause::Failed(why.into()),
+            },
+            None => Item::Segment { info, payload },
+        })
     }
 
     fn refill(&mut self, act: impl FnOnce(&mut RefillLane) -> Result<(), MuxError>) -> Result<(), RepairError> {

@@ -6,14 +6,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use aqueduct_core::{
-    Clear, Decrypt, Fetch, GapCause, Item, Mux, Presentation, Receiver, Resolve, Resource, Sender, Stop, Track, TrackId, WriteAt,
+    Clear, Decrypt, Fetch, GapCause, Item, Mux, Presentation, Receiver, Resolve, Resource, Sender, Stop, Track, TrackId, TrackKind, WriteAt,
 };
 use aqueduct_fetch::{OnMissing, Permits};
-use aqueduct_mux::{Entry, Hls, MendingFolder, Put, file_within, leads_within};
+use aqueduct_mux::{Entry, Hls, Intake, MendingFolder, Put, file_within, leads_within};
 use sha2::{Digest, Sha256};
 
+use super::fill::HEAD;
 use super::matching::{Matched, Matcher};
-use super::proving::Evidence;
+use super::proving::{Evidence, read};
 use super::recall::{Recall, Shown, through};
 use super::{Damage, RepairError, Repaired, Tail, UNTOLD};
 use crate::counterparts::WRITTEN;
@@ -225,6 +226,12 @@ fn complete(own: &Presentation, lanes: Vec<Lane>, folder: &Path, rests: &[RestDo
     let (mut completed, mut anew) = (Completed::default(), Anew::default());
     for (track, named, fetched) in lanes {
         let mut is_new_section = false;
+        // A segment of the track that is there.
+        let mut like: Option<String> = None;
+        let is_text = own
+            .tracks
+            .iter()
+            .any(|known| known.id == track && known.kind == TrackKind::Subtitles);
         loop {
             let Named {
                 item,
@@ -242,10 +249,16 @@ fn complete(own: &Presentation, lanes: Vec<Lane>, folder: &Path, rests: &[RestDo
                     is_new_section = known.is_none();
                 }
                 muxer.note_known(track, &item, known.as_ref().map(|(bytes, file)| (*bytes, file.as_str())));
+                if let (Item::Segment { .. }, Some((1.., file))) = (&item, known) {
+                    like.get_or_insert(file);
+                }
                 continue;
             };
             let came = match &item {
-                Item::Segment { info, .. } if is_asked => fetch(&fetched)?.map(|payload| (info, payload)),
+                Item::Segment { info, .. } if is_asked => fetch(&fetched)?.and_then(|payload| {
+                    let fault = intake(folder, like.as_deref()).fault(&payload).filter(|_| !is_text);
+                    fault.map_or(Ok((info, payload)), |why| Err(GapCause::Failed(why.into())))
+                }),
                 Item::Gap { cause, .. } => Err(cause.clone()),
                 _ => continue,
             };
@@ -320,6 +333,16 @@ fn complete(own: &Presentation, lanes: Vec<Lane>, folder: &Path, rests: &[RestDo
     }
     mending.finish()?;
     Ok(completed)
+}
+
+/// What is taken into a folder beside the segment in this file, which stands for all of its track.
+fn intake(folder: &Path, like: Option<&str>) -> Intake {
+    let path = like
+        .and_then(|name| file_within(folder, name))
+        .filter(|path| leads_within(folder, path));
+    // Without one, what is no media has no name.
+    let head = path.and_then(|path| read(&path, 0, HEAD).ok()).unwrap_or_default();
+    Intake::new(Hls::CONTAINER, Some(&head))
 }
 
 /// What is fetched next; or why it is missing still.

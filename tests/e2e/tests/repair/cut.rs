@@ -72,6 +72,42 @@ async fn what_is_there_in_part_is_told_and_made_anew_once_it_is_whole() {
     }
 }
 
+/// What comes for a segment that never came is judged like that of any other run.
+#[tokio::test]
+async fn what_is_not_whole_fills_in_nothing() {
+    for (output, path, segment, at) in [
+        ("out.ts", "/s/plain-ts/index.m3u8", "/s/plain-ts/2.ts", 30_000),
+        ("out.mp4", "/s/plain-ts/index.m3u8", "/s/plain-ts/2.ts", 30_000),
+        ("out.mp4", "/s/fmp4/index.m3u8", "/s/fmp4/2.m4s", 20_000),
+        ("out.mkv", "/s/plain-ts/index.m3u8", "/s/plain-ts/2.ts", 30_000),
+        ("film", "/s/plain-ts/index.m3u8", "/s/plain-ts/2.ts", 30_000),
+        ("film", "/s/fmp4/index.m3u8", "/s/fmp4/2.m4s", 20_000),
+        ("out.ts", "/s/aes-explicit-iv/index.m3u8", "/s/aes-explicit-iv/2.ts", 160 * 188 + 3),
+    ] {
+        let format: &[&str] = if output == "film" { &["--format", "hls"] } else { &[] };
+        let run = [&["-o", output, "--report", "report.json", "--on-missing", "gap"][..], format].concat();
+        let repair = ["repair", output, "--report", "report.json"];
+        let bench = Bench::new(vec![Rule::new(segment, Fault::status(404))]);
+        expect(&bench.fetch(&run, path).await, 3, "");
+        let before = e2e::bench::tree(bench.folder());
+        for (name, fault) in [("cut short", Fault::Shorten { at }), ("a page", Fault::page())] {
+            bench.server.set_rules(vec![Rule::new(segment, fault)]);
+            let repaired = bench.run(&repair).await;
+            assert_eq!(repaired.code, Some(3), "{name}, {path} to {output}: {}", repaired.stderr);
+            assert!(
+                repaired.stderr.contains("not mended: "),
+                "{name}, {path} to {output}: {}",
+                repaired.stderr
+            );
+            let after = e2e::bench::tree(bench.folder());
+            let names: Vec<_> = after.iter().map(|(file, _)| file.clone()).collect();
+            assert!(after == before, "{name}, {path} to {output}: {names:?}");
+        }
+        bench.server.set_rules(Vec::new());
+        expect(&bench.run(&repair).await, 0, "sound");
+    }
+}
+
 #[tokio::test]
 async fn a_report_of_another_film_writes_nothing_over_the_file() {
     let made = Made::new("out.ts", "/s/plain-ts/index.m3u8", &[]).await;
