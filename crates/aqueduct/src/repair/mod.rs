@@ -308,7 +308,9 @@ impl Damage {
                 }
             }
         };
-        if judged.contradictory {
+        // What is of no track would be of no lane either, and left out of a file that is written anew.
+        let is_track = |track: &u32| report.output().tracks.iter().any(|known| known.number == *track);
+        if judged.contradictory || !survey.lanes.keys().all(is_track) {
             let path = report.path().into();
             return Err(ReportError::Contradictory { path }.into());
         }

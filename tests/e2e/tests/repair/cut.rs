@@ -128,6 +128,22 @@ async fn a_report_of_another_film_writes_nothing_over_the_file() {
     assert!(bench.read("c.ts") == whole);
 }
 
+/// It would be left out of a file that is made anew, and nothing would name it.
+#[tokio::test]
+async fn a_report_of_segments_that_are_of_no_track_is_refused() {
+    for output in ["out.ts", "out.mp4"] {
+        let bench = Bench::new(vec![Rule::new("*/2.ts", Fault::status(404))]);
+        let made = Made::by(bench, output, "/s/plain-ts/index.m3u8", &["--on-missing", "gap"], 3).await;
+        made.bench.server.set_rules(Vec::new());
+        let path = format!("{output}.report.json");
+        let mut report = made.report.clone();
+        report["outputs"][0]["units"][4]["track"] = 7.into();
+        made.bench.write(&path, report.to_string().as_bytes());
+        made.repair(&[], 2, "does not add up").await;
+        made.is_whole(output);
+    }
+}
+
 #[tokio::test]
 async fn a_file_that_is_gone_is_made_anew_by_its_report() {
     for (output, path) in [
