@@ -227,7 +227,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         let stop = self.common.stop.child();
         let mut permits = Permits::split(options.concurrency, lanes.len() + usize::from(clock.is_some())).into_iter();
         let (resolver, fetcher) = (Arc::clone(&self.resolver), Arc::clone(&self.fetcher));
-        let mut stages = Stages::new(resolver, fetcher, self.decrypter.clone(), options, &progress, &stop);
+        let mut stages = Stages::new(resolver, fetcher, self.decrypter.clone(), options, &progress, &stop).of_repair();
         let goes_on = !jobs.is_empty();
         let evidence = damage.evidence(presentation, goes_on);
         let mut jobs = resume::with_all(jobs, lanes);
