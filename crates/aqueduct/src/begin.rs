@@ -50,6 +50,7 @@ pub(crate) async fn begin(
                 was_live: lane.was_live,
                 segments: track.and_then(|track| track.segments),
                 gaps: on_missing == OnMissing::Gap,
+                padded: lane.padded.into_iter().collect(),
                 entries: Some(entries),
             });
         }

@@ -178,6 +178,9 @@ pub struct UnitDocument {
     /// Where its key was. Of its query the beginning of a digest is told, behind `?*`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// Whether a whole block of padding stood behind it, as shows that the server pads all under its key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub padded: bool,
     /// What else its playlist said of it, where that was live: nobody else knows it later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listing: Option<ListingDocument>,
@@ -267,6 +270,7 @@ impl From<&Entry> for UnitDocument {
             seconds: entry.duration.as_secs_f64(),
             discontinuity_sequence: entry.discontinuity_sequence,
             key: entry.key.clone(),
+            padded: entry.padded,
             listing: Some(ListingDocument::from(&entry.listing)),
             fate: fate.into(),
             why: entry.as_gap().map(|gap| gap.cause.to_string()),

@@ -1,10 +1,11 @@
 //! The lane of a track: the stages from the resolver to clear items, and the channels between them.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
 use aqueduct_core::{
-    Budget, Clear, Decrypt, Fetch, Item, Lender, Limits, Progress, Receiver, Resolve, ResolveError, Resource, Sender, Stop, Track,
+    Budget, Clear, Decrypt, Fetch, Item, Lender, Limits, Progress, Receiver, Resolve, ResolveError, Resource, Sender, Stop, Track, TrackId,
     TrackKind, channel,
 };
 use aqueduct_decrypt::{KeyStore, OnLocked};
@@ -12,6 +13,7 @@ use aqueduct_fetch::{Elsewhere, Missing, OnMissing, Permits};
 use tokio::task::JoinSet;
 
 use crate::counterparts::Counterparts;
+use crate::padding::Padded;
 use crate::pipeline::panicked;
 use crate::resume::Beyond;
 use crate::{Error, Options};
@@ -21,6 +23,7 @@ pub(crate) struct Stages<R, F: Fetch, D> {
     resolver: Arc<R>,
     fetcher: Arc<F>,
     decrypter: D,
+    padded: BTreeMap<TrackId, Padded>,
     options: Options,
     progress: Progress,
     budget: Budget,
@@ -40,6 +43,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt> Stages<R, F, D> {
             keys: Arc::new(KeyStore::new(Arc::clone(&fetcher), options.limits)),
             fetcher,
             decrypter,
+            padded: BTreeMap::new(),
             locked: match options.on_missing {
                 OnMissing::Abort => OnLocked::Abort,
                 OnMissing::Gap => OnLocked::GapWithoutKey,
@@ -59,6 +63,11 @@ impl<R: Resolve, F: Fetch, D: Decrypt> Stages<R, F, D> {
     pub(crate) fn of_repair(mut self) -> Self {
         self.locked = OnLocked::Gap;
         self
+    }
+
+    /// Tells the lane of a track, before it starts, which keys it lies under are known to have all padded.
+    pub(crate) fn expect_padding(&mut self, track: TrackId, padded: Padded) {
+        self.padded.entry(track).or_default().append(padded);
     }
 
     /// What ends the sources alone.
@@ -165,7 +174,10 @@ impl<R: Resolve, F: Fetch, D: Decrypt> Stages<R, F, D> {
             }
         });
         self.running.spawn({
-            let (decrypter, keys, stop) = (self.decrypter.clone(), Arc::clone(&self.keys), self.stop.clone());
+            let (mut decrypter, keys, stop) = (self.decrypter.clone(), Arc::clone(&self.keys), self.stop.clone());
+            if let Some(padded) = self.padded.remove(&track.id) {
+                decrypter.expect_padding(padded.into());
+            }
             let locked = self.locked;
             let plain_file = track.kind == TrackKind::File;
             async move {

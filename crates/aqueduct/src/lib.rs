@@ -76,6 +76,7 @@ mod error;
 mod folder;
 mod json;
 mod lane;
+mod padding;
 mod parts;
 mod pipeline;
 mod reading;

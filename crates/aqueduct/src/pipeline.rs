@@ -251,7 +251,8 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         for (track, permits) in presentation.tracks.iter().zip(permits) {
             let job = jobs.iter().position(|job| job.track == track.id).map(|at| jobs.swap_remove(at));
             let clear = match job {
-                Some(job) => {
+                Some(mut job) => {
+                    stages.expect_padding(track.id, std::mem::take(&mut job.padded));
                     let again = resume::Again {
                         fetcher: stages.fetcher(),
                         lender: stages.lender(track),

@@ -9,6 +9,7 @@ use tokio::sync::Barrier;
 
 use crate::Error;
 use crate::counterparts::{Counterparts, WRITTEN, entry};
+use crate::padding::Padded;
 
 /// Segments at the end of what is there by whose addresses a server is seen to count anew.
 const KNOWN: usize = 32;
@@ -25,6 +26,8 @@ pub(crate) struct Job {
     pub(crate) segments: Option<u64>,
     /// Whether segments that are missing are named, and no error.
     pub(crate) gaps: bool,
+    /// The key under which what is in the output is known to be padded.
+    pub(crate) padded: Padded,
     /// What is in the output, if anything is.
     pub(crate) entries: Option<Entries>,
 }
@@ -42,6 +45,7 @@ pub(crate) fn with_all(mut jobs: Vec<Job>, tracks: &[Track]) -> Vec<Job> {
                 was_live: false,
                 segments: track.segments,
                 gaps: false,
+                padded: Padded::default(),
                 entries: None,
             });
         }
@@ -505,6 +509,7 @@ mod tests {
             was_live: false,
             segments: None,
             gaps: false,
+            padded: Padded::default(),
             entries: entries(folder.path(), track),
         };
         let again = Again {

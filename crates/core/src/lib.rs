@@ -72,7 +72,7 @@ pub use payload::{Clear, Data, Grant, Lender, Sealed, Write, WriteAt};
 pub use presentation::{Account, Chapter, ClosedCaptions, DocumentRead, Input, Offer, OfferKind, Presentation, Track, TrackId, TrackKind};
 pub use progress::{Counters, Event, OpenRequest, Progress};
 pub use resource::{ByteRange, Kind, Limits, Resource, SafeUrl};
-pub use roles::{Changes, Counterpart, Decrypt, Fetch, Fetched, Given, Loss, Lost, Mux, Part, Place, Resolve, Summary};
+pub use roles::{Changes, Counterpart, Decrypt, Fetch, Fetched, Given, Loss, Lost, Mux, PaddedKeys, Part, Place, Resolve, Summary};
 pub use stop::Stop;
 
 /// A bounded channel of `capacity` items (at least one): the only kind of channel between stages.

@@ -53,7 +53,11 @@ impl Sealed {
     /// Those of `decrypt`; the bytes are lost then.
     pub fn open<E>(self, decrypt: impl FnOnce(BytesMut) -> Result<BytesMut, E>) -> Result<Clear, E> {
         let payload = self.0.map(decrypt)?;
-        Ok(Clear { payload, cut: false })
+        Ok(Clear {
+            payload,
+            cut: false,
+            padded: false,
+        })
     }
 
     /// The bytes.
@@ -66,6 +70,7 @@ impl Sealed {
 pub struct Clear {
     payload: Payload,
     cut: bool,
+    padded: bool,
 }
 
 impl Clear {
@@ -97,6 +102,16 @@ impl Clear {
     /// Tells the stages behind that these are only the beginning of what was to come.
     pub fn mark_cut(&mut self) {
         self.cut = true;
+    }
+
+    /// Whether a whole block of padding stood behind these, as the stage before found out: all under the same key is padded then.
+    pub fn is_padded(&self) -> bool {
+        self.padded
+    }
+
+    /// Tells the stages behind that a whole block of padding stood behind these.
+    pub fn mark_padded(&mut self) {
+        self.padded = true;
     }
 }
 

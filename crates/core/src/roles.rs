@@ -191,6 +191,9 @@ impl Fetched {
     }
 }
 
+/// Whether all is padded under the key at this address, as far as it is known.
+pub type PaddedKeys = Arc<dyn Fn(&SafeUrl) -> bool + Send + Sync>;
+
 /// From sealed bytes to clear ones: CPU work only, in place.
 ///
 /// Each track has a decrypter of its own, cloned from the pipeline's.
@@ -231,6 +234,17 @@ pub trait Decrypt: Clone + Send + 'static {
     /// Whether what [`decrypt`](Decrypt::decrypt) gave last is only the beginning of it, because it came cut short.
     fn take_cut(&mut self) -> bool {
         false
+    }
+
+    /// Whether a whole block of padding stood behind what [`decrypt`](Decrypt::decrypt) gave last, as shows that the server pads all under
+    /// the same key: who pads only to fill a block adds less.
+    fn take_padded(&mut self) -> bool {
+        false
+    }
+
+    /// Tells what earlier runs have seen of that. What ends without padding under such a key came cut short.
+    fn expect_padding(&mut self, under: PaddedKeys) {
+        let _ = under;
     }
 
     /// Decrypts the next piece of a plain file, of which no playlist tells anything: pieces are cut anywhere and come in order,

@@ -191,5 +191,9 @@ async fn open<D: Decrypt, F: Fetch>(
         Some(resource) => Some(keys.get(resource).await.map_err(DecryptError::Key)?),
         None => None,
     };
-    sealed.open(|bytes| decrypter.decrypt(encryption, key.as_ref().map_or(&[], |key| key.as_slice()), bytes))
+    let mut clear = sealed.open(|bytes| decrypter.decrypt(encryption, key.as_ref().map_or(&[], |key| key.as_slice()), bytes))?;
+    if decrypter.take_padded() {
+        clear.mark_padded();
+    }
+    Ok(clear)
 }

@@ -231,16 +231,18 @@ impl Pace {
 
 /// The entry of an item; which bytes it brings is not known yet.
 fn entry(item: &Item<Clear>) -> Entry {
+    let padded = matches!(item, Item::Init { payload, .. } | Item::Segment { payload, .. } if payload.is_padded());
     let fate = Fate::Written {
         offset: 0,
         length: 0,
         sha256: [0; 32],
     };
-    match item {
+    let entry = match item {
         Item::Init { info, .. } => Entry::init(info, fate),
         Item::Segment { info, .. } => Entry::segment(info, fate),
         Item::Gap { info, segments, cause } => Entry::gap(info, *segments, cause),
-    }
+    };
+    Entry { padded, ..entry }
 }
 
 fn flush(output: &mut Output, writes: &mut Vec<Write>, progress: &Progress) -> Result<(), OutputError> {

@@ -69,7 +69,7 @@ pub use container::{Auto, Container, reads_captions};
 pub use driver::{Finished, StageError, run};
 pub use fmp4::Fmp4;
 pub use hls::Hls;
-pub use journal::address::without_key_query;
+pub use journal::address::{told_key, without_key_query};
 pub use journal::disk::leads_within;
 pub use journal::job::{Job, JobTrack};
 #[doc(hidden)]

@@ -146,8 +146,8 @@ struct Part<'a> {
     end: Cell<u64>,
 }
 
-/// Offset, length and SHA-256 of what a unit brought, and what it lacks.
-type Come = (u64, u64, [u8; 32], Option<String>);
+/// Offset, length and SHA-256 of what a unit brought, what it lacks, and whether it was padded.
+type Come = (u64, u64, [u8; 32], Option<String>, bool);
 
 impl<'a> Part<'a> {
     fn of(account: &Account, own: &'a str, before: &FileReport) -> io::Result<Self> {
@@ -164,7 +164,8 @@ impl<'a> Part<'a> {
                 apart.insert((entry.track, entry.msn), UnitDocument::from(entry));
             }
             if let Fate::Written { offset, length, sha256 } = entry.fate {
-                pieces.insert((entry.track, entry.init, entry.msn), (offset, length, sha256, entry.cut.clone()));
+                let come = (offset, length, sha256, entry.cut.clone(), entry.padded);
+                pieces.insert((entry.track, entry.init, entry.msn), come);
             }
             Ok(())
         })?;
@@ -211,7 +212,7 @@ impl<'a> Part<'a> {
 
     fn put_into(&self, unit: &mut UnitDocument) {
         let is_own = unit.file.as_deref() == Some(self.own);
-        let Some((offset, length, sha256, cut)) = self.pieces.get(&(unit.track, unit.init, unit.msn)) else {
+        let Some((offset, length, sha256, cut, padded)) = self.pieces.get(&(unit.track, unit.init, unit.msn)) else {
             // What waited for the next file.
             if let Some(piece) = unit.piece.as_mut().filter(|piece| is_own && piece.length == 0) {
                 piece.offset = self.end.get();
@@ -225,6 +226,7 @@ impl<'a> Part<'a> {
         self.end.set(offset.saturating_add(*length));
         unit.fate = if cut.is_some() { "cut" } else { "written" }.into();
         unit.why.clone_from(cut);
+        unit.padded = *padded;
         unit.file = Some(self.own.into());
         unit.piece = Some(Piece {
             offset: *offset,

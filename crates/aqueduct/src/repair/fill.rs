@@ -7,7 +7,7 @@ use aqueduct_core::{
     Clear, Decrypt, Fetch, GapCause, Item, Mux, MuxError, Presentation, Progress, Resolve, Summary, Track, TrackId, TrackKind, Write,
     channel,
 };
-use aqueduct_fetch::{OnMissing, Permits};
+use aqueduct_fetch::Permits;
 use aqueduct_mux::{
     Concat, Film, Finished, Intake, Job, Output, OutputError, RefillLane, RefillMuxer, Remaker, SpliceLane, SpliceMuxer, StageError,
 };
@@ -90,7 +90,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         }
         let output = begun.map_err(Error::Output)?;
         let has_keys = begin::has_keys(&self.decrypter);
-        let stages = self.stages(OnMissing::Gap);
+        let stages = self.stages(damage);
         let written = if damage.is_mp4() {
             let (muxer, refills) = match refills(presentation, damage).await? {
                 Ok(refills) => refills,

@@ -184,6 +184,7 @@ pub(super) fn entry(unit: &UnitDocument) -> Entry {
         discontinuity_sequence: unit.discontinuity_sequence,
         encrypted: unit.key.is_some(),
         key: unit.key.clone(),
+        padded: unit.padded,
         listing: Listing {
             program_date_time: unit.listing.as_ref().and_then(|listing| listing.program_date_time),
             ..Listing::default()

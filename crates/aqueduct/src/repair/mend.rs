@@ -48,7 +48,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                 return Ok(());
             }
         };
-        let mut stages = self.stages(OnMissing::Gap);
+        let mut stages = self.stages(damage);
         let permits = Permits::split(self.common.options.concurrency, presentation.tracks.len());
         let mut lanes = HashMap::new();
         for (track, permits) in presentation.tracks.iter().zip(permits) {
@@ -99,12 +99,14 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
     }
 
     /// The stages of a repair.
-    pub(super) fn stages(&self, on_missing: OnMissing) -> Stages<R, F, D> {
+    pub(super) fn stages(&self, damage: &Damage) -> Stages<R, F, D> {
         let mut options = self.common.options.clone();
-        options.on_missing = on_missing;
+        options.on_missing = OnMissing::Gap;
         let (resolver, fetcher) = (Arc::clone(&self.resolver), Arc::clone(&self.fetcher));
         let stop = self.common.stop.child();
-        Stages::new(resolver, fetcher, self.decrypter.clone(), options, &self.common.progress, &stop).of_repair()
+        let mut stages = Stages::new(resolver, fetcher, self.decrypter.clone(), options, &self.common.progress, &stop).of_repair();
+        damage.expect_padding(&mut stages);
+        stages
     }
 
     /// Waits for the stages and for what takes their items. The first real error counts.

@@ -19,13 +19,20 @@ use crate::{Error, Piece, UnitDocument, VerifyError};
 /// The next unit of the new file.
 pub(super) enum Step {
     /// It is in the old one.
-    Known(Item<Resource>, Piece),
+    Known(Item<Resource>, Had),
     /// So it is, and it is on its way as well.
-    Both(Item<Resource>, Piece, Around),
+    Both(Item<Resource>, Had, Around),
     /// It is on its way.
     Fetched,
     /// It is left out.
     Left(Item<Resource>),
+}
+
+/// What a file has of a unit.
+pub(super) struct Had {
+    piece: Piece,
+    /// It was seen to be padded.
+    padded: bool,
 }
 
 /// The stage that has fetched what the file lacks, and tells in which order that and the rest come.
@@ -39,10 +46,10 @@ pub(super) async fn tell_apart(
     stop: Stop,
 ) -> Result<Beyond, Error> {
     while let Ok(item) = items.recv().await {
-        let (place, piece) = match matcher.find(&item, |_, _| {}).await? {
+        let (place, had) = match matcher.find(&item, |_, _| {}).await? {
             Matched::Unit(number, unit) => {
-                let UnitDocument { piece, .. } = *unit;
-                (Some(number), piece)
+                let UnitDocument { piece, padded, .. } = *unit;
+                (Some(number), piece.map(|piece| Had { piece, padded }))
             }
             Matched::Within(_) | Matched::New => (None, None),
         };
@@ -52,10 +59,10 @@ pub(super) async fn tell_apart(
             Some(Around::Unknown) => Some(UNKNOWN),
             _ => plan.refused,
         };
-        let (step, fetched) = match (piece, around) {
+        let (step, fetched) = match (had, around) {
             (Some(_), _) if is_section && plan.sections && plan.refused.is_none() => (Step::Fetched, Some(item)),
-            (Some(piece), Some(around)) if plan.refused.is_none() => (Step::Both(item.clone(), piece, around), Some(item)),
-            (Some(piece), _) => (Step::Known(item, piece), None),
+            (Some(had), Some(around)) if plan.refused.is_none() => (Step::Both(item.clone(), had, around), Some(item)),
+            (Some(had), _) => (Step::Known(item, had), None),
             (None, _) => match (refused, left(&item, refused.unwrap_or_default())) {
                 (Some(_), Some(left)) => (Step::Left(left), None),
                 _ => (Step::Fetched, Some(item)),
@@ -129,27 +136,27 @@ impl Merging {
         let mut lost: Option<GapCause> = None;
         while let Ok(step) = self.steps.recv_blocking() {
             let item = match step {
-                Step::Known(item, piece) => self.known(item, &piece)?,
-                Step::Both(item, piece, around) => {
+                Step::Known(item, had) => self.known(item, &had)?,
+                Step::Both(item, had, around) => {
                     let replaced = around == Around::Behind && filled > before;
                     before = filled;
                     lost = None;
                     match self.fetch()? {
                         fetched @ Item::Segment { .. } if around == Around::Within => {
-                            let bytes = self.old.read(&piece)?;
+                            let bytes = self.old.read(&had.piece)?;
                             if let Weave::Spliced(splice) = &mut self.weave {
-                                splice.make(fetched, Some((piece.offset, bytes)));
+                                splice.make(fetched, Some((had.piece.offset, bytes)));
                             }
-                            with(item, &[])
+                            with(item, &[], had.padded)
                         }
                         // Behind what was filled in it is another than it was.
                         fetched @ Item::Segment { .. } if replaced => {
-                            let bytes = self.old.read(&piece)?;
-                            self.refill(|refill| refill.replace(piece.offset, &bytes, fetched))?;
-                            with(item, &[])
+                            let bytes = self.old.read(&had.piece)?;
+                            self.refill(|refill| refill.replace(had.piece.offset, &bytes, fetched))?;
+                            with(item, &[], had.padded)
                         }
                         fetched @ Item::Segment { .. } => {
-                            let item = self.known(item, &piece)?;
+                            let item = self.known(item, &had)?;
                             self.refill(|refill| refill.context(fetched))?;
                             item
                         }
@@ -166,7 +173,7 @@ impl Merging {
                         }
                         Item::Gap { cause, .. } => {
                             lost = Some(cause);
-                            self.known(item, &piece)?
+                            self.known(item, &had)?
                         }
                         Item::Init { .. } => return Err(Error::Stopped.into()),
                     }
@@ -221,29 +228,29 @@ impl Merging {
     }
 
     /// A unit that is in the old file.
-    fn known(&mut self, item: Item<Resource>, piece: &Piece) -> Result<Item<Clear>, RepairError> {
+    fn known(&mut self, item: Item<Resource>, Had { piece, padded }: &Had) -> Result<Item<Clear>, RepairError> {
         let bytes = self.old.read(piece)?;
         let is_section = matches!(item, Item::Init { .. });
         match &mut self.weave {
-            Weave::Bytes => return Ok(with(item, &bytes)),
+            Weave::Bytes => return Ok(with(item, &bytes, *padded)),
             Weave::Samples(refill) if !is_section => refill.keep(piece.offset, &bytes).map_err(|error| unfit(&error))?,
             Weave::Spliced(splice) if !is_section => splice.keep(bytes),
             Weave::Samples(_) | Weave::Spliced(_) => {}
         }
-        Ok(with(item, &[]))
+        Ok(with(item, &[], *padded))
     }
 
     /// A unit that came.
     fn fetched(&mut self, item: Item<Clear>) -> Result<Item<Clear>, RepairError> {
         // Whoever weaves has it; the muxer is only told.
         let told = match &item {
-            Item::Init { info, .. } => Item::Init {
+            Item::Init { info, payload } => Item::Init {
                 info: Arc::clone(info),
-                payload: clear(&[]),
+                payload: clear(&[], payload.is_padded()),
             },
-            Item::Segment { info, .. } => Item::Segment {
+            Item::Segment { info, payload } => Item::Segment {
                 info: Arc::clone(info),
-                payload: clear(&[]),
+                payload: clear(&[], payload.is_padded()),
             },
             Item::Gap { info, segments, cause } => Item::Gap {
                 info: Arc::clone(info),
@@ -262,7 +269,7 @@ impl Merging {
             (Weave::Spliced(splice), Item::Init { info, payload }) => splice.section(Item::Init {
                 info,
                 // It may wait for long, and takes no place of the budget.
-                payload: clear(payload.as_slice()),
+                payload: clear(payload.as_slice(), payload.is_padded()),
             }),
             (Weave::Spliced(splice), item @ Item::Segment { .. }) => splice.make(item, None),
             (Weave::Spliced(_), Item::Gap { .. }) => {}
@@ -305,22 +312,21 @@ impl Old {
 }
 
 /// The unit with these bytes.
-fn with(item: Item<Resource>, bytes: &[u8]) -> Item<Clear> {
+fn with(item: Item<Resource>, bytes: &[u8], padded: bool) -> Item<Clear> {
+    let payload = clear(bytes, padded);
     match item {
-        Item::Init { info, .. } => Item::Init {
-            info,
-            payload: clear(bytes),
-        },
+        Item::Init { info, .. } => Item::Init { info, payload },
         Item::Segment { info, .. } | Item::Gap { info, .. } => Item::Segment {
             info: Arc::<SegmentInfo>::clone(&info),
-            payload: clear(bytes),
+            payload,
         },
     }
 }
 
-fn clear(bytes: &[u8]) -> Clear {
-    match Sealed::unbudgeted(bytes).open(Ok::<_, std::convert::Infallible>) {
-        Ok(clear) => clear,
-        Err(never) => match never {},
+fn clear(bytes: &[u8], padded: bool) -> Clear {
+    let Ok(mut clear) = Sealed::unbudgeted(bytes).open(Ok::<_, std::convert::Infallible>);
+    if padded {
+        clear.mark_padded();
     }
+    clear
 }

@@ -34,6 +34,8 @@ use url::Url;
 use self::fill::Around;
 pub(crate) use self::playlists::Anew;
 use self::windows::Windows;
+use crate::lane::Stages;
+use crate::padding::{Padded, Seen};
 use crate::parts::Parts;
 use crate::reading::open_file;
 use crate::verify::{Judgement, judge};
@@ -108,6 +110,8 @@ pub struct Damage {
     /// What stands around what is missing, by its place among the units of the report, with its track.
     around: BTreeMap<u64, (u32, Around)>,
     lacks: Arc<Lacks>,
+    /// What a track lacks lies under keys that the report shows to have all padded: those.
+    padded: BTreeMap<u32, Padded>,
     damaged: u64,
     missing: u64,
     /// How many segments of each track the report tells of.
@@ -391,7 +395,8 @@ impl Damage {
             damaged,
             missing,
             listed: lanes.iter().map(|(track, lane)| (*track, !lane.unlisted)).collect(),
-            segments: lanes.into_iter().map(|(track, lane)| (track, lane.segments)).collect(),
+            segments: lanes.iter().map(|(track, lane)| (*track, lane.segments)).collect(),
+            padded: lanes.into_iter().map(|(track, lane)| (track, lane.keys.padded())).collect(),
             recorded: recorded.flatten(),
             cut,
             length,
@@ -528,6 +533,13 @@ impl Damage {
         self.segments.get(&track.number()).copied().unwrap_or_default()
     }
 
+    /// Tells the lanes what the report shows of the padding of what is missing.
+    fn expect_padding<R: Resolve, F: Fetch, D: Decrypt>(&self, stages: &mut Stages<R, F, D>) {
+        for (track, padded) in &self.padded {
+            stages.expect_padding(TrackId::new(*track), padded.clone());
+        }
+    }
+
     /// The lanes from which something is needed.
     fn is_lane(&self, track: TrackId) -> bool {
         self.report.output().tracks.iter().any(|known| known.number == track.number())
@@ -586,6 +598,7 @@ struct Lane {
     last: Option<u64>,
     /// Something is missing behind that.
     lacks: bool,
+    keys: Seen,
 }
 
 impl Survey {
@@ -618,6 +631,10 @@ impl Survey {
         let lane = self.lanes.entry(unit.track).or_default();
         lane.segments = lane.segments.saturating_add(if unit.init { 0 } else { unit.segments });
         lane.unlisted |= unit.listing.is_none();
+        if let Some(key) = &unit.key {
+            let is_missing = unit.fate == "cut" || (unit.piece.is_none() && unit.fate != "tagged");
+            lane.keys.see(key, unit.padded, is_missing);
+        }
         if !unit.init {
             let date = || unit.listing.as_ref().and_then(|listing| listing.program_date_time);
             self.recorded.get_or_insert_with(date);

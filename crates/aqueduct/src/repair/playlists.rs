@@ -8,7 +8,7 @@ use std::sync::Arc;
 use aqueduct_core::{
     Clear, Decrypt, Fetch, GapCause, Item, Mux, Presentation, Receiver, Resolve, Resource, Sender, Stop, Track, TrackId, TrackKind, WriteAt,
 };
-use aqueduct_fetch::{OnMissing, Permits};
+use aqueduct_fetch::Permits;
 use aqueduct_mux::{Entry, Hls, Intake, MendingFolder, Put, file_within, leads_within};
 use sha2::{Digest, Sha256};
 
@@ -123,7 +123,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         own: &Presentation,
         fills: bool,
     ) -> Result<Completed, RepairError> {
-        let mut stages = self.stages(OnMissing::Gap);
+        let mut stages = self.stages(damage);
         let (mut lanes, has_keys) = (Vec::new(), begin::has_keys(&self.decrypter));
         let permits = Permits::split(self.common.options.concurrency, own.tracks.len());
         for (track, permits) in own.tracks.iter().zip(permits) {
@@ -288,7 +288,7 @@ fn complete(own: &Presentation, lanes: Vec<Lane>, folder: &Path, rests: &[RestDo
                         });
                     }
                     let mut unit = UnitDocument::from(&unit);
-                    (unit.piece, unit.file) = (Some(piece(bytes)), Some(name));
+                    (unit.piece, unit.file, unit.padded) = (Some(piece(bytes)), Some(name), payload.is_padded());
                     anew.units.entry(number).or_default().push(unit);
                 }
                 Err(why) => {

@@ -155,7 +155,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         if !state.is_right {
             return Ok(None);
         }
-        let mut stages = self.stages(OnMissing::Gap);
+        let mut stages = self.stages(damage);
         let (mut asked, evidence) = (Vec::new(), damage.evidence(presentation, false));
         for (track, permits) in lanes.iter().zip(Permits::split(self.common.options.concurrency, lanes.len())) {
             if damage.lacks.segments.iter().any(|(of, ..)| *of == track.id.number()) {
@@ -228,6 +228,7 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
         let mut permits = Permits::split(options.concurrency, lanes.len() + usize::from(clock.is_some())).into_iter();
         let (resolver, fetcher) = (Arc::clone(&self.resolver), Arc::clone(&self.fetcher));
         let mut stages = Stages::new(resolver, fetcher, self.decrypter.clone(), options, &progress, &stop).of_repair();
+        damage.expect_padding(&mut stages);
         let goes_on = !jobs.is_empty();
         let evidence = damage.evidence(presentation, goes_on);
         let mut jobs = resume::with_all(jobs, lanes);
@@ -257,7 +258,10 @@ impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
                 period: damage.part.map(|(period, _)| period),
                 stop: stop.clone(),
             };
-            let job = jobs.iter().position(|job| job.track == track.id).map(|at| jobs.swap_remove(at));
+            let mut job = jobs.iter().position(|job| job.track == track.id).map(|at| jobs.swap_remove(at));
+            if let Some(job) = &mut job {
+                stages.expect_padding(track.id, std::mem::take(&mut job.padded));
+            }
             let again = resume::Again {
                 fetcher: stages.fetcher(),
                 lender: stages.lender(track),

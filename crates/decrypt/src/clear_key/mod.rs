@@ -6,7 +6,7 @@ mod task;
 use std::fmt;
 use std::sync::Arc;
 
-use aqueduct_core::{Changes, Decrypt, DecryptError, Encryption, Given, Iv, Resource, SafeUrl};
+use aqueduct_core::{Changes, Decrypt, DecryptError, Encryption, Given, Iv, PaddedKeys, Resource, SafeUrl};
 use bytes::{Buf, BytesMut};
 use zeroize::Zeroizing;
 
@@ -42,8 +42,11 @@ pub struct ClearKey {
     /// What is there of a segment that came cut short is of use; and whether the last one did.
     keeps_cut: bool,
     cut: bool,
-    /// The key under which the last segment lay that had a whole block of padding.
+    /// The key under which the last segment lay that had a whole block of padding; and whether the last of all did.
     padded: Option<SafeUrl>,
+    is_padded: bool,
+    /// What earlier runs have seen of that.
+    expected: Option<PaddedKeys>,
 }
 
 impl ClearKey {
@@ -120,14 +123,21 @@ impl ClearKey {
     fn lacks_padding(&mut self, encryption: &Encryption, padding: Padding) -> Result<bool, DecryptError> {
         let url = encryption.key().map(|key| &key.url);
         match padding {
-            Padding::Removed(whole::BLOCK) => self.padded = url.cloned(),
-            Padding::Missing if url.is_some() && self.padded.as_ref() == url => {
+            Padding::Removed(whole::BLOCK) => {
+                self.padded = url.cloned();
+                self.is_padded = url.is_some();
+            }
+            Padding::Missing if url.is_some_and(|url| self.is_padded_under(url)) => {
                 return if self.keeps_cut { Ok(true) } else { Err(DecryptError::Unpadded) };
             }
             Padding::Missing => self.warn(Warning::Unpadded { url: url.cloned() }),
             Padding::Removed(_) | Padding::Unknown => {}
         }
         Ok(false)
+    }
+
+    fn is_padded_under(&self, url: &SafeUrl) -> bool {
+        self.padded.as_ref() == Some(url) || self.expected.as_ref().is_some_and(|expected| expected(url))
     }
 
     /// A whole segment by the method that the user chose.
@@ -368,8 +378,17 @@ impl Decrypt for ClearKey {
         std::mem::take(&mut self.cut)
     }
 
+    fn take_padded(&mut self) -> bool {
+        std::mem::take(&mut self.is_padded)
+    }
+
+    fn expect_padding(&mut self, under: PaddedKeys) {
+        self.expected = Some(under);
+    }
+
     fn decrypt(&mut self, encryption: &Encryption, key: &[u8], bytes: BytesMut) -> Result<BytesMut, DecryptError> {
         self.cut = false;
+        self.is_padded = false;
         if let Some(method) = self.method {
             return self.chosen(method, encryption, key, bytes);
         }

@@ -77,6 +77,10 @@ fn a_key_of_256_bits_opens_what_openssl_sealed() {
     assert_eq!(opened.unwrap(), &b"clear media, 256 bits"[..]);
 }
 
+fn other_address() -> Resource {
+    Resource::new(Kind::Key, Url::parse("http://host.example/other").unwrap())
+}
+
 /// Two packets of MPEG-TS that end like padding, and 8 bytes of nothing: 24 blocks.
 fn ts() -> Vec<u8> {
     let mut ts = vec![1; 4 * 188];
@@ -165,11 +169,35 @@ fn a_segment_without_padding_where_the_server_always_pads_was_cut_short() {
                 }
             }
             // Of another key nothing is known.
-            let key = Resource::new(Kind::Key, Url::parse("http://host.example/other").unwrap());
-            let iv = Some(Iv([0; 16]));
+            let (key, iv) = (other_address(), Some(Iv([0; 16])));
             let (opened, cut) = decrypt(&Encryption::Aes128 { key, iv }, seal(&whole, false));
             assert!(opened.unwrap() == whole && !cut);
         }
+    }
+}
+
+#[test]
+fn what_earlier_runs_saw_of_padding_counts_under_the_same_key_alone() {
+    for (known, keeps) in [(address(), false), (address(), true), (other_address(), false)] {
+        let mut clear_key = ClearKey::new();
+        clear_key.keep_cut(keeps);
+        let (url, is_same) = (known.url.clone(), known.url == address().url);
+        clear_key.expect_padding(Arc::new(move |key| *key == url));
+        let mut decrypt = |padded: bool| {
+            let opened = clear_key.decrypt(&aes128(Some([0; 16])), &[7; 16], BytesMut::from(&seal(&ts(), padded)[..]));
+            (opened, clear_key.take_cut(), clear_key.take_padded())
+        };
+        match decrypt(false) {
+            (Err(DecryptError::Unpadded), false, false) => assert!(is_same && !keeps),
+            (opened, cut, false) => {
+                assert_eq!(opened.unwrap(), ts());
+                assert_eq!(cut, is_same);
+            }
+            (_, _, true) => panic!("nothing stands behind it"),
+        }
+        let (opened, cut, padded) = decrypt(true);
+        assert!(opened.unwrap() == ts() && !cut && padded);
+        assert!(!clear_key.take_padded(), "it is told once");
     }
 }
 

@@ -58,6 +58,14 @@ fn is_digest(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+/// What stands for a key that is one by itself.
+const UNTOLD_KEY: &str = "data:*";
+
+/// How a journal or a report tells the key at `url`, where that tells it from others.
+pub fn told_key(url: &SafeUrl) -> Option<String> {
+    Some(key_address(url)).filter(|told| told != UNTOLD_KEY)
+}
+
 /// What stands in front of the beginning of a digest of a query that is left out.
 const QUERY: &str = "?*";
 /// How much of that digest is told, in hexadecimal digits: enough to tell the keys of a recording apart.
@@ -67,7 +75,7 @@ const QUERY_DIGITS: usize = 8;
 /// is.
 pub(super) fn key_address(url: &SafeUrl) -> String {
     if url.url().scheme() == "data" {
-        return "data:*".into();
+        return UNTOLD_KEY.into();
     }
     let (told, query) = (address(url), url.url().query().filter(|query| !query.is_empty()));
     match query {

@@ -96,6 +96,8 @@ pub struct Entry {
     pub encrypted: bool,
     /// The address of its key, of whose query only the beginning of a digest is told.
     pub key: Option<String>,
+    /// Whether a whole block of padding stood behind it, as shows that all under its key is padded.
+    pub padded: bool,
     /// What became of it.
     pub fate: Fate,
     /// What else its playlist says of it.
@@ -231,6 +233,7 @@ impl Entry {
             discontinuity_sequence: 0,
             encrypted: !matches!(encryption, Encryption::None),
             key: encryption.key().map(|key| key_address(&key.url)),
+            padded: false,
             listing: Listing {
                 whole: (
                     is_told_whole(&resource.url),
@@ -455,6 +458,7 @@ mod tests {
             discontinuity_sequence: 3,
             encrypted: false,
             key: None,
+            padded: msn % 2 == 1,
             listing: Listing::default(),
             fate: Fate::Written {
                 offset: msn,

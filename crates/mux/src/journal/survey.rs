@@ -408,6 +408,8 @@ pub struct LaneDone {
     pub section: Option<[u8; 32]>,
     /// Whether its playlist could still grow when the output was begun.
     pub was_live: bool,
+    /// The address of the key under which the last unit lay that was seen to be padded, as the journal tells it.
+    pub padded: Option<String>,
 }
 
 impl Resumed {
@@ -443,10 +445,14 @@ impl Resumed {
                 init: None,
                 section: None,
                 was_live: false,
+                padded: None,
             });
             self.lanes.len() - 1
         });
         let lane = &mut self.lanes[at];
+        if entry.padded {
+            lane.padded.clone_from(&entry.key);
+        }
         if entry.init {
             let range = entry.range.map(|(offset, length)| ByteRange { offset, length });
             lane.init = Some((entry.address.clone(), range));

@@ -1,5 +1,7 @@
 //! Segments that came cut short and are in the file in part.
 
+use e2e::bench::tree;
+
 use super::*;
 
 #[tokio::test]
@@ -89,7 +91,7 @@ async fn what_is_not_whole_fills_in_nothing() {
         let repair = ["repair", output, "--report", "report.json"];
         let bench = Bench::new(vec![Rule::new(segment, Fault::status(404))]);
         expect(&bench.fetch(&run, path).await, 3, "");
-        let before = e2e::bench::tree(bench.folder());
+        let before = tree(bench.folder());
         for (name, fault) in [("cut short", Fault::Shorten { at }), ("a page", Fault::page())] {
             bench.server.set_rules(vec![Rule::new(segment, fault)]);
             let repaired = bench.run(&repair).await;
@@ -99,7 +101,7 @@ async fn what_is_not_whole_fills_in_nothing() {
                 "{name}, {path} to {output}: {}",
                 repaired.stderr
             );
-            let after = e2e::bench::tree(bench.folder());
+            let after = tree(bench.folder());
             let names: Vec<_> = after.iter().map(|(file, _)| file.clone()).collect();
             assert!(after == before, "{name}, {path} to {output}: {names:?}");
         }
@@ -166,4 +168,48 @@ async fn a_file_that_is_gone_is_made_anew_by_its_report() {
     std::fs::rename(made.bench.path("out.ts.report.json"), made.bench.path("film.ts.report.json")).unwrap();
     expect(&made.bench.run(&["repair", "film.ts"]).await, 0, "there is no file");
     assert!(made.bench.read("film.ts") == made.whole);
+}
+
+/// Between two blocks and two packets only what the file has already shows that padding belongs there.
+#[tokio::test]
+async fn what_never_came_is_not_filled_in_without_the_padding_that_others_have() {
+    const PATH: &str = "/s/aes-explicit-iv/index.m3u8";
+    const FILLED: &str = "missing segments filled in: ";
+    for (output, file, args) in [
+        ("out.ts", "out.ts", &[][..]),
+        ("out.mp4", "out.mp4", &[]),
+        ("film", "film", &["--format", "hls"]),
+        ("out.ts", "out.001.ts", &["--split", "discontinuity"]),
+    ] {
+        let run = [&["-o", output, "--report", "report.json", "--on-missing", "gap"][..], args].concat();
+        let repair = ["repair", file, "--report", "report.json"];
+        let once = Bench::new(Vec::new());
+        expect(&once.fetch(&run, PATH).await, 0, "");
+        let gone = ["*/3.ts", "*/5.ts"].map(|path| Rule::new(path, Fault::status(404)));
+        let bench = Bench::new(gone.into());
+        expect(&bench.fetch(&run, PATH).await, 3, "");
+        for (short, filled) in [
+            (&["*/3.ts", "*/5.ts"][..], None),
+            (&["*/5.ts"], Some(1)),
+            // By now it is the report of a repair that shows it.
+            (&["*/5.ts"], None),
+            (&[], Some(1)),
+        ] {
+            let rules = short.iter().map(|path| Rule::new(*path, Fault::Shorten { at: 160 * 188 }));
+            bench.server.set_rules(rules.collect());
+            let repaired = bench.run(&repair).await;
+            let name = format!("{file}, {short:?}: {}", repaired.stderr);
+            assert_eq!(repaired.code, Some(if short.is_empty() { 0 } else { 3 }), "{name}");
+            match filled {
+                Some(filled) => assert!(repaired.stderr.contains(&format!("{FILLED}{filled}")), "{name}"),
+                None => assert!(!repaired.stderr.contains(FILLED), "{name}"),
+            }
+            assert_eq!(repaired.stderr.contains("no padding at its end"), !short.is_empty(), "{name}");
+        }
+        let files = [&bench, &once].map(|bench| {
+            let files = tree(bench.folder()).into_iter();
+            files.filter(|(file, _)| file != "report.json").collect::<Vec<_>>()
+        });
+        assert!(files[0] == files[1], "{file}");
+    }
 }

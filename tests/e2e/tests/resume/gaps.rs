@@ -195,3 +195,25 @@ async fn ctrl_c_ends_a_run_that_asks_again_for_what_was_left_out_of_one_of_sever
     binary::interrupt(&child).unwrap();
     expect(&binary::finish(child, PATIENCE).await.unwrap(), 130, "interrupted");
 }
+
+/// Between two blocks and two packets only segments of an earlier run show that padding belongs there.
+#[tokio::test]
+async fn a_segment_that_lacks_the_padding_of_others_is_no_more_whole_to_the_next_run() {
+    const SEALED: &str = "/s/aes-explicit-iv/index.m3u8";
+    let whole = undisturbed(&["-o", "out.ts"], SEALED, "out.ts").await;
+    let short = || vec![Rule::new("*/2.ts", Fault::Shorten { at: 160 * 188 })];
+    let bench = Bench::new(short());
+    let args = |on_missing| ["-o", "out.ts", "--on-missing", on_missing];
+    for _ in 0..2 {
+        let refused = bench.fetch(&args("abort"), SEALED).await;
+        expect(&refused, 1, "segment 2 of track 0: no padding at its end");
+    }
+    bench.server.set_rules(Vec::new());
+    expect(&bench.fetch(&args("abort"), SEALED).await, 0, "whole");
+    assert!(media(&bench.path("out.ts")) == whole);
+    assert_eq!(bench.asked("*/1.ts"), 1, "what shows it is not asked for again");
+    bench.server.set_rules(short());
+    std::fs::remove_file(bench.path("out.ts")).unwrap();
+    expect(&bench.fetch(&args("abort"), SEALED).await, 1, "no padding");
+    expect(&bench.fetch(&args("gap"), SEALED).await, 3, "missing: segment 2 of track 0: ");
+}
