@@ -1,5 +1,6 @@
 //! Exit codes, and what they are told with.
 
+use std::fmt;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
@@ -142,7 +143,7 @@ pub(crate) fn tell(line: &str) {
 
 /// Tells an error, with its chain, and what a person can do next.
 pub(crate) fn complain(error: &anyhow::Error, exit: Exit) {
-    let hint = error.downcast_ref::<Error>().and_then(hint);
+    let hint = hint_of(error);
     if events::are_on() {
         events::error(&format!("{error:#}"), hint, exit.code());
         return;
@@ -152,6 +153,28 @@ pub(crate) fn complain(error: &anyhow::Error, exit: Exit) {
     let _ = writeln!(stderr, "error: {}", printable(&format!("{error:#}")));
     if let Some(hint) = hint {
         let _ = writeln!(stderr, "hint: {hint}");
+    }
+}
+
+/// What a failed repair says in front of the reason.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OfRepair;
+
+impl fmt::Display for OfRepair {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("failed to repair")
+    }
+}
+
+fn hint_of(error: &anyhow::Error) -> Option<&'static str> {
+    let cause = error.downcast_ref::<Error>()?;
+    if !error.is::<OfRepair>() {
+        return hint(cause);
+    }
+    match cause {
+        Error::OtherStream { .. } => Some("the file stays as it is; what is on offer now can be fetched under another name"),
+        // It goes on without segments by itself, as far as that helps.
+        cause => hint(cause).filter(|hint| !hint.contains("--on-missing")),
     }
 }
 
@@ -312,6 +335,28 @@ mod tests {
             assert_eq!(Exit::of(&error).code(), code, "{name}");
         }
     }
+    #[test]
+    fn a_repair_is_told_of_no_option_that_it_does_not_have() {
+        let segment = || {
+            let source = FetchError::Status {
+                url: url(),
+                status: 404,
+                retry_after: None,
+            };
+            Error::Fetch(Located::new(aqueduct::TrackId::new(0), Unit::Segment(3), source))
+        };
+        let other = || Error::OtherStream { what: String::new() };
+        for (error, says) in [(segment(), None), (other(), Some("under another name"))] {
+            let hint = hint_of(&anyhow::Error::new(error).context(OfRepair));
+            assert!(hint.is_some() == says.is_some() && hint.unwrap_or_default().contains(says.unwrap_or_default()));
+        }
+        for (error, option) in [(segment(), "--on-missing"), (other(), "--no-resume")] {
+            assert!(hint_of(&error.into()).is_some_and(|hint| hint.contains(option)), "{option}");
+        }
+        let error = anyhow::Error::new(other()).context(OfRepair);
+        assert_eq!(Exit::of(&error).code(), 2);
+    }
+
     #[test]
     fn an_initialization_section_is_not_said_to_be_one_to_go_on_without() {
         for status in [404, 503] {

@@ -271,8 +271,8 @@ async fn run<R: Resolve>(
     let repaired = Box::pin(pipeline.repair(presentation, damage)).await;
     match repaired {
         Ok(repaired) => Ok((repaired, display)),
-        Err(RepairError::Run(error)) => Err(Error::into(error)),
-        Err(error) => Err(anyhow::Error::new(error).context("failed to repair")),
+        Err(RepairError::Run(error)) => Err(anyhow::Error::new(error).context(exit::OfRepair)),
+        Err(error) => Err(anyhow::Error::new(error).context(exit::OfRepair)),
     }
 }
 
