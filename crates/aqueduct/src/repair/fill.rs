@@ -13,6 +13,7 @@ use aqueduct_mux::{
 };
 
 use super::matching::Matcher;
+use super::mend::MOST_MADE;
 use super::merging::{Merging, Old, Weave, tell_apart};
 use super::proving::{Evidence, read};
 use super::recall::{Recall, Shown, through};
@@ -303,6 +304,9 @@ async fn splices(
         let Some(piece) = piece else {
             return Ok(Err("its report does not tell what stands behind the last segment".into()));
         };
+        if piece.length > MOST_MADE as u64 {
+            return Ok(Err("too much stands behind the last segment".into()));
+        }
         let file = File::open(&path).map_err(|source| cannot_be_opened(&path, source))?;
         let tail = Old { file, path }.read(&piece)?;
         Ok(SpliceMuxer::new(&form, replay, tail, tracks).map_err(|error| error.to_string()))

@@ -21,7 +21,7 @@ use crate::resume::Beyond;
 use crate::{Error, Found, Piece, Pipeline, UnitDocument, VerifyError};
 
 /// The most that is made again before it is proved, in bytes.
-const MOST_MADE: usize = 256 << 20;
+pub(super) const MOST_MADE: usize = 256 << 20;
 
 impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
     /// Fetches what is damaged, and writes it in its place when it proves itself.

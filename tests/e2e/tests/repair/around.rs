@@ -395,8 +395,8 @@ async fn what_is_damaged_beside_a_segment_that_is_still_missing_is_mended_withou
             let mended = made.repair(&[], 3, "places mended: 1").await;
             made.is_whole(&format!("{output}: {msn}"));
             let others = made.bench.segments() - before - (made.bench.asked(gone) - asked);
-            // Those around the missing one, of Matroska, are fetched before it is known that it is still gone.
-            let most = if output == "out.mkv" { 30 } else { 8 };
+            // Those around the missing one are fetched before it is known that it is still gone.
+            let most = if film.apart { 30 } else { 16 };
             assert!(others <= most, "{output}: {msn}: {others} segments: {}", mended.stderr);
         }
     }
