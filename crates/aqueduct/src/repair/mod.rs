@@ -7,6 +7,7 @@
 //! again. Where neither helps, the whole stream is fetched again, of a file of a split its period, and the new file replaces the old one
 //! when it is whole and lacks nothing that the old one has. What cannot be mended is named, with the reason.
 
+mod by_report;
 mod fill;
 mod making;
 mod matching;
@@ -16,6 +17,7 @@ mod playlists;
 mod proving;
 mod recall;
 mod remake;
+mod survey;
 mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,22 +25,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aqueduct_core::{
-    Decrypt, DocumentRead, Fetch, Input, Item, Mux, Presentation, Resolve, ResolveError, Resource, SafeUrl, Sender, Stop, Summary, Track,
-    TrackId, TrackKind,
-};
-use aqueduct_mux::{Account, Hls, Mp4, OutputError, Remaker, SampleWriter, is_untold, part_paths, reads_captions};
+use aqueduct_core::{Decrypt, Fetch, Mux, Presentation, Resolve, SafeUrl, Summary, Track, TrackId};
+use aqueduct_mux::{Account, Mp4, OutputError, Remaker, SampleWriter, is_untold, part_paths, reads_captions};
 use thiserror::Error;
-use url::Url;
 
+pub use self::by_report::ByReport;
 use self::fill::Around;
 pub(crate) use self::playlists::Anew;
-use self::windows::Windows;
+use self::survey::Survey;
 use crate::lane::Stages;
-use crate::padding::{Padded, Seen};
+use crate::padding::Padded;
 use crate::parts::Parts;
 use crate::reading::open_file;
-use crate::verify::{Judgement, judge};
+use crate::verify::judge;
 use crate::{
     Error, FileReport, Found, Piece, Pipeline, ReportError, RestDocument, TrackDocument, UnitDocument, VerifyError, folder, report_beside,
 };
@@ -408,39 +407,6 @@ impl Damage {
         &self.report
     }
 
-    /// What the report tells of the stream, to be [mended](Pipeline::repair) over [`ByReport`] where its playlist cannot be had any more;
-    /// `None` where that is of no use. What is damaged is asked for at the addresses in the report then, and so is what is missing of
-    /// a stream that was live; `input`, an address that led to the stream, counts as what names them.
-    pub fn by_report(&mut self, input: &Input) -> Option<Presentation> {
-        // What is local may name whatever it likes, and a report is no such thing.
-        let Input::Url(led) = input else { return None };
-        if !matches!(led.url().scheme(), "http" | "https") {
-            return None;
-        }
-        let output = self.report.output();
-        let tracks = output.tracks.iter().map(|known| {
-            let kind = match known.kind.as_str() {
-                "main" => TrackKind::Main,
-                "audio" => TrackKind::Audio,
-                "subtitles" => TrackKind::Subtitles,
-                _ => return None,
-            };
-            let mut track = Track::new(TrackId::new(known.number), kind, known.name.clone());
-            track.language.clone_from(&known.language);
-            track.url = Some(Url::parse(known.address.as_deref()?).ok()?.into());
-            Some(track)
-        });
-        let mut presentation = Presentation::new(tracks.collect::<Option<_>>()?);
-        let told = output.input.as_deref().and_then(|input| Url::parse(input).ok());
-        presentation.account.documents = Vec::from_iter(told.map(|url| DocumentRead {
-            url: url.into(),
-            depth: 0,
-            found: Vec::new(),
-        }));
-        (self.is_alone, self.led) = (true, Some(led.clone()));
-        Some(presentation)
-    }
-
     /// Whether every byte is as it was written, and nothing is missing.
     pub fn is_none(&self) -> bool {
         self.is_sound() && self.missing == 0
@@ -546,152 +512,8 @@ impl Damage {
     }
 }
 
-/// The resolver of a stream that nothing but a report tells of: it names nothing.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ByReport;
-
-impl Resolve for ByReport {
-    async fn resolve<F: Fetch>(&self, _: &Input, _: &F) -> Result<Presentation, ResolveError> {
-        let what = "only the report tells of the stream".into();
-        Err(ResolveError::Input { what })
-    }
-
-    async fn follow<F: Fetch>(&self, _: &Track, _: &F, _: Sender<Item<Resource>>, _: Stop) -> Result<(), ResolveError> {
-        Ok(())
-    }
-}
-
 /// Why what is missing is not asked for where nothing but the report tells of the stream.
 const UNTOLD: &str = "its playlist cannot be had any more, and its report does not tell what its playlist told of it";
-
-/// Goes through the units of a report for what is needed.
-struct Survey {
-    needs: Needs,
-    around: BTreeMap<u64, (u32, Around)>,
-    lacks: Lacks,
-    damaged: u64,
-    /// Something that it has is right.
-    is_known: bool,
-    missing: u64,
-    cut: u64,
-    /// That of the first segment, once there was one.
-    recorded: Option<Option<i64>>,
-    lanes: BTreeMap<u32, Lane>,
-    /// Segments since the last that brought bytes: their place and track, and what they need in front.
-    held: Vec<(u64, u32, Option<u64>)>,
-    /// Whether what a demuxer holds back matters.
-    context: bool,
-    subtitles: Vec<u32>,
-    /// Of a file whose units are made again with those around them.
-    windows: Option<Windows>,
-}
-
-/// How far a track is.
-#[derive(Default)]
-struct Lane {
-    /// It has initialization sections. What is cut that way does not go on from one segment to the next.
-    sections: bool,
-    /// How many segments it has, those that are missing included.
-    segments: u64,
-    /// Nothing else is told of some of them: the report is of an earlier version, or the track was not live.
-    unlisted: bool,
-    last: Option<u64>,
-    /// Something is missing behind that.
-    lacks: bool,
-    keys: Seen,
-}
-
-impl Survey {
-    fn of(report: &FileReport) -> Self {
-        let output = report.output();
-        let subtitles = output.tracks.iter().filter(|track| track.kind == "subtitles");
-        let windows = Windows::of(report);
-        let is_whole = matches!(output.form.as_deref(), Some(Remaker::CONCATENATION | Hls::CONTAINER));
-        Self {
-            needs: BTreeMap::new(),
-            around: BTreeMap::new(),
-            lacks: Lacks::default(),
-            damaged: 0,
-            is_known: false,
-            missing: 0,
-            cut: 0,
-            recorded: None,
-            lanes: BTreeMap::new(),
-            held: Vec::new(),
-            context: !is_whole && windows.is_none(),
-            subtitles: subtitles.map(|track| track.number).collect(),
-            windows,
-        }
-    }
-
-    fn see(&mut self, number: u64, unit: &UnitDocument, judgement: Judgement) {
-        if let Some(windows) = &mut self.windows {
-            windows.see(number, unit, judgement);
-        }
-        let lane = self.lanes.entry(unit.track).or_default();
-        lane.segments = lane.segments.saturating_add(if unit.init { 0 } else { unit.segments });
-        lane.unlisted |= unit.listing.is_none();
-        if let Some(key) = &unit.key {
-            let is_missing = unit.fate == "cut" || (unit.piece.is_none() && unit.fate != "tagged");
-            lane.keys.see(key, unit.padded, is_missing);
-        }
-        if !unit.init {
-            let date = || unit.listing.as_ref().and_then(|listing| listing.program_date_time);
-            self.recorded.get_or_insert_with(date);
-        }
-        let Some(piece) = &unit.piece else {
-            if unit.fate != "tagged" {
-                self.missing = self.missing.saturating_add(unit.segments);
-                self.lacks.segments.push((unit.track, unit.msn, unit.segments));
-                self.lacks.first.get_or_insert(number);
-                lane.lacks = lane.last.is_some();
-                match lane.last {
-                    Some(last) => self.around.entry(last).or_insert((unit.track, Around::Before)),
-                    None => self.around.entry(number).or_insert((unit.track, Around::Unknown)),
-                };
-                self.need(number, Need::Missing, unit.track);
-            }
-            return;
-        };
-        if unit.fate == "cut" {
-            // What is kept of it is not given up for nothing: it is none that the file lacks.
-            self.cut += 1;
-            self.missing = self.missing.saturating_add(1);
-            self.lacks.first.get_or_insert(number);
-        }
-        let front = lane.last.filter(|_| self.context && !lane.sections);
-        if unit.init {
-            lane.sections = true;
-        } else {
-            lane.last = Some(number);
-            if std::mem::take(&mut lane.lacks) {
-                self.around.insert(number, (unit.track, Around::Behind));
-            }
-        }
-        self.is_known |= judgement == Judgement::Proved && piece.length > 0;
-        if judgement == Judgement::Damaged {
-            self.damaged += 1;
-            let alone = self.windows.is_none();
-            let held = std::mem::take(&mut self.held).into_iter().chain([(number, unit.track, front)]);
-            for (held, track, front) in held.filter(|_| alone) {
-                self.need(held, if held == number { Need::Damaged } else { Need::Held }, track);
-                if let Some(front) = front {
-                    self.need(front, Need::Context, track);
-                }
-            }
-        }
-        if piece.length > 0 {
-            self.held.clear();
-        } else if self.context && !unit.init && !self.subtitles.contains(&unit.track) {
-            self.held.push((number, unit.track, front));
-        }
-    }
-
-    fn need(&mut self, number: u64, need: Need, track: u32) {
-        let (known, _) = self.needs.entry(number).or_insert((need, track));
-        *known = need.max(*known);
-    }
-}
 
 impl<R: Resolve, F: Fetch, D: Decrypt, M: Mux> Pipeline<R, F, D, M> {
     /// Mends a file with what `presentation` has of it: in place where that can be, or by making it anew of the whole stream.
