@@ -70,7 +70,8 @@ async fn small_ranges_in_a_row_share_a_request() {
         ),
         ("hung up", vec![Rule::new("/f", Fault::HangUp).percent(20, 4)], 1 << 20, 120),
         ("in little memory", vec![], 15_000, 200),
-        ("shortened", vec![Rule::new("/f", Fault::CapRange { bytes: 25_000 })], 1 << 20, 110),
+        // 80 answers hold it all; how many requests share them depends on how soon each is answered.
+        ("shortened", vec![Rule::new("/f", Fault::CapRange { bytes: 25_000 })], 1 << 20, 150),
         (
             "shortened, in little memory",
             vec![Rule::new("/f", Fault::CapRange { bytes: 9_000 })],
