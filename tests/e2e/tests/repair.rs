@@ -3,6 +3,8 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
+#[path = "repair/alone.rs"]
+mod alone;
 #[path = "repair/anew.rs"]
 mod anew;
 #[path = "repair/around.rs"]

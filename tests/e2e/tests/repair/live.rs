@@ -5,7 +5,7 @@ use e2e::bench::tree;
 use super::*;
 
 /// A window over these lines, of which each is a segment with what stands before it.
-fn window(first: usize, segments: &[String], end: &str) -> Fault {
+pub(super) fn window(first: usize, segments: &[String], end: &str) -> Fault {
     Fault::Body {
         content_type: "application/vnd.apple.mpegurl".into(),
         text: format!(
@@ -15,12 +15,12 @@ fn window(first: usize, segments: &[String], end: &str) -> Fault {
     }
 }
 
-const END: &str = "#EXT-X-ENDLIST\n";
-const PLAYLIST: &str = "/live.m3u8";
+pub(super) const END: &str = "#EXT-X-ENDLIST\n";
+pub(super) const PLAYLIST: &str = "/live.m3u8";
 
 /// A stream of six segments, of which the first four are in the window first, and then the last four.
 #[derive(Clone)]
-struct Live {
+pub(super) struct Live {
     /// The Media Sequence Number of the first.
     first: usize,
     segments: Vec<String>,
@@ -29,7 +29,7 @@ struct Live {
 }
 
 impl Live {
-    fn of(head: &str, segment: impl Fn(usize) -> String) -> Self {
+    pub(super) fn of(head: &str, segment: impl Fn(usize) -> String) -> Self {
         Self {
             first: 10,
             segments: (0..6).map(segment).collect(),
@@ -38,14 +38,14 @@ impl Live {
     }
 
     /// The segments of `aes-sequence-iv`, which have numbers of their own: these are what they were sealed with (RFC 8216, 5.2).
-    fn sealed(key: &str) -> Self {
+    pub(super) fn sealed(key: &str) -> Self {
         Self {
             first: 40,
             ..Self::of(key, |number| named("aes-sequence-iv", number))
         }
     }
 
-    fn window(&self, from: usize, to: usize, end: &str) -> Fault {
+    pub(super) fn window(&self, from: usize, to: usize, end: &str) -> Fault {
         let mut segments = self.segments[from..to].to_vec();
         let is_another = |segment: &&String| segment.contains("#EXT-X-DISCONTINUITY\n");
         let left = self.segments[..from].iter().filter(is_another).count();
@@ -54,7 +54,7 @@ impl Live {
     }
 
     /// What a run meets that records it.
-    fn rules(&self, more: Vec<Rule>) -> Vec<Rule> {
+    pub(super) fn rules(&self, more: Vec<Rule>) -> Vec<Rule> {
         let windows = [
             Rule::new(PLAYLIST, self.window(0, 4, "")).times(1),
             Rule::new(PLAYLIST, self.window(2, 6, END)),
@@ -63,12 +63,12 @@ impl Live {
     }
 }
 
-fn gone(path: &str) -> Rule {
+pub(super) fn gone(path: &str) -> Rule {
     Rule::new(path, Fault::status(404))
 }
 
 /// Streams by their names, each with the segment that is lost.
-fn streams() -> Vec<(&'static str, Live, &'static str)> {
+pub(super) fn streams() -> Vec<(&'static str, Live, &'static str)> {
     let plain = |number: usize| named("plain-ts", number);
     vec![
         ("plain", Live::of("", plain), "*/1.ts"),
@@ -259,7 +259,7 @@ fn listed(first: usize, segments: &[String], end: &str) -> Vec<Rule> {
     vec![Rule::new(PLAYLIST, window(first, segments, end))]
 }
 
-fn named(stream: &str, number: usize) -> String {
+pub(super) fn named(stream: &str, number: usize) -> String {
     format!("#EXTINF:1.0,\n/s/{stream}/{number}.ts\n")
 }
 
@@ -435,7 +435,7 @@ async fn an_address_that_was_not_told_whole_is_not_after_a_repair() {
 
 /// A server that writes over its files in turn: the segments with the numbers 10 to 13 stood at `/r/0.ts` to `/r/3.ts`, and what has
 /// the numbers 14 to 17 comes there after them.
-fn in_turn(overwritten: usize) -> Vec<Rule> {
+pub(super) fn in_turn(overwritten: usize) -> Vec<Rule> {
     let stands = |place: usize| {
         let stream = if place < overwritten { "low-ts" } else { "plain-ts" };
         let to = format!("/s/{stream}/{place}.ts");
@@ -520,150 +520,6 @@ async fn a_first_segment_that_never_came_is_not_taken_from_its_address() {
         bench.server.set_rules(vec![Rule::new(PLAYLIST, live.window(0, 6, END))]);
         expect(&bench.run(&repair).await, 0, "missing segments filled in: 1");
     }
-}
-
-/// What the server meets whose playlist is gone.
-fn unlisted(more: Vec<Rule>) -> Vec<Rule> {
-    [vec![gone(PLAYLIST)], more].concat()
-}
-
-#[tokio::test]
-async fn a_recording_whose_playlist_is_gone_is_mended_by_the_addresses_in_its_report() {
-    let says = "its playlist cannot be had any more";
-    for (name, live, lost) in streams() {
-        for (output, args) in [
-            ("film", &["--format", "hls"][..]),
-            ("out.ts", &[]),
-            ("out.mp4", &[]),
-            ("out.mkv", &[]),
-        ] {
-            let run = [&["-o", output, "--report", "report.json", "--on-missing", "gap"][..], args].concat();
-            let repair = ["repair", output, "--report", "report.json"];
-            let films = |bench: &Bench| {
-                let files = tree(bench.folder()).into_iter();
-                files.filter(|(file, _)| file != "report.json").collect::<Vec<_>>()
-            };
-            let undisturbed = Bench::new(live.rules(Vec::new()));
-            expect(&undisturbed.fetch(&run, PLAYLIST).await, 0, "");
-            let bench = Bench::new(live.rules(vec![gone(lost)]));
-            expect(&bench.fetch(&run, PLAYLIST).await, 3, "");
-            let before = films(&bench);
-            bench.server.set_rules(unlisted(vec![gone(lost)]));
-            expect(&bench.run(&repair).await, 3, says);
-            assert!(films(&bench) == before, "{name} to {output}: it was touched");
-            bench.server.set_rules(unlisted(Vec::new()));
-            let repaired = bench.run(&repair).await;
-            // What tells more of a film than its segments was told by its playlist.
-            let is_alone = output == "out.mkv" || (output == "out.ts" && lost.ends_with(".m4s"));
-            if is_alone {
-                expect(&repaired, 3, "not mended: ");
-                assert!(films(&bench) == before, "{name} to {output}: it was touched");
-                continue;
-            }
-            expect(&repaired, 0, says);
-            expect(&repaired, 0, "missing segments filled in: 1");
-            assert!(films(&bench) == films(&undisturbed), "{name} to {output}");
-            // The same again of what is damaged.
-            let damaged = match output {
-                "film" => lost.replace("*/1", "film/video/00003"),
-                file => file.to_owned(),
-            };
-            let mut bytes = bench.read(&damaged);
-            let middle = bytes.len() / 2;
-            bytes[middle] ^= 1;
-            bench.write(&damaged, &bytes);
-            expect(&bench.run(&repair).await, 0, "places mended: 1");
-            assert!(films(&bench) == films(&undisturbed), "{name} to {output}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn what_is_asked_for_by_a_report_alone_proves_itself_like_any_other() {
-    let turn: Vec<String> = (0..4).map(|place| format!("#EXTINF:1.0,\n/r/{place}.ts\n")).collect();
-    let windows = vec![
-        Rule::new(PLAYLIST, window(10, &turn, "")).times(1),
-        Rule::new(PLAYLIST, window(12, &turn[2..], END)),
-    ];
-    let bench = folders::made(PLAYLIST, [windows, vec![gone("/r/1.ts")], in_turn(0)].concat(), 3).await;
-    let before = tree(&bench.path("film"));
-    for overwritten in 1..5 {
-        bench.server.set_rules(unlisted(in_turn(overwritten)));
-        expect(
-            &bench.run(&["repair", "film"]).await,
-            3,
-            "what stands at its address by now may be another",
-        );
-        assert!(tree(&bench.path("film")) == before, "it was touched");
-    }
-    bench.server.set_rules(unlisted(in_turn(0)));
-    expect(&bench.run(&["repair", "film"]).await, 0, "missing segments filled in: 1");
-    // What is damaged was written over.
-    let path = "film/video/00001.ts";
-    let mut damaged = bench.read(path);
-    damaged[1000] ^= 1;
-    bench.write(path, &damaged);
-    bench.server.set_rules(unlisted(in_turn(4)));
-    expect(
-        &bench.run(&["repair", "film"]).await,
-        1,
-        "what is fetched now does not make the bytes that it had",
-    );
-    assert!(bench.read(path) == damaged, "it was touched");
-}
-
-/// What a complete playlist told, its report does not tell: it was thought to say so still.
-#[tokio::test]
-async fn of_a_stream_that_was_not_live_only_what_its_digests_prove_is_mended_without_its_playlist() {
-    for (path, output, code, says) in [
-        ("/s/plain-ts/index.m3u8", "out.ts", 0, "places mended: 1"),
-        ("/s/plain-ts/index.m3u8", "out.mp4", 0, "places mended: 1"),
-        ("/s/fmp4/index.m3u8", "out.mp4", 0, "places mended: 1"),
-        ("/s/aes-explicit-iv/index.m3u8", "out.ts", 1, "not mended: segment 3 of track 0: "),
-        ("/s/plain-ts/index.m3u8", "out.mkv", 0, "places mended: 1"),
-    ] {
-        let made = Made::new(output, path, &[]).await;
-        made.bench.server.set_rules(vec![gone(path)]);
-        let (offset, length) = made.piece(0, 3);
-        made.flip(&[offset + length / 2]);
-        made.repair(&[], code, says).await;
-        made.bench.server.set_rules(Vec::new());
-        made.repair(&[], 0, "sound").await;
-        made.is_whole(path);
-    }
-    for output in ["out.ts", "out.mp4"] {
-        let path = "/s/plain-ts/index.m3u8";
-        let made = Made::by(Bench::new(vec![gone("*/2.ts")]), output, path, &["--on-missing", "gap"], 3).await;
-        made.bench.server.set_rules(vec![gone(path)]);
-        made.repair(&[], 3, "its report does not tell what its playlist told of it").await;
-        made.is_whole("it was touched");
-    }
-    // There is nothing to ask for but what is gone.
-    let made = Made::new("out.raw", "/s/plain-ts/0.ts", &[]).await;
-    made.flip(&[1000]);
-    made.bench.server.set_rules(vec![gone("*/0.ts")]);
-    made.repair(&[], 1, "status 404").await;
-}
-
-#[tokio::test]
-async fn a_server_of_playlists_that_is_gone_keeps_nobody_from_the_segments_of_another() {
-    let bench = Bench::new(vec![gone("*/1.ts")]);
-    let live = Live::of("", |number| {
-        let segment = bench.server.url(&format!("/s/plain-ts/{number}.ts"));
-        format!("#EXTINF:1.0,\n{segment}\n")
-    });
-    let other = fixture_server::Server::start(fixture_server::Config {
-        rules: live.rules(Vec::new()),
-        ..fixture_server::Config::standard().unwrap()
-    });
-    let other = other.unwrap();
-    let args = ["--on-missing", "gap", "--report", "out.ts.report.json", "-o", "out.ts"];
-    expect(&bench.run(&[&args[..], &[&other.url(PLAYLIST)]].concat()).await, 3, "");
-    drop(other);
-    bench.server.set_rules(Vec::new());
-    let repair = ["repair", "out.ts", "--retries", "0"];
-    expect(&bench.run(&repair).await, 0, "missing segments filled in: 1");
-    assert!(bench.read("out.ts") == e2e::Reference::all("high-ts").bytes().unwrap());
 }
 
 /// The window is where the recording was long ago, under the same names.
@@ -796,25 +652,6 @@ async fn an_address_is_not_shown_by_what_has_names_of_its_own_or_came_before_the
             expect(&bench.run(&repair).await, if has_front { 0 } else { 3 }, says);
         }
     }
-}
-
-/// A report is what somebody sent, and what it names is named by the address that leads to the stream.
-#[tokio::test]
-async fn a_report_alone_reaches_no_nearer_than_the_stream_that_it_names() {
-    let live = Live::of("", |number| named("plain-ts", number));
-    let bench = Bench::new(live.rules(vec![gone("*/1.ts")]));
-    let made = Made::by(bench, "out.ts", PLAYLIST, &["--on-missing", "gap"], 3).await;
-    let path = "out.ts.report.json";
-    let mut report: Value = serde_json::from_slice(&made.bench.read(path)).unwrap();
-    report["outputs"][0]["input"] = "http://nowhere.invalid/live.m3u8".into();
-    made.bench.write(path, report.to_string().as_bytes());
-    made.bench.server.set_rules(Vec::new());
-    let asked = made.bench.segments();
-    made.repair(&["--retries", "0"], 5, "--allow-private").await;
-    assert_eq!(made.bench.segments(), asked);
-    made.is_whole("it was touched");
-    made.repair(&["--retries", "0", "--allow-private"], 0, "missing segments filled in: 1")
-        .await;
 }
 
 /// What an earlier repair fetched is not proved by what a later one does.
