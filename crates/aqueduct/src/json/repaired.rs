@@ -17,7 +17,7 @@ use crate::{Document, FileReport, OutputDocument, Piece, Repaired, ReportError, 
 ///
 /// # Errors
 ///
-/// Those of reading `before`, and as [`write_report`].
+/// Those of reading `before`, and as [`write_report`](crate::write_report).
 pub fn write_repaired(before: &FileReport, repaired: &Repaired, file: &Path, out: &mut impl Write) -> io::Result<()> {
     let documents = &before.document().outputs;
     let own = before.split(file);

@@ -8,8 +8,8 @@ use url::Url;
 use super::Damage;
 
 impl Damage {
-    /// What the report tells of the stream, to be [mended](Pipeline::repair) over [`ByReport`] where its playlist cannot be had any more;
-    /// `None` where that is of no use. What is damaged is asked for at the addresses in the report then, and so is what is missing of
+    /// What the report tells of the stream, to be [mended](crate::Pipeline::repair) over [`ByReport`] where its playlist cannot be had any
+    /// more; `None` where that is of no use. What is damaged is asked for at the addresses in the report then, and so is what is missing of
     /// a stream that was live; `input`, an address that led to the stream, counts as what names them.
     pub fn by_report(&mut self, input: &Input) -> Option<Presentation> {
         // What is local may name whatever it likes, and a report is no such thing.
