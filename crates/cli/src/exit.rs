@@ -335,6 +335,7 @@ mod tests {
             assert_eq!(Exit::of(&error).code(), code, "{name}");
         }
     }
+
     #[test]
     fn a_repair_is_told_of_no_option_that_it_does_not_have() {
         let segment = || {

@@ -2,7 +2,7 @@
 
 use e2e::bench::tree;
 
-use super::live::{END, Live, PLAYLIST, gone, in_turn, named, streams, window};
+use super::live::{END, FORMS, Live, PLAYLIST, gone, in_turn, named, streams, window};
 use super::*;
 
 /// What the server meets whose playlist is gone.
@@ -14,12 +14,7 @@ fn unlisted(more: Vec<Rule>) -> Vec<Rule> {
 async fn a_recording_whose_playlist_is_gone_is_mended_by_the_addresses_in_its_report() {
     let says = "its playlist cannot be had any more";
     for (name, live, lost) in streams() {
-        for (output, args) in [
-            ("film", &["--format", "hls"][..]),
-            ("out.ts", &[]),
-            ("out.mp4", &[]),
-            ("out.mkv", &[]),
-        ] {
+        for (output, args) in FORMS {
             let run = [&["-o", output, "--report", "report.json", "--on-missing", "gap"][..], args].concat();
             let repair = ["repair", output, "--report", "report.json"];
             let films = |bench: &Bench| {

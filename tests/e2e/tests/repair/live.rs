@@ -17,6 +17,8 @@ pub(super) fn window(first: usize, segments: &[String], end: &str) -> Fault {
 
 pub(super) const END: &str = "#EXT-X-ENDLIST\n";
 pub(super) const PLAYLIST: &str = "/live.m3u8";
+/// An output of each form, and what else it is asked for with.
+pub(super) const FORMS: [(&str, &[&str]); 4] = [("film", &["--format", "hls"]), ("out.ts", &[]), ("out.mp4", &[]), ("out.mkv", &[])];
 
 /// A stream of six segments, of which the first four are in the window first, and then the last four.
 #[derive(Clone)]
@@ -268,12 +270,7 @@ pub(super) fn named(stream: &str, number: usize) -> String {
 async fn another_stream_under_the_same_numbers_fills_in_nothing() {
     let other: Vec<String> = (0..6).map(|number| named("low-ts", number)).collect();
     let anew = "its number was 10 and is 3: the server counts its segments anew";
-    for (output, args) in [
-        ("film", &["--format", "hls"][..]),
-        ("out.ts", &[]),
-        ("out.mp4", &[]),
-        ("out.mkv", &[]),
-    ] {
+    for (output, args) in FORMS {
         let live = Live::of("", |number| named("plain-ts", number));
         let bench = Bench::new(vec![
             Rule::new(PLAYLIST, live.window(0, 2, "")).times(1),
@@ -455,12 +452,7 @@ async fn what_never_came_is_taken_from_its_address_only_where_what_came_before_i
         [windows, vec![gone(lost)], in_turn(0)].concat()
     };
     let another = "what stands at its address by now may be another";
-    for (output, args) in [
-        ("film", &["--format", "hls"][..]),
-        ("out.ts", &[]),
-        ("out.mp4", &[]),
-        ("out.mkv", &[]),
-    ] {
+    for (output, args) in FORMS {
         let run = [&["-o", output, "--report", "report.json", "--on-missing", "gap"][..], args].concat();
         let repair = ["repair", output, "--report", "report.json"];
         let undisturbed = Bench::new(recorded("nothing"));
@@ -505,12 +497,7 @@ async fn what_never_came_is_taken_from_its_address_only_where_what_came_before_i
 #[tokio::test]
 async fn a_first_segment_that_never_came_is_not_taken_from_its_address() {
     let live = Live::of("", |number| named("plain-ts", number));
-    for (output, args) in [
-        ("film", &["--format", "hls"][..]),
-        ("out.ts", &[]),
-        ("out.mp4", &[]),
-        ("out.mkv", &[]),
-    ] {
+    for (output, args) in FORMS {
         let run = [&["-o", output, "--report", "report.json", "--on-missing", "gap"][..], args].concat();
         let bench = Bench::new(live.rules(vec![gone("*/0.ts")]));
         expect(&bench.fetch(&run, PLAYLIST).await, 3, "");
